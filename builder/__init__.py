@@ -1,0 +1,1 @@
+"""xbuild: real labels in, a balanced, sealed and verifiable dataset out."""

@@ -1,0 +1,1 @@
+"""xtrain: a sealed dataset in, AUC per pathology with curves and predictions out."""
