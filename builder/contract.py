@@ -1,4 +1,4 @@
-"""Names and shapes of everything on disk, schema 1: load, save and check the manifest and its index.
+"""Names and shapes of everything on disk, schema 1: load, save, check manifest and index.
 
 This is the one module that `builder` and `trainer` share. A manifest, an index and a shard are
 input from strangers: nothing here runs a command, unpickles, follows a path out of the dataset's
@@ -272,7 +272,7 @@ def save_manifest(manifest: Manifest, path: Path) -> None:
 
 def _record(cls: type, raw: Any) -> Any:
     """`cls(**raw)` after checking names and plain types; dataclasses do not check them."""
-    expected = {field.name: field.type for field in fields(cls)}
+    expected: dict[str, Any] = {field.name: field.type for field in fields(cls)}
     if not isinstance(raw, dict) or set(raw) != set(expected):
         found = sorted(raw) if isinstance(raw, dict) else raw
         raise ValueError(f"expected the fields {sorted(expected)}, found {found}")
@@ -314,7 +314,8 @@ def _check(manifest: Manifest) -> None:
     if not KEY.fullmatch(manifest.name):
         raise CheckError(f"The name {manifest.name!r} must match {KEY.pattern}.")
     urls = set()
-    for entry in (manifest.index, *manifest.shardlist):
+    files: list[IndexEntry | ShardEntry] = [manifest.index, *manifest.shardlist]
+    for entry in files:
         resolve(Path("root"), entry.url)
         if not _SHA256.fullmatch(entry.sha256):
             raise CheckError(f"{entry.url} has no valid sha256.")
