@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +137,32 @@ class Manifest:
     @property
     def digest(self) -> str:
         """sha256 of `to_json()`, hence of the file as written."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return sha256_bytes(self.to_json().encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What was asked of one image; it travels with the pixels into the tar and the index."""
+
+    key: str  # matches KEY
+    split: str
+    origin: str
+    target: str  # pathology it was rendered for; "" for real ones
+    draw: int  # draw number within the target; -1 for real ones
+    patient: str  # salted hash; "" for synthetic ones. Never in the tar
+    labels: tuple[int, ...]  # [L] in {1, 0, -1}
+
+    def to_json(self, pathologies: Sequence[str]) -> bytes:
+        """The JSON member: the same keys and types in every sample, no null, patient or path."""
+        record = {
+            "key": self.key,
+            "split": self.split,
+            "origin": self.origin,
+            "target": self.target,
+            "draw": self.draw,
+            "labels": dict(zip(pathologies, self.labels, strict=True)),
+        }
+        return json.dumps(record, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,15 +185,15 @@ class Index:
         return len(self.key)
 
 
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> object: ...
-    def hexdigest(self) -> str: ...
+def sha256_bytes(data: bytes) -> str:
+    """The sha256 of some bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
     """The sha256 of a file, in hex."""
     with path.open("rb") as file:
-        return cast(_Hash, hashlib.file_digest(file, "sha256")).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_pathologies(pathologies: Sequence[str]) -> None:
@@ -180,28 +205,6 @@ def check_pathologies(pathologies: Sequence[str]) -> None:
             )
     if len(set(pathologies)) != len(pathologies):
         raise UsageError(f"Pathology names must differ from each other, got {list(pathologies)}.")
-
-
-def sample_json(
-    *,
-    key: str,
-    split: str,
-    origin: str,
-    target: str,
-    draw: int,
-    pathologies: Sequence[str],
-    labels: Sequence[int],
-) -> bytes:
-    """The JSON member of one sample: the same keys and types in every sample, no null, no path."""
-    record = {
-        "key": key,
-        "split": split,
-        "origin": origin,
-        "target": target,
-        "draw": int(draw),
-        "labels": {name: int(label) for name, label in zip(pathologies, labels, strict=True)},
-    }
-    return json.dumps(record, separators=(",", ":")).encode()
 
 
 # --- paths ---------------------------------------------------------------------------------------

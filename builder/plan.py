@@ -189,9 +189,9 @@ def _relax(positive: npt.NDArray[np.bool_], share: Fraction) -> tuple[list[float
         return [0.0] * len(need), np.zeros(len(need))
     given = np.stack([positive[column].mean(axis=0) for column in positive.T])  # P(p | L_t)
     solution = linprog(np.ones(len(need)), A_ub=-(b * given - a).T, b_ub=-need, method="highs")
-    if solution.status != 0:
+    if solution.x is None:
         return None
-    return [float(x) for x in solution.x], np.maximum(-solution.ineqlin.marginals, 0.0)
+    return solution.x.tolist(), np.maximum(-solution.ineqlin.marginals, 0.0)
 
 
 def _advice(

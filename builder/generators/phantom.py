@@ -7,7 +7,7 @@ needs to know that a label reaches the pixels: in tests, in the demo, on a machi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def _no_finding(film: Film, at: Place) -> None:
 
 
 def _enlarged_mediastinum(film: Film, at: Place) -> None:
-    window, mask = film.column(film.body["mediastinum"] + 0.06 + 0.08 * at.size)
+    window, mask = film.column(film.body["mediastinum"] + 0.04 + 0.08 * at.size)
     film.fill(window, mask * step((0.12 - film.v[window]) * 3.5))
 
 
@@ -61,7 +61,7 @@ def _lung_lesion(film: Film, at: Place) -> None:
 def _edema(film: Film, at: Place) -> None:
     """A haze about both hila, like the wings of a bat."""
     window, distance = film.pair(0.28, -0.04, 0.36, 0.50)
-    film.fill(window, (0.55 + 0.25 * at.size) * bump(distance))
+    film.fill(window, (0.25 + 0.45 * at.size) * bump(distance))
 
 
 def _consolidation(film: Film, at: Place) -> None:
@@ -76,7 +76,7 @@ def _pneumonia(film: Film, at: Place) -> None:
     """Patches with ragged edges in one lower zone."""
     radius = 0.30 + 0.06 * at.size
     window, distance = film.disc(at.side * 0.46, 0.06 + 0.2 * at.along, radius, radius)
-    film.fill(window, 0.9 * bump(0.7 * distance) * step(film.mottle[window] * 0.8 + 0.5))
+    film.fill(window, 0.9 * bump(0.7 * distance) * step(film.mottle[window] * 0.35 + 0.5))
 
 
 def _atelectasis(film: Film, at: Place) -> None:
@@ -93,17 +93,18 @@ def _pneumothorax(film: Film, at: Place) -> None:
     """Black air along the wall, and the thin bright edge of the collapsed lung."""
     window = film.half(at.side)
     rim = film.rim[window]
-    edge = rim - (film.side[window] - 0.42) * 1.4 - (0.25 + 0.25 * at.size)
+    edge = rim - (film.side[window] - 0.42) * 1.4 - (0.20 + 0.30 * at.size)
     free = step(edge * -6.0) * step(rim * 6.0) * step((0.25 - film.v[window]) * 4.0)
-    film.air[window] += 0.30 * free
-    film.fill(window, 0.55 * bump(edge * edge * 80.0))
+    film.air[window] += 0.28 * free
+    film.fill(window, 0.4 * bump(edge * edge * 90.0))
 
 
 def _pleural_effusion(film: Film, at: Place) -> None:
     """Fluid with a meniscus that climbs along the wall, on one side or on both."""
     window = film.window(0.0, 0.0, 1.0, 1.0) if at.along > 0.7 else film.half(at.side)
     climb = film.side[window] - 0.35
-    level = film.v[window] + 0.9 * climb * np.abs(climb) - (0.30 - 0.34 * at.size)
+    level = film.v[window] + 0.9 * climb * np.abs(climb)
+    level -= 0.35 - 0.36 * at.size
     film.fill(window, 0.92 * step(level * 9.0))
 
 
@@ -112,8 +113,8 @@ def _pleural_other(film: Film, at: Place) -> None:
     for number in (-1.0, 0.0, 1.0):
         v = -0.08 + 0.2 * (at.along - 0.5) + 0.22 * number
         u = film.wall(at.side, v) - at.side * 0.04
-        window, distance = film.disc(u, v, 0.055 + 0.02 * at.across, 0.08 + 0.03 * at.size)
-        film.tissue[window] += 0.20 * step((1.0 - distance) * 1.6)
+        window, distance = film.disc(u, v, 0.065 + 0.02 * at.across, 0.08 + 0.03 * at.size)
+        film.tissue[window] += 0.32 * step((1.0 - distance) * 1.6)
 
 
 def _fracture(film: Film, at: Place) -> None:
@@ -133,16 +134,16 @@ def _support_devices(film: Film, at: Place) -> None:
     bend = film.side[window] * (1.0 / 0.55)
     path = film.v[window] - (0.08 - 0.68 * bend * (2.0 - bend)) - 0.1 * at.across
     path *= 22.0
-    film.tissue[window] += 0.34 * bump(path * path)
+    film.tissue[window] += 0.22 * bump(path * path)
     if at.along > 0.4:
         box, distance = film.disc(at.side * 0.58, -0.48, 0.10 + 0.04 * at.size, 0.11)
-        film.tissue[box] += 0.32 * step((1.0 - distance) * 4.0)
+        film.tissue[box] += 0.22 * step((1.0 - distance) * 4.0)
 
 
 def _infiltration(film: Film, at: Place) -> None:
     """A mottled haze over both lungs."""
     window, distance = film.pair(0.42, 0.02, 0.42, 0.62)
-    haze = film.mottle[window] * 0.22 + (0.18 + 0.14 * at.size)
+    haze = film.mottle[window] * 0.14 + (0.08 + 0.16 * at.size)
     film.fill(window, haze * step((1.0 - distance) * 2.0))
 
 
@@ -162,7 +163,8 @@ def _nodule(film: Film, at: Place) -> None:
 
 def _emphysema(film: Film, at: Place) -> None:
     """Too much air: darker lungs that push the diaphragm down."""
-    film.air += (0.12 + 0.12 * at.size) * (film.lung * step((film.dome + 0.16) * 11.0))
+    film.air *= 1.10 + 0.14 * at.size
+    film.air += 0.5 * film.lung * (step((film.dome + 0.14) * 11.0) - step(film.dome * 11.0))
 
 
 def _fibrosis(film: Film, at: Place) -> None:
@@ -177,16 +179,17 @@ def _fibrosis(film: Film, at: Place) -> None:
 def _pleural_thickening(film: Film, at: Place) -> None:
     """A continuous rind along one chest wall, from the apex down."""
     window = film.half(at.side)
-    outer = film.side[window] * 1.2 + (0.10 + 0.25 * at.size) - film.rim[window] * 1.6
-    film.fill(window, 0.85 * step((outer - 0.25) * 3.0))
+    medial = np.maximum(0.40 - film.side[window], 0.0)
+    depth = (0.42 + 0.25 * at.size) - film.rim[window] - medial * 2.0
+    film.fill(window, 0.85 * step(depth * 5.0))
 
 
 def _hernia(film: Film, at: Place) -> None:
     """A stomach behind the heart: a bright bag with gas above a fluid level."""
-    v, radius = 0.28 + 0.1 * at.along, 0.14 + 0.05 * at.size
+    v, radius = 0.28 + 0.1 * at.along, 0.15 + 0.06 * at.size
     window, distance = film.disc(0.14 * (at.across - 0.5), v, radius, radius)
-    film.tissue[window] += 0.12 * step((1.0 - distance) * 3.0)
-    film.tissue[window] -= 0.30 * bump(0.7 * distance) * step((v - film.v[window]) * 14.0)
+    film.tissue[window] += 0.18 * step((1.0 - distance) * 3.0)
+    film.tissue[window] -= 0.42 * bump(0.7 * distance) * step((v - film.v[window]) * 14.0)
 
 
 SIGNS: dict[str, Callable[[Film, Place], None]] = {
@@ -231,7 +234,7 @@ class Phantom:
         """Images, uint8 [B, H, W], each a function of its own row alone.
 
         latents: float32 [B, Z], standard normal. labels: float32 [B, L] in the order of
-        `labels`, present where > 0.5. Raises ValueError for other shapes and for NaN.
+        `labels`, present where > 0.5. Raises ValueError for other shapes and for latents not finite.
         """
         z = _checked("latents", latents, self.latent_size).astype(np.float64)
         present = _checked("labels", labels, len(self.labels)) > 0.5
@@ -239,6 +242,8 @@ class Phantom:
             raise ValueError(
                 f"Latents and labels must pair up, got {len(z)} and {len(present)} rows."
             )
+        if not np.isfinite(z).all():
+            raise ValueError("The phantom's latents must be finite, got NaN or infinity.")
         # Near the normal distribution function, and exact on every machine.
         shares = (0.5 + 0.5 * z / np.sqrt(z * z + 1.5708)).tolist()
         images = np.empty((len(z), self.resolution, self.resolution), np.uint8)
@@ -262,8 +267,6 @@ def _checked(name: str, rows: Plane, width: int) -> Plane:
     array = np.asarray(rows, dtype=np.float32)
     if array.ndim != 2 or array.shape[1] != width:
         raise ValueError(f"The phantom's {name} must be [B, {width}], got {list(array.shape)}.")
-    if not np.isfinite(array).all():
-        raise ValueError(f"The phantom's {name} must be finite, got NaN or infinity.")
     return array
 
 

@@ -9,12 +9,13 @@ Anatomical coordinates: u from −1 (image left, the patient's right) to 1, v fr
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Plane: TypeAlias = NDArray[np.float32]
+# float32 in fact; numpy's type stubs lose the width when a Python float takes part.
+Plane: TypeAlias = NDArray[np.floating[Any]]
 Window: TypeAlias = tuple[slice, slice]
 
 # What varies between healthy phantoms: one latent each, in this order, squashed into (low, high).
@@ -177,7 +178,7 @@ class Film:
         return window, step(edge * 14.0)
 
     def heart(self, width: float) -> tuple[Window, Plane]:
-        """The heart, leaning to the image right, `width` from axis to border: a window and a mask."""
+        """The heart, `width` from its axis to its border: a window and a mask."""
         window = self.window(0.10, 0.20, width + 0.14, 0.40)
         down = self.v[window] - 0.20
         across = self.u[window] - 0.32 * down

@@ -1,0 +1,287 @@
+"""xbuild: words into arguments, nothing more."""
+
+import os
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.contract import CheckError, UsageError
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Fraction(click.ParamType):
+    """A decimal such as 0.15, kept exactly; handed on as the word it was."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return f"{float(Fraction(value)):.12g}"
+
+
+_NUMBER = _Fraction()
+
+
+def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that `plan` and `synth` share."""
+    options = [
+        click.option(
+            "--dataset",
+            type=click.Choice(["chexpert", "nih", "table", "demo"]),
+            default="chexpert",
+            show_default=True,
+            help="Where labels and images come from; demo: CheXpert's labels, phantom images.",
+        ),
+        click.option(
+            "--labels", type=_FILE, help="Label table (CSV); default: torchxrayvision's copy."
+        ),
+        click.option("--root", type=_FOLDER, help="Folder of the real images."),
+        click.option(
+            "--regime",
+            type=_NUMBER,
+            default="100",
+            show_default=True,
+            help="Per cent of the training patients, in (0, 100].",
+        ),
+        click.option(
+            "--target",
+            "targets",
+            multiple=True,
+            metavar="NAME",
+            help="Pathology to lift; repeat for more. Default: all below --rare-below.",
+        ),
+        click.option(
+            "--share",
+            type=_NUMBER,
+            default="0.15",
+            show_default=True,
+            help="Share that every target reaches.",
+        ),
+        click.option(
+            "--rare-below",
+            type=_NUMBER,
+            default="0.05",
+            show_default=True,
+            help="Pathologies below this share of the whole table are targets.",
+        ),
+        click.option(
+            "--most-per-real",
+            type=click.IntRange(1),
+            default=5,
+            show_default=True,
+            help="Synthetic images per real one that a plan may ask for.",
+        ),
+        click.option(
+            "--uncertain",
+            type=click.Choice(["ones", "zeros", "mask"]),
+            default="ones",
+            show_default=True,
+            help="What a label of -1 becomes; mask: neither, and the loss ignores it.",
+        ),
+        click.option(
+            "--views", type=click.Choice(["all", "frontal"]), default="all", show_default=True
+        ),
+        click.option(
+            "--holdout",
+            type=_NUMBER,
+            nargs=2,
+            default=("0.05", "0.05"),
+            show_default=True,
+            metavar="VAL TEST",
+            help="Fractions of the patients for val and test.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cxr-rebalance", prog_name="xbuild")
+def cli() -> None:
+    """Build a balanced chest X-ray dataset: offline, once, reproducibly.
+
+    The fewest synthetic images that lift every rare pathology to its share, sealed with the real
+    ones as WebDataset shards, a parquet index and one manifest.
+    """
+
+
+@cli.command("plan")
+@_recipe_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe: Any) -> None:
+    """Say how many images each target needs; reads labels only, writes nothing."""
+    from builder import show
+    from builder.build import prepare
+    from builder.recipe import Recipe
+
+    blueprint = prepare(Recipe(**recipe), labels=labels, root=root)
+    click.echo(show.plan_json(blueprint) if as_json else show.plan_text(blueprint))
+
+
+@cli.command("synth")
+@_recipe_options
+@click.option(
+    "--generator",
+    default="phantom",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Who renders: an installed generator, NAME:ARGUMENT, or a .safetensors file.",
+)
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path(),
+    show_default="the current folder",
+    help="Folder that gets manifests/ and shards/.",
+)
+@click.option("--name", default="", help="Name of the dataset.  [default: gan and the regime]")
+@click.option(
+    "--real",
+    type=click.Choice(["pack", "none"]),
+    default="pack",
+    show_default=True,
+    help="none: the synthetic half alone; needs labels but no images.",
+)
+@click.option("--image-size", type=click.IntRange(16, 1024), default=224, show_default=True)
+@click.option(
+    "--format",
+    "codec",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="jpg: quality 95; png: lossless.",
+)
+@click.option("--upsample", is_flag=True, help="Accept a generator below --image-size.")
+@click.option("--skip-bad", is_flag=True, help="Leave out real images that cannot be read.")
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Images per shard.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    show_default="all cores",
+    help="Processes; the bytes do not depend on it.",
+)
+@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+def synth_command(
+    labels: Path | None,
+    root: Path | None,
+    out: Path,
+    skip_bad: bool,
+    workers: int,
+    dry_run: bool,
+    **recipe: Any,
+) -> None:
+    """Build the dataset: real and synthetic shards, index and manifest.
+
+    Interrupted, it goes on where it stopped when run again.
+    """
+    from builder import show
+    from builder.build import prepare, synth
+    from builder.recipe import Recipe
+
+    blueprint = prepare(Recipe(**recipe), labels=labels, root=root)
+    click.echo(show.plan_text(blueprint))
+    if recipe["generator"] == "phantom" and recipe["dataset"] != "demo":
+        click.echo(
+            "Note: phantoms are drawings, not radiographs; give a real --generator.", err=True
+        )
+    if dry_run:
+        return
+    manifest = synth(blueprint, out=out, workers=workers, skip_bad=skip_bad, watch=show.progress)
+    path = out / "manifests" / f"{manifest.name}.json"
+    sheet = path.with_suffix(".png")
+    show.contact_sheet(manifest, path, sheet)
+    click.echo(f"\nSealed {path} ({manifest.index.rows:,} images); pictures in {sheet}.")
+
+
+@cli.command("verify")
+@click.argument("manifest", type=_FILE)
+@click.option("--shards-root", type=_FOLDER, help="Where shards/ lies, if not beside manifests/.")
+def verify_command(manifest: Path, shards_root: Path | None) -> None:
+    """Recompute everything from the shards: sizes, hashes, labels, pixels, shares."""
+    from builder import show
+    from builder.contract import load_manifest
+    from builder.verify import verify
+
+    sealed = load_manifest(manifest)
+    with show.progress("verifying", sealed.index.rows) as tick:
+        faults = list(verify(manifest, root=shards_root, tick=tick))
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise CheckError(f"{manifest}: {len(faults)} faults.")
+    shards = len(sealed.shardlist)
+    click.echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {manifest} says.")
+
+
+@cli.command("import-gan")
+@click.argument("pickle", type=_FILE)
+@click.argument("out", type=_FILE)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME",
+    help="The network's labels in order.  [default: CheXpert's 14]",
+)
+def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
+    """Convert a published TensorFlow pickle (network-final.pkl) to safetensors.
+
+    No TensorFlow is needed and no code from the pickle is run.
+    """
+    from builder.generators.tfpickle import convert
+    from builder.labels import CHEXPERT
+
+    header = convert(pickle, out, labels or CHEXPERT)
+    click.echo(f"{out}: {header['resolution']} pixels, {len(header['labels'])} labels.")
+
+
+def main() -> None:
+    """Run xbuild; every failure the user can mend is one sentence and an exit code."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(
+            "Interrupted; complete shards are kept, run the same command to go on.", err=True
+        )
+        sys.exit(130)
+    except UsageError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenProcessPool:
+        click.echo(
+            "Error: a worker process was killed (out of memory?); complete shards are kept, run "
+            "the same command with fewer --workers.",
+            err=True,
+        )
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(
+            f"Error: {error.strerror or error}{where}; complete shards are kept, run the same "
+            "command to go on.",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,89 @@
+"""Label vectors from L_p and one latent per image, pure functions of the recipe → Draw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.contract import Labels, Sample
+from builder.labels import canonical
+from builder.plan import Plan, philox
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """S synthetic images that are still to be rendered, targets evenly interleaved."""
+
+    name: str  # of the dataset; keys begin with it
+    targets: tuple[str, ...]  # [T]
+    target: npt.NDArray[np.int64]  # [S] place in `targets`
+    number: npt.NDArray[np.int64]  # [S] draw number within the target
+    labels: Labels  # int8 [S, L]: the drawn real label vectors, unknowns (-1) included
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.target)
+
+    def samples(self, start: int, stop: int) -> Iterator[Sample]:
+        """The samples `start` … `stop`, without pixels."""
+        for i in range(start, stop):
+            target, number = self.targets[self.target[i]], int(self.number[i])
+            yield Sample(
+                key=f"{self.name}-{slug(target)}-{number:07d}",
+                split="train",
+                origin="synthetic",
+                target=target,
+                draw=number,
+                patient="",
+                labels=tuple(self.labels[i].tolist()),
+            )
+
+
+def slug(pathology: str) -> str:
+    """A pathology's name as it stands in keys: [a-z0-9_-] only."""
+    plain = canonical(pathology).replace(" ", "-")
+    return "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in plain)
+
+
+def draw(plan: Plan, labels: Labels, name: str) -> Draw:
+    """The images that `plan` asks for; `labels` is the int8 [N, L] matrix it was made from.
+
+    Image j of n for a target stands at (j + ½)/n of the way, so that any stretch of the dataset
+    holds every target in proportion.
+    """
+    target = np.repeat(np.arange(len(plan.render)), plan.render)
+    number = np.concatenate([np.arange(n) for n in plan.render])
+    rows = np.concatenate([plan.rows(i) for i in range(len(plan.render))])
+    place = (number + 0.5) / np.repeat(plan.render, plan.render)
+    order = np.lexsort((target, place))
+    return Draw(
+        name=name,
+        targets=plan.names,
+        target=target[order],
+        number=number[order],
+        labels=labels[rows[order]],
+    )
+
+
+def latents(numbers: npt.ArrayLike, size: int, *, seed: int, name: str) -> Floats:
+    """float32 [B, size] standard normal latents, one row per draw number of the stream `name`.
+
+    A latent depends on (seed, name, number) alone: the same in any batch, worker or restart.
+    Box–Muller on Philox words; the counter of a draw is its number times the words it needs.
+    """
+    wanted = np.asarray(numbers, dtype=np.int64)
+    blocks = -(-size // 4)  # Philox makes four words at a time
+    words = np.empty((len(wanted), 4 * blocks), dtype=np.uint64)
+    starts = np.flatnonzero(np.diff(wanted, prepend=wanted[:1] - 2) != 1)
+    for start, stop in zip(starts, [*starts[1:], len(wanted)], strict=True):
+        stream = philox(seed, "latent", name)
+        stream.advance(int(wanted[start]) * blocks)
+        words[start:stop] = stream.random_raw((stop - start) * 4 * blocks).reshape(-1, 4 * blocks)
+    uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    radius = np.sqrt(-2.0 * np.log(uniform[:, 0::2]))
+    angle = 2.0 * np.pi * uniform[:, 1::2]
+    normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return normal.reshape(len(wanted), -1)[:, :size].astype(np.float32)

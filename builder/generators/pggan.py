@@ -1,0 +1,191 @@
+"""The paper's generator: a conditional progressive-growing GAN (Han et al. 2019, `G_paper`).
+
+    latents, labels → pixel-norm → 4×4 dense, conv → (×2 conv, conv) per resolution → 1×1 to grey
+
+Scaled weights and the fused upscaling kernels are computed once, when the file is read.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import torch
+import torch.nn.functional as F  # noqa: N812 — the name everybody uses
+from torch import Tensor
+
+from builder.contract import Bytes, CheckError, UsageError
+from builder.generators.pggan_format import (
+    MAX_BYTES,
+    Design,
+    check_shapes,
+    layer_shapes,
+    parse_header,
+    wscale,
+)
+
+Floats = npt.NDArray[np.float32]
+_DTYPES = ("F32", "F16", "BF16")
+
+
+class PgganGenerator:
+    """Grey images of one conditional network; `labels` are its label inputs in order.
+
+    On the CPU images are made one by one: as fast as in batches, since the large feature maps
+    then stay in cache, and an image's pixels depend on its own latent and labels alone.
+    """
+
+    def __init__(self, design: Design, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take over a network whose tensors fit the design (`check_shapes`)."""
+        self.labels = design.labels
+        self.resolution = design.resolution
+        self.latent_size = design.latent_size
+        self._design = design
+        self._device = device
+        # float32 convolutions: oneDNN is fastest on channels last, cuDNN on contiguous maps.
+        self._layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+        self._layers = {
+            name: self._prepare(name, tensors[f"{name}/weight"], tensors[f"{name}/bias"])
+            for name in layer_shapes(design)
+        }
+
+    def __call__(self, latents: Floats, labels: Floats) -> Bytes:
+        """uint8 [B, H, W] from latents float32 [B, Z] and labels float32 [B, L], row by row."""
+        assert latents.shape[1:] == (self.latent_size,), latents.shape
+        assert labels.shape == (len(latents), len(self.labels)), labels.shape
+        inputs = torch.from_numpy(np.concatenate((latents, labels), axis=1, dtype=np.float32))
+        # TF32 and the choice of algorithms by timing would make pixels depend on the card's mood.
+        exact = torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        )
+        with torch.inference_mode(), exact:
+            if self._device.type != "cpu":
+                return self._render(inputs.to(self._device)).cpu().numpy()
+            images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
+            for image, row in zip(images, inputs, strict=True):
+                image[:] = self._render(row[None])[0].numpy()
+            return images
+
+    def _prepare(self, name: str, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias in torch's layout, scaled, on the device."""
+        weight = weight.float() * wscale(self._design, name, tuple(weight.shape))
+        bias = bias.float()
+        if name.endswith("Dense"):
+            bias = bias.repeat_interleave(16)  # one per feature map, for each of its 4×4 pixels
+            return weight.to(self._device), bias.to(self._device)
+        if name.endswith("Conv0_up"):
+            kernel = _upscaling_kernel(weight)
+        elif name.endswith("Conv0"):
+            # Nearest upscaling and a convolution are the fused layer with the kernel turned round.
+            kernel = _upscaling_kernel(weight.flip(0, 1).transpose(2, 3))
+        else:
+            kernel = weight.permute(3, 2, 0, 1)
+        return kernel.to(self._device, memory_format=self._layout), bias.to(self._device)
+
+    def _render(self, inputs: Tensor) -> Tensor:
+        """uint8 [B, H, W] on the device, from [B, Z + L]."""
+        finest = len(self._design.maps) - 1
+        skipped = min(int(self._design.lod), finest)  # resolutions not grown into yet
+        below, x = None, self._first_block(inputs)
+        for log2 in range(3, 3 + finest - skipped):
+            below, x = x, self._block(x, f"{2**log2}x{2**log2}")
+        image = self._to_grey(x, skipped)
+        if below is not None and (blend := self._design.lod - skipped):
+            coarse = _enlarge(self._to_grey(below, skipped + 1), 2)
+            image = image + (coarse - image) * blend
+        pixels = ((image + 1) / 2 * 255).round_().clamp_(0, 255).to(torch.uint8)
+        return _enlarge(pixels, 2**skipped)[:, 0]
+
+    def _first_block(self, inputs: Tensor) -> Tensor:
+        if self._design.normalize_latents:
+            inputs = self._pixel_norm(inputs.clone())
+        weight, bias = self._layers["4x4/Dense"]
+        x = torch.addmm(bias, inputs, weight).view(len(inputs), -1, 4, 4)
+        x = self._activate(x.contiguous(memory_format=self._layout))
+        return self._convolve(x, "4x4/Conv")
+
+    def _block(self, x: Tensor, block: str) -> Tensor:
+        weight, bias = self._layers[
+            f"{block}/Conv0_up" if self._design.fused_scale else f"{block}/Conv0"
+        ]
+        # TensorFlow's SAME: 2 of the 2H + 2 rows are cut, one on each side.
+        x = self._activate(F.conv_transpose2d(x, weight, bias, stride=2, padding=1))
+        return self._convolve(x, f"{block}/Conv1")
+
+    def _convolve(self, x: Tensor, layer: str) -> Tensor:
+        weight, bias = self._layers[layer]
+        return self._activate(F.conv2d(x, weight, bias, padding=1))
+
+    def _to_grey(self, x: Tensor, lod: int) -> Tensor:
+        weight, bias = self._layers[f"ToRGB_lod{lod}"]
+        return F.conv2d(x, weight, bias)
+
+    def _activate(self, x: Tensor) -> Tensor:
+        """Leaky ReLU (or ReLU), then pixel-norm, in place."""
+        x = F.leaky_relu_(x, 0.2) if self._design.use_leakyrelu else F.relu_(x)
+        return self._pixel_norm(x) if self._design.use_pixelnorm else x
+
+    def _pixel_norm(self, x: Tensor) -> Tensor:
+        """Each pixel's channels over their root mean square: x / √(mean x² + ε), in place."""
+        # The vector norm needs no copy of x for its squares: half the time of the plain formula.
+        square = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
+        return x.mul_(square.div_(x.shape[1]).add_(self._design.pixelnorm_epsilon).rsqrt_())
+
+
+def _upscaling_kernel(weight: Tensor) -> Tensor:
+    """[in, out, 4, 4] for a transposed convolution, from [3, 3, out, in]: its four shifts added."""
+    padded = F.pad(weight.permute(3, 2, 0, 1), (1, 1, 1, 1))
+    rows = padded[:, :, 1:] + padded[:, :, :-1]
+    return rows[..., 1:] + rows[..., :-1]
+
+
+def _enlarge(images: Tensor, factor: int) -> Tensor:
+    """Nearest-neighbour upscaling of [B, C, H, W]."""
+    return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+
+
+def load(argument: str, image_size: int) -> PgganGenerator:  # noqa: ARG001 — the network has its own
+    """The generator in the .safetensors file `argument`, on the GPU where there is one.
+
+    The file is a stranger's: CheckError unless it is whole, of this version, and its tensors are
+    exactly those that its header describes. float16 and bfloat16 tensors become float32.
+    """
+    if not argument:
+        raise UsageError("The generator pggan needs a .safetensors file, got none: name its path.")
+    path = Path(argument)
+    try:
+        design, tensors = _read(path)
+    except CheckError as error:
+        raise CheckError(f"{path}: {error}") from None
+    except OSError as error:
+        raise CheckError(f"Cannot read {path}: {error.strerror or error}.") from None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return PgganGenerator(design, tensors, device)
+
+
+def _read(path: Path) -> tuple[Design, dict[str, Tensor]]:
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise CheckError(f"The file has {size} bytes, more than the {MAX_BYTES} of any generator.")
+    if not path.is_file():
+        raise CheckError("This is not a regular file, a .safetensors file is needed.")
+    opener: Any = safetensors.safe_open  # its stubs have no types
+    try:
+        with opener(path, "pt") as file:
+            header = (file.metadata() or {}).get("header")
+            if header is None:
+                raise CheckError("The file has no generator header: make it with import-gan.")
+            design = parse_header(header)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 — no dict
+            check_shapes(design, {name: tuple(s.get_shape()) for name, s in slices.items()})
+            for name, stored in slices.items():
+                if stored.get_dtype() not in _DTYPES:
+                    raise CheckError(f"{name} is {stored.get_dtype()}, expected one of {_DTYPES}.")
+            tensors = {name: file.get_tensor(name) for name in slices}
+    except safetensors.SafetensorError as error:
+        raise CheckError(f"The file is cut off or not safetensors ({error}).") from None
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckError(f"{name} holds values that are not finite numbers.")
+    return design, tensors

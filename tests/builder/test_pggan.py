@@ -1,0 +1,207 @@
+import json
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from builder.contract import CheckError, UsageError
+from builder.generators import pggan
+from builder.generators.pggan_format import Design, layer_shapes
+
+SMALL = Design(
+    labels=("Lung Lesion", "Fracture"),
+    resolution=32,
+    num_channels=1,
+    latent_size=12,
+    fmap_base=128,
+    fmap_decay=1.0,
+    fmap_max=24,
+    normalize_latents=True,
+    use_wscale=True,
+    use_pixelnorm=True,
+    pixelnorm_epsilon=1e-8,
+    use_leakyrelu=True,
+    fused_scale=True,
+    lod=0.0,
+)
+
+
+def random_tensors(design, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for layer, (weight, bias) in layer_shapes(design).items():
+        tensors[f"{layer}/weight"] = torch.randn(weight, generator=rng)
+        tensors[f"{layer}/bias"] = torch.randn(bias, generator=rng) / 3
+    return tensors
+
+
+def write(tmp_path, design, tensors, **header):
+    path = tmp_path / "generator.safetensors"
+    text = json.dumps(json.loads(design.to_json()) | header)
+    path.write_bytes(save(tensors, metadata={"header": text}))
+    return str(path)
+
+
+def images(tmp_path, design, tensors, count=3):
+    return pggan.load(write(tmp_path, design, tensors), 224)(*inputs(design, count))
+
+
+def inputs(design, count):
+    rng = np.random.Generator(np.random.PCG64(1))
+    labels = rng.integers(0, 2, (count, len(design.labels))).astype(np.float32)
+    return rng.normal(size=(count, design.latent_size)).astype(np.float32), labels
+
+
+def test_what_a_generator_is(tmp_path):
+    generator = pggan.load(write(tmp_path, SMALL, random_tensors(SMALL)), 224)
+    assert generator.labels == ("Lung Lesion", "Fracture")
+    assert generator.resolution == 32
+    assert generator.latent_size == 12
+    made = generator(*inputs(SMALL, 5))
+    assert made.shape == (5, 32, 32)
+    assert made.dtype == np.uint8
+    assert made.std() > 20
+    assert generator(*inputs(SMALL, 0)).shape == (0, 32, 32)
+
+
+@pytest.mark.parametrize("lod", [0.0, 1.5])
+def test_an_image_depends_on_its_own_row_alone(tmp_path, lod):
+    design = replace(SMALL, lod=lod)
+    generator = pggan.load(write(tmp_path, design, random_tensors(design)), 32)
+    latents, labels = inputs(design, 7)
+    together = generator(latents, labels)
+    np.testing.assert_array_equal(together, generator(latents, labels))
+    np.testing.assert_array_equal(together[2:5], generator(latents[2:5], labels[2:5]))
+    np.testing.assert_array_equal(together[6:], generator(latents[6:], labels[6:]))
+    assert (together[0] != together[1]).any()
+    other = generator(latents, 1 - labels)
+    assert all((a != b).any() for a, b in zip(together, other, strict=True))
+
+
+@pytest.mark.parametrize("lod", [0.0, 0.5, 2.0])
+def test_fused_and_unfused_upscaling_agree_on_the_turned_kernel(tmp_path, lod):
+    fused = replace(SMALL, lod=lod)
+    tensors = random_tensors(fused)
+    turned = {}
+    for name, tensor in tensors.items():
+        if name.endswith("Conv0_up/weight"):
+            tensor = tensor.flip(0, 1).transpose(2, 3).contiguous()
+        turned[name.replace("Conv0_up", "Conv0")] = tensor
+    expected = images(tmp_path, fused, tensors).astype(int)
+    made = images(tmp_path, replace(fused, fused_scale=False), turned)
+    assert np.abs(made - expected).max() <= 1
+    assert (made == expected).mean() > 0.999
+
+
+def test_a_grown_level_is_shown_as_large_pixels(tmp_path):
+    design = replace(SMALL, lod=2.0)
+    made = images(tmp_path, design, random_tensors(design))
+    np.testing.assert_array_equal(made, made[:, ::4, ::4].repeat(4, 1).repeat(4, 2))
+    assert (made[:, 4:] != made[:, :-4]).any()
+
+
+@pytest.mark.parametrize(
+    ("value", "grey"),
+    [
+        (-1.0, 0),
+        (1.0, 255),
+        (-1.7, 0),
+        (9.0, 255),
+        (0.0, 128),
+        (-1 + 1 / 255, 0),
+        (-1 + 3.1 / 255, 2),
+    ],
+)
+def test_the_output_is_rounded_to_even_and_clipped(tmp_path, value, grey):
+    design = replace(SMALL, resolution=4)
+    tensors = random_tensors(design)
+    tensors["ToRGB_lod0/weight"].zero_()
+    tensors["ToRGB_lod0/bias"].fill_(value)
+    assert (images(tmp_path, design, tensors) == grey).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_are_computed_in_float32(tmp_path, dtype):
+    tensors = {name: tensor.to(dtype) for name, tensor in random_tensors(SMALL).items()}
+    made = images(tmp_path, SMALL, tensors)
+    full = images(tmp_path, SMALL, {name: tensor.float() for name, tensor in tensors.items()})
+    np.testing.assert_array_equal(made, full)
+
+
+def test_the_largest_resolution_runs(tmp_path):
+    design = replace(SMALL, resolution=1024, fmap_base=256, fmap_max=4)
+    made = images(tmp_path, design, random_tensors(design), count=1)
+    assert made.shape == (1, 1024, 1024)
+    assert made.std() > 0
+
+
+def refusal(path):
+    with pytest.raises(CheckError) as caught:
+        pggan.load(str(path), 32)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_that_is_cut_anywhere_is_refused(tmp_path):
+    path = tmp_path / "cut.safetensors"
+    data = (tmp_path / write(tmp_path, SMALL, random_tensors(SMALL))).read_bytes()
+    for length in (0, 5, 8, 500, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:length])
+        assert "cut off or not safetensors" in refusal(path)
+    path.write_bytes(data + b"\0")
+    assert "cut off or not safetensors" in refusal(path)
+    path.write_bytes(struct.pack("<Q", 1 << 62) + data[8:])
+    assert "cut off or not safetensors" in refusal(path)
+    path.write_bytes(b"\x80\x04cposix\nsystem\n" + data)
+    assert "cut off or not safetensors" in refusal(path)
+
+
+def test_a_path_that_is_no_file_is_refused(tmp_path):
+    assert "No such file" in refusal(tmp_path / "none.safetensors")
+    assert "not a regular file" in refusal(tmp_path)
+    with pytest.raises(UsageError, match="name its path"):
+        pggan.load("", 32)
+
+
+def test_a_file_without_our_header_is_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    for metadata in (None, {"format": "pt"}):
+        path.write_bytes(save(random_tensors(SMALL), metadata=metadata))
+        assert "no generator header" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"generator": "phantom"}, "'phantom'"),
+        ({"version": 2}, "version 2"),
+        ({"labels": ["Fracture"]}, "takes 14 inputs, but 12 latents and 1 labels"),
+        ({"resolution": 16, "maps": [24, 24, 16]}, "does not belong"),
+        ({"resolution": 64, "maps": [24, 24, 16, 8, 4]}, "is missing"),
+        ({"num_channels": 3}, "3 channels"),
+    ],
+)
+def test_a_header_that_does_not_fit_the_tensors_is_refused(tmp_path, header, said):
+    assert said in refusal(write(tmp_path, SMALL, random_tensors(SMALL), **header))
+
+
+def test_tensors_that_are_not_weights_are_refused(tmp_path):
+    tensors = random_tensors(SMALL)
+    whole = {**tensors, "4x4/Conv/bias": torch.zeros(24, dtype=torch.int64)}
+    assert "4x4/Conv/bias is I64" in refusal(write(tmp_path, SMALL, whole))
+    for value in (float("nan"), float("inf")):
+        broken = {**tensors, "4x4/Conv/bias": torch.full((24,), value)}
+        assert "4x4/Conv/bias holds values that are not finite" in refusal(
+            write(tmp_path, SMALL, broken)
+        )
+    short = {**tensors, "4x4/Conv/bias": torch.zeros(23)}
+    assert "4x4/Conv/bias has shape [23], expected [24]" in refusal(write(tmp_path, SMALL, short))
+
+
+def test_a_file_beyond_any_generator_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(pggan, "MAX_BYTES", 100)
+    assert "more than the 100" in refusal(write(tmp_path, SMALL, random_tensors(SMALL)))

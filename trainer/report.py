@@ -1,0 +1,197 @@
+"""What a run found, for people and programs: report.json, report.md, curves.png, a short table.
+
+Markdown and table say only what the JSON says, so they can be made again from it.
+"""
+
+import io
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from rich.table import Table
+
+from trainer.evaluate import Evaluation, Score
+from trainer.fit import Epoch, best_epoch
+from trainer.stream import Dataset
+
+FEW = 50  # test positives below which an AUC says little
+SOFTWARE = ("cxr-rebalance", "torch", "torchvision", "torchxrayvision", "scikit-learn", "numpy")
+PARTS = (("train", "real"), ("train", "synthetic"), ("val", "real"), ("test", "real"))
+COLOURS = ("#d1495b", "#00798c", "#c98a1b", "#4f8a5b", "#8d5a97", "#2e4057")
+GREY = "#9aa3ab"
+
+Facts = dict[str, Any]
+
+
+def gather(data: Dataset, history: Sequence[Epoch], evaluation: Evaluation) -> Facts:
+    """What was found, as plain JSON types; the plan's targets stand first."""
+    manifest, index, best = data.manifest, data.index, best_epoch(history)
+    rows = [_pathology(data, evaluation, i) for i in range(len(manifest.pathologies))]
+    facts: Facts = {
+        "manifest": {"name": manifest.name, "digest": manifest.digest},
+        "generator": manifest.generator,
+        "images": {
+            f"{split} {origin}": int(((index.split == split) & (index.origin == origin)).sum())
+            for split, origin in PARTS
+        },
+        "epochs": len(history),
+        "best_epoch": best.epoch,
+        "best_val_auc_mean": best.val_auc_mean,
+        "best_val_loss": best.val_loss,
+        "pathologies": sorted(rows, key=lambda row: not row["target"]),
+        "software": {"python": platform.python_version()} | {n: version(n) for n in SOFTWARE},
+    }
+    return facts | {"notes": _notes(facts)}
+
+
+def _pathology(data: Dataset, evaluation: Evaluation, i: int) -> Facts:
+    name, index = data.manifest.pathologies[i], data.index
+    train = (index.split == "train") & (index.labels[:, i] == 1)
+    return {
+        "pathology": name,
+        "target": any(target.pathology == name for target in data.manifest.plan.targets),
+        "train_real": int((train & (index.origin == "real")).sum()),
+        "train_synthetic": int((train & (index.origin == "synthetic")).sum()),
+        "val": _score(evaluation.val[i]),
+        "test": _score(evaluation.test[i]) if evaluation.test else None,
+    }
+
+
+def _score(score: Score) -> Facts:
+    facts = asdict(score)
+    del facts["pathology"]
+    return facts
+
+
+def _notes(facts: Facts) -> list[str]:
+    notes = []
+    if facts["generator"].get("name") == "phantom":
+        notes.append("The synthetic images are procedural phantoms, not radiographs.")
+    if facts["best_val_auc_mean"] is None:
+        notes.append("No pathology has both classes in val: the lowest loss there chose the epoch.")
+    if not facts["images"]["test real"]:
+        notes.append("The dataset has no test images: there is no test AUC.")
+    few = []
+    for row in facts["pathologies"]:
+        notes += [
+            f"{row['pathology']}: {row[split]['missing']} in {split}."
+            for split in ("val", "test")
+            if row[split] and row[split]["missing"]
+        ]
+        if row["test"] and 0 < row["test"]["positives"] < FEW:
+            few.append(f"{row['pathology']} ({row['test']['positives']})")
+    if few:
+        notes.append(f"Fewer than {FEW} test positives, read with care: {', '.join(few)}.")
+    return notes
+
+
+def _cells(row: Facts) -> tuple[str, ...]:
+    test, auc, interval = row["test"], "–", "–"
+    if test and test["auc"] is not None:
+        auc = f"{test['auc']:.3f}"
+    if test and test["low"] is not None:
+        interval = f"{test['low']:.3f} to {test['high']:.3f}"
+    positives = str(test["positives"]) if test else "–"
+    name = f"{row['pathology']} (target)" if row["target"] else row["pathology"]
+    return name, str(row["train_real"]), str(row["train_synthetic"]), positives, auc, interval
+
+
+COLUMNS = ("pathology", "train +, real", "train +, synthetic", "test +", "test AUC", "95 %")
+
+
+def markdown(facts: Facts) -> str:
+    """The report for people; `facts` are report.json's."""
+    best, images = facts["best_epoch"], facts["images"]
+    mean = facts["best_val_auc_mean"]
+    chosen = (
+        f"lowest validation loss, {facts['best_val_loss']:.4f}"
+        if mean is None
+        else f"highest mean validation AUC, {mean:.3f}"
+    )
+    lines = [
+        f"# {facts['manifest']['name']}: test AUC per pathology",
+        "",
+        *(f"> {note}  " for note in facts["notes"]),
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|" + "---:|" * (len(COLUMNS) - 1),
+        *(f"| {' | '.join(_cells(row))} |" for row in facts["pathologies"]),
+        "",
+        "“+” counts positive images. Unknown labels are left out. The interval is a bootstrap over"
+        " patients: 1,000 resamples with replacement.",
+        "",
+        f"Weights: epoch {best} of {facts['epochs']} ({chosen}). Images: "
+        + ", ".join(f"{count:,} {part}" for part, count in images.items())
+        + ".",
+        "",
+        "![Losses and validation AUC per epoch](curves.png)",
+        "",
+        "## To repeat it",
+        "",
+        "```",
+        facts["command"],
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| manifest sha256 | `{facts['manifest']['digest']}` |",
+        f"| generator | `{facts['generator'].get('name')}` |",
+        *(f"| {name} | `{value}` |" for name, value in facts["config"].items()),
+        *(f"| {name} | {number} |" for name, number in facts["software"].items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def table(facts: Facts) -> Table:
+    """The targets' rows for the terminal; every pathology's where the plan has no target."""
+    shown = Table(title=f"{facts['manifest']['name']}: epoch {facts['best_epoch']} on test")
+    for number, name in enumerate(COLUMNS):
+        shown.add_column(name, justify="right" if number else "left")
+    rows = facts["pathologies"]
+    for row in [row for row in rows if row["target"]] or rows:
+        shown.add_row(*_cells(row))
+    return shown
+
+
+def curves(facts: Facts, history: Sequence[Epoch], names: Sequence[str]) -> bytes:
+    """A PNG: losses left, validation AUCs right; the targets in colour, the others in grey."""
+    figure = Figure(figsize=(11, 4.4), dpi=150, layout="constrained")
+    losses, aucs = figure.subplots(1, 2)
+    epochs = [row.epoch for row in history]
+    losses.plot(epochs, [row.train_loss for row in history], "o-", color=COLOURS[1], label="train")
+    losses.plot(epochs, [row.val_loss for row in history], "o-", color=COLOURS[0], label="val")
+    _dress(losses, "Loss per known label", facts["best_epoch"])
+    colours = iter(COLOURS * len(names))
+    targets = {row["pathology"] for row in facts["pathologies"] if row["target"]}
+    for i, name in enumerate(names):
+        values = [row.val_auc[i] for row in history]
+        if None in values:
+            continue
+        if name in targets:
+            aucs.plot(epochs, values, "o-", color=next(colours), label=name)
+        else:
+            aucs.plot(epochs, values, "-", color=GREY, alpha=0.6, lw=1, zorder=1)
+    if facts["best_val_auc_mean"] is not None:
+        means = [row.val_auc_mean for row in history]
+        aucs.plot(epochs, means, "s--", color="black", label="mean of all")
+    aucs.axhline(0.5, color=GREY, lw=0.8, ls=":")
+    _dress(aucs, "Validation AUC", facts["best_epoch"])
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
+
+
+def _dress(axes: Axes, title: str, best: int) -> None:
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel("epoch")
+    axes.axvline(best, color=GREY, lw=0.8, label=f"best epoch ({best})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="#eceff1")
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, fontsize=9)
