@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from fractions import Fraction
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class _Fraction(click.ParamType):
-    """A decimal such as 0.15, kept exactly; handed on as the word it was."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:
-        try:
-            Fraction(value)
-        except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        return f"{float(Fraction(value)):.12g}"
-
-
-_NUMBER = _Fraction()
+def _number(value: str) -> str:
+    """A decimal such as 0.15 as the one word for it, so that no binary rounding gets in."""
+    try:
+        number = Decimal(value).normalize()
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise click.BadParameter(f"{value!r} is not a number such as 0.15.")
+    return f"{number:f}"
 
 
 def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +42,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--root", type=_FOLDER, help="Folder of the real images."),
         click.option(
             "--regime",
-            type=_NUMBER,
+            type=_number,
             default="100",
             show_default=True,
             help="Per cent of the training patients, in (0, 100].",
@@ -61,14 +56,14 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--share",
-            type=_NUMBER,
+            type=_number,
             default="0.15",
             show_default=True,
             help="Share that every target reaches.",
         ),
         click.option(
             "--rare-below",
-            type=_NUMBER,
+            type=_number,
             default="0.05",
             show_default=True,
             help="Pathologies below this share of the whole table are targets.",
@@ -92,7 +87,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--holdout",
-            type=_NUMBER,
+            type=_number,
             nargs=2,
             default=("0.05", "0.05"),
             show_default=True,
@@ -249,8 +244,8 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
     from builder.generators.tfpickle import convert
     from builder.labels import CHEXPERT
 
-    header = convert(pickle, out, labels or CHEXPERT)
-    click.echo(f"{out}: {header['resolution']} pixels, {len(header['labels'])} labels.")
+    made = convert(pickle, out, labels or CHEXPERT)
+    click.echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
 
 
 def main() -> None:

@@ -77,13 +77,13 @@ def latents(numbers: npt.ArrayLike, size: int, *, seed: int, name: str) -> Float
     wanted = np.asarray(numbers, dtype=np.int64)
     blocks = -(-size // 4)  # Philox makes four words at a time
     words = np.empty((len(wanted), 4 * blocks), dtype=np.uint64)
-    starts = np.flatnonzero(np.diff(wanted, prepend=wanted[:1] - 2) != 1)
-    for start, stop in zip(starts, [*starts[1:], len(wanted)], strict=True):
-        stream = philox(seed, "latent", name)
-        stream.advance(int(wanted[start]) * blocks)
-        words[start:stop] = stream.random_raw((stop - start) * 4 * blocks).reshape(-1, 4 * blocks)
+    for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
+        if len(run):  # consecutive numbers lie side by side in the stream
+            stream = philox(seed, "latent", name)
+            stream.advance(int(wanted[run[0]]) * blocks)
+            words[run] = stream.random_raw(len(run) * 4 * blocks).reshape(len(run), -1)
     uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     radius = np.sqrt(-2.0 * np.log(uniform[:, 0::2]))
     angle = 2.0 * np.pi * uniform[:, 1::2]
     normal = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return normal.reshape(len(wanted), -1)[:, :size].astype(np.float32)
+    return normal.reshape(len(wanted), 4 * blocks)[:, :size].astype(np.float32)

@@ -285,7 +285,7 @@ def _refuse(bad: pd.Series, path: Path, column: str, why: str, values: pd.DataFr
     if bad.any():
         row = int(np.argmax(bad.to_numpy(dtype=bool)))
         cell = values[column].iloc[row]
-        found = "the cell" if pd.isna(cell) else repr(cell)
+        found = "the cell" if pd.isna(cell) else repr(cell) if isinstance(cell, str) else cell
         raise UsageError(_at(path, row, column, f"{found} {why}"))
 
 

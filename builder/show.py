@@ -176,7 +176,8 @@ def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: i
             if origin == "synthetic":
                 mine &= index.target == target.pathology
             if mine.any():
-                rows.append((f"{target.pathology}\n{origin}", np.flatnonzero(mine)[:columns]))
+                kind = "real label" if origin == "real" and _is_demo(manifest) else origin
+                rows.append((f"{target.pathology}\n{kind}", np.flatnonzero(mine)[:columns]))
     if not rows:
         return
     figure = Figure(figsize=(1.3 * columns + 1.6, 1.35 * len(rows) + 0.5), layout="constrained")
@@ -187,8 +188,13 @@ def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: i
         line[0].text(-0.1, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
         for axis, row in zip(line, samples.tolist(), strict=False):
             axis.imshow(_image_at(manifest, root, index, row), cmap="gray", vmin=0, vmax=255)
-    figure.suptitle(f"{manifest.name}: synthetic images by {manifest.generator['name']}")
+    drawn = ", and the real labels have phantom images" if _is_demo(manifest) else ""
+    figure.suptitle(f"{manifest.name}: synthetic images by {manifest.generator['name']}{drawn}")
     figure.savefig(out, dpi=110)
+
+
+def _is_demo(manifest: Manifest) -> bool:
+    return bool(manifest.source.get("dataset") == "demo")
 
 
 def _image_at(manifest: Manifest, root: Path, index: Any, row: int) -> Bytes:

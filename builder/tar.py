@@ -17,7 +17,7 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 # mode, uid and gid; size and mtime; the checksum counts as eight spaces while it is computed.
 _FIXED = b"0000644\0" + b"0000000\0" * 2
-_TAIL = b"0" + bytes(100) + b"ustar\x0000" + bytes(64) + b"0000000\0" * 2 + bytes(167)
+_TAIL = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,7 @@ def walk(path: Path, codec: str, max_image_bytes: int) -> Iterator[Member]:
     """The samples of a shard in order; CheckError at the first byte that does not belong."""
     with path.open("rb") as file:
         while True:
-            block = file.read(BLOCK)
-            if block == bytes(BLOCK):
+            if (block := file.read(BLOCK)) == bytes(BLOCK):
                 if file.read() != bytes(BLOCK):
                     raise CheckError(f"{path.name} does not end after its last sample.")
                 return

@@ -87,9 +87,9 @@ def _score(
     low = high = None
     value, missing = auc(labels, probabilities), ""
     if value is None:
-        missing = "no positive image" if not (labels == 1).any() else "no negative image"
+        missing = f"no AUC, for no image is {'negative' if (labels == 1).any() else 'positive'}"
     elif any(len(np.unique(patients[labels == known])) < 2 for known in (0, 1)):
-        missing = "all positives, or all negatives, are one patient's: no interval"
+        missing = "no interval, for all positives or all negatives are one patient's"
     elif counts.size:
         spread = bootstrap_auc(labels, probabilities, patients, counts)
         low, high = (float(end) for end in np.nanquantile(spread, (0.025, 0.975)))

@@ -85,10 +85,8 @@ class Timing:
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The first epoch with the highest mean validation AUC, or the lowest loss if none has one."""
-    return max(
-        history, key=lambda row: -row.val_loss if row.val_auc_mean is None else row.val_auc_mean
-    )
+    """The epoch with the highest mean validation AUC; among equals, or without one, lowest loss."""
+    return max(history, key=lambda row: (row.val_auc_mean or 0.0, -row.val_loss))
 
 
 def masked_loss(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

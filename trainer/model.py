@@ -109,7 +109,7 @@ def from_imagenet(state: State) -> State:
     first, moments = "features.conv0.weight", ("running_mean", "running_var")
     shapes = {first: (64, 3, 7, 7)} | {f"features.norm0.{name}": (64,) for name in moments}
     if any(getattr(state.get(name), "shape", None) != shape for name, shape in shapes.items()):
-        raise CheckError("--init: the file is not a state dict of torchvision's densenet121.")
+        raise CheckError("not a state dict of torchvision's densenet121")
     mean = torch.tensor(IMAGENET_MEAN).double()[:, None, None]
     std = torch.tensor(IMAGENET_STD).double()[:, None, None]
     weight = state[first].double()

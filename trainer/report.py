@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
-from trainer.evaluate import Evaluation, Score
+from trainer.evaluate import RESAMPLES, Evaluation, Score
 from trainer.fit import Epoch, best_epoch
 from trainer.stream import Dataset
 
@@ -76,18 +76,24 @@ def _notes(facts: Facts) -> list[str]:
         notes.append("No pathology has both classes in val: the lowest loss there chose the epoch.")
     if not facts["images"]["test real"]:
         notes.append("The dataset has no test images: there is no test AUC.")
-    few = []
     for row in facts["pathologies"]:
-        notes += [
-            f"{row['pathology']}: {row[split]['missing']} in {split}."
-            for split in ("val", "test")
-            if row[split] and row[split]["missing"]
-        ]
-        if row["test"] and 0 < row["test"]["positives"] < FEW:
-            few.append(f"{row['pathology']} ({row['test']['positives']})")
+        notes += _missing(row)
+    few = [
+        f"{row['pathology']} ({row['test']['positives']})"
+        for row in facts["pathologies"]
+        if row["test"] and 0 < row["test"]["positives"] < FEW
+    ]
     if few:
         notes.append(f"Fewer than {FEW} test positives, read with care: {', '.join(few)}.")
     return notes
+
+
+def _missing(row: Facts) -> list[str]:
+    why: dict[str, list[str]] = {}
+    for split in ("val", "test"):
+        if row[split] and row[split]["missing"]:
+            why.setdefault(row[split]["missing"], []).append(split)
+    return [f"{row['pathology']} in {' and '.join(at)}: {reason}." for reason, at in why.items()]
 
 
 def _cells(row: Facts) -> tuple[str, ...]:
@@ -97,11 +103,17 @@ def _cells(row: Facts) -> tuple[str, ...]:
     if test and test["low"] is not None:
         interval = f"{test['low']:.3f} to {test['high']:.3f}"
     positives = str(test["positives"]) if test else "–"
-    name = f"{row['pathology']} (target)" if row["target"] else row["pathology"]
-    return name, str(row["train_real"]), str(row["train_synthetic"]), positives, auc, interval
+    return (
+        row["pathology"],
+        str(row["train_real"]),
+        str(row["train_synthetic"]),
+        positives,
+        auc,
+        interval,
+    )
 
 
-COLUMNS = ("pathology", "train +, real", "train +, synthetic", "test +", "test AUC", "95 %")
+COLUMNS = ("pathology", "real +", "synthetic +", "test +", "test AUC", "95 % interval")
 
 
 def markdown(facts: Facts) -> str:
@@ -120,10 +132,11 @@ def markdown(facts: Facts) -> str:
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|---|" + "---:|" * (len(COLUMNS) - 1),
-        *(f"| {' | '.join(_cells(row))} |" for row in facts["pathologies"]),
+        *(_line(row) for row in facts["pathologies"]),
         "",
-        "“+” counts positive images. Unknown labels are left out. The interval is a bootstrap over"
-        " patients: 1,000 resamples with replacement.",
+        "Real + and synthetic + count the positive training images, test + those in test; targets"
+        " of the plan are bold. Unknown labels are left out. The interval is a bootstrap over"
+        f" patients ({RESAMPLES:,} resamples).",
         "",
         f"Weights: epoch {best} of {facts['epochs']} ({chosen}). Images: "
         + ", ".join(f"{count:,} {part}" for part, count in images.items())
@@ -139,12 +152,16 @@ def markdown(facts: Facts) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| manifest sha256 | `{facts['manifest']['digest']}` |",
         f"| generator | `{facts['generator'].get('name')}` |",
         *(f"| {name} | `{value}` |" for name, value in facts["config"].items()),
         *(f"| {name} | {number} |" for name, number in facts["software"].items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _line(row: Facts) -> str:
+    name, *rest = _cells(row)
+    return f"| {' | '.join([f'**{name}**' if row['target'] else name, *rest])} |"
 
 
 def table(facts: Facts) -> Table:

@@ -102,7 +102,7 @@ class PgganGenerator:
         if self._design.normalize_latents:
             inputs = self._pixel_norm(inputs.clone())
         weight, bias = self._layers["4x4/Dense"]
-        x = torch.addmm(bias, inputs, weight).view(len(inputs), -1, 4, 4)
+        x = torch.addmm(bias, inputs, weight).view(-1, self._design.maps[0], 4, 4)
         x = self._activate(x.contiguous(memory_format=self._layout))
         return self._convolve(x, "4x4/Conv")
 

@@ -61,7 +61,7 @@ def _lung_lesion(film: Film, at: Place) -> None:
 def _edema(film: Film, at: Place) -> None:
     """A haze about both hila, like the wings of a bat."""
     window, distance = film.pair(0.28, -0.04, 0.36, 0.50)
-    film.fill(window, (0.25 + 0.45 * at.size) * bump(distance))
+    film.fill(window, (0.20 + 0.40 * at.size) * bump(distance))
 
 
 def _consolidation(film: Film, at: Place) -> None:
@@ -114,7 +114,7 @@ def _pleural_other(film: Film, at: Place) -> None:
         v = -0.08 + 0.2 * (at.along - 0.5) + 0.22 * number
         u = film.wall(at.side, v) - at.side * 0.04
         window, distance = film.disc(u, v, 0.065 + 0.02 * at.across, 0.08 + 0.03 * at.size)
-        film.tissue[window] += 0.32 * step((1.0 - distance) * 1.6)
+        film.tissue[window] += 0.24 * step((1.0 - distance) * 1.6)
 
 
 def _fracture(film: Film, at: Place) -> None:
@@ -129,15 +129,15 @@ def _fracture(film: Film, at: Place) -> None:
 
 
 def _support_devices(film: Film, at: Place) -> None:
-    """A lead from the shoulder to the heart and, mostly, the pacemaker that it hangs on."""
+    """A lead from the shoulder to the heart and, half the time, the pacemaker that it hangs on."""
     window = film.window(at.side * 0.28, -0.28, 0.28, 0.38)
     bend = film.side[window] * (1.0 / 0.55)
     path = film.v[window] - (0.08 - 0.68 * bend * (2.0 - bend)) - 0.1 * at.across
     path *= 22.0
-    film.tissue[window] += 0.22 * bump(path * path)
-    if at.along > 0.4:
+    film.tissue[window] += 0.20 * bump(path * path)
+    if at.along > 0.5:
         box, distance = film.disc(at.side * 0.58, -0.48, 0.10 + 0.04 * at.size, 0.11)
-        film.tissue[box] += 0.22 * step((1.0 - distance) * 4.0)
+        film.tissue[box] += 0.18 * step((1.0 - distance) * 4.0)
 
 
 def _infiltration(film: Film, at: Place) -> None:
@@ -234,7 +234,7 @@ class Phantom:
         """Images, uint8 [B, H, W], each a function of its own row alone.
 
         latents: float32 [B, Z], standard normal. labels: float32 [B, L] in the order of
-        `labels`, present where > 0.5. Raises ValueError for other shapes and for latents not finite.
+        `labels`, present where > 0.5. Raises ValueError for other shapes and infinite latents.
         """
         z = _checked("latents", latents, self.latent_size).astype(np.float64)
         present = _checked("labels", labels, len(self.labels)) > 0.5

@@ -96,6 +96,26 @@ def test_fused_and_unfused_upscaling_agree_on_the_turned_kernel(tmp_path, lod):
     assert (made == expected).mean() > 0.999
 
 
+def test_a_batch_at_once_as_on_a_gpu_gives_the_same_images(tmp_path):
+    generator = pggan.load(write(tmp_path, SMALL, random_tensors(SMALL)), 32)
+    latents, labels = inputs(SMALL, 4)
+    with torch.inference_mode():
+        made = generator._render(
+            torch.from_numpy(np.concatenate((latents, labels), 1)).to(generator._device)
+        )
+        assert generator._render(torch.zeros(0, 14, device=generator._device)).shape == (0, 32, 32)
+    difference = made.cpu().numpy().astype(int) - generator(latents, labels)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_makes_the_images_of_the_cpu(tmp_path):
+    tensors = random_tensors(SMALL)
+    expected = pggan.PgganGenerator(SMALL, tensors, torch.device("cpu"))(*inputs(SMALL, 4))
+    made = images(tmp_path, SMALL, tensors, count=4)
+    assert np.abs(made.astype(int) - expected).max() <= 1
+
+
 def test_a_grown_level_is_shown_as_large_pixels(tmp_path):
     design = replace(SMALL, lod=2.0)
     made = images(tmp_path, design, random_tensors(design))

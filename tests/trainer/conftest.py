@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import simplejpeg
+import torch
 from PIL import Image
 
 from builder.contract import (
@@ -22,7 +24,6 @@ from builder.contract import (
     TargetCount,
     index_bytes,
     load_index,
-    sample_json,
     save_manifest,
     write_last,
 )
@@ -101,10 +102,8 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
                         y[0] = min(y[0], 0)
                     key = f"{origin}-{split}-{i:04d}"
                     member = encode(picture(y, rng), codec)
-                    facts = {"key": key, "split": split, "origin": origin, "target": "", "draw": -1}
-                    if origin == "synthetic":
-                        facts |= {"target": "Lung Lesion", "draw": i}
-                    note = sample_json(**facts, pathologies=NAMES, labels=y)  # type: ignore[arg-type]
+                    target, draw = ("Lung Lesion", i) if origin == "synthetic" else ("", -1)
+                    note = json.dumps({"key": key, "labels": y.tolist()}).encode()
                     for name, data in ((f"{key}.{codec}", member), (f"{key}.json", note)):
                         info = tarfile.TarInfo(name)
                         info.size = len(data)
@@ -112,18 +111,36 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
                             offset = archive.offset + 512
                         archive.addfile(info, io.BytesIO(data))
                     patient = "" if origin == "synthetic" else f"p{split}{i // 3}"
-                    rows.append((key, split, origin, url, offset, len(member), facts["target"],
-                                 facts["draw"], patient))
+                    rows.append(
+                        (key, split, origin, url, offset, len(member), target, draw, patient)
+                    )
                     labels.append(y)
             write_last(root / url, tar.getvalue())
             shards.append(
-                ShardEntry(url=url, nsamples=len(numbers), filesize=len(tar.getvalue()),
-                           sha256=hashlib.sha256(tar.getvalue()).hexdigest(), split=split,
-                           origin=origin)
+                ShardEntry(
+                    url=url,
+                    nsamples=len(numbers),
+                    filesize=len(tar.getvalue()),
+                    sha256=hashlib.sha256(tar.getvalue()).hexdigest(),
+                    split=split,
+                    origin=origin,
+                )
             )
-    names = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
-    types = (object, object, object, object, np.int64, np.int32, object, np.int64, object)
-    columns = {n: np.array(c, t) for n, c, t in zip(names, zip(*rows), types, strict=True)}
+    types = {
+        "key": object,
+        "split": object,
+        "origin": object,
+        "shard": object,
+        "offset": np.int64,
+        "size": np.int32,
+        "target": object,
+        "draw": np.int64,
+        "patient": object,
+    }
+    columns = {
+        name: np.array([row[i] for row in rows], kind)
+        for i, (name, kind) in enumerate(types.items())
+    }
     index = Index(labels=np.stack(labels), **columns)
     parquet = index_bytes(index, NAMES)
     write_last(root / "manifests/tiny.parquet", parquet)
@@ -142,15 +159,23 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
             synthetic=synthetic,
             fewest=0,
             targets=(
-                TargetCount(pathology="Lung Lesion", real_positives=positives, render=synthetic,
-                            positives=positives, share=positives / max(1, len(train))),
+                TargetCount(
+                    pathology="Lung Lesion",
+                    real_positives=positives,
+                    render=synthetic,
+                    positives=positives,
+                    share=positives / max(1, len(train)),
+                ),
             ),
         ),
         generator={"name": "phantom", "sha256": "0" * 64},
         source={"dataset": "demo"},
         software={},
-        index=IndexEntry(url="manifests/tiny.parquet", rows=len(index),
-                         sha256=hashlib.sha256(parquet).hexdigest()),
+        index=IndexEntry(
+            url="manifests/tiny.parquet",
+            rows=len(index),
+            sha256=hashlib.sha256(parquet).hexdigest(),
+        ),
         shardlist=tuple(shards),
     )
     sealed = Sealed(root / "manifests/tiny.json", manifest, index)
@@ -158,7 +183,14 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
     return sealed
 
 
-FULL = {("train", "real"): 97, ("val", "real"): 40, ("test", "real"): 44, ("train", "synthetic"): 32}
+torch.set_num_threads(1)  # idle threads of OpenMP spin, and starve a small machine's others
+
+FULL = {
+    ("train", "real"): 97,
+    ("val", "real"): 40,
+    ("test", "real"): 44,
+    ("train", "synthetic"): 32,
+}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,154 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from builder import generators
+from builder.contract import CheckError, Sample, UsageError
+from builder.render import BATCH, check_generator, condition, render, resize
+
+PATHOLOGIES = ("Mass", "Effusion", "No_Finding")
+
+
+class Fake:
+    """Pixels that show the first latent and the label sum, so that a mix-up is visible."""
+
+    labels = ("Pleural Effusion", "Mass", "Gout")
+    resolution = 8
+    latent_size = 3
+
+    def __init__(self) -> None:
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def __call__(
+        self, latents: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
+        self.shapes.add(latents.shape)
+        images = np.zeros((len(latents), 8, 8), dtype=np.uint8)
+        images[:, 0, 0] = np.clip(128 + 30 * latents[:, 0], 1, 255)
+        images[:, 1, :3] = 100 * labels
+        return images
+
+
+def sample(number: int, labels: tuple[int, ...] = (1, 0, 0), target: str = "Mass") -> Sample:
+    return Sample(
+        key=f"x-{target.lower()}-{number}",
+        split="train",
+        origin="synthetic",
+        target=target,
+        draw=number,
+        patient="",
+        labels=labels,
+    )
+
+
+def images(samples: list[Sample], generator: object = None, size: int = 8) -> list[np.ndarray]:
+    made = render(generator or Fake(), samples, pathologies=PATHOLOGIES, image_size=size, seed=0)
+    return list(made)
+
+
+def test_labels_are_matched_by_name_and_unknown_is_not_present() -> None:
+    shown = condition([sample(0, (1, -1, 0)), sample(1, (0, 1, 1))], PATHOLOGIES, Fake.labels)
+    assert shown.dtype == np.float32
+    assert shown.tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+def test_pixels_do_not_depend_on_how_many_are_asked_for_or_in_which_order() -> None:
+    samples = [sample(i, target=t) for i in range(BATCH + 5) for t in ("Mass", "Effusion")]
+    whole = {s.key: p for s, p in zip(samples, images(samples), strict=True)}
+    for part in (samples[:1], samples[3:9], samples[::-1]):
+        for s, pixels in zip(part, images(part), strict=True):
+            assert np.array_equal(pixels, whole[s.key])
+
+
+def test_the_generator_always_sees_the_same_batch_shape() -> None:
+    fake = Fake()
+    images([sample(i) for i in range(BATCH + 1)], fake)
+    assert fake.shapes == {(BATCH, 3)}
+
+
+def test_larger_images_are_reduced_like_real_ones() -> None:
+    big = np.kron(np.eye(8), np.ones((4, 4))).astype(np.uint8) * 200
+    expected = np.asarray(Image.fromarray(big).resize((16, 16), Image.Resampling.LANCZOS))
+    assert np.array_equal(resize(big, 16), expected)
+    assert resize(big, 32) is big
+
+
+def broken(result: object) -> object:
+    class Broken(Fake):
+        def __call__(self, latents: object, labels: object) -> object:  # type: ignore[override]
+            return result
+
+    return Broken()
+
+
+BAD = {
+    "constant": (np.full((BATCH, 8, 8), 7, dtype=np.uint8), "constant image for x-mass-0"),
+    "float": (np.full((BATCH, 8, 8), np.nan), "float64"),
+    "shape": (np.zeros((BATCH, 8, 9), dtype=np.uint8), r"\(64, 8, 9\)"),
+    "nothing": (None, "NoneType"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_output_that_is_no_image_is_an_error(case: str) -> None:
+    result, message = BAD[case]
+    with pytest.raises(CheckError, match=message):
+        images([sample(0)], broken(result))
+
+
+def test_a_generator_must_know_the_targets_and_be_large_enough() -> None:
+    fake = Fake()
+    check_generator(fake, name="fake", targets=["Effusion"], image_size=8)
+    with pytest.raises(UsageError, match="cannot show Hernia: it knows Pleural Effusion"):
+        check_generator(fake, name="fake", targets=["Hernia"], image_size=8)
+    with pytest.raises(UsageError, match="use --image-size 8, or --upsample"):
+        check_generator(fake, name="fake", targets=["Mass"], image_size=16)
+    check_generator(fake, name="fake", targets=["Mass"], image_size=16, upsample=True)
+
+
+def test_generators_load_by_name() -> None:
+    loaded = generators.load("phantom", 32)
+    assert (loaded.name, loaded.generator.resolution) == ("phantom", 32)
+    assert len(loaded.sha256) == 64
+    assert set(loaded.facts()) == {"name", "sha256", "resolution", "labels", "latent_size"}
+
+
+def test_an_unknown_generator_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="use a .safetensors file or one of .*pggan.*phantom"):
+        generators.load("phantasm", 32)
+    with pytest.raises(UsageError, match="Cannot read the generator"):
+        generators.load(str(tmp_path / "absent.safetensors"), 32)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x08", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])
+def test_a_file_that_is_no_generator_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "g.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(CheckError, match="is not a generator"):
+        generators.load(str(path), 32)
+
+
+def test_a_generator_can_come_from_another_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lab_gan.py").write_text(
+        "import numpy as np\n"
+        "class Lab:\n"
+        "    labels, resolution, latent_size = ('Mass',), 8, 2\n"
+        "    def __init__(self, argument): self.argument = argument\n"
+        "    def __call__(self, latents, labels):\n"
+        "        return np.arange(len(latents) * 64, dtype=np.uint8).reshape(-1, 8, 8)\n"
+        "def load(argument, image_size): return Lab(argument)\n"
+    )
+    info = tmp_path / "lab_gan-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: lab-gan\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cxr_rebalance.generators]\nlab = lab_gan:load\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = generators.load("lab:weights-7", 8)
+    assert loaded.name == "lab"
+    assert vars(loaded.generator) == {"argument": "weights-7"}
+    assert len(images([sample(0), sample(1)], loaded.generator)) == 2

@@ -1,0 +1,120 @@
+"""The rules of the house, so that the directory listing stays the pipeline."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUILDER = (
+    "contract",
+    "labels",
+    "split",
+    "fewest",
+    "plan",
+    "draw",
+    "recipe",
+    "render",
+    "generators",
+    "pack",
+    "tar",
+    "write",
+    "jobs",
+    "claim",
+    "seal",
+    "verify",
+    "build",
+    "show",
+    "cli",
+)
+TRAINER = ("stream", "augment", "model", "fit", "evaluate", "report", "train", "cli")
+ORDER = [*(f"builder.{name}" for name in BUILDER), *(f"trainer.{name}" for name in TRAINER)]
+
+
+def sources() -> list[Path]:
+    return sorted(p for folder in ("builder", "trainer") for p in (ROOT / folder).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def step_of(module: str) -> str | None:
+    """The step a module belongs to: the longest entry of ORDER that it lies in."""
+    return next((step for step in ORDER if module == step or module.startswith(f"{step}.")), None)
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_no_step_imports_a_later_one(path: Path) -> None:
+    own = step_of(module_of(path))
+    if own is None:
+        assert module_of(path) in ("builder", "trainer"), f"{path} is no step of the line: add it"
+        return
+    for name in imports(path):
+        step = step_of(name)
+        if step and step.split(".")[0] == own.split(".")[0]:
+            assert ORDER.index(step) <= ORDER.index(own), f"{own} imports the later {step}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_builder_and_trainer_share_the_contract_alone(path: Path) -> None:
+    module, names = module_of(path), imports(path)
+    if module.startswith("builder"):
+        assert not {name for name in names if name.split(".")[0] == "trainer"}
+    else:
+        foreign = {name for name in names if name.split(".")[0] == "builder"}
+        assert all(name.startswith("builder.contract") for name in foreign), foreign
+
+
+def test_the_checker_does_not_hold_the_pen() -> None:
+    names = imports(ROOT / "builder" / "verify.py")
+    steps = {step_of(name) for name in names} - {None}
+    assert steps <= {"builder.contract", "builder.tar"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_click_stays_in_cli(path: Path) -> None:
+    assert path.name == "cli.py" or not {n for n in imports(path) if n.split(".")[0] == "click"}
+
+
+def test_no_junk_drawers() -> None:
+    drawers = {"utils", "util", "common", "helpers", "helper", "misc"}
+    assert not [path for path in sources() if path.stem in drawers]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["xbuild", "--help"],
+        ["xbuild", "synth", "--help"],
+        ["xbuild", "plan", "--dataset", "chexpert", "--regime", "1"],
+        ["xtrain", "--help"],
+        ["xtrain", "fit", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
+    package = "builder" if words[0] == "xbuild" else "trainer"
+    code = (
+        f"import sys; from {package}.cli import main; sys.argv = {words!r}\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'torchvision', 'torchxrayvision', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
