@@ -262,7 +262,7 @@ def load_manifest(path: Path) -> Manifest:
         _check(manifest)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckError(f"{path} is not a manifest of schema {SCHEMA}: {error}.") from None
-    except CheckError as error:
+    except UsageError as error:
         raise CheckError(f"{path}: {error}") from None
     return manifest
 

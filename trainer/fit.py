@@ -117,8 +117,8 @@ def fit(
 ) -> tuple[Epoch, ...]:
     """The history of all epochs; after each of them the files named above are complete.
 
-    `facts` go into config.json. UsageError when the loss diverges or
-    when the checkpoint in `place.out` is another run's.
+    `facts` go into config.json. UsageError when the loss diverges or when the checkpoint in
+    `place.out` is another run's.
     """
     model.to(place.device)
     optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr)
@@ -199,10 +199,11 @@ class Run:
 
     def _check(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
-            kept = f"{self.place.out / 'last.pt'} holds epoch {epoch - 1}" if epoch > 1 else ""
+            last = self.place.out / "last.pt"
+            kept = f"{last} holds epoch {epoch - 1}" if epoch > 1 else "nothing was saved"
             raise UsageError(
                 f"The loss is not finite in epoch {epoch} at --lr {self.recipe.lr:g}: try a smaller"
-                f" one ({kept or 'nothing was saved'})."
+                f" one ({kept})."
             )
 
     def validate(self, epoch: int, train_loss: float) -> Epoch:
@@ -247,8 +248,10 @@ class Run:
         """Go on from last.pt; UsageError names the field in which it is another run's."""
         path = self.place.out / "last.pt"
         state = load_checkpoint(path)
+        if not isinstance(begun := state.get("identity"), dict):
+            raise CheckError(f"{path} is not a checkpoint of xtrain.")
         for name, now in self._identity().items():
-            if (then := state["identity"].get(name)) != now:
+            if (then := begun.get(name)) != now:
                 raise UsageError(
                     f"{path} was begun with {name} {then}, now it is {now}: resume with the same,"
                     " or choose another --out."

@@ -3,6 +3,7 @@
 Weights come from a seed, from ImageNet, or from a file; files are read without pickle's code.
 """
 
+import io
 import json
 import re
 import sys
@@ -40,13 +41,13 @@ def build(pathologies: Sequence[str], *, init: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     model: nn.Module = DenseNet(num_classes=len(pathologies), in_channels=1)
     if init != "random":
-        state = _initial(init, pathologies)
-        fresh = {name: tensor for name, tensor in model.state_dict().items() if name not in state}
-        kept = {name: tensor for name, tensor in fresh.items() if name.startswith("classifier.")}
         try:
+            state = _initial(init, pathologies)
+            fresh = model.state_dict()
+            kept = {name: fresh[name] for name in fresh.keys() - state if "classifier" in name}
             model.load_state_dict(state | kept)
-        except RuntimeError:
-            raise CheckError(f"{init} holds other weights than a DenseNet-121's.") from None
+        except (ValueError, RuntimeError):
+            raise CheckError(f"{init} does not hold the weights of a DenseNet-121.") from None
     return model.to(memory_format=torch.channels_last)  # 1.6 times faster, on a CPU too
 
 
@@ -80,10 +81,9 @@ def _download() -> State:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """The dict in a file of torch.save, tensors and plain types only, on the CPU; or CheckError."""
+    content = io.BytesIO(path.read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception:  # cut or hostile files make torch.load raise nearly anything
         state = None
     if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
@@ -98,7 +98,8 @@ def from_imagenet(state: State) -> State:
     first convolution is linear, so the sum over colours and the scale go into its weights and the
     offset into norm0's running mean: exact, except where the convolution sees padding. The
     weights are kept 1024 times too large, undone by norm0's variance: in the units of x they
-    would be so small that a single step of Adam would wipe them out.
+    would be so small that a single step of Adam would wipe them out. ValueError where `state` is
+    another network's.
     """
     dotted = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # names before 2018
     state = {
@@ -109,7 +110,7 @@ def from_imagenet(state: State) -> State:
     first, moments = "features.conv0.weight", ("running_mean", "running_var")
     shapes = {first: (64, 3, 7, 7)} | {f"features.norm0.{name}": (64,) for name in moments}
     if any(getattr(state.get(name), "shape", None) != shape for name, shape in shapes.items()):
-        raise CheckError("not a state dict of torchvision's densenet121")
+        raise ValueError("expected a state dict of torchvision's densenet121")
     mean = torch.tensor(IMAGENET_MEAN).double()[:, None, None]
     std = torch.tensor(IMAGENET_STD).double()[:, None, None]
     weight = state[first].double()

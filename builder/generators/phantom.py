@@ -55,7 +55,7 @@ def _lung_lesion(film: Film, at: Place) -> None:
     """A cavity: a bright ring about a dark centre."""
     radius = 0.11 + 0.05 * at.size
     window, distance = film.disc(*_spot(at), radius, radius)
-    film.tissue[window] += 0.75 * bump(distance) * step(distance * 2.0)
+    film.add(window, 0.75 * bump(distance) * step(distance * 2.0))
 
 
 def _edema(film: Film, at: Place) -> None:
@@ -114,7 +114,7 @@ def _pleural_other(film: Film, at: Place) -> None:
         v = -0.08 + 0.2 * (at.along - 0.5) + 0.22 * number
         u = film.wall(at.side, v) - at.side * 0.04
         window, distance = film.disc(u, v, 0.065 + 0.02 * at.across, 0.08 + 0.03 * at.size)
-        film.tissue[window] += 0.24 * step((1.0 - distance) * 1.6)
+        film.add(window, 0.24 * step((1.0 - distance) * 1.6))
 
 
 def _fracture(film: Film, at: Place) -> None:
@@ -123,9 +123,9 @@ def _fracture(film: Film, at: Place) -> None:
     u = film.wall(at.side, v) - at.side * (0.05 + 0.08 * at.across)
     for end in (-1.0, 1.0):
         window, distance = film.disc(u + end * 0.09, v + end * 0.03, 0.075, 0.05)
-        film.tissue[window] += (0.18 + 0.08 * at.size) * step((1.0 - distance) * 1.6)
+        film.add(window, (0.18 + 0.08 * at.size) * step((1.0 - distance) * 1.6))
     window, distance = film.disc(u, v, 0.045, 0.09)
-    film.tissue[window] -= (0.18 + 0.08 * at.size) * step((1.0 - distance) * 1.6)
+    film.add(window, -(0.18 + 0.08 * at.size) * step((1.0 - distance) * 1.6))
 
 
 def _support_devices(film: Film, at: Place) -> None:
@@ -134,10 +134,10 @@ def _support_devices(film: Film, at: Place) -> None:
     bend = film.side[window] * (1.0 / 0.55)
     path = film.v[window] - (0.08 - 0.68 * bend * (2.0 - bend)) - 0.1 * at.across
     path *= 22.0
-    film.tissue[window] += 0.20 * bump(path * path)
+    film.add(window, 0.20 * bump(path * path))
     if at.along > 0.5:
         box, distance = film.disc(at.side * 0.58, -0.48, 0.10 + 0.04 * at.size, 0.11)
-        film.tissue[box] += 0.18 * step((1.0 - distance) * 4.0)
+        film.add(box, 0.18 * step((1.0 - distance) * 4.0))
 
 
 def _infiltration(film: Film, at: Place) -> None:
@@ -188,8 +188,8 @@ def _hernia(film: Film, at: Place) -> None:
     """A stomach behind the heart: a bright bag with gas above a fluid level."""
     v, radius = 0.28 + 0.1 * at.along, 0.15 + 0.06 * at.size
     window, distance = film.disc(0.14 * (at.across - 0.5), v, radius, radius)
-    film.tissue[window] += 0.18 * step((1.0 - distance) * 3.0)
-    film.tissue[window] -= 0.42 * bump(0.7 * distance) * step((v - film.v[window]) * 14.0)
+    film.add(window, 0.18 * step((1.0 - distance) * 3.0))
+    film.add(window, -0.42 * bump(0.7 * distance) * step((v - film.v[window]) * 14.0))
 
 
 SIGNS: dict[str, Callable[[Film, Place], None]] = {

@@ -168,7 +168,13 @@ class Film:
 
     def fill(self, window: Window, mask: Plane) -> None:
         """Take the share `mask`, 0 to 1, of the air in the window away."""
-        self.air[window] *= 1.0 - mask
+        air = self.air[window]  # a view: `self.air[window] *= …` would copy it back as well
+        air *= 1.0 - mask
+
+    def add(self, window: Window, tissue: Plane) -> None:
+        """Add tissue in the window; where negative, take it away."""
+        view = self.tissue[window]
+        view += tissue
 
     def column(self, half: float) -> tuple[Window, Plane]:
         """The mediastinum, `half` wide on either side of the midline: a window and a mask."""
@@ -215,9 +221,9 @@ class Film:
         self.tissue += self.v * 0.04
         self.tissue *= step(neck * 8.0)
         breast, distance = self.pair(0.45, 0.22, 0.34, 0.30)
-        self.tissue[breast] += self.body["breast"] * step((1.0 - distance) * 1.5)
+        self.add(breast, self.body["breast"] * step((1.0 - distance) * 1.5))
         gas, distance = self.disc(0.42, 0.64, 0.17, 0.10)
-        self.tissue[gas] -= self.body["gas"] * bump(distance)
+        self.add(gas, -self.body["gas"] * bump(distance))
 
     def _draw_lungs(self) -> None:
         across = self.side - self.v * 0.09
@@ -240,7 +246,7 @@ class Film:
         hila, distance = self.pair(0.20, -0.06, 0.18, 0.26)
         self.fill(hila, 0.5 * bump(distance))
         trachea, distance = self.disc(0.0, -0.72, 0.07, 0.48)
-        self.tissue[trachea] -= 0.12 * bump(distance)
+        self.add(trachea, -0.12 * bump(distance))
 
     def _draw_vessels(self) -> None:
         spokes = self.v + 0.06
@@ -270,10 +276,10 @@ class Film:
         side = self.side[band]
         clavicle = bump(_square(self.v[band] + 0.20 * side, -0.52, 0.045))
         clavicle *= step((0.74 - side) * 7.0) * step((side - 0.05) * 12.0)
-        self.tissue[band] += self.body["clavicle"] * clavicle
+        self.add(band, self.body["clavicle"] * clavicle)
         spine = self.window(0.0, 0.0, 0.1, 1.5)
         vertebrae = wave(self.v[spine] * 7.0) * 0.5 + 0.7
-        self.tissue[spine] += vertebrae * (
+        self.add(spine, vertebrae * ()
             self.body["spine"] * bump(_square(self.side[spine], 0.0, 0.1))
         )
 

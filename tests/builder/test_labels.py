@@ -124,7 +124,10 @@ BAD: dict[str, tuple[str, str]] = {
     "header only": (HEADER, "no row"),
     "empty": ("", "is empty"),
     "ragged": (HEADER + "a.png,1,0\nb.png,1,0,7,8\n", "not a readable CSV"),
-    "same pathology twice": ("image,patient,Effusion,Pleural Effusion\na,1,0,0\n", "same pathology"),
+    "same pathology twice": (
+        "image,patient,Effusion,Pleural Effusion\na,1,0,0\n",
+        "same pathology",
+    ),
     "reserved name": ("image,patient,offset\na.png,1,0\n", "reserved"),
     "strange view": ("image,patient,view,Mass\na.png,1,upside,0\n", "column 'view': 'upside'"),
 }
@@ -141,7 +144,7 @@ def test_a_bad_table_is_refused_in_one_sentence(tmp_path: Path, case: str) -> No
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda path: None,
+        lambda _: None,
         lambda path: path.mkdir(),
         lambda path: path.write_bytes(bytes(range(256)) * 9),
     ],

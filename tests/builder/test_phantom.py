@@ -6,6 +6,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
 
 from builder.contract import UsageError
 from builder.generators.phantom import SIGNS, Phantom, Place, load
@@ -92,7 +93,7 @@ def test_the_same_bytes_on_every_machine():
     latents = ((count * 7919 % 1000 - 500) / 200).astype(np.float32)
     labels = (latents[:, : len(PHANTOM.labels)] > 0).astype(np.float32)
     digest = hashlib.sha256(load("", 64)(latents, labels).tobytes()).hexdigest()
-    assert digest[:16] == "DIGEST"
+    assert digest[:16] == "e95752916c5d821c"
 
 
 def test_an_image_does_not_depend_on_its_batch():
@@ -212,7 +213,7 @@ def normal_patches(image, size=8):
     return flat / (flat.std(axis=1, keepdims=True) + 8)
 
 
-def patch_filters(images, count=96):
+def patch_filters(images, count=64):
     """Random image patches, whitened: the filters of a one-layer network without training."""
     rng = np.random.default_rng(0)
     picked = (normal_patches(images[row]) for row in rng.integers(len(images), size=1500))
@@ -233,6 +234,7 @@ def features(images, filters):
     return np.array(rows)
 
 
+@threadpool_limits.wrap(limits=1)  # small products: threads that wait for a busy core cost tenfold
 def test_a_linear_model_learns_every_pathology_among_all_others():
     labels = np.random.default_rng(7).random((1500, len(PHANTOM.labels))) < 0.25
     images = PHANTOM(draw_latents(1500, seed=8), labels.astype(np.float32))

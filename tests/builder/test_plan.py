@@ -15,7 +15,9 @@ from builder.split import split_patients
 SHARE = Fraction(15, 100)
 
 
-def random_labels(rows: int, prevalence: list[float], seed: int, together: float = 0.0) -> np.ndarray:
+def random_labels(
+    rows: int, prevalence: list[float], seed: int, together: float = 0.0
+) -> np.ndarray:
     """Columns with these prevalences; with probability `together` a row copies its neighbour's."""
     random = np.random.default_rng(seed)
     labels = (random.random((rows, len(prevalence))) < prevalence).astype(np.int8)

@@ -78,7 +78,7 @@ def test_larger_images_are_reduced_like_real_ones() -> None:
 
 def broken(result: object) -> object:
     class Broken(Fake):
-        def __call__(self, latents: object, labels: object) -> object:  # type: ignore[override]
+        def __call__(self, *_: object) -> object:  # type: ignore[override]
             return result
 
     return Broken()
@@ -117,7 +117,7 @@ def test_generators_load_by_name() -> None:
 
 
 def test_an_unknown_generator_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="use a .safetensors file or one of .*pggan.*phantom"):
+    with pytest.raises(UsageError, match=r"use a \.safetensors file or one of .*pggan.*phantom"):
         generators.load("phantasm", 32)
     with pytest.raises(UsageError, match="Cannot read the generator"):
         generators.load(str(tmp_path / "absent.safetensors"), 32)

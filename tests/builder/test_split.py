@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def test_a_patients_place_depends_on_nothing_but_seed_and_id() -> None:
         return {patients[i]: name for name, rows in parts.items() for i in rows}
 
     known = place(PATIENTS)
-    shuffled = place(list(reversed(PATIENTS)) + ["someone else"])
+    shuffled = place([*reversed(PATIENTS), "someone else"])
     assert all(shuffled[patient] == part for patient, part in known.items())
     assert place(PATIENTS, seed=1) != known
     # On every machine and version: these were read off once, so a change of the hash shows.
@@ -85,6 +86,6 @@ def test_impossible_holdouts_are_refused(holdout: tuple[str, str]) -> None:
 def test_patients_may_come_as_a_series_and_order_of_rows_is_kept_within_a_patient() -> None:
     split = split_patients(pd.Series(PATIENTS))
     rows = split.train.tolist()
-    for first, second in zip(rows, rows[1:], strict=False):
+    for first, second in pairwise(rows):
         if PATIENTS[first] == PATIENTS[second]:
             assert second > first

@@ -154,7 +154,7 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
         image=ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0),
         recipe={"regime": 10},
         plan=PlanProof(
-            share=(15, 100),
+            share=(1, 100),
             real=len(train) - synthetic,
             synthetic=synthetic,
             fewest=0,

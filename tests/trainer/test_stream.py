@@ -111,7 +111,7 @@ class _Fake:
         self.rows = rows
 
 
-def test_scale_is_torchxrayvisions(data: Dataset):
+def test_scale_is_torchxrayvisions():
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(scale(torch.from_numpy(grey)), xrv.utils.normalize(grey, 255))
 

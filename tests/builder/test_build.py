@@ -1,0 +1,319 @@
+"""The whole line on a small clinic: what comes out, and that nothing changes it but the recipe."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builder.contract import Index, Manifest, load_index, load_manifest, sha256_file
+from builder.pack import read_radiograph
+from builder.show import contact_sheet
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(out)): sha256_file(path)
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
+
+
+def loaded(out: Path, name: str = "gan100") -> tuple[Manifest, Index]:
+    manifest = load_manifest(out / "manifests" / f"{name}.json")
+    return manifest, load_index(manifest, out)
+
+
+@pytest.fixture
+def built(tmp_path: Path, small: list[object], xbuild: Xbuild) -> Path:
+    out = tmp_path / "out"
+    done = xbuild(*small, "--out", out, "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_the_dataset_is_what_was_planned(built: Path) -> None:
+    manifest, index = loaded(built)
+    plan = manifest.plan
+    train = index.split == "train"
+    real, synthetic = index.origin == "real", index.origin == "synthetic"
+    assert (train & real).sum() == plan.real
+    assert synthetic.sum() == plan.synthetic > 0
+    assert not (synthetic & ~train).any()
+    assert real.sum() == 60
+    for target in plan.targets:
+        column = manifest.pathologies.index(target.pathology)
+        positives = (index.labels[train, column] == 1).sum()
+        assert positives == target.positives
+        assert 5 * positives >= train.sum()
+    assert {s.split for s in manifest.shardlist} == {"train", "val", "test"}
+    assert max(s.nsamples for s in manifest.shardlist) <= 16
+    assert not {"labels", "patient"} & set(json.loads(manifest.to_json())["source"])
+    assert manifest.digest == sha256_file(built / "manifests" / "gan100.json")
+
+
+def test_no_path_host_or_clock_is_in_what_is_hashed(built: Path, clinic: Path) -> None:
+    text = (built / "manifests" / "gan100.json").read_text()
+    for word in (str(clinic.parent), str(built), os.uname().nodename, "2026", "file:"):
+        assert word not in text
+    tars = b"".join(path.read_bytes() for path in built.rglob("*.tar"))
+    assert not [word for word in (b"patient", b"p07", b"clinic", b"labels.csv") if word in tars]
+
+
+def test_images_are_the_clinics_own_cropped_and_resized(built: Path, clinic: Path) -> None:
+    manifest, _ = loaded(built)
+    sheet = built / "sheet.png"
+    contact_sheet(manifest, built / "manifests" / "gan100.json", sheet)
+    with Image.open(sheet) as picture:
+        assert picture.width > 500
+    colour = read_radiograph(clinic.parent / "001.jpg", 32)
+    assert colour.shape == (32, 32)
+    deep = read_radiograph(clinic.parent / "000.png", 70)
+    with Image.open(clinic.parent / "000.png") as picture:
+        own = (np.asarray(picture)[10:60] // 257).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(own).resize((70, 70), Image.Resampling.LANCZOS))
+    assert np.array_equal(deep, expected)
+
+
+@pytest.mark.parametrize("codec", ["jpg", "png"])
+def test_the_same_bytes_for_any_number_of_workers(
+    tmp_path: Path, small: list[object], xbuild: Xbuild, codec: str
+) -> None:
+    for workers in (1, 2, 3):
+        done = xbuild(
+            *small, "--out", tmp_path / str(workers), "--workers", workers, "--format", codec
+        )
+        assert done.returncode == 0, done.stderr
+    one = hashes(tmp_path / "1")
+    assert one == hashes(tmp_path / "2") == hashes(tmp_path / "3")
+    assert len(one) > 10
+
+
+def test_running_again_changes_nothing(built: Path, small: list[object], xbuild: Xbuild) -> None:
+    before = hashes(built)
+    times = {path: path.stat().st_mtime_ns for path in built.rglob("*.tar")}
+    assert xbuild(*small, "--out", built).returncode == 0
+    assert hashes(built) == before
+    assert times == {path: path.stat().st_mtime_ns for path in built.rglob("*.tar")}
+
+
+def test_lost_and_damaged_files_are_made_anew(
+    built: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    before = hashes(built)
+    tars = sorted(built.rglob("*.tar"))
+    tars[0].unlink()
+    tars[1].write_bytes(tars[1].read_bytes()[:-700])
+    tars[2].with_suffix(".idx").unlink()
+    (built / "manifests" / "gan100.json").unlink()
+    (tars[0].parent / ".train-00000.tar.1.tmp").write_bytes(b"left by a killed run")
+    assert xbuild(*small, "--out", built).returncode == 0
+    assert hashes(built) == before
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment_loses_nothing(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    """Killed at random moments, its workers spared: they must end by themselves."""
+    words = [*small, "--share", "0.4", "--shard-size", "8"]
+    assert xbuild(*words, "--out", tmp_path / "whole").returncode == 0
+    out = tmp_path / "killed"
+    command = [Path(sys.executable).with_name("xbuild"), *map(str, words), "--out", str(out)]
+    seed = random.SystemRandom().randrange(1 << 32)
+    moments = random.Random(seed)
+    for _ in range(6):
+        process = subprocess.Popen(
+            [*command, "--workers", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(moments.uniform(0.3, 3.0))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        manifest = out / "manifests" / "gan100.json"
+        assert not manifest.exists() or load_manifest(manifest)
+    done = xbuild(*words, "--out", out, "--workers", 2)
+    assert done.returncode == 0, (seed, done.stderr)
+    assert hashes(out) == hashes(tmp_path / "whole"), seed
+
+
+def test_ctrl_c_is_one_sentence_and_leaves_whole_shards(
+    tmp_path: Path, small: list[object]
+) -> None:
+    out = tmp_path / "out"
+    words = [*small, "--share", "0.4", "--image-size", "1024"]
+    command = [Path(sys.executable).with_name("xbuild"), *map(str, words), "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not list(out.rglob("*.tmp")) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.strip().splitlines()[-1] == (
+        "Interrupted; complete shards are kept, run the same command to go on."
+    )
+    assert "Traceback" not in errors
+    assert not list(out.rglob("*.tmp"))
+    assert not list(out.glob("manifests/*.json"))
+
+
+CHANGES = {
+    "share": ["--share", "0.25"],
+    "seed": ["--seed", "1"],
+    "image_size": ["--image-size", "16"],
+    "codec": ["--format", "png"],
+    "targets": ["--target", "Edema"],
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_another_recipe_in_the_same_place_is_refused(
+    built: Path, small: list[object], xbuild: Xbuild, field: str
+) -> None:
+    before = hashes(built)
+    done = xbuild(*small, *CHANGES[field], "--out", built)
+    assert done.returncode == 2
+    assert f"was begun with {field} =" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert hashes(built) == before
+
+
+def test_regimes_share_the_real_shards(built: Path, small: list[object], xbuild: Xbuild) -> None:
+    before = hashes(built)
+    done = xbuild(*small, "--regime", "50", "--target", "Edema", "--out", built)
+    assert done.returncode == 0, done.stderr
+    after = hashes(built)
+    assert {name: after[name] for name in before} == before
+    whole, half = loaded(built)[0], loaded(built, "gan50")[0]
+
+    def real(manifest: Manifest) -> list[str]:
+        return [s.url for s in manifest.shardlist if (s.origin, s.split) == ("real", "train")]
+
+    assert real(half) == real(whole)[: len(real(half))]
+    assert len(real(half)) < len(real(whole))
+
+
+def test_a_regime_of_ones_own_gets_its_own_training_shards(
+    built: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    done = xbuild(*small, "--regime", "62.5", "--out", built)
+    assert done.returncode == 0, done.stderr
+    manifest, _ = loaded(built, "gan62_5")
+    folders = {(s.split, s.origin): s.url.split("/")[1] for s in manifest.shardlist}
+    assert folders == {
+        ("train", "real"): "real-62_5",
+        ("train", "synthetic"): "gan62_5",
+        ("val", "real"): "real",
+        ("test", "real"): "real",
+    }
+    assert xbuild("verify", built / "manifests" / "gan62_5.json").returncode == 0
+
+
+def test_the_synthetic_half_alone_needs_no_images(
+    tmp_path: Path, small: list[object], clinic: Path, xbuild: Xbuild
+) -> None:
+    for image in clinic.parent.glob("*.[pj]*g"):
+        image.unlink()
+    done = xbuild(*small, "--real", "none", "--out", tmp_path / "half")
+    assert done.returncode == 0, done.stderr
+    manifest, index = loaded(tmp_path / "half")
+    assert set(index.origin) == {"synthetic"}
+    assert manifest.plan.synthetic == len(index)
+    assert xbuild("verify", tmp_path / "half" / "manifests" / "gan100.json").returncode == 0
+
+
+def test_bad_images_stop_the_build_or_are_left_out_with_reasons(
+    tmp_path: Path, small: list[object], clinic: Path, xbuild: Xbuild
+) -> None:
+    folder = clinic.parent
+    (folder / "004.jpg").unlink()
+    (folder / "006.png").write_bytes(b"no image")
+    (folder / "008.jpg").write_bytes((folder / "008.jpg").read_bytes()[:300])
+    Image.new("L", (40, 40), 9).save(folder / "010.jpg")
+    out = tmp_path / "out"
+    done = xbuild(*small, "--out", out)
+    assert done.returncode == 1
+    assert "4 real images cannot be packed" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = (out / "manifests" / "gan100-left-out.csv").read_text().splitlines()
+    reasons = dict(line.split(",", 1) for line in report[1:])
+    assert reasons["004.jpg"] == "missing"
+    assert reasons["006.png"] == "neither PNG nor JPEG"
+    assert "truncated" in reasons["008.jpg"].lower()
+    assert reasons["010.jpg"] == "every pixel is the same"
+    assert not list((out / "manifests").glob("*.json"))
+
+    done = xbuild(*small, "--out", out, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    manifest, index = loaded(out)
+    assert (index.origin == "real").sum() == 56
+    assert manifest.source["left_out"] == 4
+    assert not manifest.plan.broken()
+    assert xbuild("verify", out / "manifests" / "gan100.json").returncode == 0
+    before = hashes(out)
+    assert xbuild(*small, "--out", out, "--skip-bad").returncode == 0
+    assert hashes(out) == before
+
+
+def test_two_builds_cannot_write_into_one_place(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    import fcntl
+
+    out = tmp_path / "out"
+    out.mkdir()
+    descriptor = os.open(out, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        done = xbuild(*small, "--out", out)
+    finally:
+        os.close(descriptor)
+    assert done.returncode == 2
+    assert "Another xbuild is writing" in done.stderr
+    assert not list(out.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs to mount a disk")
+def test_a_full_disk_is_one_sentence_and_loses_nothing(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    words = [*small, "--image-size", "256"]
+    out = tmp_path / "disk"
+    out.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=900k", "none", str(out)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("this sandbox may not mount a small disk")
+    try:
+        done = xbuild(*words, "--out", out)
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(out.rglob("*.tmp"))
+        assert not list(out.glob("manifests/*.json"))
+        subprocess.run(["mount", "-o", "remount,size=50m", str(out)], check=True)
+        assert xbuild(*words, "--out", out).returncode == 0
+        assert xbuild(*words, "--out", tmp_path / "whole").returncode == 0
+        assert hashes(out) == hashes(tmp_path / "whole")
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+
+
+def test_dry_run_and_plan_write_nothing(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    done = xbuild(*small, "--out", tmp_path / "none", "--dry-run")
+    assert done.returncode == 0
+    assert "Pleural_Thickening" in done.stdout
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,226 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from builder.contract import (
+    CheckError,
+    ImageSpec,
+    check_shard,
+    dataset_root,
+    decode_image,
+    index_bytes,
+    load_index,
+    load_manifest,
+    resolve,
+    save_manifest,
+    sha256_bytes,
+)
+from builder.write import encode
+
+Raw = dict[str, Any]
+JPG = ImageSpec(height=32, width=32, codec="jpg", quality=95)
+PNG = ImageSpec(height=32, width=32, codec="png", quality=0)
+
+
+def spoil(sealed: Path, change: Callable[[Raw], object]) -> Path:
+    path = sealed / "manifests" / "gan100.json"
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+    return path
+
+
+def put(*where: str | int, value: object) -> Callable[[Raw], object]:
+    def change(raw: Any) -> None:
+        for step in where[:-1]:
+            raw = raw[step]
+        raw[where[-1]] = value
+
+    return change
+
+
+def synthetic_into_test(raw: Raw) -> None:
+    next(s for s in raw["shardlist"] if s["origin"] == "synthetic")["split"] = "test"
+
+
+BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
+    "unknown schema": (put("schema", value=2), "has schema 2; this version reads schema 1"),
+    "no schema": (lambda raw: raw.pop("schema"), "has schema None"),
+    "synthetic in test": (synthetic_into_test, "puts synthetic images into test: refused"),
+    "pipe": (put("shardlist", 0, "url", value="pipe:cat /etc/passwd"), "is refused"),
+    "parent": (put("shardlist", 0, "url", value="../evil.tar"), "is refused"),
+    "hidden parent": (put("shardlist", 0, "url", value="shards/../../evil.tar"), "is refused"),
+    "absolute": (put("shardlist", 0, "url", value="/etc/passwd"), "is refused"),
+    "scheme": (put("shardlist", 0, "url", value="https://example.org/a.tar"), "is refused"),
+    "variable": (put("shardlist", 0, "url", value="${HOME}/a.tar"), "is refused"),
+    "backslash": (put("shardlist", 0, "url", value="shards\\a.tar"), "is refused"),
+    "index outside": (put("index", "url", value="../x.parquet"), "is refused"),
+    "bad hash": (put("shardlist", 0, "sha256", value="0"), "no valid sha256"),
+    "extra field": (put("shardlist", 0, "password", value="x"), "expected the fields"),
+    "missing field": (lambda raw: raw.pop("plan"), "is not a manifest of schema 1"),
+    "wrong type": (put("shardlist", 0, "nsamples", value="12"), "nsamples must be int"),
+    "empty shard": (put("shardlist", 0, "nsamples", value=0), "said to be empty"),
+    "counts": (put("index", "rows", value=3), "another number of rows"),
+    "listed twice": (lambda raw: raw["shardlist"].append(raw["shardlist"][0]), "listed twice"),
+    "codec": (put("image", "codec", value="gif"), "codec 'gif' is unknown"),
+    "geometry": (put("image", "height", value=10**6), "out of range"),
+    "name": (put("name", value="../x"), "must match"),
+    "share": (put("plan", "targets", 0, "positives", value=1), "miss the share for Mass"),
+    "same pathology": (put("pathologies", value=["Mass", "Mass"]), "must differ"),
+    "reserved": (put("pathologies", value=["offset"]), "reserved"),
+    "origin": (put("shardlist", 0, "origin", value="dreamt"), "unknown split or origin"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_manifest_is_refused_in_one_sentence(sealed: Path, case: str) -> None:
+    change, message = BAD[case]
+    with pytest.raises((CheckError), match=message) as caught:
+        load_manifest(spoil(sealed, change))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '"x"', "[" * 100_000, "null"])
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(text)
+    with pytest.raises(CheckError, match=r"m\.json"):
+        load_manifest(path)
+    with pytest.raises(CheckError, match="Cannot read the manifest"):
+        load_manifest(tmp_path / "absent.json")
+
+
+def test_saving_and_loading_give_the_same_manifest_and_digest(sealed: Path) -> None:
+    path = sealed / "manifests" / "gan100.json"
+    manifest = load_manifest(path)
+    save_manifest(manifest, sealed / "manifests" / "again.json")
+    assert (sealed / "manifests" / "again.json").read_bytes() == path.read_bytes()
+    assert manifest.digest == sha256_bytes(path.read_bytes())
+    assert load_manifest(sealed / "manifests" / "again.json") == manifest
+
+
+def test_the_root_is_beside_manifests(tmp_path: Path) -> None:
+    assert dataset_root(tmp_path / "manifests" / "a.json") == tmp_path
+    assert dataset_root(tmp_path / "a.json") == tmp_path
+
+
+def test_a_link_out_of_the_root_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret.tar").write_bytes(b"x")
+    (root / "a.tar").symlink_to(tmp_path / "secret.tar")
+    (root / "folder").symlink_to(tmp_path)
+    for url in ("a.tar", "folder/secret.tar"):
+        with pytest.raises(CheckError, match="leads out of"):
+            resolve(root, url)
+
+
+def test_a_shard_is_used_only_if_size_and_hash_agree(sealed: Path) -> None:
+    shard = load_manifest(sealed / "manifests" / "gan100.json").shardlist[0]
+    path = check_shard(shard, sealed)
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckError, match="its sha256 differs"):
+        check_shard(shard, sealed)
+    path.write_bytes(data[:-1])
+    with pytest.raises(CheckError, match="the manifest says"):
+        check_shard(shard, sealed)
+    path.unlink()
+    with pytest.raises(CheckError, match="is missing"):
+        check_shard(shard, sealed)
+
+
+def reseal(sealed: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the index and adjust its hash in the manifest, as a careful forger would."""
+    path = sealed / "manifests" / "gan100.json"
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    columns = {name: getattr(index, name).copy() for name in index.__slots__}
+    change(columns)
+    data = index_bytes(type(index)(**columns), manifest.pathologies)
+    (sealed / manifest.index.url).write_bytes(data)
+    return spoil(sealed, put("index", "sha256", value=sha256_bytes(data)))
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "offset": (lambda c: c["offset"].__setitem__(0, 10**9), "points outside"),
+    "negative": (lambda c: c["offset"].__setitem__(0, -1), "points outside"),
+    "size": (lambda c: c["size"].__setitem__(0, 10**8), "oversized"),
+    "label": (lambda c: c["labels"].__setitem__((0, 0), 7), "outside 1, 0, -1"),
+    "key": (lambda c: c["key"].__setitem__(0, "../../etc/evil"), "keys match"),
+    "twice": (lambda c: c["key"].__setitem__(0, c["key"][1]), "key twice"),
+    "split": (lambda c: c["split"].__setitem__(0, "val"), "disagree about the samples"),
+    "origin": (lambda c: c["origin"].__setitem__(0, "synthetic"), "disagree about"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_index_is_refused(sealed: Path, case: str) -> None:
+    change, message = FORGED[case]
+    manifest = load_manifest(reseal(sealed, change))
+    with pytest.raises(CheckError, match=message):
+        load_index(manifest, sealed)
+
+
+def test_an_index_of_another_shape_or_hash_is_refused(sealed: Path) -> None:
+    manifest = load_manifest(sealed / "manifests" / "gan100.json")
+    path = sealed / manifest.index.url
+    pq.write_table(pq.read_table(path).drop_columns(["patient"]), path)
+    with pytest.raises(CheckError, match="sha256 differs"):
+        load_index(manifest, sealed)
+    sha256 = sha256_bytes(path.read_bytes())
+    manifest = load_manifest(spoil(sealed, put("index", "sha256", value=sha256)))
+    with pytest.raises(CheckError, match="other columns"):
+        load_index(manifest, sealed)
+    path.write_bytes(b"PAR1 nonsense")
+    manifest = load_manifest(
+        spoil(sealed, put("index", "sha256", value=sha256_bytes(b"PAR1 nonsense")))
+    )
+    with pytest.raises(CheckError, match="not readable"):
+        load_index(manifest, sealed)
+
+
+@pytest.mark.parametrize("spec", [JPG, PNG], ids=["jpg", "png"])
+def test_images_decode_into_a_given_array_and_others_are_refused(spec: ImageSpec) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    data = encode(pixels, spec)
+    assert len(data) <= spec.max_bytes
+    out = np.zeros((3, 32, 32), dtype=np.uint8)
+    assert np.array_equal(decode_image(data, spec, out[1]), decode_image(data, spec))
+    assert out[1].any()
+    assert not out[[0, 2]].any()
+    if spec is PNG:
+        assert np.array_equal(out[1], pixels)
+    small = ImageSpec(height=16, width=16, codec=spec.codec, quality=spec.quality)
+    for bad in (encode(pixels[:16, :16], small), data[: len(data) // 2], b"junk", b""):
+        with pytest.raises((ValueError, OSError)):
+            decode_image(bad, spec)
+
+
+@pytest.mark.parametrize("side", [16, 64, 224])
+def test_the_size_limit_admits_noise_at_any_quality(side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side), dtype=np.uint8)
+    for codec, quality in (("jpg", 100), ("png", 0)):
+        spec = ImageSpec(height=side, width=side, codec=codec, quality=quality)
+        assert len(encode(pixels, spec)) <= spec.max_bytes
+
+
+def test_the_index_is_much_smaller_than_pandas_default(sealed: Path, tmp_path: Path) -> None:
+    manifest = load_manifest(sealed / "manifests" / "gan100.json")
+    index = load_index(manifest, sealed)
+    many = {n: np.concatenate([getattr(index, n)] * 300) for n in index.__slots__}
+    many["key"] = np.array([f"gan100-mass-{i:07d}" for i in range(len(many["key"]))], dtype=object)
+    data = index_bytes(type(index)(**many), manifest.pathologies)
+    path = tmp_path / "own.parquet"
+    path.write_bytes(data)
+    frame = pq.read_table(path).to_pandas()
+    plain = frame.astype({"split": str, "origin": str, "shard": str, "target": str})
+    plain = plain.astype(dict.fromkeys(manifest.pathologies, "int64"))
+    plain.to_parquet(tmp_path / "pandas.parquet")
+    assert len(data) <= 0.6 * (tmp_path / "pandas.parquet").stat().st_size

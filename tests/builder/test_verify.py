@@ -1,0 +1,163 @@
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder import tar
+from builder.contract import (
+    ImageSpec,
+    Manifest,
+    index_bytes,
+    load_index,
+    load_manifest,
+    sha256_bytes,
+    sha256_file,
+)
+from builder.verify import sample_at, verify
+from builder.write import encode
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def manifest_of(sealed: Path) -> Path:
+    return sealed / "manifests" / "gan100.json"
+
+
+def reseal(sealed: Path, url: str, data: bytes) -> None:
+    """Replace a shard and adjust size and hash in the manifest, as a careful forger would."""
+    (sealed / url).write_bytes(data)
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    shards = tuple(
+        replace(s, filesize=len(data), sha256=sha256_file(sealed / url)) if s.url == url else s
+        for s in manifest.shardlist
+    )
+    path.write_text(json.dumps(asdict(replace(manifest, shardlist=shards))))
+
+
+def rewritten(
+    sealed: Path, manifest: Manifest, url: str, change: Callable[[list[tuple[str, bytes]]], object]
+) -> bytes:
+    members = []
+    for member in tar.walk(sealed / url, "jpg", manifest.image.max_bytes):
+        members += [(f"{member.key}.jpg", member.image), (f"{member.key}.json", member.json)]
+    change(members)
+    parts = [tar.header(n, len(d)) + d + tar.padding(len(d)) for n, d in members]
+    return b"".join(parts) + tar.END
+
+
+def test_a_sound_dataset_has_no_fault(sealed: Path, xbuild: Xbuild) -> None:
+    assert list(verify(manifest_of(sealed))) == []
+    done = xbuild("verify", manifest_of(sealed))
+    assert (done.returncode, done.stdout[:3]) == (0, "OK:")
+
+
+def test_shards_may_lie_elsewhere(sealed: Path, tmp_path: Path, xbuild: Xbuild) -> None:
+    alone = tmp_path / "alone.json"
+    alone.write_bytes(manifest_of(sealed).read_bytes())
+    assert xbuild("verify", alone).returncode == 1
+    assert xbuild("verify", alone, "--shards-root", sealed).returncode == 0
+
+
+def swap_label(members: list[tuple[str, bytes]]) -> None:
+    record = json.loads(members[1][1])
+    record["labels"]["Mass"] = 1 - record["labels"]["Mass"]
+    members[1] = (members[1][0], json.dumps(record, separators=(",", ":")).encode())
+
+
+def swap_image(members: list[tuple[str, bytes]]) -> None:
+    members[0], members[2] = (members[0][0], members[2][1]), (members[2][0], members[0][1])
+
+
+def drop(members: list[tuple[str, bytes]]) -> None:
+    del members[:2]
+
+
+def add(members: list[tuple[str, bytes]]) -> None:
+    members += [("evil.jpg", members[0][1]), ("evil.json", members[1][1])]
+
+
+def third(members: list[tuple[str, bytes]]) -> None:
+    members.insert(2, (members[0][0].replace(".jpg", ".pkl"), b"cos\nsystem"))
+
+
+def other_size(members: list[tuple[str, bytes]]) -> None:
+    spec = ImageSpec(height=16, width=16, codec="jpg", quality=95)
+    image = encode(np.random.default_rng(0).integers(0, 255, (16, 16), dtype=np.uint8), spec)
+    members[0] = (members[0][0], image)
+
+
+FORGED = {
+    "label": (swap_label, "labels or origin differ from the index"),
+    "image": (swap_image, "the index points elsewhere"),
+    "dropped": (drop, "points outside of shards"),
+    "added": (add, "holds more than the"),
+    "third member": (third, "where KEY.jpg must be|where KEY.json"),
+    "other size": (other_size, "does not decode"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_shard_is_noticed_even_with_the_right_hash(sealed: Path, case: str) -> None:
+    change, message = FORGED[case]
+    manifest = load_manifest(manifest_of(sealed))
+    url = manifest.shardlist[0].url
+    reseal(sealed, url, rewritten(sealed, manifest, url, change))
+    faults = list(verify(manifest_of(sealed)))
+    assert any(re.search(message, fault) for fault in faults), faults
+
+
+def test_every_damaged_shard_is_listed(sealed: Path, xbuild: Xbuild) -> None:
+    manifest = load_manifest(manifest_of(sealed))
+    first, second, third_shard = manifest.shardlist[:3]
+    (sealed / first.url).unlink()
+    data = (sealed / second.url).read_bytes()
+    (sealed / second.url).write_bytes(data[: len(data) // 2])
+    (sealed / third_shard.url).with_suffix(".idx").write_text("v1.2 0\n")
+    done = xbuild("verify", manifest_of(sealed))
+    assert done.returncode == 1
+    assert f"{first.url} is missing" in done.stderr
+    assert second.url in done.stderr
+    assert ".idx beside" in done.stderr
+    assert "3 faults" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_plans_counts_are_recomputed(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    raw = json.loads(path.read_text())
+    raw["plan"]["targets"][0]["positives"] += 1
+    raw["plan"]["targets"][1]["render"] -= 1
+    raw["plan"]["real"] -= 1
+    path.write_text(json.dumps(raw))
+    faults = "\n".join(verify(path))
+    assert "positives in all" in faults
+    assert "images were made for Pleural_Thickening" in faults
+    assert "real training images, the plan says" in faults
+
+
+def test_a_patient_in_two_splits_is_a_fault(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    patient = index.patient.copy()
+    patient[index.split == "test"] = patient[0]
+    data = index_bytes(replace(index, patient=patient), manifest.pathologies)
+    (sealed / manifest.index.url).write_bytes(data)
+    changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
+    path.write_text(changed.to_json())
+    assert list(verify(path)) == ["A patient of the training set is in val or test as well."]
+
+
+def test_unknown_labels_stay_unknown(sealed: Path) -> None:
+    manifest = load_manifest(manifest_of(sealed))
+    index = load_index(manifest, sealed)
+    edema = index.labels[:, manifest.pathologies.index("Edema")]
+    assert {-1, 0, 1} == set(edema.tolist())
+    row = int(np.flatnonzero(edema == -1)[0])
+    assert b'"Edema":-1' in sample_at(index, row).to_json(manifest.pathologies)

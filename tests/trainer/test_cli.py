@@ -1,0 +1,195 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from trainer.cli import main
+
+FEW = ("--init", "random", "--epochs", "1", "--batch", "16", "--workers", "1", "--device", "cpu")
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def refused(result: Result, code: int, *words: str) -> None:
+    """Assert one sentence on stderr, the exit code, and no trace of a trace."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_help_of_everything_and_nothing_heavy():
+    code = (
+        "import sys; from click.testing import CliRunner; from trainer.cli import main;"
+        "r = [CliRunner().invoke(main, w) for w in ([], ['--help'], ['fit', '--help'])];"
+        "assert all('Usage' in x.output for x in r) and r[1].exit_code == r[2].exit_code == 0;"
+        "heavy = {'torch', 'torchvision', 'torchxrayvision', 'pandas', 'sklearn', 'matplotlib'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_option_of_the_issue_is_there():
+    text = call("fit", "--help").output
+    names = (
+        "shards shards-root out epochs batch lr optimizer augment init device workers seed resume"
+    )
+    assert all(f"--{name}" in text for name in names.split())
+
+
+def test_fit_is_the_default_command(shared: Any, tmp_path: Path):
+    result = call("--shards", shared.path, "--out", tmp_path / "run", *FEW)
+    assert result.exit_code == 0, result.output
+    assert "Lung Lesion" in result.stdout
+    assert "phantoms, not radiographs" in result.stdout
+    assert "run/report.md" in result.stdout.replace("\n", "")
+    assert result.stderr == ""
+    refused(call("fit", "--shards", shared.path, "--out", tmp_path / "run", *FEW), 2, "--resume")
+    other = ("--out", tmp_path / "run", *FEW, "--resume", "--lr", "0.5")
+    refused(call("--shards", shared.path, *other), 2, "with lr 0.001, now it is 0.5")
+    command = json.loads((tmp_path / "run/report.json").read_text())["command"]
+    assert command.startswith("xtrain --shards=")
+
+
+def test_the_default_folder_has_the_datasets_name(
+    sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert call("--shards", sealed.path, *FEW).exit_code == 0
+    assert (tmp_path / "runs/tiny/report.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--epochs", "0"), ("--batch", "1"), ("--lr", "0"), ("--optimizer", "lion"), ("--seed", "-1"),
+     ("--augment", "cutmix"), ("--workers", "0")],
+)  # fmt: skip
+def test_values_out_of_range_are_usage_errors(shared: Any, words: tuple[str, str]):
+    result = call("--shards", shared.path, *words)
+    assert result.exit_code == 2
+    assert words[0] in result.stderr
+
+
+def unknown_schema(sealed: Any) -> None:
+    sealed.swap_text('"schema": 1', '"schema": 99')
+
+
+def synthetic_in_test(sealed: Any) -> None:
+    sealed.swap_text(
+        '"split": "test",\n      "origin": "real"', '"split": "test",\n      "origin": "synthetic"'
+    )
+
+
+def pipe(sealed: Any) -> None:
+    sealed.swap_text(sealed.manifest.shardlist[0].url, "pipe:touch /tmp/hacked")
+
+
+def climbs(sealed: Any) -> None:
+    sealed.swap_text(sealed.manifest.shardlist[0].url, "../shards/train.tar")
+
+
+def absolute(sealed: Any) -> None:
+    sealed.swap_text(sealed.manifest.shardlist[0].url, "/etc/passwd")
+
+
+def linked_away(sealed: Any) -> None:
+    path = sealed.root / sealed.manifest.shardlist[0].url
+    path.rename(sealed.root.parent / "elsewhere.tar")
+    path.symlink_to(sealed.root.parent / "elsewhere.tar")
+
+
+def wrong_sha(sealed: Any) -> None:
+    sealed.swap_text(sealed.manifest.shardlist[0].sha256, "0" * 64)
+
+
+def truncated(sealed: Any) -> None:
+    path = sealed.root / sealed.manifest.shardlist[-1].url
+    path.write_bytes(path.read_bytes()[:-1024])
+
+
+def missing(sealed: Any) -> None:
+    (sealed.root / sealed.manifest.shardlist[0].url).unlink()
+
+
+def corrupt_image(sealed: Any) -> None:
+    index = sealed.index
+    with (sealed.root / index.shard[0]).open("r+b") as tar:
+        tar.seek(int(index.offset[0]))
+        tar.write(b"not a JPEG at all")
+    sealed.reseal()
+
+
+def other_columns(sealed: Any) -> None:
+    sealed.save(pathologies=("Hernia", "Lung Lesion", "Mass"))
+
+
+def other_index(sealed: Any) -> None:
+    (sealed.root / "manifests/tiny.parquet").write_bytes(b"PAR1")
+
+
+def no_json(sealed: Any) -> None:
+    sealed.path.write_text("{")
+
+
+BAD = {
+    unknown_schema: "schema 99",
+    synthetic_in_test: "synthetic",
+    pipe: "pipe:",
+    climbs: "../",
+    absolute: "/etc/passwd",
+    linked_away: "leads out",
+    wrong_sha: "sha256",
+    truncated: "bytes",
+    missing: "missing",
+    corrupt_image: "real-train-0000",
+    other_columns: "columns",
+    other_index: "sha256",
+    no_json: "JSON",
+}
+
+
+@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
+def test_bad_datasets_are_refused_in_one_sentence(sealed: Any, tmp_path: Path, spoil: Any):
+    spoil(sealed)
+    out = tmp_path / "runs" / "tiny"
+    result = call("--shards", sealed.path, "--out", out, *FEW)
+    refused(result, 1, BAD[spoil])
+    assert not out.exists()
+    assert not Path("/tmp/hacked").exists()
+
+
+def test_a_full_disk_is_one_sentence(sealed: Any, tmp_path: Path, monkeypatch: Any):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("trainer.fit.write_last", full)
+    result = call("--shards", sealed.path, "--out", tmp_path / "run", *FEW)
+    refused(result, 1, "No space left on device")
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(sealed: Any, tmp_path: Path, monkeypatch: Any):
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.train.fit", stop)
+    result = call("--shards", sealed.path, "--out", tmp_path / "run", *FEW)
+    assert result.exit_code == 130
+    assert result.stderr.count("\n") == 1
+    assert "--resume" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unwritable_folder_is_found_before_training(sealed: Any, tmp_path: Path):
+    (tmp_path / "file").touch()
+    refused(call("--shards", sealed.path, "--out", tmp_path / "file/run", *FEW), 1, "file/run")
