@@ -279,9 +279,8 @@ class Film:
         self.add(band, self.body["clavicle"] * clavicle)
         spine = self.window(0.0, 0.0, 0.1, 1.5)
         vertebrae = wave(self.v[spine] * 7.0) * 0.5 + 0.7
-        self.add(spine, vertebrae * ()
-            self.body["spine"] * bump(_square(self.side[spine], 0.0, 0.1))
-        )
+        vertebrae *= bump(_square(self.side[spine], 0.0, 0.1))
+        self.add(spine, vertebrae * self.body["spine"])
 
 
 def _square(plane: Plane, centre: float, radius: float) -> Plane:

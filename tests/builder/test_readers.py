@@ -14,7 +14,6 @@ from PIL import Image
 
 from builder.contract import Index, Manifest, load_index, load_manifest
 
-
 # webdataset and datasets leave the tars they opened to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -1,0 +1,42 @@
+# cxr-rebalance: every target below installs what it needs into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test quick check clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
+	  awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: .venv/installed  ## create .venv and install the project with its tested versions
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: install  ## the main job on CheXpert's labels and phantom images, about 4 minutes on 2 cores
+	$(BIN)/xbuild synth --dataset demo --regime 1 --holdout 0.02 0.02 --image-size 64 --out $(DEMO)
+	$(BIN)/xbuild verify $(DEMO)/manifests/gan1.json
+	rm -rf $(DEMO)/runs/gan1
+	$(BIN)/xtrain --shards $(DEMO)/manifests/gan1.json --out $(DEMO)/runs/gan1 --init random --epochs 4
+	@echo
+	@echo 'Pictures: $(DEMO)/manifests/gan1.png (images), $(DEMO)/runs/gan1/curves.png (training)'
+	@echo 'Figures:  $(DEMO)/runs/gan1/report.md (AUC per pathology), $(DEMO)/manifests/gan1.json (plan)'
+
+test: install  ## all tests
+	$(BIN)/python -m pytest
+
+quick: install  ## the tests that take less than ten seconds each
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: install  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove the demo, caches and .venv
+	rm -rf $(DEMO) .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
