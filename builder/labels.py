@@ -267,14 +267,16 @@ def _checked(
     _refuse(blank, path, "image", "is blank", rows)
     _refuse(rows["patient"].isna(), path, "patient", "is blank or not recognised", rows)
     _refuse(rows["image"].duplicated(), path, "image", "stands twice in the table", rows)
-    for name in labels.columns:
-        strange = ~labels[name].isin((-1, 0, 1)) & labels[name].notna()
+    matrix = np.empty(labels.shape, dtype=np.int8)
+    for column, name in enumerate(labels.columns):
+        known = labels[name].fillna(0)
         hint = "is not 1, 0, -1 or blank (drop columns that are not labels)"
-        _refuse(strange, path, str(name), hint, labels)
+        _refuse(~known.isin((-1, 0, 1)), path, str(name), hint, labels)
+        matrix[:, column] = known
     return LabelTable(
         dataset=dataset,
         rows=rows,
-        labels=labels.fillna(0).to_numpy(dtype=np.int8),
+        labels=matrix,
         pathologies=tuple(str(name) for name in labels.columns),
         sha256=sha256_file(path),
         root=root,

@@ -72,8 +72,9 @@ def _download() -> State:
             progress=sys.stderr.isatty(), check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", error)  # urllib wraps the one that says something
         raise UsageError(
-            f"The ImageNet weights cannot be fetched ({error}): download {weights.url} elsewhere"
+            f"The ImageNet weights cannot be fetched ({reason}): download {weights.url} elsewhere"
             " and pass it as --init PATH, or use --init random."
         ) from None
     return state

@@ -183,20 +183,20 @@ def curves(facts: Facts, history: Sequence[Epoch], names: Sequence[str]) -> byte
     losses.plot(epochs, [row.train_loss for row in history], "o-", color=COLOURS[1], label="train")
     losses.plot(epochs, [row.val_loss for row in history], "o-", color=COLOURS[0], label="val")
     _dress(losses, "Loss per known label", facts["best_epoch"])
-    colours = iter(COLOURS * len(names))
+    aucs.axhline(0.5, color=GREY, lw=0.8, ls=":")
     targets = {row["pathology"] for row in facts["pathologies"] if row["target"]}
-    for i, name in enumerate(names):
+    drawn = [i for i in range(len(names)) if history[0].val_auc[i] is not None]
+    colours, label = iter(COLOURS * len(names)), "other pathologies"
+    for i in sorted(drawn, key=lambda i: names[i] not in targets):
         values = [row.val_auc[i] for row in history]
-        if None in values:
-            continue
-        if name in targets:
-            aucs.plot(epochs, values, "o-", color=next(colours), label=name)
+        if names[i] in targets:
+            aucs.plot(epochs, values, "o-", color=next(colours), label=names[i])
         else:
-            aucs.plot(epochs, values, "-", color=GREY, alpha=0.6, lw=1, zorder=1)
+            aucs.plot(epochs, values, "-", color=GREY, alpha=0.6, lw=1, zorder=1, label=label)
+            label = "_"  # the legend names them once
     if facts["best_val_auc_mean"] is not None:
         means = [row.val_auc_mean for row in history]
         aucs.plot(epochs, means, "s--", color="black", label="mean of all")
-    aucs.axhline(0.5, color=GREY, lw=0.8, ls=":")
     _dress(aucs, "Validation AUC", facts["best_epoch"])
     image = io.BytesIO()
     figure.savefig(image, format="png")
