@@ -471,11 +471,14 @@ def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Byt
         return pixels if out is None else out
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-        if (picture.height, picture.width) != shape or picture.mode != "L":
-            found = f"{picture.height}×{picture.width} {picture.mode}"
-            raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
-        pixels = np.asarray(picture)
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if (picture.height, picture.width) != shape or picture.mode != "L":
+                found = f"{picture.height}×{picture.width} {picture.mode}"
+                raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
+            pixels = np.asarray(picture)
+    except (OSError, SyntaxError) as error:  # as Pillow reports a damaged file
+        raise ValueError(str(error)) from None
     if out is None:
         return pixels
     out[:] = pixels

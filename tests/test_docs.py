@@ -8,7 +8,7 @@ import click
 import pytest
 
 from builder.cli import cli as xbuild
-from trainer.cli import cli as xtrain
+from trainer.cli import main as xtrain
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from builder.contract import UsageError, dataset_root, load_manifest
+from builder.contract import UsageError, load_manifest
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 
@@ -122,7 +122,7 @@ def fit(
 
     config = Config(
         shards=shards,
-        root=shards_root or dataset_root(shards),
+        shards_root=shards_root,
         out=out or Path("runs") / manifest.name,
         recipe=Recipe(**recipe),
         device=device,

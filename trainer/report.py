@@ -35,6 +35,7 @@ def gather(data: Dataset, history: Sequence[Epoch], evaluation: Evaluation) -> F
     facts: Facts = {
         "manifest": {"name": manifest.name, "digest": manifest.digest},
         "generator": manifest.generator,
+        "source": manifest.source,
         "images": {
             f"{split} {origin}": int(((index.split == split) & (index.origin == origin)).sum())
             for split, origin in PARTS
@@ -71,7 +72,8 @@ def _score(score: Score) -> Facts:
 def _notes(facts: Facts) -> list[str]:
     notes = []
     if facts["generator"].get("name") == "phantom":
-        notes.append("The synthetic images are procedural phantoms, not radiographs.")
+        which = "All" if facts["source"].get("dataset") == "demo" else "The synthetic"
+        notes.append(f"{which} images are procedural phantoms, not radiographs.")
     if facts["best_val_auc_mean"] is None:
         notes.append("No pathology has both classes in val: the lowest loss there chose the epoch.")
     if not facts["images"]["test real"]:

@@ -29,7 +29,7 @@ class Config:
     """One run as asked for, with every default resolved."""
 
     shards: Path  # the manifest
-    root: Path  # where the paths of its shards start
+    shards_root: Path | None  # where the paths of its shards start; None: beside the manifest
     out: Path
     recipe: Recipe
     device: str
@@ -39,9 +39,15 @@ class Config:
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        words = {"shards": self.shards, "shards-root": self.root, "out": self.out}
+        words = {"shards": self.shards, "shards-root": self.shards_root, "out": self.out}
         options = words | asdict(self.recipe) | {"device": self.device, "workers": self.workers}
-        return shlex.join(["xtrain", *(f"--{name}={value}" for name, value in options.items())])
+        given = {name: value for name, value in options.items() if value is not None}
+        return shlex.join(["xtrain", *(f"--{name}={value}" for name, value in given.items())])
+
+    @property
+    def root(self) -> Path:
+        """The folder in which the paths of the shards start."""
+        return self.shards_root or dataset_root(self.shards)
 
 
 def train(manifest: Manifest, config: Config) -> report.Facts:
@@ -114,7 +120,7 @@ def describe(manifest: Manifest, config: Config, device: torch.device) -> report
         "manifest": manifest.name,
         "manifest_sha256": manifest.digest,
         "shards": str(config.shards),
-        "shards_root": str(config.root),
+        "shards_root": None if config.shards_root is None else str(config.shards_root),
         "out": str(config.out),
         **asdict(recipe),
         "init_sha256": sha256_file(init) if init.is_file() else None,

@@ -80,7 +80,7 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_manifest_is_refused_in_one_sentence(sealed: Path, case: str) -> None:
     change, message = BAD[case]
-    with pytest.raises((CheckError), match=message) as caught:
+    with pytest.raises(CheckError, match=message) as caught:
         load_manifest(spoil(sealed, change))
     assert "\n" not in str(caught.value)
 
@@ -199,7 +199,7 @@ def test_images_decode_into_a_given_array_and_others_are_refused(spec: ImageSpec
         assert np.array_equal(out[1], pixels)
     small = ImageSpec(height=16, width=16, codec=spec.codec, quality=spec.quality)
     for bad in (encode(pixels[:16, :16], small), data[: len(data) // 2], b"junk", b""):
-        with pytest.raises((ValueError, OSError)):
+        with pytest.raises(ValueError, match="."):
             decode_image(bad, spec)
 
 

@@ -34,7 +34,7 @@ def config(sealed: Any, out: Path, **changes: Any) -> Config:
     }  # fmt: skip
     return Config(
         shards=sealed.path,
-        root=changes.pop("root", sealed.root),
+        shards_root=changes.pop("root", sealed.root),
         out=out,
         device="cpu",
         workers=2,
