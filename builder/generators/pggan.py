@@ -95,6 +95,8 @@ class PgganGenerator:
         if below is not None and (blend := self._design.lod - skipped):
             coarse = _enlarge(self._to_grey(below, skipped + 1), 2)
             image = image + (coarse - image) * blend
+        if not image.isfinite().all():
+            raise CheckError("The generator's output is not finite: its weights overflow.")
         pixels = ((image + 1) / 2 * 255).round_().clamp_(0, 255).to(torch.uint8)
         return _enlarge(pixels, 2**skipped)[:, 0]
 
@@ -162,6 +164,8 @@ def load(argument: str, image_size: int) -> PgganGenerator:  # noqa: ARG001 — 
     except OSError as error:
         raise CheckError(f"Cannot read {path}: {error.strerror or error}.") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        torch.set_num_threads(1)  # a process per core renders; sums must not depend on their number
     return PgganGenerator(design, tensors, device)
 
 

@@ -225,3 +225,10 @@ def test_tensors_that_are_not_weights_are_refused(tmp_path):
 def test_a_file_beyond_any_generator_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(pggan, "MAX_BYTES", 100)
     assert "more than the 100" in refusal(write(tmp_path, SMALL, random_tensors(SMALL)))
+
+
+def test_output_that_overflows_is_refused(tmp_path):
+    tensors = random_tensors(SMALL)
+    tensors["ToRGB_lod0/weight"] = torch.full_like(tensors["ToRGB_lod0/weight"], 3e38)
+    with pytest.raises(CheckError, match="output is not finite"):
+        images(tmp_path, SMALL, tensors)
