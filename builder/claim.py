@@ -27,6 +27,8 @@ def claimed(out: Path) -> Iterator[None]:
             raise UsageError(
                 f"Another xbuild is writing into {out}: wait for it, or use another --out."
             ) from None
+        except OSError:  # a file system without locks: only the user's care keeps builds apart
+            pass
         for pattern in ("shards/*/.*.tmp", "manifests/.*.tmp"):
             for leftover in out.glob(pattern):
                 leftover.unlink()

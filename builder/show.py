@@ -20,7 +20,6 @@ from builder.contract import (
     load_index,
     write_last,
 )
-from builder.labels import CHEXPERT
 
 # Table 1 of Sundaram & Hulkund (2021): images rendered per regime, for comparison only.
 _PAPER = {
@@ -74,7 +73,7 @@ def plan_json(blueprint: Blueprint) -> str:
 def plan_text(blueprint: Blueprint) -> str:
     """The plan for people: a table per target, what it does to the others, and the proof."""
     plan = blueprint.plan
-    recipe, table, split = blueprint.recipe, blueprint.table, blueprint.split
+    recipe, split = blueprint.recipe, blueprint.split
     total = plan.real + plan.synthetic
     lines = [
         f"{recipe.name}: {plan.real:,} real images of regime {recipe.regime} % and "
@@ -87,8 +86,7 @@ def plan_text(blueprint: Blueprint) -> str:
         "",
         f"Share {float(plan.share):g} holds in integers for every target; {_optimality(plan)}",
     ]
-    if table.pathologies == CHEXPERT and Fraction(recipe.regime) in _PAPER:
-        counts = _PAPER[Fraction(recipe.regime)]
+    if counts := _paper_counts(blueprint):
         made = f"{sum(counts.values()):,} images (its Table 1)"
         lines.append(f"The paper rendered {made}; its regime rows differ from these.")
     return "\n".join(lines)
@@ -102,11 +100,7 @@ def _optimality(plan: Any) -> str:
 
 def _target_table(blueprint: Blueprint) -> list[str]:
     plan = blueprint.plan
-    paper = (
-        _PAPER.get(Fraction(blueprint.recipe.regime), {})
-        if blueprint.table.pathologies == CHEXPERT
-        else {}
-    )
+    paper = _paper_counts(blueprint)
     head = ["target", "have", "share", "render", "after", "share", "reuse mean (most)"]
     rows = [[*head, *(["paper rendered"] if paper else [])]]
     labels = blueprint.table.labels[blueprint.split.train]
@@ -122,6 +116,12 @@ def _target_table(blueprint: Blueprint) -> list[str]:
         ]
         rows.append([*row, *([f"{paper.get(count.pathology, 0):,}"] if paper else [])])
     return _aligned(rows)
+
+
+def _paper_counts(blueprint: Blueprint) -> dict[str, int]:
+    """The paper's images per target at this regime; nothing for other labels or regimes."""
+    ours = blueprint.table.dataset in ("chexpert", "demo")
+    return _PAPER.get(Fraction(blueprint.recipe.regime), {}) if ours else {}
 
 
 def _reuse(drawn: Any) -> str:

@@ -88,7 +88,7 @@ def _score(
     value, missing = auc(labels, probabilities), ""
     if value is None:
         missing = f"no AUC, for no image is {'negative' if (labels == 1).any() else 'positive'}"
-    elif any(len(np.unique(patients[labels == known])) < 2 for known in (0, 1)):
+    elif counts.size and any(len(np.unique(patients[labels == known])) < 2 for known in (0, 1)):
         missing = "no interval, for all positives or all negatives are one patient's"
     elif counts.size:
         spread = bootstrap_auc(labels, probabilities, patients, counts)

@@ -1,0 +1,85 @@
+"""How long `xbuild plan` takes, process start included, and how far from the optimum it is.
+
+    python benchmarks/plan.py                     # CheXpert, the paper's regimes
+    python benchmarks/plan.py --rows 10000000     # a made-up table of that size as well
+
+The expected optimum is an integer programme over expected counts (scipy's milp); the plan counts
+the draw as realised, so it scatters around that figure. Times are medians of three runs.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from builder.labels import CHEXPERT, read_labels
+from builder.split import split_patients
+
+XBUILD = str(Path(sys.executable).with_name("xbuild"))
+
+
+def timed(*words: str, runs: int = 3) -> tuple[float, dict]:
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        done = subprocess.run([XBUILD, "plan", "--json", *words], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds), json.loads(done.stdout)
+
+
+def expected_optimum(labels: np.ndarray, targets: list[int], share: float) -> int:
+    positive = labels[:, targets] == 1
+    given = np.array([positive[positive[:, t]].mean(axis=0) for t in range(len(targets))])
+    need = share * len(labels) - positive.sum(axis=0)
+    ones = np.ones(len(targets))
+    constraint = LinearConstraint(given.T - share, lb=need)
+    return round(milp(ones, constraints=constraint, integrality=ones, bounds=Bounds(0)).fun)
+
+
+def chexpert() -> None:
+    table = read_labels("chexpert")
+    print("regime      real  synthetic  expected optimum  difference  seconds")
+    for regime in (1, 10, 50, 100):
+        seconds, plan = timed("--dataset", "chexpert", "--regime", str(regime))
+        train = split_patients(table.rows["patient"], regime=Fraction(regime)).train
+        targets = [CHEXPERT.index(target["pathology"]) for target in plan["targets"]]
+        best = expected_optimum(table.labels[train], targets, 0.15)
+        print(
+            f"{regime:4d} % {plan['real']:9,} {plan['synthetic']:10,} {best:17,} "
+            f"{plan['synthetic'] / best - 1:+11.2%} {seconds:8.2f}"
+        )
+
+
+def made_up(rows: int) -> None:
+    random = np.random.default_rng(0)
+    prevalence = (read_labels("chexpert").labels == 1).mean(axis=0)
+    columns = {name: random.random(rows) < p for name, p in zip(CHEXPERT, prevalence, strict=True)}
+    frame = pd.DataFrame({name: column.astype(np.int8) for name, column in columns.items()})
+    frame.insert(0, "image", [f"{i}.png" for i in range(rows)])
+    frame.insert(1, "patient", random.integers(0, max(rows // 3, 1), rows))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "labels.csv")
+        frame.to_csv(path, index=False)
+        del frame, columns
+        seconds, plan = timed("--dataset", "table", "--labels", str(path), runs=1)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"{rows:,} rows: {plan['synthetic']:,} images in {seconds:.1f} s, {peak:.1f} GB at most")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int)
+    options = parser.parse_args()
+    chexpert()
+    if options.rows:
+        made_up(options.rows)
