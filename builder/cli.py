@@ -250,8 +250,6 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
 
 def main() -> None:
     """Run xbuild; every failure the user can mend is one sentence and an exit code."""
-    from concurrent.futures.process import BrokenProcessPool
-
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
@@ -265,13 +263,6 @@ def main() -> None:
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
-    except BrokenProcessPool:
-        click.echo(
-            "Error: a worker process was killed (out of memory?); complete shards are kept, run "
-            "the same command with fewer --workers.",
-            err=True,
-        )
-        sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         click.echo(

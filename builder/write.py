@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.sharedctypes import Synchronized
@@ -80,7 +81,10 @@ def write_shards(jobs: Sequence[Job], *, workers: int, tick: Tick) -> list[Shard
         min(workers, len(jobs)), context, initializer=_start_worker, initargs=(counter, stop)
     )
     try:
+        # Workers start on submit and keep the signal mask: Ctrl-C is the parent's to handle.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         futures = [pool.submit(_work, job) for job in jobs]
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         waiting, told = set(futures), 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
@@ -90,6 +94,11 @@ def write_shards(jobs: Sequence[Job], *, workers: int, tick: Tick) -> list[Shard
             tick(now - told)
             told = now
         return [future.result() for future in futures]
+    except BrokenProcessPool:
+        raise CheckError(
+            "A worker process was killed (out of memory?): complete shards are kept, run the same "
+            "command with fewer --workers to go on."
+        ) from None
     finally:
         stop.set()  # Ctrl-C or a failure: shards under way are given up at the next tick
         pool.shutdown(wait=True, cancel_futures=True)
@@ -275,7 +284,6 @@ def _start_worker(counter: "Synchronized[int]", stop: Event) -> None:
     """Set up a worker: it reports progress, obeys `stop`, and ends when its parent does."""
     global _shared
     _shared = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if parent := parent_process():
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 

@@ -169,6 +169,24 @@ def test_ctrl_c_is_one_sentence_and_leaves_whole_shards(
     assert not list(out.glob("manifests/*.json"))
 
 
+def test_a_killed_worker_is_one_sentence_and_the_next_run_goes_on(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    out = tmp_path / "out"
+    words = [*small, "--share", "0.4", "--image-size", "512", "--out", out, "--workers", 2]
+    command = [Path(sys.executable).with_name("xbuild"), *map(str, words)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (temporary := list(out.rglob("*.tar.*.tmp"))) and process.poll() is None:
+        time.sleep(0.005)
+    os.kill(int(temporary[0].name.split(".")[-2]), signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "A worker process was killed" in errors
+    assert "Traceback" not in errors
+    assert xbuild(*words).returncode == 0
+    assert not list(out.rglob("*.tmp"))
+
+
 CHANGES = {
     "share": ["--share", "0.25"],
     "seed": ["--seed", "1"],
