@@ -33,6 +33,7 @@ _URL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FIXED_COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
 MAX_JSON_BYTES = 1 << 16
+_SMALLEST_SAMPLE = 2048  # bytes in a tar: two members of a header and a block
 
 Bytes = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int8]
@@ -199,9 +200,9 @@ def sha256_file(path: Path) -> str:
 def check_pathologies(pathologies: Sequence[str]) -> None:
     """Raise UsageError unless the names can be columns of an index."""
     for name in pathologies:
-        if name in _FIXED_COLUMNS or not name or name != name.strip():
+        if name in _FIXED_COLUMNS or not name or name != name.strip() or not name.isprintable():
             raise UsageError(
-                f"The pathology name {name!r} is empty, padded or reserved: rename it."
+                f"The pathology name {name!r} is empty, padded, unprintable or reserved."
             )
     if len(set(pathologies)) != len(pathologies):
         raise UsageError(f"Pathology names must differ from each other, got {list(pathologies)}.")
@@ -330,10 +331,12 @@ def _check(manifest: Manifest) -> None:
             raise CheckError(f"{shard.url} has unknown split or origin.")
         if shard.origin == "synthetic" and shard.split != "train":
             raise CheckError(f"{shard.url} puts synthetic images into {shard.split}: refused.")
-        if shard.nsamples < 1 or shard.filesize < 1:
-            raise CheckError(f"{shard.url} is said to be empty.")
+        if not 1 <= shard.nsamples <= shard.filesize // _SMALLEST_SAMPLE:
+            raise CheckError(f"{shard.url} cannot hold {shard.nsamples} samples in its size.")
     if manifest.index.rows != sum(shard.nsamples for shard in manifest.shardlist):
         raise CheckError("The index has another number of rows than the shards have samples.")
+    if not 0 < manifest.plan.share[0] < manifest.plan.share[1]:
+        raise CheckError(f"The plan's share {manifest.plan.share} is no fraction below 1.")
     if broken := manifest.plan.broken():
         raise CheckError(f"The plan's own numbers miss the share for {broken[0].pathology}.")
 
@@ -389,6 +392,8 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     if sha256_file(path) != manifest.index.sha256:
         raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")
     try:
+        if (rows := pq.read_metadata(path).num_rows) != manifest.index.rows:
+            raise CheckError(f"{path} has {rows} rows, the manifest says {manifest.index.rows}.")
         table = pq.read_table(path, partitioning=None)
         expected = _index_schema(manifest.pathologies)
         if not table.schema.equals(expected):
@@ -411,8 +416,6 @@ def load_index(manifest: Manifest, root: Path) -> Index:
 
 def _check_index(index: Index, manifest: Manifest) -> None:
     where = manifest.index.url
-    if len(index) != manifest.index.rows:
-        raise CheckError(f"{where} has {len(index)} rows, the manifest says {manifest.index.rows}.")
     if len(set(index.key)) != len(index):
         raise CheckError(f"{where} holds a key twice.")
     if bad := next((key for key in index.key if not KEY.fullmatch(str(key))), None):

@@ -116,6 +116,8 @@ def _check_plan(manifest: Manifest, index: Index) -> Iterator[str]:
     synthetic = index.origin == "synthetic"
     train = (index.split == "train") & ~synthetic
     whole = manifest.recipe.get("real") != "none"  # the synthetic half alone cannot show the other
+    if not whole and (index.origin == "real").any():
+        yield "The recipe says that no real image was packed, and the shards hold some."
     if whole and train.sum() != plan.real:
         yield f"The shards hold {train.sum()} real training images, the plan says {plan.real}."
     if synthetic.sum() != plan.synthetic:

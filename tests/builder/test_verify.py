@@ -141,6 +141,14 @@ def test_the_plans_counts_are_recomputed(sealed: Path) -> None:
     assert "real training images, the plan says" in faults
 
 
+def test_a_half_dataset_holds_no_real_image(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    raw = json.loads(path.read_text())
+    raw["recipe"]["real"] = "none"
+    path.write_text(json.dumps(raw))
+    assert "no real image was packed" in "\n".join(verify(path))
+
+
 def test_a_patient_in_two_splits_is_a_fault(sealed: Path) -> None:
     path = manifest_of(sealed)
     manifest = load_manifest(path)
