@@ -248,6 +248,80 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
     click.echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
 
 
+@cli.command("fit-gan")
+@click.argument("manifest", type=_FILE)
+@click.option("--out", type=_FILE, default="gan.safetensors", show_default=True)
+@click.option("--resolution", type=int, default=64, show_default=True, help="Pixels, 4 to 1024.")
+@click.option(
+    "--kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=500,
+    show_default=True,
+    help="Thousands of real images to show.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(["logistic-r1", "wgan-gp"]),
+    default="logistic-r1",
+    show_default=True,
+)
+@click.option(
+    "--conditioning",
+    type=click.Choice(["projection", "acgan"]),
+    default="projection",
+    show_default=True,
+)
+@click.option("--diffaug/--no-diffaug", default=True, show_default=True, help="For small sets.")
+@click.option("--grow/--no-grow", default=False, show_default=True, help="Progressive growing.")
+@click.option("--batch", type=click.IntRange(2), default=32, show_default=True)
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.002, show_default=True)
+@click.option(
+    "--fmap-base",
+    type=click.IntRange(4),
+    default=1024,
+    show_default=True,
+    help="Feature maps: min(base / 2^stage, max); the paper's base is 8192.",
+)
+@click.option("--fmap-max", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--latent-size", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--snapshot-kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    show_default=True,
+    help="How often to save; a killed run goes on from there.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@click.option("--shards-root", type=_FOLDER, help="Where shards/ lies, if not beside manifests/.")
+def fit_gan_command(
+    manifest: Path,
+    out: Path,
+    snapshot_kimg: float,
+    device: str,
+    shards_root: Path | None,
+    **settings: Any,
+) -> None:
+    """Train a generator on the real training images of a sealed dataset.
+
+    Interrupted, it goes on from the last snapshot in gan.run/ when run again.
+    """
+    from builder import show
+    from builder.fitgan.run import fit_gan, pick_device
+    from builder.fitgan.train import Settings
+
+    fit_gan(
+        manifest,
+        out=out,
+        settings=Settings(**settings),
+        snapshot_kimg=snapshot_kimg,
+        device=pick_device(device),
+        root=shards_root,
+        watch=show.progress,
+    )
+    click.echo(f"{out}; its card is {out.with_suffix('.card.md')}.")
+
+
 def main() -> None:
     """Run xbuild; every failure the user can mend is one sentence and an exit code."""
     try:

@@ -21,7 +21,10 @@ BATCH = 64  # samples per call, the same for every build: pixels may depend on t
 
 
 class Generator(Protocol):
-    """A conditional image generator."""
+    """A conditional image generator.
+
+    It may have an attribute `unseen`: labels that no training image had, refused as targets.
+    """
 
     labels: tuple[str, ...]  # names of the condition's entries, in order
     resolution: int  # pixels on a side
@@ -47,6 +50,10 @@ def check_generator(
             raise UsageError(
                 f"The generator {name} cannot show {target}: it knows "
                 f"{', '.join(generator.labels)}."
+            )
+        if find_pathology(target, getattr(generator, "unseen", ())) is not None:
+            raise UsageError(
+                f"The generator {name} has never seen {target}: no image it was trained on had it."
             )
     if generator.resolution < image_size and not upsample:
         raise UsageError(

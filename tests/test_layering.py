@@ -27,6 +27,7 @@ BUILDER = (
     "verify",
     "build",
     "show",
+    "fitgan",
     "cli",
 )
 TRAINER = ("stream", "augment", "model", "fit", "evaluate", "report", "train", "cli")

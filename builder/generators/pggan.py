@@ -40,6 +40,7 @@ class PgganGenerator:
     def __init__(self, design: Design, tensors: Mapping[str, Tensor], device: torch.device) -> None:
         """Take over a network whose tensors fit the design (`check_shapes`)."""
         self.labels = design.labels
+        self.unseen = design.unseen
         self.resolution = design.resolution
         self.latent_size = design.latent_size
         self._design = design

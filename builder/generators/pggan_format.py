@@ -40,6 +40,7 @@ class Design:
     """What the published `G_paper` was built with, under its own names; CheckError if impossible.
 
     labels: names of the label inputs, in the network's order; none for an unconditional network.
+    unseen: labels that no training image had; the network takes them and knows nothing of them.
     lod: 0 = trained to the end; k + t = the blocks of the k finest resolutions are not used yet
     and the next one is blended in by 1 − t.
     """
@@ -58,12 +59,16 @@ class Design:
     use_leakyrelu: bool
     fused_scale: bool
     lod: float
+    unseen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check types, ranges, and what only this project asks for."""
         for field in fields(self):
             _check_field(field.name, field.type, getattr(self, field.name))
         _check_labels(self.labels)
+        _check_labels(self.unseen)
+        if extra := set(self.unseen) - set(self.labels):
+            raise CheckError(f"The header calls {brief(min(extra))} unseen, which is no label.")
         if self.num_channels != 1:
             raise CheckError(
                 f"The network makes images of {self.num_channels} channels; radiographs have one."
@@ -90,7 +95,7 @@ class Design:
 
 
 def _check_field(name: str, kind: Any, value: Any) -> None:
-    if name == "labels":
+    if name in ("labels", "unseen"):
         return
     if kind is bool:
         if not isinstance(value, bool):
@@ -126,10 +131,12 @@ def parse_header(text: str) -> Design:
             f"The header has version {brief(header.get('version'))}; this program reads {VERSION}."
         )
     names = [field.name for field in fields(Design)]
+    header.setdefault("unseen", [])  # imported networks do not say
     if missing := [name for name in [*names, "maps"] if name not in header]:
         raise CheckError(f"The header lacks {', '.join(missing)}.")
-    if isinstance(header["labels"], list):
-        header["labels"] = tuple(header["labels"])
+    for name in ("labels", "unseen"):
+        if isinstance(header[name], list):
+            header[name] = tuple(header[name])
     design = Design(**{name: header[name] for name in names})
     if (maps := list(design.maps)) != header["maps"]:
         raise CheckError(
@@ -197,8 +204,8 @@ def wscale(design: Design, layer: str, weight: Shape) -> float:
     return float(np.float32(gain / math.sqrt(math.prod(weight[:-2]) * inputs)))
 
 
-def pack(design: Design, tensors: Mapping[str, npt.NDArray[np.float32]]) -> bytes:
-    """The file's bytes, the same for the same network."""
+def pack(design: Design, tensors: Mapping[str, npt.NDArray[np.floating[Any]]]) -> bytes:
+    """The file's bytes, the same for the same network; float32 or float16 tensors."""
     import safetensors.numpy
 
     arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""fit-gan: the sealed real training images of a dataset into a conditional generator."""
