@@ -250,7 +250,13 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
 
 @cli.command("fit-gan")
 @click.argument("manifest", type=_FILE)
-@click.option("--out", type=_FILE, default="gan.safetensors", show_default=True)
+@click.option(
+    "--out",
+    type=_FILE,
+    default=Path("gan.safetensors"),
+    show_default=True,
+    help="Where the weights go; card and run folder go beside.",
+)
 @click.option("--resolution", type=int, default=64, show_default=True, help="Pixels, 4 to 1024.")
 @click.option(
     "--kimg",
@@ -274,7 +280,13 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
 @click.option("--diffaug/--no-diffaug", default=True, show_default=True, help="For small sets.")
 @click.option("--grow/--no-grow", default=False, show_default=True, help="Progressive growing.")
 @click.option("--batch", type=click.IntRange(2), default=32, show_default=True)
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.002, show_default=True)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=0.002,
+    show_default=True,
+    help="Learning rate of both networks.",
+)
 @click.option(
     "--fmap-base",
     type=click.IntRange(4),
