@@ -15,15 +15,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-def _number(value: str) -> str:
+def number(value: str) -> str:
     """A decimal such as 0.15 as the one word for it, so that no binary rounding gets in."""
     try:
-        number = Decimal(value).normalize()
+        exact = Decimal(value).normalize()
     except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite():
+        exact = Decimal("nan")
+    if not exact.is_finite():
         raise click.BadParameter(f"{value!r} is not a number such as 0.15.")
-    return f"{number:f}"
+    return f"{exact:f}"
 
 
 def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,7 +42,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--root", type=_FOLDER, help="Folder of the real images."),
         click.option(
             "--regime",
-            type=_number,
+            type=number,
             default="100",
             show_default=True,
             help="Per cent of the training patients, in (0, 100].",
@@ -56,14 +56,14 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--share",
-            type=_number,
+            type=number,
             default="0.15",
             show_default=True,
             help="Share that every target reaches.",
         ),
         click.option(
             "--rare-below",
-            type=_number,
+            type=number,
             default="0.05",
             show_default=True,
             help="Pathologies below this share of the whole table are targets.",
@@ -87,7 +87,7 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--holdout",
-            type=_number,
+            type=number,
             nargs=2,
             default=("0.05", "0.05"),
             show_default=True,
@@ -115,7 +115,10 @@ def cli() -> None:
 @_recipe_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe: Any) -> None:
-    """Say how many images each target needs; reads labels only, writes nothing."""
+    """Count the images each target needs.
+
+    Reads labels only, writes nothing.
+    """
     from builder import show
     from builder.build import prepare
     from builder.recipe import Recipe
@@ -183,8 +186,9 @@ def synth_command(
     dry_run: bool,
     **recipe: Any,
 ) -> None:
-    """Build the dataset: real and synthetic shards, index and manifest.
+    """Build and seal the dataset.
 
+    Real and synthetic shards, index and manifest, in the folders shards/ and manifests/ of --out.
     Interrupted, it goes on where it stopped when run again.
     """
     from builder import show
@@ -210,7 +214,10 @@ def synth_command(
 @click.argument("manifest", type=_FILE)
 @click.option("--shards-root", type=_FOLDER, help="Where shards/ lies, if not beside manifests/.")
 def verify_command(manifest: Path, shards_root: Path | None) -> None:
-    """Recompute everything from the shards: sizes, hashes, labels, pixels, shares."""
+    """Recompute everything from the shards.
+
+    Sizes, hashes, layout, labels, pixels and shares: OK, or every fault.
+    """
     from builder import show
     from builder.contract import load_manifest
     from builder.verify import verify
@@ -237,9 +244,10 @@ def verify_command(manifest: Path, shards_root: Path | None) -> None:
     help="The network's labels in order.  [default: CheXpert's 14]",
 )
 def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
-    """Convert a published TensorFlow pickle (network-final.pkl) to safetensors.
+    """Convert a published TensorFlow pickle.
 
-    No TensorFlow is needed and no code from the pickle is run.
+    network-final.pkl becomes safetensors; no TensorFlow is needed and no code from the pickle is
+    run.
     """
     from builder.generators.tfpickle import convert
     from builder.labels import CHEXPERT
@@ -314,8 +322,9 @@ def fit_gan_command(
     shards_root: Path | None,
     **settings: Any,
 ) -> None:
-    """Train a generator on the real training images of a sealed dataset.
+    """Train a generator on sealed real images.
 
+    Only the real training images of MANIFEST are seen.
     Interrupted, it goes on from the last snapshot in gan.run/ when run again.
     """
     from builder import show
