@@ -329,7 +329,7 @@ def fit_gan_command(
     """
     from builder import show
     from builder.fitgan.run import fit_gan, pick_device
-    from builder.fitgan.train import Settings
+    from builder.fitgan.settings import Settings
 
     fit_gan(
         manifest,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from builder.contract import Manifest
 from builder.fitgan.data import Reals
-from builder.fitgan.train import Settings
+from builder.fitgan.settings import Settings
 
 _ATTRIBUTION = {
     "nih": "NIH ChestX-ray14 (Wang et al., CVPR 2017), NIH Clinical Center; use is unrestricted "

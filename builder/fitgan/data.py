@@ -1,6 +1,7 @@
 """The real training images of a sealed dataset, decoded into memory → Reals."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from builder.contract import (
 
 FEWEST_IMAGES = 64
 FEWEST_PATIENTS = 16
-MOST_BYTES = 64 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +65,6 @@ def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
     shards are smaller than the resolution or no multiple of it.
     """
     side = manifest.image.height
-    if resolution & (resolution - 1) or not 4 <= resolution <= 1024:
-        raise UsageError(f"--resolution takes a power of two from 4 to 1024, got {resolution}.")
     if side < resolution or side % resolution or side != manifest.image.width:
         raise UsageError(
             f"The shards hold {side}×{manifest.image.width} pixels and --resolution asks for "
@@ -80,8 +78,12 @@ def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
             f"{manifest.name} has {len(rows)} real training images of {len(patients)} patients: "
             f"a generator needs {FEWEST_IMAGES} of {FEWEST_PATIENTS} at the very least."
         )
-    if len(rows) * resolution**2 > MOST_BYTES:
-        raise UsageError(f"{len(rows)} images of {resolution} pixels do not fit into memory.")
+    _check_memory(len(rows) * resolution**2)
+    if not (index.labels[rows] == 1).any():
+        raise UsageError(
+            f"No real training image of {manifest.name} has a positive label: a conditional "
+            "generator needs some."
+        )
     images = np.empty((len(rows), resolution, resolution), dtype=np.uint8)
     shards = {s.url: s for s in manifest.shardlist if (s.split, s.origin) == ("train", "real")}
     for url, shard in shards.items():
@@ -104,6 +106,16 @@ def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
         patients_sha256=hashlib.sha256("\n".join(patients).encode()).hexdigest(),
         rows_of=tuple(column for column in columns if len(column)),
     )
+
+
+def _check_memory(needed: int) -> None:
+    """Raise UsageError unless the pixels leave half of the machine's memory to the networks."""
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > have // 2:
+        raise UsageError(
+            f"The training images need {needed >> 20:,} MB and half of this machine's memory is "
+            f"{have >> 21:,} MB: use a lower --resolution or a smaller --regime."
+        )
 
 
 def _reduced(pixels: Bytes, resolution: int) -> Bytes:

@@ -9,19 +9,26 @@ import torch.nn.functional as F  # noqa: N812 — the name everybody uses
 from torch import Tensor
 
 
-def augment(images: Tensor, random: torch.Generator) -> Tensor:
+def changes(count: int, side: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Strengths float [B, 2] in [0, 1) (brightness, contrast) and shifts int64 [B, 2] in pixels."""
+    most = side // 8
+    strengths = torch.rand(count, 2, generator=random)
+    return strengths, torch.randint(-most, most + 1, (count, 2), generator=random)
+
+
+def augment(images: Tensor, strengths: Tensor, shifts: Tensor) -> Tensor:
     """Images float [B, 1, R, R] with brightness, contrast and translation changed, each its own.
 
     Brightness ± 0.5 (of a range of 2), contrast × 0.5–1.5 about the mean, translation by up to an
     eighth of the side with zeros coming in: the published strengths.
     """
     count, side = len(images), images.shape[-1]
-    draws = torch.rand(count, 2, generator=random).to(images.device, images.dtype)
+    draws = strengths.to(images.device, images.dtype)
     images = images + (draws[:, 0] - 0.5)[:, None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * (draws[:, 1] + 0.5)[:, None, None, None] + mean
     most = side // 8
-    shifts = torch.randint(-most, most + 1, (count, 2), generator=random).to(images.device)
+    shifts = shifts.to(images.device)
     padded = F.pad(images, (most, most, most, most))
     here = torch.arange(side, device=images.device)
     rows = (here + most + shifts[:, :1])[:, None, :, None]

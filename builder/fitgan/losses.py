@@ -13,7 +13,6 @@ Critic = Callable[
     [Tensor, Tensor], tuple[Tensor, Tensor]
 ]  # images, labels → realness, label logits
 
-LOSSES = ("logistic-r1", "wgan-gp")
 R1_EVERY = 16  # iterations; the penalty is that much larger (Karras et al. 2020)
 
 
@@ -51,11 +50,13 @@ def r1_penalty(critic: Critic, images: Tensor, labels: Tensor, gamma: float) -> 
 
 
 def gradient_penalty(
-    critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, random: torch.Generator
+    critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor
 ) -> Tensor:
-    """10 · E(‖∇D‖ − 1)² between reals and fakes (Gulrajani et al. 2017), in float32."""
-    mix = torch.rand(len(real), 1, 1, 1, generator=random).to(real.device)
-    between = (real + (fake - real) * mix).detach().requires_grad_()
+    """10 · E(‖∇D‖ − 1)² between reals and fakes (Gulrajani et al. 2017), in float32.
+
+    mix: [B, 1, 1, 1] in [0, 1), the share of the fake.
+    """
+    between = (real + (fake - real) * mix.to(real.device)).detach().requires_grad_()
     realness, _ = critic(between, labels)
     (gradient,) = torch.autograd.grad(realness.sum(), between, create_graph=True)
     length = gradient.square().sum(dim=(1, 2, 3)).sqrt()

@@ -114,6 +114,10 @@ class Discriminator(nn.Module):
         x = self._convolve(_with_stddev(x), "0/Conv")
         weight, bias = self._layer("0/Dense0", math.sqrt(2))
         x = F.leaky_relu(F.linear(x.flatten(1), weight, bias), _SLOPE).float()
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits are too few for a score
+            return self._judge(x, labels)
+
+    def _judge(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         realness = F.linear(x, *self._layer("0/Dense1", 1.0))[:, 0]
         weight, bias = self._layer("0/Labels", 1.0)
         if self.conditioning == "projection":

@@ -7,7 +7,7 @@ gan.run/              recipe.json · snapshot.pt · history.csv · sheets of fix
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -18,11 +18,21 @@ import torch
 from torch import Tensor
 
 from builder.claim import claimed, keep_recipe
-from builder.contract import CheckError, UsageError, dataset_root, load_manifest, write_last
+from builder.contract import (
+    CheckError,
+    Manifest,
+    UsageError,
+    dataset_root,
+    load_manifest,
+    write_last,
+)
+from builder.fitgan import snapshot
 from builder.fitgan.card import card, curves, sheet
 from builder.fitgan.data import Reals, load_reals
 from builder.fitgan.networks import Generator
-from builder.fitgan.train import Networks, Settings, iterate, make_networks, stream, to_float
+from builder.fitgan.settings import Settings
+from builder.fitgan.team import Team, join
+from builder.fitgan.train import Networks, iterate, make_networks, stream, to_float
 from builder.generators.pggan_format import pack
 
 Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -47,24 +57,54 @@ def fit_gan(
     Run again after a crash, it goes on from the last snapshot to the same weights. CheckError when
     the training diverges or collapses; the snapshot before that is kept.
     """
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out} must end in .safetensors, the format of the result.")
     manifest = load_manifest(manifest_path)
     reals = load_reals(manifest, root or dataset_root(manifest_path), settings.resolution)
     folder = out.with_suffix(".run")
-    with claimed(folder):
-        keep_recipe(folder, {**_recipe(settings), "manifest": manifest.digest})
-        networks = make_networks(settings, reals.pathologies, device)
-        if (snapshot := folder / "snapshot.pt").exists():
-            networks.restore(_load(snapshot))
+    with (
+        join(device, settings.batch) as (team, device),
+        claimed(folder) if team.rank == 0 else nullcontext(),
+    ):
+        networks = _begin(folder, settings, manifest, reals, team, device)
         every = max(round(snapshot_kimg * 1000 / settings.batch), 1)
         with watch("training", settings.iterations * settings.batch) as tick:
             tick(networks.iteration * settings.batch)
-            for records in _chunks(iterate(networks, reals, settings), every, networks):
-                tick(len(records) * settings.batch)
-                _keep(networks, reals, settings, folder, records)
-        write_last(out, export(networks.average, reals.unseen))
-        write_last(folder / "curves.png", curves(networks.history))
-        text = card(manifest, reals, settings, networks.history, out.name)
-        write_last(out.with_suffix(".card.md"), text.encode())
+            records = _ticked(iterate(networks, reals, settings, team), settings.batch, tick)
+            for chunk in _chunks(records, every, networks):
+                _keep(networks, reals, settings, folder, chunk, team)
+        if team.rank == 0:
+            write_last(folder / "curves.png", curves(networks.history))
+            text = card(manifest, reals, settings, networks.history, out.name)
+            write_last(out.with_suffix(".card.md"), text.encode())
+            write_last(out, export(networks.average, reals.unseen))
+    return networks
+
+
+def _begin(
+    folder: Path,
+    settings: Settings,
+    manifest: Manifest,
+    reals: Reals,
+    team: Team,
+    device: torch.device,
+) -> Networks:
+    """The networks of a new run, or of the last snapshot."""
+    if team.rank == 0:
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()
+        keep_recipe(folder, {**_recipe(settings), "manifest": manifest.digest})
+    networks = make_networks(settings, reals.pathologies, device)
+    team.wait()
+    snapshot.restore(networks, folder / "snapshot.pt")
+    if networks.iteration > settings.iterations:
+        seen = networks.iteration * settings.batch / 1000
+        raise UsageError(
+            f"{folder} has already seen {seen:g} kimg and --kimg asks for {settings.kimg:g}: ask "
+            "for at least as many, or use another --out."
+        )
+    if team.rank == 0 and networks.history:  # a kill may have come between snapshot and history
+        write_last(folder / "history.csv", _csv(networks.history))
     return networks
 
 
@@ -95,6 +135,14 @@ def _recipe(settings: Settings) -> dict[str, Any]:
     return recipe
 
 
+def _ticked(
+    records: Iterator[dict[str, float]], batch: int, tick: Callable[[int], None]
+) -> Iterator[dict[str, float]]:
+    for record in records:
+        tick(batch)
+        yield record
+
+
 def _chunks(
     records: Iterator[dict[str, float]], every: int, networks: Networks
 ) -> Iterator[list[dict[str, float]]]:
@@ -109,8 +157,11 @@ def _keep(
     settings: Settings,
     folder: Path,
     records: Sequence[dict[str, float]],
+    team: Team,
 ) -> None:
-    images, spread, effect = _look(networks.average, reals, settings)
+    images, *judged = _look(networks.average, reals, settings)
+    device = next(networks.average.parameters()).device  # NCCL averages on the GPU alone
+    spread, effect = team.mean(torch.tensor(judged, device=device))
     kimg = records[-1]["kimg"]
     if kimg >= _JUDGED_FROM and not spread >= _COLLAPSED:
         raise CheckError(
@@ -127,22 +178,14 @@ def _keep(
     networks.history.append(
         {"kimg": kimg, "lod": last["lod"], **means, "spread": spread, "label_effect": effect}
     )
+    if team.rank:
+        return
     picture = sheet(images, reals.pathologies)
     write_last(folder / "sheet.png", picture)
     if (rows := len(networks.history)) & (rows - 1) == 0:  # some of the way there: 1, 2, 4, 8 …
         write_last(folder / f"sheet-{kimg:.0f}kimg.png", picture)
-    buffer = io.BytesIO()
-    torch.save(networks.state(), buffer)
-    write_last(folder / "snapshot.pt", buffer.getvalue())
+    snapshot.save(networks, folder / "snapshot.pt")
     write_last(folder / "history.csv", _csv(networks.history))
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged file makes torch.load raise nearly anything
-        raise UsageError(f"{path} is damaged: remove its folder to begin anew.") from None
-    return state
 
 
 @torch.inference_mode()

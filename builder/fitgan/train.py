@@ -6,7 +6,6 @@ continued ends with the same weights as an unbroken one on the same CPU.
 
 import hashlib
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from builder.contract import CheckError
 from builder.fitgan.data import Reals
-from builder.fitgan.diffaug import augment
+from builder.fitgan.diffaug import augment, changes
 from builder.fitgan.losses import (
     R1_EVERY,
     discriminator_loss,
@@ -26,66 +25,11 @@ from builder.fitgan.losses import (
     r1_penalty,
 )
 from builder.fitgan.networks import Discriminator, Generator
-from builder.generators.pggan_format import Design
+from builder.fitgan.settings import Settings
+from builder.fitgan.team import Team
 
 EMA_KIMG = 10.0  # half-life of the moving average, once warmed up
 _WARM_UP = 0.05  # the half-life is at most this share of the images seen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """All that decides a run's weights, the dataset apart."""
-
-    resolution: int = 64
-    kimg: float = 500.0  # thousands of real images shown to the discriminator
-    loss: str = "logistic-r1"
-    conditioning: str = "projection"
-    diffaug: bool = True
-    grow: bool = False
-    batch: int = 32
-    lr: float = 0.002
-    gamma: float = 1.0  # of R1
-    latent_size: int = 128
-    fmap_base: int = 1024
-    fmap_max: int = 128
-    seed: int = 0
-
-    def design(self, labels: tuple[str, ...], lod: float = 0.0) -> Design:
-        """The generator's design in the published format."""
-        return Design(
-            labels=labels,
-            resolution=self.resolution,
-            num_channels=1,
-            latent_size=self.latent_size,
-            fmap_base=float(self.fmap_base),
-            fmap_decay=1.0,
-            fmap_max=self.fmap_max,
-            normalize_latents=True,
-            use_wscale=True,
-            use_pixelnorm=True,
-            pixelnorm_epsilon=1e-8,
-            use_leakyrelu=True,
-            fused_scale=True,
-            lod=lod,
-        )
-
-    @property
-    def iterations(self) -> int:
-        """The number of iterations of the whole run."""
-        return math.ceil(self.kimg * 1000 / self.batch)
-
-    def lod_at(self, iteration: int) -> float:
-        """Levels of detail still missing: 0 without growing.
-
-        The first half of the run grows: for each resolution after 4×4 as long to fade it in as to
-        train on it (Karras et al. 2018).
-        """
-        levels = int(math.log2(self.resolution)) - 2
-        if not self.grow or not levels:
-            return 0.0
-        stage = iteration / self.iterations * 2 * (levels + 0.5)  # 4×4 trains half a stage
-        grown, inside = divmod(max(stage - 0.5, 0.0), 1.0)
-        return max(levels - grown - min(2 * inside, 1.0), 0.0) if stage > 0.5 else float(levels)
 
 
 @dataclass(slots=True)
@@ -144,47 +88,54 @@ def stream(seed: int, iteration: int, what: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def iterate(networks: Networks, reals: Reals, settings: Settings) -> Iterator[dict[str, float]]:
+def iterate(
+    networks: Networks, reals: Reals, settings: Settings, team: Team
+) -> Iterator[dict[str, float]]:
     """One record per iteration from where the networks are to the end of the run.
 
-    A record holds `iteration`, `kimg`, `lod`, the losses, the mean realness of reals and fakes,
-    and `seconds`. CheckError when a loss is not finite; the networks are then of no use.
+    A record holds `iteration`, `kimg`, `lod`, the losses, the mean realness of reals and fakes.
+    CheckError when a loss is not finite; the networks are then of no use.
     """
     device = next(networks.generator.parameters()).device
     while networks.iteration < settings.iterations:
-        began = time.perf_counter()
-        record = _iterate_once(networks, reals, settings, device)
+        record = _iterate_once(networks, reals, settings, team, device)
         if not all(math.isfinite(value) for value in record.values()):
-            raise CheckError(f"The losses are not finite in iteration {networks.iteration}.")
+            kimg = networks.iteration * settings.batch / 1000
+            raise CheckError(
+                f"The losses are not finite at {kimg:.1f} kimg: the last good snapshot is kept; "
+                "begin anew with a lower --lr or another --seed."
+            )
         networks.iteration += 1
         yield {
             "iteration": networks.iteration,
             "kimg": networks.iteration * settings.batch / 1000,
             "lod": settings.lod_at(networks.iteration - 1),
             **record,
-            "seconds": time.perf_counter() - began,
         }
 
 
 def _iterate_once(
-    networks: Networks, reals: Reals, settings: Settings, device: torch.device
+    networks: Networks, reals: Reals, settings: Settings, team: Team, device: torch.device
 ) -> dict[str, float]:
     now, batch = networks.iteration, settings.batch
     random = partial(stream, settings.seed, now)
     lod = settings.lod_at(now)
-    chosen = reals.sample(batch, random("reals"))
-    real = to_float(reals.images[chosen].to(device))
-    real_labels = reals.labels[chosen].to(device)
-    labels = reals.labels[reals.sample(batch, random("labels"))].to(device)
-    latents = torch.randn(batch, settings.latent_size, generator=random("latents")).to(device)
+    chosen = team.part(reals.sample(batch, random("reals")))
+    real = to_float(_moved(reals.images[chosen], device))
+    real_labels = _moved(reals.labels[chosen], device)
+    labels = _moved(reals.labels[team.part(reals.sample(batch, random("labels")))], device)
+    latents = torch.randn(batch, settings.latent_size, generator=random("latents"))
     # On a CPU bfloat16 was slower than float32 (71 against 98 images/s), so only a GPU uses it.
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=device.type == "cuda")
 
     with autocast():
-        fake = networks.generator(latents, labels, lod).float()
+        fake = networks.generator(_moved(team.part(latents), device), labels, lod).float()
 
     def seen(images: Tensor, what: str) -> Tensor:
-        return augment(images, random(what)) if settings.diffaug else images
+        if not settings.diffaug:
+            return images
+        strengths, shifts = changes(batch, settings.resolution, random(what))
+        return augment(images, team.part(strengths), team.part(shifts))
 
     critic = partial(networks.discriminator, lod=lod)
     real, shown = seen(real, "augment reals"), seen(fake, "augment fakes")
@@ -192,9 +143,11 @@ def _iterate_once(
         judged_real = critic(real, real_labels)
         judged_fake = critic(shown.detach(), labels)
     loss = discriminator_loss(settings.loss, judged_real, judged_fake, real_labels)
-    total = loss + _penalty(critic, settings, now, real, shown, real_labels, random("mix"))
+    mix = team.part(torch.rand(batch, 1, 1, 1, generator=random("mix")))
+    total = loss + _penalty(critic, settings, now, real, shown, real_labels, mix)
     networks.d_optimizer.zero_grad()
     torch.autograd.backward(total)
+    team.average_gradients(networks.discriminator.parameters())
     networks.d_optimizer.step()
 
     networks.discriminator.requires_grad_(False)
@@ -203,16 +156,13 @@ def _iterate_once(
     g_loss = generator_loss(settings.loss, judged, labels)
     networks.g_optimizer.zero_grad()
     torch.autograd.backward(g_loss)
+    team.average_gradients(networks.generator.parameters())
     networks.g_optimizer.step()
     networks.discriminator.requires_grad_(True)
     _move_average(networks, settings)
-    return {
-        "d_loss": float(loss.detach()),
-        "penalty": float((total - loss).detach()),
-        "g_loss": float(g_loss.detach()),
-        "real": float(judged_real[0].detach().mean()),
-        "fake": float(judged_fake[0].detach().mean()),
-    }
+    scores = (loss, total - loss, g_loss, judged_real[0].mean(), judged_fake[0].mean())
+    values = team.mean(torch.stack([score.detach().float() for score in scores]))
+    return dict(zip(("d_loss", "penalty", "g_loss", "real", "fake"), values, strict=True))
 
 
 def _penalty(
@@ -222,10 +172,10 @@ def _penalty(
     real: Tensor,
     fake: Tensor,
     labels: Tensor,
-    random: torch.Generator,
+    mix: Tensor,
 ) -> Tensor:
     if settings.loss == "wgan-gp":
-        return gradient_penalty(critic, real, fake.detach(), labels, random)
+        return gradient_penalty(critic, real, fake.detach(), labels, mix)
     if iteration % R1_EVERY:
         return torch.zeros((), device=real.device)
     return R1_EVERY * r1_penalty(critic, real, labels, settings.gamma)
@@ -240,6 +190,12 @@ def _move_average(networks: Networks, settings: Settings) -> None:
         networks.average.parameters(), networks.generator.parameters(), strict=True
     ):
         mean.lerp_(new, 1 - keep)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device; to a GPU from pinned memory, so that the copy need not be waited for."""
+    pinned = tensor.pin_memory() if device.type == "cuda" else tensor
+    return pinned.to(device, non_blocking=True)
 
 
 def to_float(images: Tensor) -> Tensor:

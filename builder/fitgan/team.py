@@ -1,0 +1,74 @@
+"""Several processes as one: torchrun's ranks share a batch, their gradients are averaged.
+
+Every rank draws the random numbers of the whole batch and keeps its own part of them, so the data
+that a run sees do not depend on the number of ranks. A part is every size-th image: the groups of
+the minibatch statistics then hold the same images as in one process.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from builder.contract import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """One process among `size`; rank 0 writes."""
+
+    rank: int = 0
+    size: int = 1
+
+    def part(self, batch: Tensor) -> Tensor:
+        """This rank's rows of a whole batch [B, …]: [B / size, …]."""
+        return batch[self.rank :: self.size]
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """The mean over the ranks in place; a parameter not in use has none on any rank."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.size == 1:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        pieces = torch.split(flat / self.size, [gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))
+
+    def mean(self, values: Tensor) -> Sequence[float]:
+        """The means over the ranks of float [N]: the same on all, so that all stop together."""
+        if self.size > 1:
+            dist.all_reduce(values)
+            values = values / self.size
+        return [float(value) for value in values.tolist()]
+
+    def wait(self) -> None:
+        """Go on when every rank is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def join(device: torch.device, batch: int) -> Iterator[tuple[Team, torch.device]]:
+    """This process's team and device: alone, or one of torchrun's ranks with a GPU each."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Team(), device
+        return
+    if batch % (4 * size):
+        raise UsageError(
+            f"--batch {batch} does not give each of {size} processes a multiple of 4 images: use "
+            f"a multiple of {4 * size}."
+        )
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Team(rank=dist.get_rank(), size=size), device
+    finally:
+        dist.destroy_process_group()
