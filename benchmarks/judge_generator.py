@@ -101,7 +101,6 @@ def pixels(images):
 
 def drawn(name, manifest, labels):
     """(images, labels) of a generator, labels drawn from real train rows."""
-    loaded = generators.load(name, manifest.image.height)
     words = philox("judge").random_raw(COUNT)
     rows = labels[(words % np.uint64(len(labels))).astype(np.int64)]
     samples = [
@@ -117,7 +116,7 @@ def drawn(name, manifest, labels):
         for i, row in enumerate(rows.tolist())
     ]
     images = render(
-        loaded.generator,
+        generators.load(name, manifest.image.height),
         samples,
         pathologies=manifest.pathologies,
         image_size=manifest.image.height,

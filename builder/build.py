@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builder import generators
-from builder.claim import claimed, keep_recipe, refuse_strangers
+from builder.claim import claimed, keep_recipes, refuse_strangers
 from builder.contract import Manifest, UsageError
 from builder.draw import draw
 from builder.jobs import bad_images, pack_jobs, packed_labels, render_jobs
@@ -63,12 +63,14 @@ def synth(
     table, split = blueprint.table, blueprint.split
     recipe, generator = _with_generator(blueprint.recipe, table)
     with claimed(out):
-        keep_recipe(out / "shards" / recipe.name, asdict(recipe))
+        keep_recipes(_recipes(recipe, out))
         real = _pack(recipe, table, split, out=out, workers=workers, skip_bad=skip_bad, watch=watch)
         labels, plan = table.labels[split.train], blueprint.plan
         if any(shard.bad for shard in real):  # the promise is about the images that are there
             labels = packed_labels(real)
             plan = recipe.plan(table.pathologies, labels)
+        if not plan.synthetic and recipe.real == "none":
+            raise UsageError("Every target holds its share already: there is nothing to render.")
         drawn = draw(plan, labels, recipe.name)
         jobs = render_jobs(recipe, drawn, table.pathologies, blueprint.recipe.generator, root=out)
         refuse_strangers(out / "shards" / recipe.name, [job.path for job in jobs])
@@ -85,7 +87,7 @@ def synth(
                 "recipe": asdict(recipe),
                 "generator": generator.facts(),
                 "source": _source(table, real),
-                "software": {name: version(name) for name in _SOFTWARE},
+                "software": _software(),
             },
         )
 
@@ -96,7 +98,7 @@ def _with_generator(recipe: Recipe, table: LabelTable) -> tuple[Recipe, generato
             f"--dataset {table.dataset} needs its images: add --root FOLDER, or build the "
             "synthetic half alone with --real none."
         )
-    loaded = generators.load(recipe.generator, recipe.image_size)
+    loaded = generators.find(recipe.generator, recipe.image_size)
     check_generator(
         loaded.generator,
         name=loaded.name,
@@ -105,6 +107,24 @@ def _with_generator(recipe: Recipe, table: LabelTable) -> tuple[Recipe, generato
         upsample=recipe.upsample,
     )
     return replace(recipe, generator=loaded.name, generator_sha256=loaded.sha256), loaded
+
+
+def _recipes(recipe: Recipe, out: Path) -> dict[Path, dict[str, Any]]:
+    """Which recipe each folder of shards is filled with; other versions may make other bytes."""
+    shards, software = out / "shards", {"software": _software()}
+    recipes = {shards / recipe.name: asdict(recipe) | software}
+    if recipe.real == "pack":
+        about = recipe.real_part() | software
+        if recipe.dataset == "demo":
+            about["phantom_sha256"] = generators.find("phantom", recipe.image_size).sha256
+        recipes[shards / "real"] = about
+        if recipe.train_folder != "real":
+            recipes[shards / recipe.train_folder] = about | {"regime": recipe.regime}
+    return recipes
+
+
+def _software() -> dict[str, str]:
+    return {name: version(name) for name in _SOFTWARE}
 
 
 def _pack(
@@ -119,16 +139,10 @@ def _pack(
 ) -> list[Shard]:
     if recipe.real == "none":
         return []
-    about = recipe.real_part()
-    if table.dataset == "demo":
-        about["phantom_sha256"] = generators.load("phantom", recipe.image_size).sha256
-    keep_recipe(out / "shards" / "real", about)
-    if recipe.train_folder != "real":
-        keep_recipe(out / "shards" / recipe.train_folder, {**about, "regime": recipe.regime})
     jobs = pack_jobs(recipe, table, split, root=out, skip_bad=skip_bad)
     with watch("packing real images", sum(len(job.samples) for job in jobs)) as tick:
         shards = write_shards(jobs, workers=workers, tick=tick)
-    bad_images(shards, out / "manifests" / f"{recipe.name}-left-out.csv", skip_bad=skip_bad)
+    bad_images(shards, out / f"{recipe.name}-left-out.csv", skip_bad=skip_bad)
     return shards
 
 

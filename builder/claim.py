@@ -29,6 +29,12 @@ def claimed(out: Path) -> Iterator[None]:
             ) from None
         except OSError:  # a file system without locks: only the user's care keeps builds apart
             pass
+        for name in ("shards", "manifests"):
+            if not (out / name).resolve().is_relative_to(out.resolve()):
+                raise UsageError(
+                    f"{out / name} is a link that leads elsewhere, which no reader of the dataset "
+                    "would follow: use --out there."
+                )
         for pattern in ("shards/*/.*.tmp", "manifests/.*.tmp"):
             for leftover in out.glob(pattern):
                 leftover.unlink()
@@ -37,23 +43,29 @@ def claimed(out: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def keep_recipe(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Note in `folder` with which recipe it is filled; UsageError names a field that differs."""
-    path = folder / "recipe.json"
-    wanted = json.loads(json.dumps(recipe))
-    if not path.exists():
-        write_last(path, (json.dumps(wanted, indent=2) + "\n").encode())
-        return
+def keep_recipes(recipes: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Note in each folder with which recipe it is filled; UsageError names a field that differs.
+
+    All are compared before the first is written.
+    """
+    wanted = {folder: json.loads(json.dumps(recipe)) for folder, recipe in recipes.items()}
+    for folder, recipe in wanted.items():
+        if (folder / "recipe.json").exists():
+            _compare(folder, recipe)
+    for folder, recipe in wanted.items():
+        write_last(folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode())
+
+
+def _compare(folder: Path, wanted: dict[str, Any]) -> None:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads((folder / "recipe.json").read_bytes())
     except ValueError:
-        raise UsageError(f"{path} is damaged: remove {folder} to build it anew.") from None
+        raise UsageError(f"{folder / 'recipe.json'} is damaged: use another --out.") from None
     for field in (*wanted, *found):
         if found.get(field) != wanted.get(field):
             raise UsageError(
                 f"{folder} was begun with {field} = {found.get(field)!r} and now "
-                f"{wanted.get(field)!r} is asked for: repeat the first, use another --out or "
-                "--name, or remove the folder."
+                f"{wanted.get(field)!r} is asked for: repeat the first, or use another --out."
             )
 
 

@@ -21,7 +21,7 @@ def number(value: str) -> str:
         exact = Decimal(value).normalize()
     except InvalidOperation:
         exact = Decimal("nan")
-    if not exact.is_finite():
+    if not exact.is_finite() or int(exact.as_tuple().exponent) < -9:
         raise click.BadParameter(f"{value!r} is not a number such as 0.15.")
     return f"{exact:f}"
 
@@ -83,7 +83,11 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             help="What a label of -1 becomes; mask: neither, and the loss ignores it.",
         ),
         click.option(
-            "--views", type=click.Choice(["all", "frontal"]), default="all", show_default=True
+            "--views",
+            type=click.Choice(["all", "frontal"]),
+            default="all",
+            show_default=True,
+            help="Which views of the table to use.",
         ),
         click.option(
             "--holdout",
@@ -94,7 +98,13 @@ def _recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="VAL TEST",
             help="Fractions of the patients for val and test.",
         ),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            help="Of split, draws and latents.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -151,7 +161,13 @@ def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe
     show_default=True,
     help="none: the synthetic half alone; needs labels but no images.",
 )
-@click.option("--image-size", type=click.IntRange(16, 1024), default=224, show_default=True)
+@click.option(
+    "--image-size",
+    type=click.IntRange(16, 1024),
+    default=224,
+    show_default=True,
+    help="Pixels on a side.",
+)
 @click.option(
     "--format",
     "codec",
@@ -222,7 +238,7 @@ def verify_command(manifest: Path, shards_root: Path | None) -> None:
     from builder.contract import load_manifest
     from builder.verify import verify
 
-    sealed = load_manifest(manifest)
+    sealed = load_manifest(manifest)  # for the length of the bar; verify looks for itself
     with show.progress("verifying", sealed.index.rows) as tick:
         faults = list(verify(manifest, root=shards_root, tick=tick))
     for fault in faults:
@@ -254,6 +270,8 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
 
     made = convert(pickle, out, labels or CHEXPERT)
     click.echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
+    if made.ignored:
+        click.echo(f"Without effect on the images: {', '.join(made.ignored)}.")
 
 
 @cli.command("fit-gan")
@@ -278,16 +296,20 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
     type=click.Choice(["logistic-r1", "wgan-gp"]),
     default="logistic-r1",
     show_default=True,
+    help="The paper's is wgan-gp.",
 )
 @click.option(
     "--conditioning",
     type=click.Choice(["projection", "acgan"]),
     default="projection",
     show_default=True,
+    help="How the discriminator knows the labels.",
 )
 @click.option("--diffaug/--no-diffaug", default=True, show_default=True, help="For small sets.")
 @click.option("--grow/--no-grow", default=False, show_default=True, help="Progressive growing.")
-@click.option("--batch", type=click.IntRange(2), default=32, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images an iteration."
+)
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
@@ -302,9 +324,27 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
     show_default=True,
     help="Feature maps: min(base / 2^stage, max); the paper's base is 8192.",
 )
-@click.option("--fmap-max", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--latent-size", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--fmap-max",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="See --fmap-base; the paper's is 512.",
+)
+@click.option(
+    "--latent-size",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Latents; the paper has 512.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of weights, latents and order.",
+)
 @click.option(
     "--snapshot-kimg",
     type=click.FloatRange(0, min_open=True),
@@ -351,18 +391,12 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            "Interrupted; complete shards are kept, run the same command to go on.", err=True
-        )
+        click.echo("Interrupted; run the same command to go on.", err=True)
         sys.exit(130)
     except UsageError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(
-            f"Error: {error.strerror or error}{where}; complete shards are kept, run the same "
-            "command to go on.",
-            err=True,
-        )
+        click.echo(f"Error: {error.strerror or error}{where}; nothing complete is lost.", err=True)
         sys.exit(1)

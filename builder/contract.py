@@ -17,6 +17,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
+from reprlib import repr as brief  # a stranger's value may be megabytes long, or escape codes
 from typing import Any, cast
 
 import numpy as np
@@ -26,11 +27,14 @@ SCHEMA = 1
 SPLITS = ("train", "val", "test")
 ORIGINS = ("real", "synthetic")
 CODECS = ("jpg", "png")
-UNKNOWN = -1  # a label nobody knows: never a positive, ignored by loss and scores
 
 KEY = re.compile(r"[a-z0-9_-]{1,90}")
+PATIENT = re.compile(r"[0-9a-f]{16}")
 _URL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"\w(?:[\w (),.'/+&%:-]{0,98}[\w)%])?")  # nothing that a page or plot acts on
+_MOST_ROWS = 10**8
+_MOST_ROW_BYTES = 400  # of the index; no honest row comes near it
 _FIXED_COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
 MAX_JSON_BYTES = 1 << 16
 _SMALLEST_SAMPLE = 2048  # bytes in a tar: two members of a header and a block
@@ -200,9 +204,9 @@ def sha256_file(path: Path) -> str:
 def check_pathologies(pathologies: Sequence[str]) -> None:
     """Raise UsageError unless the names can be columns of an index."""
     for name in pathologies:
-        if name in _FIXED_COLUMNS or not name or name != name.strip() or not name.isprintable():
+        if name in _FIXED_COLUMNS or not _NAME.fullmatch(name):
             raise UsageError(
-                f"The pathology name {name!r} is empty, padded, unprintable or reserved."
+                f"The pathology name {name!r} cannot be used: take letters, digits and plain signs."
             )
     if len(set(pathologies)) != len(pathologies):
         raise UsageError(f"Pathology names must differ from each other, got {list(pathologies)}.")
@@ -217,12 +221,25 @@ def dataset_root(manifest_path: Path) -> Path:
     return folder.parent if folder.name == "manifests" else folder
 
 
-def resolve(root: Path, url: str) -> Path:
-    """The file that `url` names below `root`; CheckError unless it is plain and stays inside."""
+def index_root(manifest: "Manifest", manifest_path: Path, shards_root: Path | None) -> Path:
+    """Where the index lies: with the manifest, or with the shards if they were moved together."""
+    own = dataset_root(manifest_path)
+    return own if (own / manifest.index.url).is_file() else shards_root or own
+
+
+def check_url(url: str) -> None:
+    """Raise CheckError unless `url` is a plain relative path: no scheme, no `..`, not absolute."""
     path = PurePosixPath(url)
     if not _URL.fullmatch(url) or ".." in path.parts or str(path) != url:
-        raise CheckError(f"The path {url!r} is refused: only plain relative paths are allowed.")
-    found = root.joinpath(*path.parts)
+        raise CheckError(
+            f"The path {brief(url)} is refused: only plain relative paths are allowed."
+        )
+
+
+def resolve(root: Path, url: str) -> Path:
+    """The file that `url` names below `root`; CheckError unless it is plain and stays inside."""
+    check_url(url)
+    found = root.joinpath(*PurePosixPath(url).parts)
     if not found.resolve().is_relative_to(root.resolve()):
         raise CheckError(f"The path {url!r} leads out of the dataset's root {root}: refused.")
     return found
@@ -250,17 +267,22 @@ def load_manifest(path: Path) -> Manifest:
     try:
         if path.stat().st_size > 64 << 20:
             raise CheckError(f"{path} is larger than any manifest: expected a JSON of a few KB.")
-        raw = json.loads(path.read_bytes())
+        raw = json.loads(
+            path.read_bytes(), parse_constant=_refuse_constant, object_pairs_hook=_unique
+        )
     except OSError as error:
         raise CheckError(f"Cannot read the manifest {path}: {error.strerror}.") from None
     except (ValueError, RecursionError):
         raise CheckError(f"{path} is not a manifest: it is not valid JSON.") from None
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         found = raw.get("schema") if isinstance(raw, dict) else None
-        raise CheckError(f"{path} has schema {found!r}; this version reads schema {SCHEMA}.")
+        raise CheckError(f"{path} has schema {brief(found)}; this version reads schema {SCHEMA}.")
     try:
         manifest = _build(raw)
         _check(manifest)
+        manifest.to_json()  # what is nested too deeply to be written again is refused here
+    except RecursionError:
+        raise CheckError(f"{path} is nested too deeply to be a manifest.") from None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckError(f"{path} is not a manifest of schema {SCHEMA}: {error}.") from None
     except UsageError as error:
@@ -274,32 +296,47 @@ def save_manifest(manifest: Manifest, path: Path) -> None:
     write_last(path, manifest.to_json().encode())
 
 
+def _refuse_constant(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a key stands twice")
+    return dict(pairs)
+
+
 def _record(cls: type, raw: Any) -> Any:
     """`cls(**raw)` after checking names and plain types; dataclasses do not check them."""
     expected: dict[str, Any] = {field.name: field.type for field in fields(cls)}
     if not isinstance(raw, dict) or set(raw) != set(expected):
         found = sorted(raw) if isinstance(raw, dict) else raw
-        raise ValueError(f"expected the fields {sorted(expected)}, found {found}")
+        raise ValueError(f"expected the fields {sorted(expected)}, found {brief(found)}")
     for name, kind in expected.items():
         allowed = (int, float) if kind is float else kind
         if isinstance(kind, type) and (
             not isinstance(raw[name], allowed) or isinstance(raw[name], bool)
         ):
-            raise ValueError(f"{name} must be {kind.__name__}, found {raw[name]!r}")
+            raise ValueError(f"{name} must be {kind.__name__}, found {brief(raw[name])}")
+        if kind is int and not 0 <= raw[name] < 1 << 62:
+            raise ValueError(f"{name} is out of range: {brief(raw[name])}")
     return cls(**raw)
 
 
 def _build(raw: dict[str, Any]) -> Manifest:
     plan = dict(raw["plan"])
     plan["targets"] = tuple(_record(TargetCount, target) for target in plan["targets"])
-    numerator, denominator = plan["share"]
-    plan["share"] = (int(numerator), int(denominator))
+    if [type(number) for number in plan["share"]] != [int, int]:
+        raise ValueError(f"the share must be two whole numbers, found {brief(plan['share'])}")
+    plan["share"] = tuple(plan["share"])
     for name in ("recipe", "generator", "source", "software"):
         if not isinstance(raw[name], dict):
             raise ValueError(f"{name} must be an object")
+    if not isinstance(raw["pathologies"], list) or {*map(type, raw["pathologies"])} != {str}:
+        raise ValueError("pathologies must be a list of names")
     built = {
         **raw,
-        "pathologies": tuple(str(name) for name in raw["pathologies"]),
+        "pathologies": tuple(raw["pathologies"]),
         "image": _record(ImageSpec, raw["image"]),
         "plan": _record(PlanProof, plan),
         "index": _record(IndexEntry, raw["index"]),
@@ -320,7 +357,7 @@ def _check(manifest: Manifest) -> None:
     urls = set()
     files: list[IndexEntry | ShardEntry] = [manifest.index, *manifest.shardlist]
     for entry in files:
-        resolve(Path("root"), entry.url)
+        check_url(entry.url)
         if not _SHA256.fullmatch(entry.sha256):
             raise CheckError(f"{entry.url} has no valid sha256.")
         urls.add(entry.url)
@@ -335,6 +372,11 @@ def _check(manifest: Manifest) -> None:
             raise CheckError(f"{shard.url} cannot hold {shard.nsamples} samples in its size.")
     if manifest.index.rows != sum(shard.nsamples for shard in manifest.shardlist):
         raise CheckError("The index has another number of rows than the shards have samples.")
+    if not _NAME.fullmatch(str(manifest.generator.get("name"))):
+        raise CheckError("The generator's name is missing or not plain.")
+    names = [target.pathology for target in manifest.plan.targets]
+    if len({*names}) < len(names) or not {*names} <= {*manifest.pathologies}:
+        raise CheckError("The plan's targets are not distinct pathologies of the dataset.")
     if not 0 < manifest.plan.share[0] < manifest.plan.share[1]:
         raise CheckError(f"The plan's share {manifest.plan.share} is no fraction below 1.")
     if broken := manifest.plan.broken():
@@ -389,20 +431,23 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     path = resolve(root, manifest.index.url)
     if not path.is_file():
         raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
+    rows = manifest.index.rows
+    if rows > _MOST_ROWS or path.stat().st_size > _MOST_ROW_BYTES * (rows + 100):
+        raise CheckError(f"{path} is too large for an index of {rows:,} rows.")
     if sha256_file(path) != manifest.index.sha256:
         raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")
     try:
-        if (rows := pq.read_metadata(path).num_rows) != manifest.index.rows:
-            raise CheckError(f"{path} has {rows} rows, the manifest says {manifest.index.rows}.")
-        table = pq.read_table(path, partitioning=None)
+        if (found := pq.read_metadata(path).num_rows) != rows:
+            raise CheckError(f"{path} has {found} rows, the manifest says {rows}.")
         expected = _index_schema(manifest.pathologies)
-        if not table.schema.equals(expected):
+        if not pq.read_schema(path).equals(expected):
             raise CheckError(
                 f"The index {manifest.index.url} has other columns than schema 1 asks."
             )
+        table = _read_table(path)
         columns = {
             name: table[name].cast(pa.string()).to_numpy()
-            if pa.types.is_dictionary(expected.field(name).type)
+            if pa.types.is_dictionary(table[name].type)
             else table[name].to_numpy()
             for name in expected.names
         }
@@ -412,6 +457,22 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     index = Index(labels=labels, **columns)
     _check_index(index, manifest)
     return index
+
+
+def _read_table(path: Path) -> Any:
+    """The table, once no cell is long: a few bytes of parquet can stand for gigabytes of text."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024, columns=["key", "patient"]):
+            if max(pc.max(pc.binary_length(column)).as_py() or 0 for column in batch) > 100:
+                raise CheckError(f"{path} has a key or a patient of more than 100 bytes.")
+    table = pq.read_table(path, partitioning=None)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count:
+            raise CheckError(f"{path} has no value in some row of column {name}.")
+    return table
 
 
 def _check_index(index: Index, manifest: Manifest) -> None:
@@ -432,12 +493,11 @@ def _check_index(index: Index, manifest: Manifest) -> None:
             and (index.origin[rows] == shard.origin).all()
         ):
             raise CheckError(f"{where} and the manifest disagree about the samples of {shard.url}.")
-        ends = index.offset[rows] + index.size[rows]
         if (
             index.size[rows].min() < 1
             or index.size[rows].max() > manifest.image.max_bytes
             or index.offset[rows].min() < 512
-            or ends.max() > shard.filesize
+            or (index.offset[rows] > shard.filesize - index.size[rows]).any()
         ):
             raise CheckError(f"{where} points outside of {shard.url} or at an oversized image.")
 
@@ -466,9 +526,10 @@ def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Byt
     if image.codec == "jpg":
         import simplejpeg
 
-        height, width, *_ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != shape:
-            raise ValueError(f"found {height}×{width} pixels, expected {shape[0]}×{shape[1]}")
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if (height, width) != shape or colours.lower() != "gray":
+            found = f"{height}×{width} {colours}"
+            raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
         buffer = None if out is None else out[:, :, None]
         pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
         return pixels if out is None else out
@@ -480,7 +541,7 @@ def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Byt
                 found = f"{picture.height}×{picture.width} {picture.mode}"
                 raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
             pixels = np.asarray(picture)
-    except (OSError, SyntaxError) as error:  # as Pillow reports a damaged file
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's refusals
         raise ValueError(str(error)) from None
     if out is None:
         return pixels

@@ -88,6 +88,7 @@ def bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) -> None
     """List the images that could not be packed in `report`; CheckError unless `skip_bad`."""
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
+        report.unlink(missing_ok=True)  # of a run before the images were mended
         return
     text = io.StringIO()
     csv.writer(text).writerows([("image", "reason"), *((b.image, b.reason) for b in bad)])
@@ -124,7 +125,10 @@ def _render(
     image_size: int,
     seed: int,
 ) -> Iterator[Bytes]:
-    loaded = generators.load(generator, image_size)  # here, so that each process loads its own
-    return render(
-        loaded.generator, samples, pathologies=pathologies, image_size=image_size, seed=seed
+    return render(  # loaded here, so that each process loads its own
+        generators.load(generator, image_size),
+        samples,
+        pathologies=pathologies,
+        image_size=image_size,
+        seed=seed,
     )

@@ -1,17 +1,17 @@
 """Real label tables: CheXpert, NIH ChestX-ray14, any CSV, and the embedded demo → LabelTable."""
 
+import hashlib
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from builder.contract import Labels, UsageError, check_pathologies, sha256_file
 
-DATASETS = ("chexpert", "nih", "table", "demo")
-POLICIES = ("ones", "zeros", "mask")
 NO_FINDING = "no finding"
 
 CHEXPERT = (
@@ -63,6 +63,7 @@ class LabelTable:
     labels: Labels  # int8 [N, L]: 1, 0 or -1 = unknown, after the uncertainty policy
     pathologies: tuple[str, ...]
     sha256: str  # of the table's file
+    salt: bytes  # from the table's content too, but not to be had from `sha256`
     root: Path | None  # where the images lie; None: no images (the demo, or labels alone)
 
     def __len__(self) -> int:
@@ -203,6 +204,8 @@ def _table(labels: Path | None, root: Path | None) -> LabelTable:
         raise UsageError(f"{labels} has no label column beside {', '.join(frame.columns)}.")
     view = frame["view"].astype("string").str.strip().str.lower() if "view" in frame else ""
     image = frame["image"].astype("string")
+    outside = image.str.match(r"/|.*\.\.(/|$)", na=False)
+    _refuse(outside, labels, "image", "leads out of the image folder", frame)
     rows = pd.DataFrame(
         {
             "image": image,
@@ -239,17 +242,30 @@ def shipped_table(name: str) -> Path:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The CSV with at least `columns`; only the empty cell counts as blank."""
-    words = dict.fromkeys(("image", "patient", "Path", "Image Index", "Patient ID"), "string")
+    import pyarrow.compute as pc
+    from pyarrow import csv, string, types
+
+    words = dict.fromkeys(("image", "patient", "Path", "Image Index", "Patient ID"), string())
+    blanks = csv.ConvertOptions(column_types=words, null_values=[""], strings_can_be_null=True)
     try:
-        frame = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
-    except pd.errors.EmptyDataError:
-        raise UsageError(f"{path} is empty.") from None
+        if not path.stat().st_size:
+            raise UsageError(f"{path} is empty.")
+        table = csv.read_csv(path, convert_options=blanks)  # refuses short and long rows
     except OSError as error:
         why = error.strerror or error
         raise UsageError(f"Cannot read the label table {path}: {why}.") from None
-    except (ValueError, EOFError) as error:
+    except ValueError as error:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"{path} is not a readable CSV: {reason}.") from None
+    if len({*table.column_names}) < len(table.column_names):
+        raise UsageError(f"{path} has two columns of one name: {', '.join(table.column_names)}.")
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if (
+            types.is_floating(column.type)
+            and (row := pc.index(pc.is_nan(column), True).as_py()) >= 0
+        ):
+            raise UsageError(_at(path, row, name, "'NaN' is no number; leave unknown cells blank"))
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_words)
     if missing := [name for name in columns if name not in frame.columns]:
         raise UsageError(
             f"{path} has no column {missing[0]!r}; it has {', '.join(map(str, frame.columns))}."
@@ -259,17 +275,24 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
+def _words(kind: Any) -> Any:
+    """Text as pandas' str, true and false as text too: they are no labels."""
+    return pd.StringDtype(na_value=np.nan) if str(kind) in ("string", "bool") else None
+
+
 def _checked(
     dataset: str, path: Path, rows: pd.DataFrame, labels: pd.DataFrame, root: Path | None
 ) -> LabelTable:
     """The table once every cell is known to be good; blank labels become 0 (not mentioned)."""
-    blank = rows["image"].isna() | (rows["image"] == "")
-    _refuse(blank, path, "image", "is blank", rows)
+    _refuse(rows["image"].isna(), path, "image", "is blank", rows)
+    stripped = rows["patient"].str.strip()
+    rows["patient"] = stripped.mask(stripped == "")
     _refuse(rows["patient"].isna(), path, "patient", "is blank or not recognised", rows)
     _refuse(rows["image"].duplicated(), path, "image", "stands twice in the table", rows)
     matrix = np.empty(labels.shape, dtype=np.int8)
     for column, name in enumerate(labels.columns):
-        known = labels[name].fillna(0)
+        cells = labels[name]
+        known = pd.to_numeric(cells, errors="coerce").where(cells.notna(), 0)
         hint = "is not 1, 0, -1 or blank (drop columns that are not labels)"
         _refuse(~known.isin((-1, 0, 1)), path, str(name), hint, labels)
         matrix[:, column] = known
@@ -279,6 +302,7 @@ def _checked(
         labels=matrix,
         pathologies=tuple(str(name) for name in labels.columns),
         sha256=sha256_file(path),
+        salt=hashlib.blake2b(b"salt of patients" + path.read_bytes(), digest_size=32).digest(),
         root=root,
     )
 
@@ -292,4 +316,4 @@ def _refuse(bad: pd.Series, path: Path, column: str, why: str, values: pd.DataFr
 
 
 def _at(path: Path, row: int, column: str, what: str) -> str:
-    return f"{path}, row {row + 1} (line {row + 2}), column {column!r}: {what}."
+    return f"{path}, row {row + 1} below the header, column {column!r}: {what}."

@@ -33,10 +33,10 @@ class BadImage:
 def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) -> Iterator[Sample]:
     """The samples of the table's `rows`, without pixels.
 
-    Keys and patients are hashes keyed by seed and table: whoever has the table can link them, as
-    they can link the images themselves; a stranger cannot.
+    Keys and patients are hashes keyed by seed and the table's content: whoever has the table can
+    link them, as they can link the images themselves; the manifest alone does not suffice.
     """
-    salt = hashlib.blake2b(f"{seed} {table.sha256}".encode(), digest_size=32).digest()
+    salt = hashlib.blake2b(str(seed).encode(), key=table.salt, digest_size=32).digest()
 
     def hashed(word: str) -> str:
         return hashlib.blake2b(word.encode(), digest_size=8, key=salt).hexdigest()
@@ -75,7 +75,7 @@ def pack_phantoms(
     image_size: int,
 ) -> Iterator[Bytes]:
     """The demo's radiographs: phantoms of the samples' labels; `numbers` are their table rows."""
-    phantom = load("phantom", image_size).generator
+    phantom = load("phantom", image_size)
     shown = condition(samples, pathologies, phantom.labels)
     for start in range(0, len(samples), BATCH):
         rows = slice(start, start + BATCH)

@@ -62,7 +62,7 @@ def walk(path: Path, codec: str, max_image_bytes: int) -> Iterator[Member]:
     with path.open("rb") as file:
         while True:
             if (block := file.read(BLOCK)) == bytes(BLOCK):
-                if file.read() != bytes(BLOCK):
+                if file.read(BLOCK + 1) != bytes(BLOCK):
                     raise CheckError(f"{path.name} does not end after its last sample.")
                 return
             key, image = _member(path, file, block, codec, max_image_bytes)

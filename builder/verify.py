@@ -4,12 +4,16 @@ Reads what is on disk and nothing else: no label table, no recipe, no generator.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from builder import tar
 from builder.contract import (
+    PATIENT,
+    SPLITS,
     CheckError,
     Index,
     Manifest,
@@ -18,6 +22,7 @@ from builder.contract import (
     check_shard,
     dataset_root,
     decode_image,
+    index_root,
     load_index,
     load_manifest,
 )
@@ -33,8 +38,8 @@ def verify(
     """
     try:
         manifest = load_manifest(manifest_path)
+        index = load_index(manifest, index_root(manifest, manifest_path, root))
         root = root or dataset_root(manifest_path)
-        index = load_index(manifest, root)
     except CheckError as error:
         yield str(error)
         return
@@ -143,5 +148,23 @@ def _check_plan(manifest: Manifest, index: Index) -> Iterator[str]:
                 f"{target.pathology} is short of its share: {denominator}·{positives} < "
                 f"{numerator}·{plan.real + plan.synthetic}."
             )
-    if np.isin(index.patient[train], index.patient[np.isin(index.split, ("val", "test"))]).any():
-        yield "A patient of the training set is in val or test as well."
+        if target.share != positives / (plan.real + plan.synthetic):
+            yield f"{target.pathology} is said to have a share of {target.share}: it has not."
+        if not positive[synthetic & (index.target == target.pathology)].all():
+            yield f"An image made for {target.pathology} has not the label."
+    if not 0 <= plan.fewest <= plan.synthetic:
+        yield f"The plan's lower bound {plan.fewest} is none of {plan.synthetic} images."
+    if not np.isin(index.target[synthetic], [target.pathology for target in plan.targets]).all():
+        yield "A synthetic image was made for something that is no target."
+    yield from _check_patients(index, synthetic)
+
+
+def _check_patients(index: Index, synthetic: npt.NDArray[np.bool_]) -> Iterator[str]:
+    if (index.patient[synthetic] != "").any():
+        yield "A synthetic image has a patient."
+    if any(not PATIENT.fullmatch(patient) for patient in set(index.patient[~synthetic])):
+        yield "A real image's patient is not a salted hash."
+    for one, other in combinations(SPLITS, 2):
+        mine = set(index.patient[(index.split == one) & ~synthetic])
+        if mine & set(index.patient[index.split == other]):
+            yield f"A patient is in {one} and in {other}."

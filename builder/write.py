@@ -23,7 +23,15 @@ import simplejpeg
 from PIL import Image
 
 from builder import tar
-from builder.contract import Bytes, CheckError, ImageSpec, Sample, ShardEntry, sha256_file
+from builder.contract import (
+    Bytes,
+    CheckError,
+    ImageSpec,
+    Sample,
+    ShardEntry,
+    sha256_file,
+    write_last,
+)
 from builder.pack import BadImage
 
 Paint = Callable[[Sequence[Sample]], Iterable[Bytes | BadImage]]
@@ -105,7 +113,11 @@ def write_shards(jobs: Sequence[Job], *, workers: int, tick: Tick) -> list[Shard
 
 
 def write_shard(job: Job, tick: Tick = lambda _: None) -> Shard:
-    """The shard of `job`: the complete one that is there already, or a new one."""
+    """The shard of `job`: the complete one that is there already, or a new one.
+
+    Beside the tar lie its `.idx` and, in the format of sha256sum, its `.sha256`: both are there
+    before the tar gets its name.
+    """
     if job.path.exists() and (kept := _kept(job)) is not None:
         tick(len(job.samples))
         return kept
@@ -118,7 +130,7 @@ def write_shard(job: Job, tick: Tick = lambda _: None) -> Shard:
             os.fsync(file.fileno())
         if shard.entry is None or (shard.bad and not job.skip_bad):
             return shard
-        _write_idx(job, shard)
+        _write_beside(job, shard)
         temporary.replace(job.path)
         _sync_folder(job.path.parent)
     finally:
@@ -201,11 +213,15 @@ def _shard(
 def _kept(job: Job) -> Shard | None:
     """The shard on disk if it holds what `job` asks for; None if it is damaged, to be made anew.
 
-    The names and labels of all members are compared. Samples that a run with --skip-bad left out
+    Its bytes must have the sha256 that was noted when it was completed, and the names and labels
+    of all members are compared. Samples that a run with --skip-bad left out
     are tried again, for their reason.
     """
+    sha256 = sha256_file(job.path)
+    noted = job.path.with_suffix(".sha256")
+    if not noted.is_file() or noted.read_bytes() != _sum_line(job, sha256):
+        return None
     expected = {sample.key: place for place, sample in enumerate(job.samples)}
-    kept: list[tuple[Sample, int, int]] = []
     try:
         members = list(_members(job))
     except CheckError:
@@ -227,8 +243,8 @@ def _kept(job: Job) -> Shard | None:
     bad = _left_out(job, set(range(len(job.samples))) - set(places))
     if bad and not job.skip_bad:
         return None
-    shard = _shard(job, kept, bad, job.path.stat().st_size, sha256_file(job.path))
-    _write_idx(job, shard)
+    shard = _shard(job, kept, bad, job.path.stat().st_size, sha256)
+    _write_beside(job, shard)
     return shard
 
 
@@ -252,18 +268,19 @@ def _left_out(job: Job, places: set[int]) -> list[BadImage]:
     return bad
 
 
-def _write_idx(job: Job, shard: Shard) -> None:
+def _sum_line(job: Job, sha256: str) -> bytes:
+    """What `sha256sum -c` reads."""
+    return f"{sha256}  {job.path.name}\n".encode()
+
+
+def _write_beside(job: Job, shard: Shard) -> None:
     lines = [
         tar.idx_line(s.key, job.image.codec, offset, size, len(s.to_json(job.pathologies)))
         for s, offset, size in zip(shard.samples, shard.offsets, shard.sizes, strict=True)
     ]
-    path = job.path.with_suffix(".idx")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(tar.idx_text(lines))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    assert shard.entry is not None
+    write_last(job.path.with_suffix(".idx"), tar.idx_text(lines))
+    write_last(job.path.with_suffix(".sha256"), _sum_line(job, shard.entry.sha256))
 
 
 def _sync_folder(folder: Path) -> None:

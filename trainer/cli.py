@@ -16,7 +16,7 @@ class Line(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The arguments, with `fit` put in front where an option of it comes first."""
-        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
             args = ["fit", *args]
         return super().parse_args(ctx, args)
 
@@ -36,7 +36,7 @@ class Line(click.Group):
         raise click.exceptions.Exit(code)
 
 
-@click.group(cls=Line)
+@click.group(cls=Line, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cxr-rebalance")
 def main() -> None:
     """Train a classifier on a sealed dataset and report its AUC per pathology.
@@ -65,7 +65,9 @@ def main() -> None:
     metavar="DIR",
     help="Where the run's files go.  [default: runs/NAME]",
 )
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="The paper's most."
+)
 @click.option(
     "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per step."
 )
@@ -77,7 +79,11 @@ def main() -> None:
     help="Learning rate.",
 )
 @click.option(
-    "--optimizer", type=click.Choice(["adam", "momentum"]), default="adam", show_default=True
+    "--optimizer",
+    type=click.Choice(["adam", "momentum"]),
+    default="adam",
+    show_default=True,
+    help="momentum: SGD with 0.9.",
 )
 @click.option(
     "--augment",
@@ -100,7 +106,13 @@ def main() -> None:
     default=os.cpu_count() or 1,
     help="Decode threads; the result does not depend on it.  [default: all cores]",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of weights, order and flips.",
+)
 @click.option("--resume", is_flag=True, help="Go on after the last whole epoch in --out.")
 def fit(
     shards: Path,
@@ -134,4 +146,5 @@ def fit(
     console.print(table(found))
     for note in found["notes"]:
         console.print(note, style="yellow", markup=False)
-    console.print(f"Files: {config.out}/report.md, curves.png, report.json, predictions.parquet …")
+    files = f"Files: {config.out}/report.md, curves.png, report.json, predictions.parquet …"
+    console.print(files, markup=False)

@@ -251,7 +251,8 @@ class Run:
         if not isinstance(begun := state.get("identity"), dict):
             raise CheckError(f"{path} is not a checkpoint of xtrain.")
         for name, now in self._identity().items():
-            if (then := begun.get(name)) != now:
+            then = begun.get(name)
+            if type(then) is not type(now) or then != now:
                 raise UsageError(
                     f"{path} was begun with {name} {then}, now it is {now}: resume with the same,"
                     " or choose another --out."
@@ -261,11 +262,12 @@ class Run:
             self.timings = [Timing(**row) for row in state["timings"]]
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (TypeError, ValueError, RuntimeError, KeyError) as error:
+            self._write_tables()
+            best_epoch(self.history)
+        except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
             raise CheckError(f"{path} does not fit this version: {error}.") from None
         if len(self.history) > self.recipe.epochs:
             raise UsageError(f"{path} already has {len(self.history)} epochs: raise --epochs.")
-        self._write_tables()
 
     def _identity(self) -> dict[str, Any]:
         """What must agree to resume; more epochs only go further."""

@@ -143,6 +143,15 @@ def load_weights(path: Path) -> tuple[State, dict[str, Any]]:
     return state, facts
 
 
+def load_into(model: nn.Module, path: Path) -> None:
+    """Give the model the weights at `path`; CheckError where they are another network's."""
+    state, _ = load_weights(path)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise CheckError(f"{path} holds the weights of another network.") from None
+
+
 @torch.inference_mode()
 def predict(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> torch.Tensor:
     """float32 [N, L] logits on the CPU, in the order of the batches."""

@@ -13,6 +13,7 @@ from builder.contract import (
     Manifest,
     UsageError,
     dataset_root,
+    index_root,
     load_index,
     sha256_file,
     write_last,
@@ -20,7 +21,7 @@ from builder.contract import (
 from trainer import report
 from trainer.evaluate import evaluate
 from trainer.fit import Place, Recipe, fit
-from trainer.model import SMALLEST, build, load_weights, pick_device
+from trainer.model import SMALLEST, build, load_into, pick_device
 from trainer.stream import Dataset, batches, open_dataset
 
 
@@ -59,20 +60,20 @@ def train(manifest: Manifest, config: Config) -> report.Facts:
     check(manifest, config)
     recipe, out = config.recipe, config.out
     place = Place(out=out, device=pick_device(config.device), workers=config.workers)
-    index = load_index(manifest, index_root(manifest, config))
+    index = load_index(manifest, index_root(manifest, config.shards, config.shards_root))
     with open_dataset(manifest, index, root=config.root, workers=config.workers) as data:
         rehearse(data, config)
         model = build(manifest.pathologies, init=recipe.init, seed=recipe.seed)
         facts = describe(manifest, config, place.device)
         with claim(out):
             history = fit(data, model, recipe, place, facts=facts, resume=config.resume)
-        model.load_state_dict(load_weights(out / "best.safetensors")[0])
+        load_into(model, out / "best.safetensors")
         evaluation = evaluate(data, model, place, batch=recipe.batch, seed=recipe.seed)
     found = report.gather(data, history, evaluation) | {"command": config.command, "config": facts}
     write_last(out / "predictions.parquet", evaluation.predictions)
-    write_last(out / "curves.png", report.curves(found, history, manifest.pathologies))
-    write_last(out / "report.md", report.markdown(found).encode())
     write_last(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+    write_last(out / "report.md", report.markdown(found).encode())
+    write_last(out / "curves.png", report.curves(found, history, manifest.pathologies))
     return found
 
 
@@ -82,6 +83,11 @@ def check(manifest: Manifest, config: Config) -> None:
     image, out = manifest.image, config.out
     if "train" not in splits:
         raise UsageError(f"{config.shards} has no training images.")
+    if not any(shard.origin == "real" for shard in manifest.shardlist):
+        raise UsageError(
+            f"{config.shards} holds the synthetic half alone (--real none): train on a dataset with"
+            " its real images."
+        )
     if "val" not in splits:
         raise UsageError(
             f"{config.shards} has no validation images to choose the epoch by: build it with"
@@ -97,12 +103,6 @@ def check(manifest: Manifest, config: Config) -> None:
         raise UsageError(f"{out} is not empty: go on with --resume, or choose another --out.")
     if there and not there & {"config.json", "last.pt"}:
         raise UsageError(f"{out} holds no run to resume: choose another --out.")
-
-
-def index_root(manifest: Manifest, config: Config) -> Path:
-    """Where the index lies: with the manifest, or with the shards if they were moved together."""
-    own = dataset_root(config.shards)
-    return own if (own / manifest.index.url).is_file() else config.root
 
 
 def rehearse(data: Dataset, config: Config) -> None:

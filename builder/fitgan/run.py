@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from builder.claim import claimed, keep_recipe
+from builder.claim import claimed, keep_recipes
 from builder.contract import (
     CheckError,
     Manifest,
@@ -93,7 +93,7 @@ def _begin(
     if team.rank == 0:
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
-        keep_recipe(folder, {**_recipe(settings), "manifest": manifest.digest})
+        keep_recipes({folder: {**_recipe(settings), "manifest": manifest.digest}})
     networks = make_networks(settings, reals.pathologies, device)
     team.wait()
     snapshot.restore(networks, folder / "snapshot.pt")

@@ -70,5 +70,6 @@ def join(device: torch.device, batch: int) -> Iterator[tuple[Team, torch.device]
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Team(rank=dist.get_rank(), size=size), device
+        dist.barrier()  # rank 0 may still be writing: nobody leaves before the others
     finally:
         dist.destroy_process_group()

@@ -41,15 +41,20 @@ class Loaded:
         }
 
 
+def load(name_or_path: str, image_size: int = 224) -> Generator:
+    """The generator that `name_or_path` means, ready to render; UsageError if there is none."""
+    return find(name_or_path, image_size).generator
+
+
 @lru_cache(maxsize=1)
-def load(name_or_path: str, image_size: int) -> Loaded:
-    """The generator that `name_or_path` means, ready to render; UsageError if there is none.
+def find(name_or_path: str, image_size: int) -> Loaded:
+    """The generator that `name_or_path` means, with its identity; UsageError if there is none.
 
     `image_size` is a wish: a procedural generator takes it as its resolution, a trained one has
     its own.
     """
     name, _, argument = name_or_path.partition(":")
-    if name_or_path.endswith(".safetensors") and not argument:
+    if name_or_path.endswith(".safetensors") and (not argument or Path(name_or_path).exists()):
         name, argument = _generator_of(Path(name_or_path)), name_or_path
     found = entry_points(group=GROUP)
     if name not in found.names:

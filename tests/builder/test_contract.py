@@ -1,15 +1,19 @@
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import simplejpeg
 
 from builder.contract import (
     CheckError,
     ImageSpec,
+    Manifest,
     check_shard,
     dataset_root,
     decode_image,
@@ -66,8 +70,14 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
     "wrong type": (put("shardlist", 0, "nsamples", value="12"), "nsamples must be int"),
     "empty shard": (put("shardlist", 0, "nsamples", value=0), "cannot hold 0 samples"),
     "crowded": (put("shardlist", 0, "nsamples", value=10**9), "cannot hold 1000000000 samples"),
+    "float share": (put("plan", "share", value=[1.9, 5.2]), "two whole numbers"),
+    "huge number": (put("index", "rows", value=10**40), "out of range"),
+    "coerced names": (put("pathologies", value="Mas"), "list of names"),
+    "foreign target": (put("plan", "targets", 0, "pathology", value="Gout"), "not distinct"),
+    "generator's name": (put("generator", "name", value="$\\foo$"), "not plain"),
+    "markup": (put("pathologies", value=["[/x] | <img>"]), "cannot be used"),
     "no share": (put("plan", "share", value=[0, 0]), "no fraction below 1"),
-    "escape": (put("pathologies", value=["Mass\x1b[31m"]), "unprintable"),
+    "escape": (put("pathologies", value=["Mass\x1b[31m"]), "cannot be used"),
     "counts": (put("index", "rows", value=3), "another number of rows"),
     "listed twice": (lambda raw: raw["shardlist"].append(raw["shardlist"][0]), "listed twice"),
     "codec": (put("image", "codec", value="gif"), "codec 'gif' is unknown"),
@@ -75,7 +85,7 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
     "name": (put("name", value="../x"), "must match"),
     "share": (put("plan", "targets", 0, "positives", value=1), "miss the share for Mass"),
     "same pathology": (put("pathologies", value=["Mass", "Mass"]), "must differ"),
-    "reserved": (put("pathologies", value=["offset"]), "reserved"),
+    "reserved": (put("pathologies", value=["offset"]), "cannot be used"),
     "origin": (put("shardlist", 0, "origin", value="dreamt"), "unknown split or origin"),
 }
 
@@ -88,7 +98,13 @@ def test_a_bad_manifest_is_refused_in_one_sentence(sealed: Path, case: str) -> N
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '"x"', "[" * 100_000, "null"])
+DEEP = "{" + '"schema": 1, "recipe": ' + "[" * 5000 + "]" * 5000 + "}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '"x"', "[" * 100_000, "null", '{"schema": NaN}', DEEP, '{"a": 1, "a": 2}'],
+)
 def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "m.json"
     path.write_text(text)
@@ -169,6 +185,53 @@ def test_a_forged_index_is_refused(sealed: Path, case: str) -> None:
     manifest = load_manifest(reseal(sealed, change))
     with pytest.raises(CheckError, match=message):
         load_index(manifest, sealed)
+
+
+def rewrite_index(sealed: Path, change: Callable[[Any], Any]) -> Manifest:
+    """As `reseal`, on the arrow table: for what our own writer would not write."""
+    manifest = load_manifest(sealed / "manifests" / "gan100.json")
+    path = sealed / manifest.index.url
+    pq.write_table(change(pq.read_table(path)), path)
+    sha256 = sha256_bytes(path.read_bytes())
+    return load_manifest(spoil(sealed, put("index", "sha256", value=sha256)))
+
+
+@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard"])
+def test_an_index_with_a_missing_value_is_refused(sealed: Path, name: str) -> None:
+    def change(table: Any) -> Any:
+        column = table[name].to_pylist()
+        place = table.column_names.index(name)
+        field = table.schema.field(name)
+        return table.set_column(place, field, pa.array([None, *column[1:]], field.type))
+
+    with pytest.raises(CheckError, match="no value in some row"):
+        load_index(rewrite_index(sealed, change), sealed)
+
+
+def test_a_cell_of_megabytes_is_refused(sealed: Path) -> None:
+    def change(table: Any) -> Any:
+        place = table.column_names.index("patient")
+        words = pa.array(["x" * 50_000] * len(table))
+        return table.set_column(place, table.schema.field("patient"), words)
+
+    with pytest.raises(CheckError, match=r"more than 100 bytes|too large"):
+        load_index(rewrite_index(sealed, change), sealed)
+
+
+def test_an_offset_beyond_all_numbers_is_refused(sealed: Path) -> None:
+    manifest = load_manifest(reseal(sealed, lambda c: c["offset"].__setitem__(0, 2**63 - 1)))
+    with pytest.raises(CheckError, match="points outside"):
+        load_index(manifest, sealed)
+
+
+def test_a_picture_of_gigapixels_and_a_colour_jpeg_are_refused() -> None:
+    header = b"IHDR" + (30_000).to_bytes(4, "big") * 2 + b"\x08\0\0\0\0"
+    chunk = len(header[4:]).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
+    with pytest.raises(ValueError, match=r"."):
+        decode_image(b"\x89PNG\r\n\x1a\n" + chunk, PNG)
+    colour = simplejpeg.encode_jpeg(np.zeros((32, 32, 3), np.uint8), colorspace="RGB")
+    with pytest.raises(ValueError, match="8-bit grey"):
+        decode_image(colour, JPG)
 
 
 def test_an_index_of_another_shape_or_hash_is_refused(sealed: Path) -> None:

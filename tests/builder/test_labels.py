@@ -98,7 +98,9 @@ def test_nih_names_an_unknown_finding(tmp_path: Path) -> None:
         tmp_path / "t.csv",
         "Image Index,Finding Labels,Patient ID,View Position\na.png,Mass|Gout,1,PA\n",
     )
-    with pytest.raises(UsageError, match=r"row 1 \(line 2\), column 'Finding Labels': 'Gout'"):
+    with pytest.raises(
+        UsageError, match=r"row 1 below the header, column 'Finding Labels': 'Gout'"
+    ):
         read_labels("nih", labels=table)
 
 
@@ -115,8 +117,14 @@ HEADER = "image,patient,Mass\n"
 BAD: dict[str, tuple[str, str]] = {
     "missing column": ("image,Mass\na.png,1\n", "no column 'patient'"),
     "no labels": ("image,patient\na.png,1\n", "no label column"),
-    "value": (HEADER + "a.png,1,0\nb.png,1,2\n", r"row 2 \(line 3\), column 'Mass': 2"),
-    "word": (HEADER + "a.png,1,yes\n", r"row 1 \(line 2\), column 'Mass': 'yes'"),
+    "value": (HEADER + "a.png,1,0\nb.png,1,2\n", r"row 2 below the header, column 'Mass': 2"),
+    "word": (HEADER + "a.png,1,yes\n", r"row 1 below the header, column 'Mass': 'yes'"),
+    "word after numbers": (HEADER + "a,1,1\nb,2,0\nc,3,NA\n", r"row 3 .*column 'Mass': 'NA'"),
+    "trailing commas": (HEADER + "a,1,0,\nb,2,1,\n", "Expected 3 columns, got 4"),
+    "short row": (HEADER + "a,1,0\nb,2\n", "Expected 3 columns, got 2"),
+    "two columns of one name": ("image,patient,Mass,Mass\na,1,0,1\n", "two columns of one name"),
+    "padded patient": (HEADER + "a,  ,0\n", "column 'patient'.*blank"),
+    "path out of the folder": (HEADER + "../a.png,1,0\n", "leads out of the image folder"),
     "NaN is a word": (HEADER + "a.png,1,NaN\n", r"column 'Mass': 'NaN'"),
     "duplicate": (HEADER + "a.png,1,0\na.png,2,1\n", r"row 2 .*'image': 'a.png' stands twice"),
     "no patient": (HEADER + "a.png,1,0\nb.png,,1\n", r"row 2 .*column 'patient'.*blank"),
@@ -128,7 +136,7 @@ BAD: dict[str, tuple[str, str]] = {
         "image,patient,Effusion,Pleural Effusion\na,1,0,0\n",
         "same pathology",
     ),
-    "reserved name": ("image,patient,offset\na.png,1,0\n", "reserved"),
+    "reserved name": ("image,patient,offset\na.png,1,0\n", "cannot be used"),
     "strange view": ("image,patient,view,Mass\na.png,1,upside,0\n", "column 'view': 'upside'"),
 }
 

@@ -110,7 +110,8 @@ def test_a_generator_must_know_the_targets_and_be_large_enough() -> None:
 
 
 def test_generators_load_by_name() -> None:
-    loaded = generators.load("phantom", 32)
+    assert generators.load("phantom").resolution == 224
+    loaded = generators.find("phantom", 32)
     assert (loaded.name, loaded.generator.resolution) == ("phantom", 32)
     assert len(loaded.sha256) == 64
     assert set(loaded.facts()) == {"name", "sha256", "resolution", "labels", "latent_size"}
@@ -148,7 +149,7 @@ def test_a_generator_can_come_from_another_package(
     (info / "METADATA").write_text("Name: lab-gan\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cxr_rebalance.generators]\nlab = lab_gan:load\n")
     monkeypatch.syspath_prepend(tmp_path)
-    loaded = generators.load("lab:weights-7", 8)
+    loaded = generators.find("lab:weights-7", 8)
     assert loaded.name == "lab"
     assert vars(loaded.generator) == {"argument": "weights-7"}
     assert len(images([sample(0), sample(1)], loaded.generator)) == 2

@@ -11,6 +11,7 @@ import pytest
 from builder import tar
 from builder.contract import (
     ImageSpec,
+    Index,
     Manifest,
     index_bytes,
     load_index,
@@ -141,6 +142,47 @@ def test_the_plans_counts_are_recomputed(sealed: Path) -> None:
     assert "real training images, the plan says" in faults
 
 
+def with_patients(sealed: Path, change: Callable[..., object]) -> Path:
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    patient = index.patient.copy()
+    change(patient, index)
+    data = index_bytes(replace(index, patient=patient), manifest.pathologies)
+    (sealed / manifest.index.url).write_bytes(data)
+    changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
+    path.write_text(changed.to_json())
+    return path
+
+
+def test_patients_are_hashes_and_synthetic_images_have_none(sealed: Path) -> None:
+    def change(patient: np.ndarray, index: Index) -> None:
+        patient[np.flatnonzero(index.origin == "synthetic")[0]] = "MRN 12345"
+        patient[np.flatnonzero(index.origin == "real")[0]] = "John Doe"
+
+    faults = "\n".join(verify(with_patients(sealed, change)))
+    assert "A synthetic image has a patient" in faults
+    assert "is not a salted hash" in faults
+
+
+def test_a_patient_in_val_and_in_test_is_a_fault(sealed: Path) -> None:
+    def change(patient: np.ndarray, index: Index) -> None:
+        patient[index.split == "val"] = patient[index.split == "test"][0]
+
+    assert list(verify(with_patients(sealed, change))) == ["A patient is in val and in test."]
+
+
+def test_shares_and_bounds_that_are_not_are_faults(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    raw = json.loads(path.read_text())
+    raw["plan"]["targets"][0]["share"] = 0.99
+    raw["plan"]["fewest"] = 10**6
+    path.write_text(json.dumps(raw))
+    faults = "\n".join(verify(path))
+    assert "said to have a share of 0.99" in faults
+    assert "lower bound 1000000" in faults
+
+
 def test_a_half_dataset_holds_no_real_image(sealed: Path) -> None:
     path = manifest_of(sealed)
     raw = json.loads(path.read_text())
@@ -150,16 +192,8 @@ def test_a_half_dataset_holds_no_real_image(sealed: Path) -> None:
 
 
 def test_a_patient_in_two_splits_is_a_fault(sealed: Path) -> None:
-    path = manifest_of(sealed)
-    manifest = load_manifest(path)
-    index = load_index(manifest, sealed)
-    patient = index.patient.copy()
-    patient[index.split == "test"] = patient[0]
-    data = index_bytes(replace(index, patient=patient), manifest.pathologies)
-    (sealed / manifest.index.url).write_bytes(data)
-    changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
-    path.write_text(changed.to_json())
-    assert list(verify(path)) == ["A patient of the training set is in val or test as well."]
+    path = with_patients(sealed, lambda p, i: p.__setitem__(i.split == "test", p[0]))
+    assert list(verify(path)) == ["A patient is in train and in test."]
 
 
 def test_unknown_labels_stay_unknown(sealed: Path) -> None:
