@@ -27,8 +27,7 @@ class Split:
     train: Rows  # the regime's rows, ordered so that a smaller regime's rows are a prefix
     val: Rows  # by row number
     test: Rows  # by row number
-    boundaries: tuple[int, ...]  # ends in `train` of each smaller paper regime, and of this one
-    full_boundaries: tuple[int, ...]  # the same for the whole training set (regime 100)
+    full_boundaries: tuple[int, ...]  # ends of the paper's regimes and this one in regime 100
 
 
 def split_patients(
@@ -62,17 +61,16 @@ def split_patients(
     percents = sorted({*REGIMES, regime})
     ends = [int(np.searchsorted(ranks, _threshold(percent / 100))) for percent in percents[:-1]]
     ends.append(len(train))
-    inside = tuple(end for end, percent in zip(ends, percents, strict=True) if percent <= regime)
-    if not inside[-1]:
+    own = ends[percents.index(regime)]
+    if not own:
         raise UsageError(
             f"The regime of {float(regime):g} % holds no patient of the {len(distinct)} in the "
             "table: choose a larger --regime."
         )
     return Split(
-        train=train[: inside[-1]],
+        train=train[:own],
         val=np.flatnonzero(in_val),
         test=np.flatnonzero(in_test),
-        boundaries=inside,
         full_boundaries=tuple(ends),
     )
 

@@ -5,7 +5,7 @@ heart; the generator learns through them.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812 — the name everybody uses
+import torch.nn.functional as F
 from torch import Tensor
 
 

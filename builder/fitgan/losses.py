@@ -6,7 +6,7 @@ The fakes are the same in both steps of an iteration, so one pass of the generat
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F  # noqa: N812 — the name everybody uses
+import torch.nn.functional as F
 from torch import Tensor
 
 Critic = Callable[

@@ -7,7 +7,7 @@ is saved as it is. Weights are stored unscaled and multiplied at run time (equal
 import math
 
 import torch
-import torch.nn.functional as F  # noqa: N812 — the name everybody uses
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from builder.generators.pggan_format import Design, layer_shapes, wscale

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import safetensors
 import torch
-import torch.nn.functional as F  # noqa: N812 — the name everybody uses
+import torch.nn.functional as F
 from torch import Tensor
 
 from builder.contract import Bytes, CheckError, UsageError
