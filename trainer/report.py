@@ -71,8 +71,10 @@ def _score(score: Score) -> Facts:
 
 def _notes(facts: Facts) -> list[str]:
     notes = []
-    if facts["generator"].get("name") == "phantom":
-        which = "All" if facts["source"].get("dataset") == "demo" else "The synthetic"
+    demo = facts["source"].get("dataset") == "demo"
+    shown = demo or facts["images"]["train synthetic"]
+    if facts["generator"].get("name") == "phantom" and shown:
+        which = "All" if demo else "The synthetic"
         notes.append(f"{which} images are procedural phantoms, not radiographs.")
     if facts["best_val_auc_mean"] is None:
         notes.append("No pathology has both classes in val: the lowest loss there chose the epoch.")

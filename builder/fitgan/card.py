@@ -1,8 +1,9 @@
 """What a run leaves for people: a card, sheets of samples, curves."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
@@ -19,6 +20,29 @@ _ATTRIBUTION = {
     "derived from the images, so ask before you share this file.",
     "demo": "Phantoms on CheXpert's labels: no radiograph was seen.",
 }
+
+
+_TOLD = ("dataset", "views", "uncertain", "holdout", "seed", "regime", "image_size", "codec")
+
+
+def command(manifest: str, settings: Settings, name: str) -> str:
+    """The command line that asks for these settings; those at their defaults are left out."""
+    usual = asdict(Settings())
+    usual["gamma"] = Settings(resolution=settings.resolution, batch=settings.batch).gamma
+    words = [f"xbuild fit-gan manifests/{manifest}.json"]
+    for key, value in asdict(settings).items():
+        if key in ("resolution", "kimg") or value != usual[key]:
+            option = key.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                words.append(f"--{option} {value}")
+    return " ".join([*words, f"--out {name}"])
+
+
+def _told(recipe: Mapping[str, Any]) -> list[str]:
+    known = ((key, recipe[key]) for key in _TOLD if key in recipe)
+    return [f"{key} {' '.join(map(str, v)) if isinstance(v, list) else v}" for key, v in known]
 
 
 def card(
@@ -38,11 +62,17 @@ def card(
         f"A conditional progressive GAN of {settings.resolution}×{settings.resolution} pixels, "
         f"trained for {last['kimg']:.0f} kimg.",
         "",
+        "```bash",
+        command(manifest.name, settings, name),
+        "```",
+        "",
         "## Data",
         "",
         f"{len(reals.images):,} real training images of {reals.patients:,} patients of the sealed "
         f"dataset `{manifest.name}` (manifest sha256 `{manifest.digest}`; patients "
         f"`{reals.patients_sha256}`). No validation or test patient was seen.",
+        "",
+        f"Its recipe: {', '.join(_told(manifest.recipe))}.",
         "",
         "| pathology | positives |",
         "|---|---:|",

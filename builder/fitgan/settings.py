@@ -22,7 +22,7 @@ class Settings:
     grow: bool = False
     batch: int = 32  # over all processes
     lr: float = 0.002
-    gamma: float = 1.0  # of R1
+    gamma: float = 0.0  # of R1; 0: 0.0002 · resolution² / batch (Karras et al. 2020, "auto")
     latent_size: int = 128
     fmap_base: int = 1024
     fmap_max: int = 128
@@ -40,6 +40,11 @@ class Settings:
             raise UsageError(
                 f"--resolution takes a power of two from 4 to 1024, got {self.resolution}."
             )
+
+        if not self.gamma >= 0:
+            raise UsageError(f"gamma must not be negative, found {self.gamma}.")
+        if not self.gamma:
+            object.__setattr__(self, "gamma", 0.0002 * self.resolution**2 / self.batch)
 
     def design(self, labels: tuple[str, ...]) -> Design:
         """The generator's design in the published format."""
