@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from reprlib import repr as brief  # a stranger's value may be megabytes long, or escape codes
 from typing import Any, cast
@@ -159,15 +160,18 @@ class Sample:
 
     def to_json(self, pathologies: Sequence[str]) -> bytes:
         """The JSON member: the same keys and types in every sample, no null, patient or path."""
-        record = {
-            "key": self.key,
-            "split": self.split,
-            "origin": self.origin,
-            "target": self.target,
-            "draw": self.draw,
-            "labels": dict(zip(pathologies, self.labels, strict=True)),
-        }
-        return json.dumps(record, separators=(",", ":")).encode()
+        labels = _label_format(tuple(pathologies)) % self.labels
+        target = json.dumps(self.target)
+        return (
+            f'{{"key":"{self.key}","split":"{self.split}","origin":"{self.origin}",'
+            f'"target":{target},"draw":{self.draw},"labels":{{{labels}}}}}'
+        ).encode()
+
+
+@lru_cache(maxsize=8)
+def _label_format(pathologies: tuple[str, ...]) -> str:
+    """The labels' part of a JSON member; %d stands for each label."""
+    return ",".join(f"{json.dumps(name).replace('%', '%%')}:%d" for name in pathologies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

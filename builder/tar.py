@@ -5,6 +5,7 @@ bytes, and a reader refuses anything it would not have written itself: links, ot
 times, long names.
 """
 
+import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ END = bytes(2 * BLOCK)
 # mode, uid and gid; size and mtime; the checksum counts as eight spaces while it is computed.
 _FIXED = b"0000644\0" + b"0000000\0" * 2
 _TAIL = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
+_FIXED_SUM = sum(_FIXED) + sum(_TAIL) + 8 * 0x20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,21 @@ class Member:
     image: bytes
     json: bytes
 
+    def drawn(self) -> tuple[str, int]:
+        """The target and the draw number in the JSON member."""
+        record = json.loads(self.json)
+        return record["target"], record["draw"]
+
+    def labels(self) -> tuple[int, ...]:
+        """The labels in the JSON member, in their order."""
+        return tuple(json.loads(self.json)["labels"].values())
+
 
 def header(name: str, size: int) -> bytes:
     """The 512-byte ustar header of a regular file: mode 0644, owner 0, time 0."""
-    numbers = b"%011o\0%011o\0" % (size, 0)
-    front = name.encode("ascii").ljust(100, b"\0") + _FIXED + numbers
-    checksum = sum(front) + 8 * 0x20 + sum(_TAIL)
-    return front + b"%06o\0 " % checksum + _TAIL
+    word, numbers = name.encode("ascii"), b"%011o\0%011o\0" % (size, 0)
+    checksum = sum(word) + sum(numbers) + _FIXED_SUM
+    return b"%b%b%b%06o\0 %b" % (word.ljust(100, b"\0"), _FIXED, numbers, checksum, _TAIL)
 
 
 def padding(size: int) -> bytes:
@@ -67,10 +77,10 @@ def walk(path: Path, codec: str, max_image_bytes: int) -> Iterator[Member]:
                 return
             key, image = _member(path, file, block, codec, max_image_bytes)
             offset = file.tell() - len(image) - len(padding(len(image)))
-            json_key, json = _member(path, file, file.read(BLOCK), "json", MAX_JSON_BYTES)
+            json_key, text = _member(path, file, file.read(BLOCK), "json", MAX_JSON_BYTES)
             if json_key != key:
                 raise CheckError(f"{path.name} has {json_key}.json after {key}.{codec}.")
-            yield Member(key=key, offset=offset, image=image, json=json)
+            yield Member(key=key, offset=offset, image=image, json=text)
 
 
 def _member(

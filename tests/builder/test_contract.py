@@ -14,6 +14,7 @@ from builder.contract import (
     CheckError,
     ImageSpec,
     Manifest,
+    Sample,
     check_shard,
     dataset_root,
     decode_image,
@@ -24,7 +25,7 @@ from builder.contract import (
     save_manifest,
     sha256_bytes,
 )
-from builder.write import encode
+from builder.encode import encode
 
 Raw = dict[str, Any]
 JPG = ImageSpec(height=32, width=32, codec="jpg", quality=95)
@@ -290,3 +291,19 @@ def test_the_index_is_much_smaller_than_pandas_default(sealed: Path, tmp_path: P
     plain = plain.astype(dict.fromkeys(manifest.pathologies, "int64"))
     plain.to_parquet(tmp_path / "pandas.parquet")
     assert len(data) <= 0.6 * (tmp_path / "pandas.parquet").stat().st_size
+
+
+def test_a_json_member_is_what_json_would_write() -> None:
+    names = ("Mass", '50 % "new"', "épaississement")
+    sample = Sample(
+        key="x-1",
+        split="train",
+        origin="synthetic",
+        target=names[1],
+        draw=7,
+        patient="",
+        labels=(1, 0, -1),
+    )
+    record = {field: getattr(sample, field) for field in ("key", "split", "origin", "target")}
+    record |= {"draw": 7, "labels": dict(zip(names, sample.labels, strict=True))}
+    assert sample.to_json(names) == json.dumps(record, separators=(",", ":")).encode()

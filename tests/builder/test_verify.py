@@ -19,8 +19,8 @@ from builder.contract import (
     sha256_bytes,
     sha256_file,
 )
+from builder.encode import encode
 from builder.verify import sample_at, verify
-from builder.write import encode
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,0 +1,48 @@
+"""Pixels into the image member of a sample: grey JPEG, or lossless PNG → bytes."""
+
+import struct
+
+import numpy as np
+import simplejpeg
+from isal import isal_zlib
+
+from builder.contract import Bytes, ImageSpec
+
+_UP = 2  # the PNG filter: each row minus the one above it
+
+
+def encode(pixels: Bytes, image: ImageSpec) -> bytes:
+    """The image member of uint8 [H, W] pixels: grey JPEG at the spec's quality, or PNG."""
+    if image.codec == "png":
+        return _png(pixels)
+    data: bytes = simplejpeg.encode_jpeg(
+        pixels[:, :, None], quality=image.quality, colorspace="GRAY", colorsubsampling="Gray"
+    )
+    return data
+
+
+def _png(pixels: Bytes) -> bytes:
+    """An 8-bit grey PNG with one filter for all rows (PNG specification, 9.2) and ISA-L's deflate.
+
+    Neighbouring rows of a radiograph are alike, so their differences pack well at the lowest
+    level: about twenty times Pillow's speed, at about its size.
+    """
+    height, width = pixels.shape
+    rows = np.empty((height, width + 1), np.uint8)
+    rows[:, 0] = _UP
+    rows[0, 1:] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)  # grey, not interlaced
+    return b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            _chunk(b"IDAT", isal_zlib.compress(rows, 1)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
