@@ -1,8 +1,9 @@
 """Generators by name or path, found through the entry points of group `cxr_rebalance.generators`.
 
-An entry point is a function `(argument: str, image_size: int) -> Generator`. `phantom` calls the
+An entry point is a function `(argument: str, image_size: int, **options: str) -> Generator`, which
+names the options that it takes as keywords with defaults. `phantom` calls the
 one of that name with "", `NAME:ARGUMENT` passes ARGUMENT on, and the path of a .safetensors file
-calls the one that the file's header names.
+calls the one that the file's header names. A module's own weights lie beside it under its name.
 """
 
 import hashlib
@@ -20,6 +21,8 @@ from builder.render import Generator
 
 GROUP = "cxr_rebalance.generators"
 _MOST_HEADER_BYTES = 8 << 20
+
+Options = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +44,17 @@ class Loaded:
         }
 
 
-def load(name_or_path: str, image_size: int = 224) -> Generator:
+def load(name_or_path: str, image_size: int = 224, options: Options = ()) -> Generator:
     """The generator that `name_or_path` means, ready to render; UsageError if there is none."""
-    return find(name_or_path, image_size).generator
+    return find(name_or_path, image_size, options).generator
 
 
-@lru_cache(maxsize=1)
-def find(name_or_path: str, image_size: int) -> Loaded:
+@lru_cache(maxsize=2)
+def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
     """The generator that `name_or_path` means, with its identity; UsageError if there is none.
 
     `image_size` is a wish: a procedural generator takes it as its resolution, a trained one has
-    its own.
+    its own. `options` are (name, value) pairs; UsageError on one that the generator does not take.
     """
     name, _, argument = name_or_path.partition(":")
     if name_or_path.endswith(".safetensors") and (not argument or Path(name_or_path).exists()):
@@ -63,10 +66,18 @@ def find(name_or_path: str, image_size: int) -> Loaded:
             f"No generator is called {name_or_path!r}: use a .safetensors file or one of {known}."
         )
     function = found[name].load()
-    generator = function(argument, image_size)
-    file = Path(argument)
-    sha256 = sha256_file(file) if argument and file.is_file() else _source_sha256(function)
-    return Loaded(name=name, sha256=sha256, generator=generator)
+    _check_options(name, function, options)
+    generator = function(argument, image_size, **dict(options))
+    return Loaded(name=name, sha256=_identity(function, argument), generator=generator)
+
+
+def _check_options(name: str, function: Any, options: Options) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    takes = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
+    for option, _ in options:
+        if option not in takes:
+            known = f"it takes {', '.join(takes)}" if takes else "it takes none"
+            raise UsageError(f"The generator {name} has no option {option!r}: {known}.")
 
 
 def _generator_of(path: Path) -> str:
@@ -86,10 +97,29 @@ def _generator_of(path: Path) -> str:
         ) from None
 
 
-def _source_sha256(function: Any) -> str:
-    """The sha256 over the module that defines `function` and the files it is spread over."""
+def _identity(function: Any, argument: str) -> str:
+    """The sha256 of the weights that are the argument, or lie beside the module; else of its code.
+
+    A module's code may be spread over files that begin with its name.
+    """
     source = Path(inspect.getfile(function))
+    for weights in (Path(argument), source.with_suffix(".safetensors")):
+        if argument and weights.is_dir():
+            return _sha256_folder(weights)
+        if weights.is_file():
+            return sha256_file(weights)
     digest = hashlib.sha256()
     for file in sorted(source.parent.glob(f"{source.stem}*.py")):
         digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _sha256_folder(folder: Path) -> str:
+    """The sha256 over the names and contents of all files below a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name.startswith(".") or "/." in name:  # a downloader's notes
+            continue
+        digest.update(f"{sha256_file(file)}  {name}\n".encode())
     return digest.hexdigest()

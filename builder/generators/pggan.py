@@ -5,7 +5,7 @@
 Scaled weights and the fused upscaling kernels are computed once, when the file is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from builder.generators.pggan_format import (
 
 Floats = npt.NDArray[np.float32]
 _DTYPES = ("F32", "F16", "BF16")
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class PgganGenerator:
@@ -37,23 +38,39 @@ class PgganGenerator:
     then stay in cache, and an image's pixels depend on its own latent and labels alone.
     """
 
-    def __init__(self, design: Design, tensors: Mapping[str, Tensor], device: torch.device) -> None:
-        """Take over a network whose tensors fit the design (`check_shapes`)."""
+    def __init__(
+        self,
+        design: Design,
+        tensors: Mapping[str, Tensor],
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Take over a network whose tensors fit the design (`check_shapes`), to run in `dtype`."""
         self.labels = design.labels
         self.unseen = design.unseen
         self.resolution = design.resolution
         self.latent_size = design.latent_size
         self._design = design
-        self._device = device
-        # float32 convolutions: oneDNN is fastest on channels last, cuDNN on contiguous maps.
-        self._layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+        self.device = device.type
+        self._device, self._dtype = device, dtype
+        # float32 convolutions: oneDNN is fastest on channels last, cuDNN on contiguous maps; tensor
+        # cores want bfloat16 on channels last.
+        last = device.type == "cpu" or dtype == torch.bfloat16
+        self._layout = torch.channels_last if last else torch.contiguous_format
         self._layers = {
             name: self._prepare(name, tensors[f"{name}/weight"], tensors[f"{name}/bias"])
             for name in layer_shapes(design)
         }
 
     def __call__(self, latents: Floats, labels: Floats) -> Bytes:
-        """uint8 [B, H, W] from latents float32 [B, Z] and labels float32 [B, L], row by row."""
+        """uint8 [B, H, W] from latents float32 [B, Z] and labels float32 [B, L], row by row.
+
+        An image with a value that is not finite is 0 everywhere.
+        """
+        return self.start(latents, labels)()
+
+    def start(self, latents: Floats, labels: Floats) -> Callable[[], Bytes]:
+        """A function that waits for the images of a call; a GPU has begun to make them."""
         assert latents.shape[1:] == (self.latent_size,), latents.shape
         assert labels.shape == (len(latents), len(self.labels)), labels.shape
         inputs = torch.from_numpy(np.concatenate((latents, labels), axis=1, dtype=np.float32))
@@ -62,12 +79,24 @@ class PgganGenerator:
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with torch.inference_mode(), exact:
-            if self._device.type != "cpu":
-                return self._render(inputs.to(self._device)).cpu().numpy()
-            images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
-            for image, row in zip(images, inputs, strict=True):
-                image[:] = self._render(row[None])[0].numpy()
-            return images
+            if self._device.type == "cpu":
+                images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
+                for i, row in enumerate(inputs):
+                    # A batch is padded with its last row, which need not be made again.
+                    same = i > 0 and torch.equal(row, inputs[i - 1])
+                    images[i] = images[i - 1] if same else self._render(row[None])[0].numpy()
+                return lambda: images
+            pixels = self._render(inputs.pin_memory().to(self._device, non_blocking=True))
+            copy = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
+            copy.copy_(pixels, non_blocking=True)
+            copied = torch.Event("cuda")
+            copied.record()
+
+        def finish() -> Bytes:
+            copied.synchronize()
+            return copy.numpy()
+
+        return finish
 
     def _prepare(self, name: str, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias in torch's layout, scaled, on the device."""
@@ -75,7 +104,7 @@ class PgganGenerator:
         bias = bias.float()
         if name.endswith("Dense"):
             bias = bias.repeat_interleave(16)  # one per feature map, for each of its 4×4 pixels
-            return weight.to(self._device), bias.to(self._device)
+            return weight.to(self._device, self._dtype), bias.to(self._device, self._dtype)
         if name.endswith("Conv0_up"):
             kernel = _upscaling_kernel(weight)
         elif name.endswith("Conv0"):
@@ -83,23 +112,23 @@ class PgganGenerator:
             kernel = _upscaling_kernel(weight.flip(0, 1).transpose(2, 3))
         else:
             kernel = weight.permute(3, 2, 0, 1)
-        return kernel.to(self._device, memory_format=self._layout), bias.to(self._device)
+        kernel = kernel.to(self._device, self._dtype, memory_format=self._layout)
+        return kernel, bias.to(self._device, self._dtype)
 
     def _render(self, inputs: Tensor) -> Tensor:
         """uint8 [B, H, W] on the device, from [B, Z + L]."""
         finest = len(self._design.maps) - 1
         skipped = min(int(self._design.lod), finest)  # resolutions not grown into yet
-        below, x = None, self._first_block(inputs)
+        below, x = None, self._first_block(inputs.to(self._dtype))
         for log2 in range(3, 3 + finest - skipped):
             below, x = x, self._block(x, f"{2**log2}x{2**log2}")
         image = self._to_grey(x, skipped)
         if below is not None and (blend := self._design.lod - skipped):
             coarse = _enlarge(self._to_grey(below, skipped + 1), 2)
             image = image + (coarse - image) * blend
-        if not image.isfinite().all():
-            raise CheckError("The generator's output is not finite: its weights overflow.")
-        pixels = ((image + 1) / 2 * 255).round_().clamp_(0, 255).to(torch.uint8)
-        return _enlarge(pixels, 2**skipped)[:, 0]
+        broken = ~image.isfinite().all(dim=3, keepdim=True).all(dim=2, keepdim=True)
+        pixels = ((image.float() + 1) / 2 * 255).round_().clamp_(0, 255).to(torch.uint8)
+        return _enlarge(pixels.masked_fill_(broken, 0), 2**skipped)[:, 0]
 
     def _first_block(self, inputs: Tensor) -> Tensor:
         if self._design.normalize_latents:
@@ -133,8 +162,9 @@ class PgganGenerator:
     def _pixel_norm(self, x: Tensor) -> Tensor:
         """Each pixel's channels over their root mean square: x / √(mean x² + ε), in place."""
         # The vector norm needs no copy of x for its squares: half the time of the plain formula.
-        square = torch.linalg.vector_norm(x, dim=1, keepdim=True).square_()
-        return x.mul_(square.div_(x.shape[1]).add_(self._design.pixelnorm_epsilon).rsqrt_())
+        square = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32).square_()
+        scale = square.div_(x.shape[1]).add_(self._design.pixelnorm_epsilon).rsqrt_()
+        return x.mul_(scale.to(x.dtype))
 
 
 def _upscaling_kernel(weight: Tensor) -> Tensor:
@@ -149,12 +179,19 @@ def _enlarge(images: Tensor, factor: int) -> Tensor:
     return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
-def load(argument: str, image_size: int) -> PgganGenerator:  # noqa: ARG001 — the network has its own
+def load(
+    argument: str,
+    image_size: int,  # noqa: ARG001 — the network has its own
+    *,
+    precision: str = "fp32",
+) -> PgganGenerator:
     """The generator in the .safetensors file `argument`, on the GPU where there is one.
 
     The file is a stranger's: CheckError unless it is whole, of this version, and its tensors are
     exactly those that its header describes. float16 and bfloat16 tensors become float32.
     """
+    if precision not in _PRECISIONS:
+        raise UsageError(f"The precision is {' or '.join(_PRECISIONS)}, got {precision!r}.")
     if not argument:
         raise UsageError("The generator pggan needs a .safetensors file, got none: name its path.")
     path = Path(argument)
@@ -167,7 +204,7 @@ def load(argument: str, image_size: int) -> PgganGenerator:  # noqa: ARG001 — 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         torch.set_num_threads(1)  # a process per core renders; sums must not depend on their number
-    return PgganGenerator(design, tensors, device)
+    return PgganGenerator(design, tensors, device, _PRECISIONS[precision])
 
 
 def _read(path: Path) -> tuple[Design, dict[str, Tensor]]:
