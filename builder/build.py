@@ -1,29 +1,42 @@
 """The line itself: labels → split → plan → draw → render → write → seal."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from builder import generators
-from builder.claim import claimed, keep_recipes, refuse_strangers
+from builder.accept import ALWAYS, Check, Context, find_check
+from builder.accept.duplicate import DUPLICATE
+from builder.claim import claimed, keep_recipes
 from builder.contract import Manifest, UsageError
 from builder.draw import draw
-from builder.jobs import bad_images, pack_jobs, packed_labels, render_jobs
+from builder.engine import Engine, Pace
+from builder.jobs import (
+    bad_images,
+    list_rejects,
+    pack_jobs,
+    packed_labels,
+    render_jobs,
+)
 from builder.labels import LabelTable, read_labels
 from builder.plan import Plan
-from builder.recipe import Recipe
+from builder.recipe import IMAGE_SIZE, Recipe
 from builder.render import check_generator
 from builder.seal import seal
 from builder.split import Split, split_patients
-from builder.write import Shard, write_shards
+from builder.workers import write_shards
+from builder.write import Shard
 
 Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
-_SOFTWARE = ("cxr-rebalance", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
+_SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +66,35 @@ def prepare(recipe: Recipe, *, labels: Path | None = None, root: Path | None = N
     return Blueprint(recipe=recipe, table=table, split=split, plan=plan)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A sealed dataset and how the rendering of its images went."""
+
+    manifest: Manifest
+    pace: Pace
+
+
 def synth(
-    blueprint: Blueprint, *, out: Path, workers: int, skip_bad: bool, watch: Watch
-) -> Manifest:
+    blueprint: Blueprint,
+    *,
+    out: Path,
+    workers: int | None,
+    skip_bad: bool,
+    watch: Watch,
+    batch: int | None = None,
+    keep_rejects: bool = False,
+) -> Built:
     """The sealed dataset under `out`; what an interrupted run completed is kept.
 
-    `watch(title, total)` gives a context whose function is told the number of images done.
+    `workers`: processes, default one per core, or per GPU where the generator uses them. `batch`:
+    images per call of the generator, default the fastest on a GPU. `watch(title, total)` gives a
+    context whose function is told the number of images done.
     """
     table, split = blueprint.table, blueprint.split
-    recipe, generator = _with_generator(blueprint.recipe, table)
+    recipe, loaded = _with_generator(blueprint.recipe, table)
+    recipe, checks = _with_checks(recipe, split)
     with claimed(out):
-        keep_recipes(_recipes(recipe, out))
+        keep_recipes(_recipes(recipe, loaded, out))
         real = _pack(recipe, table, split, out=out, workers=workers, skip_bad=skip_bad, watch=watch)
         labels, plan = table.labels[split.train], blueprint.plan
         if any(shard.bad for shard in real):  # the promise is about the images that are there
@@ -71,12 +102,25 @@ def synth(
             plan = recipe.plan(table.pathologies, labels)
         if not plan.synthetic and recipe.real == "none":
             raise UsageError("Every target holds its share already: there is nothing to render.")
-        drawn = draw(plan, labels, recipe.name)
-        jobs = render_jobs(recipe, drawn, table.pathologies, blueprint.recipe.generator, root=out)
-        refuse_strangers(out / "shards" / recipe.name, [job.path for job in jobs])
-        with watch("rendering synthetic images", len(drawn)) as tick:
-            synthetic = write_shards(jobs, workers=workers, tick=tick)
-        return seal(
+        folder = out / "shards" / recipe.name
+        engine = Engine.of(loaded.generator, workers=workers, batch=batch, folder=folder)
+        with TemporaryDirectory() as scratch:
+            context = _context(recipe, table, real, out, Path(scratch))
+            jobs = partial(
+                render_jobs,
+                recipe,
+                draw(plan, labels, recipe.name),
+                table.pathologies,
+                load=partial(generators.load, *_wanted(blueprint.recipe)),
+                judges=[check.prepared(context, plan.names) for check in checks],
+                root=out,
+                batch=engine.batch,
+                threads=engine.threads,
+                aside=out / f"{recipe.name}-rejected" if keep_rejects else None,
+            )
+            synthetic, pace = engine.render(jobs, folder, DUPLICATE in recipe.accept, watch)
+        rejects = list_rejects(synthetic, out / f"{recipe.name}-rejected.csv")
+        manifest = seal(
             [*real, *synthetic],
             root=out,
             name=recipe.name,
@@ -85,11 +129,12 @@ def synth(
             plan=plan.proof(),
             facts={
                 "recipe": asdict(recipe),
-                "generator": generator.facts(),
+                "generator": loaded.facts() | {"rejected": rejects},
                 "source": _source(table, real),
-                "software": _software(),
+                "software": _software(loaded),
             },
         )
+    return Built(manifest=manifest, pace=pace)
 
 
 def _with_generator(recipe: Recipe, table: LabelTable) -> tuple[Recipe, generators.Loaded]:
@@ -98,21 +143,60 @@ def _with_generator(recipe: Recipe, table: LabelTable) -> tuple[Recipe, generato
             f"--dataset {table.dataset} needs its images: add --root FOLDER, or build the "
             "synthetic half alone with --real none."
         )
-    loaded = generators.find(recipe.generator, recipe.image_size)
+    loaded = generators.find(*_wanted(recipe))
+    image_size = recipe.image_size or min(IMAGE_SIZE, loaded.generator.resolution)
     check_generator(
         loaded.generator,
         name=loaded.name,
         targets=recipe.targets,
-        image_size=recipe.image_size,
+        image_size=image_size,
         upsample=recipe.upsample,
     )
-    return replace(recipe, generator=loaded.name, generator_sha256=loaded.sha256), loaded
+    known = replace(
+        recipe,
+        image_size=image_size,
+        generator=loaded.name,
+        generator_sha256=loaded.sha256,
+    )
+    return known, loaded
 
 
-def _recipes(recipe: Recipe, out: Path) -> dict[Path, dict[str, Any]]:
+def _wanted(recipe: Recipe) -> tuple[str, int, generators.Options]:
+    """The generator as the user named it; whoever asks again in these words is given the same."""
+    return recipe.generator, recipe.image_size or IMAGE_SIZE, recipe.generator_options()
+
+
+def _with_checks(recipe: Recipe, split: Split) -> tuple[Recipe, list[Check]]:
+    """The checks of every image, and the recipe with their identities."""
+    checks = [find_check(word) for word in (ALWAYS, *recipe.accept) if word != DUPLICATE]
+    for check in checks:
+        if check.needs and recipe.real == "none":
+            raise UsageError(f"The check {check.identity} looks at real images: use --real pack.")
+        for name in check.needs:
+            if not len(getattr(split, name)):
+                raise UsageError(f"The check {check.identity} needs {name} images: --holdout.")
+    names = dict.fromkeys(check.identity for check in checks)
+    if DUPLICATE in recipe.accept:
+        names[DUPLICATE] = None
+    return replace(recipe, accept=tuple(names)), checks
+
+
+def _context(
+    recipe: Recipe, table: LabelTable, real: Sequence[Shard], out: Path, scratch: Path
+) -> Context:
+    return Context(
+        root=out,
+        shards=tuple((shard.entry.split, shard.entry.url) for shard in real if shard.entry),
+        image=recipe.image,
+        pathologies=table.pathologies,
+        scratch=scratch,
+    )
+
+
+def _recipes(recipe: Recipe, generator: generators.Loaded, out: Path) -> dict[Path, dict[str, Any]]:
     """Which recipe each folder of shards is filled with; other versions may make other bytes."""
     shards, software = out / "shards", {"software": _software()}
-    recipes = {shards / recipe.name: asdict(recipe) | software}
+    recipes = {shards / recipe.name: asdict(recipe) | {"software": _software(generator)}}
     if recipe.real == "pack":
         about = recipe.real_part() | software
         if recipe.dataset == "demo":
@@ -123,8 +207,10 @@ def _recipes(recipe: Recipe, out: Path) -> dict[Path, dict[str, Any]]:
     return recipes
 
 
-def _software() -> dict[str, str]:
-    return {name: version(name) for name in _SOFTWARE}
+def _software(loaded: generators.Loaded | None = None) -> dict[str, str]:
+    """The versions on which bytes depend, those of the generator's own libraries included."""
+    own = getattr(loaded.generator, "software", ()) if loaded else ()
+    return {name: version(name) for name in (*_SOFTWARE, *own)}
 
 
 def _pack(
@@ -133,7 +219,7 @@ def _pack(
     split: Split,
     *,
     out: Path,
-    workers: int,
+    workers: int | None,
     skip_bad: bool,
     watch: Watch,
 ) -> list[Shard]:
@@ -141,7 +227,7 @@ def _pack(
         return []
     jobs = pack_jobs(recipe, table, split, root=out, skip_bad=skip_bad)
     with watch("packing real images", sum(len(job.samples) for job in jobs)) as tick:
-        shards = write_shards(jobs, workers=workers, tick=tick)
+        shards = write_shards(jobs, workers=workers or os.cpu_count() or 1, tick=tick)
     bad_images(shards, out / f"{recipe.name}-left-out.csv", skip_bad=skip_bad)
     return shards
 

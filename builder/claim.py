@@ -46,11 +46,12 @@ def claimed(out: Path) -> Iterator[None]:
 def keep_recipes(recipes: Mapping[Path, Mapping[str, Any]]) -> None:
     """Note in each folder with which recipe it is filled; UsageError names a field that differs.
 
-    All are compared before the first is written.
+    All are compared before the first is written. A folder in which nothing is finished may change.
     """
     wanted = {folder: json.loads(json.dumps(recipe)) for folder, recipe in recipes.items()}
     for folder, recipe in wanted.items():
-        if (folder / "recipe.json").exists():
+        begun = any(folder.glob("*.tar")) or (folder / "snapshot.pt").exists()
+        if begun and (folder / "recipe.json").exists():
             _compare(folder, recipe)
     for folder, recipe in wanted.items():
         write_last(folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode())

@@ -1,6 +1,5 @@
 """xbuild: words into arguments, nothing more."""
 
-import os
 import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -141,10 +140,9 @@ def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe
 @_recipe_options
 @click.option(
     "--generator",
-    default="phantom",
-    show_default=True,
     metavar="NAME|FILE",
-    help="Who renders: an installed generator, NAME:ARGUMENT, or a .safetensors file.",
+    help="Who renders: an installed generator, NAME:ARGUMENT, or a .safetensors file.  "
+    "[default: nih64 for nih, else phantom]",
 )
 @click.option(
     "--out",
@@ -164,9 +162,7 @@ def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe
 @click.option(
     "--image-size",
     type=click.IntRange(16, 1024),
-    default=224,
-    show_default=True,
-    help="Pixels on a side.",
+    help="Pixels on a side.  [default: the generator's, at most 224]",
 )
 @click.option(
     "--format",
@@ -176,6 +172,28 @@ def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe
     show_default=True,
     help="jpg: quality 95; png: lossless.",
 )
+@click.option(
+    "--generator-option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What the generator takes besides; repeat for more.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="In which the generator computes.",
+)
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="CHECK",
+    help="Draw an image again that is a duplicate, a copy of a real one, or unseen by judge:FILE "
+    "(or by your own check); repeat for more.  [always: constant]",
+)
+@click.option("--keep-rejects", is_flag=True, help="Keep rejected images in NAME-rejected/.")
 @click.option("--upsample", is_flag=True, help="Accept a generator below --image-size.")
 @click.option("--skip-bad", is_flag=True, help="Leave out real images that cannot be read.")
 @click.option(
@@ -188,9 +206,14 @@ def plan_command(labels: Path | None, root: Path | None, as_json: bool, **recipe
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    default=os.cpu_count() or 1,
-    show_default="all cores",
+    show_default="one per core, or per GPU where the generator uses them",
     help="Processes; the bytes do not depend on it.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    show_default="64, or what is fastest on a GPU",
+    help="Images per call of the generator; halved when memory runs out.",
 )
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 def synth_command(
@@ -198,7 +221,9 @@ def synth_command(
     root: Path | None,
     out: Path,
     skip_bad: bool,
-    workers: int,
+    workers: int | None,
+    batch: int | None,
+    keep_rejects: bool,
     dry_run: bool,
     **recipe: Any,
 ) -> None:
@@ -211,19 +236,30 @@ def synth_command(
     from builder.build import prepare, synth
     from builder.recipe import Recipe
 
-    blueprint = prepare(Recipe(**recipe), labels=labels, root=root)
+    given = {name: value for name, value in recipe.items() if value is not None}
+    blueprint = prepare(Recipe(**given), labels=labels, root=root)
     click.echo(show.plan_text(blueprint))
-    if recipe["generator"] == "phantom" and recipe["dataset"] != "demo":
+    if blueprint.recipe.generator == "phantom" and recipe["dataset"] != "demo":
         click.echo(
             "Note: phantoms are drawings, not radiographs; give a real --generator.", err=True
         )
     if dry_run:
         return
-    manifest = synth(blueprint, out=out, workers=workers, skip_bad=skip_bad, watch=show.progress)
+    built = synth(
+        blueprint,
+        out=out,
+        workers=workers,
+        skip_bad=skip_bad,
+        watch=show.progress,
+        batch=batch,
+        keep_rejects=keep_rejects,
+    )
+    manifest = built.manifest
     path = out / "manifests" / f"{manifest.name}.json"
     sheet = path.with_suffix(".png")
     show.contact_sheet(manifest, path, sheet)
-    click.echo(f"\nSealed {path} ({manifest.index.rows:,} images); pictures in {sheet}.")
+    click.echo(f"\n{show.pace_text(built)}")
+    click.echo(f"Sealed {path} ({manifest.index.rows:,} images); pictures in {sheet}.")
 
 
 @cli.command("verify")
@@ -318,6 +354,12 @@ def import_gan_command(pickle: Path, out: Path, labels: tuple[str, ...]) -> None
     help="Learning rate of both networks.",
 )
 @click.option(
+    "--gamma",
+    type=click.FloatRange(0, min_open=True),
+    show_default="0.0002 × resolution² / batch",
+    help="Weight of R1.",
+)
+@click.option(
     "--fmap-base",
     type=click.IntRange(4),
     default=1024,
@@ -374,7 +416,7 @@ def fit_gan_command(
     fit_gan(
         manifest,
         out=out,
-        settings=Settings(**settings),
+        settings=Settings(**{k: v for k, v in settings.items() if v is not None}),
         snapshot_kimg=snapshot_kimg,
         device=pick_device(device),
         root=shards_root,

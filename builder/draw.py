@@ -41,6 +41,11 @@ class Draw:
                 labels=tuple(self.labels[i].tolist()),
             )
 
+    def steps(self) -> dict[str, int]:
+        """The number of draws of each target: a redraw's number is so much larger."""
+        counts = np.bincount(self.target, minlength=len(self.targets)).tolist()
+        return dict(zip(self.targets, counts, strict=True))
+
 
 def slug(pathology: str) -> str:
     """A pathology's name as it stands in keys: [a-z0-9_-] only."""

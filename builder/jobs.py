@@ -2,19 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from builder import generators
-from builder.contract import Bytes, CheckError, Labels, Sample, write_last
+from builder.accept import Banned, Judge, Reject, accepted
+from builder.contract import CheckError, ImageSpec, Labels, Sample, write_last
 from builder.draw import Draw
+from builder.encode import encode
 from builder.labels import LabelTable
 from builder.pack import pack_files, pack_phantoms, real_samples
 from builder.recipe import Recipe
-from builder.render import render
+from builder.render import Generator, Picture, render
 from builder.split import Split
 from builder.write import Job, Paint, Shard, cut
 
@@ -54,15 +57,33 @@ def pack_jobs(
 
 
 def render_jobs(
-    recipe: Recipe, drawn: Draw, pathologies: tuple[str, ...], generator: str, *, root: Path
+    recipe: Recipe,
+    drawn: Draw,
+    pathologies: tuple[str, ...],
+    *,
+    load: Callable[[], Generator],
+    judges: Sequence[Judge],
+    root: Path,
+    batch: int,
+    threads: int,
+    banned: frozenset[str],
+    aside: Path | None,
 ) -> list[Job]:
-    """The shards of the synthetic images; `generator` is a name or path as `load` takes it."""
+    """The shards of the synthetic images.
+
+    `load` gives the generator, in each process its own; images with the keys `banned` are drawn
+    again; `aside` is the folder for rejected images.
+    """
+    steps = drawn.steps()
     paint = partial(
         _render,
-        generator=generator,
+        load=load,
+        recipe=recipe,
         pathologies=pathologies,
-        image_size=recipe.image_size,
-        seed=recipe.seed,
+        batch=batch,
+        judges=(*judges, Banned(banned)) if banned else tuple(judges),
+        steps=steps,
+        aside=aside,
     )
     ranges = cut((len(drawn),), recipe.shard_size)
     return [
@@ -73,6 +94,10 @@ def render_jobs(
             paint=paint,
             pathologies=pathologies,
             image=recipe.image,
+            steps=steps,
+            banned=banned,
+            aside=aside,
+            threads=threads,
         )
         for number, span in enumerate(ranges)
     ]
@@ -103,6 +128,19 @@ def bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) -> None
         raise CheckError(f"No real training image could be packed; the reasons are in {report}.")
 
 
+def list_rejects(shards: Sequence[Shard], report: Path) -> dict[str, int]:
+    """The number of rejected images for each reason; all are listed in the CSV `report`."""
+    rejects = [reject for shard in shards for reject in shard.rejects]
+    if not rejects:
+        report.unlink(missing_ok=True)
+        return {}
+    text = io.StringIO()
+    rows = [(s.key, s.target, s.draw, reason) for s, reason in rejects]
+    csv.writer(text).writerows([("key", "target", "draw", "reason"), *rows])
+    write_last(report, text.getvalue().encode())
+    return dict(sorted(Counter(reason for _, reason in rejects).items()))
+
+
 def _url(folder: str, split: str, number: int, total: int) -> str:
     return f"shards/{folder}/{split}-{number:05d}-of-{total:05d}.tar"
 
@@ -120,15 +158,28 @@ def _painter(table: LabelTable, rows: Sequence[int], image_size: int) -> Paint:
 def _render(
     samples: Sequence[Sample],
     *,
-    generator: str,
+    load: Callable[[], Generator],
+    recipe: Recipe,
     pathologies: Sequence[str],
-    image_size: int,
-    seed: int,
-) -> Iterator[Bytes]:
-    return render(  # loaded here, so that each process loads its own
-        generators.load(generator, image_size),
-        samples,
+    batch: int,
+    judges: Sequence[Judge],
+    steps: dict[str, int],
+    aside: Path | None,
+) -> Iterator[Picture | Reject]:
+    paint = partial(
+        render,
+        load(),
         pathologies=pathologies,
-        image_size=image_size,
-        seed=seed,
+        image_size=recipe.image_size,
+        seed=recipe.seed,
+        batch=batch,
     )
+    keep = partial(_keep, folder=aside, image=recipe.image) if aside else lambda _: None
+    return accepted(paint, samples, judges=judges, steps=steps, aside=keep)
+
+
+def _keep(reject: Reject, *, folder: Path, image: ImageSpec) -> None:
+    """Write a rejected image to the folder, lossless."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lossless = replace(image, codec="png", quality=0)
+    write_last(folder / f"{reject.sample.key}.png", encode(reject.pixels, lossless))

@@ -17,7 +17,7 @@ from builder.contract import Bytes, Sample
 from builder.draw import latents
 from builder.generators import load
 from builder.labels import LabelTable
-from builder.render import BATCH, condition, resize
+from builder.render import BATCH, Picture, condition, resize
 
 _DEMO_SEED = 2021  # the demo is one dataset: its images do not change with the build's seed
 
@@ -58,11 +58,11 @@ def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) 
 
 def pack_files(
     samples: Sequence[Sample], *, root: Path, names: Sequence[str], image_size: int
-) -> Iterator[Bytes | BadImage]:
-    """The pixels of each sample's file in order, uint8 [image_size, image_size], or why not."""
-    for _, name in zip(samples, names, strict=True):
+) -> Iterator[Picture | BadImage]:
+    """The picture of each sample's file in order, uint8 [image_size, image_size], or why not."""
+    for sample, name in zip(samples, names, strict=True):
         try:
-            yield read_radiograph(root / name, image_size)
+            yield Picture(sample=sample, pixels=read_radiograph(root / name, image_size))
         except ValueError as error:
             yield BadImage(image=name, reason=str(error))
 
@@ -73,14 +73,15 @@ def pack_phantoms(
     numbers: Sequence[int],
     pathologies: Sequence[str],
     image_size: int,
-) -> Iterator[Bytes]:
+) -> Iterator[Picture]:
     """The demo's radiographs: phantoms of the samples' labels; `numbers` are their table rows."""
     phantom = load("phantom", image_size)
     shown = condition(samples, pathologies, phantom.labels)
     for start in range(0, len(samples), BATCH):
         rows = slice(start, start + BATCH)
         anatomy = latents(numbers[rows], phantom.latent_size, seed=_DEMO_SEED, name="demo patient")
-        yield from phantom(anatomy, shown[rows])
+        for sample, pixels in zip(samples[rows], phantom(anatomy, shown[rows]), strict=True):
+            yield Picture(sample=sample, pixels=pixels)
 
 
 def read_radiograph(file: Path, image_size: int) -> Bytes:

@@ -11,6 +11,8 @@ from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
 from builder.plan import MOST_PER_REAL, Plan, plan_balance, rare_targets
 from builder.split import REGIMES
 
+IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
+
 _REAL_FIELDS = (
     "dataset",
     "labels_sha256",
@@ -41,11 +43,14 @@ class Recipe:
     targets: tuple[str, ...] = ()  # (): the pathologies below rare_below
     most_per_real: int = MOST_PER_REAL
     real: str = "pack"  # "none": the synthetic images alone
-    image_size: int = 224
+    image_size: int = 0  # 0: the generator's, at most IMAGE_SIZE
     codec: str = "jpg"
     quality: int = 95  # of JPEG; 0 for PNG
     shard_size: int = 4096
-    generator: str = "phantom"
+    generator: str = ""  # "": nih64 for NIH's labels, else phantom
+    options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
+    precision: str = "fp32"  # in which the generator computes
+    accept: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
     upsample: bool = False
     labels_sha256: str = ""  # filled in by `resolved`
     generator_sha256: str = ""  # filled in when the generator is loaded
@@ -57,6 +62,12 @@ class Recipe:
             raise UsageError(
                 f"The name {name!r} cannot be used: take up to 40 of a-z, 0-9, _ and -, not 'real'."
             )
+        for option in self.options:
+            if not option.partition("=")[0] or "=" not in option:
+                raise UsageError(f"--generator-option takes NAME=VALUE, got {option!r}.")
+        names = [name for name, _ in self.generator_options()]
+        if len(set(names)) < len(names) or (self.precision == "fp32" and "precision" in names):
+            raise UsageError("--generator-option names an option once, and --precision is its own.")
         targets = _resolve_targets(self, table)
         slugs = [slug(target) for target in targets]
         if len({*slugs}) < len(slugs) or max(map(len, slugs), default=0) > 40:
@@ -67,6 +78,7 @@ class Recipe:
         return replace(
             self,
             name=name,
+            generator=self.generator or ("nih64" if self.dataset == "nih" else "phantom"),
             quality=self.quality if self.codec == "jpg" else 0,
             targets=targets,
             labels_sha256=table.sha256,
@@ -78,6 +90,13 @@ class Recipe:
         return ImageSpec(
             height=self.image_size, width=self.image_size, codec=self.codec, quality=self.quality
         )
+
+    def generator_options(self) -> tuple[tuple[str, str], ...]:
+        """The generator's options as pairs, the precision among them where it is not usual."""
+        pairs = [(name, value) for name, _, value in (o.partition("=") for o in self.options)]
+        if self.precision != "fp32":
+            pairs.append(("precision", self.precision))
+        return tuple(pairs)
 
     @property
     def train_folder(self) -> str:

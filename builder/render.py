@@ -1,11 +1,16 @@
 """The Generator protocol and the batch loop: samples in, uint8 [H, W] pixels out.
 
+While the host looks at one batch, the device is already making the next.
+
 A generator is any object with the three attributes and the call below. It is named by the
 recipe, found through the entry points of group `cxr_rebalance.generators`, and knows nothing of
 plans, draws or files.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
@@ -17,22 +22,37 @@ from builder.contract import Bytes, CheckError, Sample, UsageError
 from builder.draw import latents
 from builder.labels import find_pathology
 
-BATCH = 64  # samples per call, the same for every build: pixels may depend on the batch's shape
+BATCH = 64  # samples per call unless told otherwise: pixels may depend on the batch's shape
+MOST_BATCH = 1024
+_WORTH = 1.05  # a batch twice as large must be this much faster
+_PATIENCE = 2.0  # seconds for a batch above which no larger one is tried
+
+Floats = npt.NDArray[np.float32]
+Finish = Callable[[], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image to be sealed: uint8 [H, W] and what was asked of it."""
+
+    sample: Sample
+    pixels: Bytes
 
 
 class Generator(Protocol):
     """A conditional image generator.
 
-    It may have an attribute `unseen`: labels that no training image had, refused as targets.
+    Four things it may have besides: `unseen`, labels that no training image had, refused as
+    targets; `software`, the distributions on whose versions pixels depend; `device`, "cuda" where
+    it renders on a GPU; and `start(latents, labels)`, which begins a batch on the device without
+    waiting for it and returns a function that gives its images.
     """
 
     labels: tuple[str, ...]  # names of the condition's entries, in order
     resolution: int  # pixels on a side
     latent_size: int
 
-    def __call__(
-        self, latents: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]
-    ) -> npt.NDArray[np.uint8]:
+    def __call__(self, latents: Floats, labels: Floats) -> npt.NDArray[np.uint8]:
         """uint8 [B, H, W] from standard normal [B, Z] and conditions [B, L], 1 = present."""
 
 
@@ -65,33 +85,95 @@ def check_generator(
 
 def render(
     generator: Generator,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     *,
     pathologies: Sequence[str],
     image_size: int,
     seed: int,
+    batch: int = BATCH,
 ) -> Iterator[Bytes]:
     """The pixels of each sample in order, uint8 [image_size, image_size].
 
-    Every call to the generator has the shape [BATCH, ...], the last one padded, so that a pixel
-    does not depend on how many images are asked for. CheckError on output that is no image.
+    `samples` are taken as they are needed, up to two batches before their images are given. Every
+    call to the generator has the shape [batch, ...], the last one padded, so that a pixel does not
+    depend on how many images are asked for; `batch` is halved when the device is out of memory.
+    CheckError on output that is no image.
     """
-    conditions = condition(samples, pathologies, generator.labels)
-    latent = _latents(samples, generator.latent_size, seed)
-    for start in range(0, len(samples), BATCH):
-        batch = slice(start, start + BATCH)
-        wanted = len(samples[batch])
-        images = generator(_padded(latent[batch]), _padded(conditions[batch]))
-        _check_batch(images, generator.resolution)
-        for image, sample in zip(islice(images, wanted), samples[batch], strict=True):
-            if image.min() == image.max():
-                raise CheckError(f"The generator made a constant image for {sample.key}: stopped.")
+    todo = iter(samples)
+    under_way: deque[tuple[int, int, Finish]] = deque()
+
+    def finish() -> Iterator[Bytes]:
+        wanted, shape, get = under_way.popleft()
+        images = get()
+        _check_batch(images, (shape, generator.resolution, generator.resolution))
+        for image in islice(images, wanted):
             yield resize(image, image_size)
+
+    while rows := list(islice(todo, batch)):
+        latent = _latents(rows, generator.latent_size, seed)
+        conditions = condition(rows, pathologies, generator.labels)
+        while len(rows):
+            try:
+                get = _start(generator, _padded(latent, batch), _padded(conditions, batch))
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
+                if batch == 1:
+                    raise CheckError("The device has not the memory for a single image.") from None
+                while under_way:
+                    yield from finish()
+                batch //= 2
+                continue
+            under_way.append((len(rows[:batch]), batch, get))
+            rows, latent, conditions = rows[batch:], latent[batch:], conditions[batch:]
+            if len(under_way) == 2:
+                yield from finish()
+    while under_way:
+        yield from finish()
+
+
+def best_batch(generator: Generator, clock: Callable[[], float] = time.perf_counter) -> int:
+    """The batch size of the most images/s: doubled from BATCH while that pays and memory lasts."""
+    best, rate = BATCH, 0.0
+    size = BATCH
+    while size <= MOST_BATCH:
+        latents = np.zeros((size, generator.latent_size), np.float32)
+        labels = np.zeros((size, len(generator.labels)), np.float32)
+        try:
+            begin = clock()
+            generator(latents, labels)  # warms up
+            if clock() - begin > _PATIENCE:
+                break
+            begin = clock()
+            for get in [_start(generator, latents, labels) for _ in range(3)]:
+                get()
+            now = 3 * size / (clock() - begin)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            break
+        if now < _WORTH * rate:
+            break
+        best, rate, size = size, now, 2 * size
+    return best
+
+
+def _start(generator: Generator, latents: Floats, labels: Floats) -> Finish:
+    if (start := getattr(generator, "start", None)) is not None:
+        finish: Finish = start(latents, labels)
+        return finish
+    images = generator(latents, labels)
+    return lambda: images
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether it is torch's OutOfMemoryError, which is not imported for its name."""
+    return type(error).__name__ == "OutOfMemoryError"
 
 
 def condition(
     samples: Sequence[Sample], pathologies: Sequence[str], wanted: Sequence[str]
-) -> npt.NDArray[np.float32]:
+) -> Floats:
     """float32 [B, len(wanted)]: 1 where the sample is positive for that label, matched by name."""
     known = np.array([sample.labels for sample in samples], dtype=np.int8)
     out = np.zeros((len(samples), len(wanted)), dtype=np.float32)
@@ -109,7 +191,7 @@ def resize(image: Bytes, size: int) -> Bytes:
     return np.asarray(small)
 
 
-def _latents(samples: Sequence[Sample], size: int, seed: int) -> npt.NDArray[np.float32]:
+def _latents(samples: Sequence[Sample], size: int, seed: int) -> Floats:
     out = np.empty((len(samples), size), dtype=np.float32)
     targets = np.array([sample.target for sample in samples])
     for target in dict.fromkeys(targets.tolist()):
@@ -119,14 +201,13 @@ def _latents(samples: Sequence[Sample], size: int, seed: int) -> npt.NDArray[np.
     return out
 
 
-def _padded(batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    if len(batch) == BATCH:
-        return batch
-    return np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
+def _padded(rows: Floats, batch: int) -> Floats:
+    if len(rows) >= batch:
+        return rows[:batch]
+    return np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
 
 
-def _check_batch(images: object, resolution: int) -> None:
-    expected = (BATCH, resolution, resolution)
+def _check_batch(images: object, expected: tuple[int, int, int]) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != expected:
         found = getattr(images, "shape", None), getattr(images, "dtype", type(images).__name__)
         raise CheckError(f"The generator returned {found}; expected uint8 {expected}.")

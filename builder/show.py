@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from builder.build import Blueprint
+from builder.build import Blueprint, Built
 from builder.contract import (
     Bytes,
     Manifest,
@@ -163,6 +163,25 @@ def _aligned(rows: list[list[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def pace_text(built: Built) -> str:
+    """How fast the images came, what held them up, and how many were rejected."""
+    pace, rejected = built.pace, built.manifest.generator["rejected"]
+    if not pace.images:
+        return "Nothing was left to render."
+    total = sum(pace.waited.values()) or 1.0
+    shares = [
+        f"{100 * seconds / total:.0f} % for {stage}" for stage, seconds in pace.waited.items()
+    ]
+    lines = [
+        f"Rendered {pace.images:,} images at {pace.images / pace.seconds:,.0f}/s; the workers "
+        f"waited {', '.join(shares)}."
+    ]
+    if rejected:
+        reasons = ", ".join(f"{count:,} because {reason}" for reason, count in rejected.items())
+        lines.append(f"Rejected and drawn again: {reasons}.")
+    return "\n".join(lines)
 
 
 def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: int = 8) -> None:

@@ -5,26 +5,22 @@ bytes; one that an earlier, interrupted run completed is read back and kept.
 """
 
 import hashlib
-import io
+import json
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
-from multiprocessing.sharedctypes import Synchronized
-from multiprocessing.synchronize import Event
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-import simplejpeg
-from PIL import Image
-
 from builder import tar
+from builder.accept import Reject, redrawn
 from builder.contract import (
-    Bytes,
     CheckError,
     ImageSpec,
     Sample,
@@ -32,12 +28,17 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
+from builder.encode import encode
 from builder.pack import BadImage
+from builder.render import Picture
 
-Paint = Callable[[Sequence[Sample]], Iterable[Bytes | BadImage]]
+Paint = Callable[[Sequence[Sample]], Iterable[Picture | Reject | BadImage]]
 Tick = Callable[[int], None]  # told the number of images done since the last call
 
-_TICK = 32
+STAGES = ("the generator and the checks", "encoding", "writing")
+
+_BLOCK = 32  # images that are encoded by one task, and told to the progress bar at once
+_AHEAD = 2  # blocks per encoding thread that may wait: bounds memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,10 @@ class Job:
     pathologies: tuple[str, ...]
     image: ImageSpec
     skip_bad: bool = False
+    steps: Mapping[str, int] = field(default_factory=dict)  # planned draws per target: see accept
+    banned: frozenset[str] = frozenset()  # keys that must not be in it
+    aside: Path | None = None  # folder that gets the rejected images
+    threads: int = 0  # that encode; 0: no core is free for them
 
     @property
     def path(self) -> Path:
@@ -60,13 +65,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A finished shard: its entry (None where no sample was left), rows and the images left out."""
+    """A finished shard: its entry (None where no sample was left), rows and the images left out.
+
+    `pace` is empty for a shard that an earlier run completed.
+    """
 
     entry: ShardEntry | None
     samples: tuple[Sample, ...]
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
     bad: tuple[BadImage, ...]
+    rejects: tuple[tuple[Sample, str], ...] = ()  # with the reason
+    pace: Mapping[str, float] = field(default_factory=dict)  # seconds waited for each STAGE
 
 
 def cut(boundaries: Sequence[int], size: int) -> list[range]:
@@ -77,39 +87,6 @@ def cut(boundaries: Sequence[int], size: int) -> list[range]:
         for begin, end in zip(starts, boundaries, strict=True)
         for start in range(begin, end, size)
     ]
-
-
-def write_shards(jobs: Sequence[Job], *, workers: int, tick: Tick) -> list[Shard]:
-    """The shards of all jobs in the jobs' order, made by `workers` processes."""
-    if workers == 1 or len(jobs) <= 1:
-        return [write_shard(job, tick) for job in jobs]
-    context = get_context("spawn")  # a forked torch hangs
-    counter, stop = context.Value("q", 0), context.Event()
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=_start_worker, initargs=(counter, stop)
-    )
-    try:
-        # Workers start on submit and keep the signal mask: Ctrl-C is the parent's to handle.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        futures = [pool.submit(_work, job) for job in jobs]
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        waiting, told = set(futures), 0
-        while waiting:
-            done, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-            for future in done:
-                future.result()  # the first failure ends the build; complete shards stay
-            now = counter.value
-            tick(now - told)
-            told = now
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        raise CheckError(
-            "A worker process was killed (out of memory?): complete shards are kept, run the same "
-            "command with fewer --workers to go on."
-        ) from None
-    finally:
-        stop.set()  # Ctrl-C or a failure: shards under way are given up at the next tick
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def write_shard(job: Job, tick: Tick = lambda _: None) -> Shard:
@@ -138,18 +115,6 @@ def write_shard(job: Job, tick: Tick = lambda _: None) -> Shard:
     return shard
 
 
-def encode(pixels: Bytes, image: ImageSpec) -> bytes:
-    """The image member of uint8 [H, W] pixels: grey JPEG at the spec's quality, or PNG."""
-    if image.codec == "jpg":
-        data: bytes = simplejpeg.encode_jpeg(
-            pixels[:, :, None], quality=image.quality, colorspace="GRAY", colorsubsampling="Gray"
-        )
-        return data
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
 class _Hashed:
     """A file that hashes and counts what is written to it."""
 
@@ -165,28 +130,82 @@ class _Hashed:
 
 
 def _fill(job: Job, out: _Hashed, tick: Tick) -> Shard:
+    """Write the members block by block: while one is encoded, the next images are made."""
     kept: list[tuple[Sample, int, int]] = []
     bad: list[BadImage] = []
-    pictures = iter(job.paint(job.samples))
-    for place, (sample, pixels) in enumerate(zip(job.samples, pictures, strict=True)):
-        if isinstance(pixels, BadImage):
-            bad.append(pixels)
-        else:
-            data, json = encode(pixels, job.image), sample.to_json(job.pathologies)
-            kept.append((sample, out.size + tar.BLOCK, len(data)))
-            out.write(
-                tar.header(f"{sample.key}.{job.image.codec}", len(data))
-                + data
-                + tar.padding(len(data))
-                + tar.header(f"{sample.key}.json", len(json))
-                + json
-                + tar.padding(len(json))
-            )
-        if place % _TICK == _TICK - 1:
-            tick(_TICK)
-    tick(len(job.samples) % _TICK)
+    rejects: list[tuple[Sample, str]] = []
+    pace = dict.fromkeys(STAGES, 0.0)
+    found = iter(job.paint(job.samples))
+    waiting: deque[Callable[[], _Members]] = deque()
+    with _encoders(job.threads) as submit:
+        while True:
+            with _timed(pace, STAGES[0]):
+                block = list(islice(found, _BLOCK))
+            if block:
+                waiting.append(submit(partial(_encoded, job, block)))
+            if not waiting:
+                break
+            if block and len(waiting) <= _AHEAD * job.threads:
+                continue
+            with _timed(pace, STAGES[1]):
+                members = waiting.popleft()()
+            with _timed(pace, STAGES[2]):
+                for item, size, data in members:
+                    if isinstance(item, Picture):
+                        kept.append((item.sample, out.size + tar.BLOCK, size))
+                        out.write(data)
+                    elif isinstance(item, Reject):
+                        rejects.append((item.sample, item.reason))
+                    else:
+                        bad.append(item)
+            tick(sum(not isinstance(item, Reject) for item, *_ in members))
     out.write(tar.END)
-    return _shard(job, kept, bad, out.size, out.sha256.hexdigest())
+    shard = _shard(job, kept, bad, out.size, out.sha256.hexdigest())
+    return replace(shard, rejects=tuple(rejects), pace=pace)
+
+
+def _encoded(job: Job, block: Sequence[Picture | Reject | BadImage]) -> "_Members":
+    """Each item with the size of its image member and both members as they stand in the tar."""
+    made: _Members = []
+    for item in block:
+        if isinstance(item, Picture):
+            data, json = encode(item.pixels, job.image), item.sample.to_json(job.pathologies)
+            key = item.sample.key
+            parts = (
+                tar.header(f"{key}.{job.image.codec}", len(data)),
+                data,
+                tar.padding(len(data)),
+                tar.header(f"{key}.json", len(json)),
+                json,
+                tar.padding(len(json)),
+            )
+            made.append((item, len(data), b"".join(parts)))
+        else:
+            made.append((item, 0, b""))
+    return made
+
+
+_Members = list[tuple[Picture | Reject | BadImage, int, bytes]]
+
+
+@contextmanager
+def _encoders(
+    threads: int,
+) -> "Iterator[Callable[[Callable[[], _Members]], Callable[[], _Members]]]":
+    """A function that hands a task to a thread and returns what waits for it; without threads the
+    task is done when it is waited for."""
+    if not threads:
+        yield lambda task: task
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield lambda task: pool.submit(task).result
+
+
+@contextmanager
+def _timed(pace: dict[str, float], stage: str) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    pace[stage] += time.perf_counter() - begin
 
 
 def _shard(
@@ -211,25 +230,26 @@ def _shard(
 
 
 def _kept(job: Job) -> Shard | None:
-    """The shard on disk if it holds what `job` asks for; None if it is damaged, to be made anew.
+    """The shard on disk if it holds what `job` asks for; None if it must be made anew.
 
     Its bytes must have the sha256 that was noted when it was completed, and the names and labels
-    of all members are compared. Samples that a run with --skip-bad left out
-    are tried again, for their reason.
+    of all members are compared. Samples that a run with --skip-bad left out are tried again, for
+    their reason.
     """
     sha256 = sha256_file(job.path)
     noted = job.path.with_suffix(".sha256")
     if not noted.is_file() or noted.read_bytes() != _sum_line(job, sha256):
         return None
-    expected = {sample.key: place for place, sample in enumerate(job.samples)}
     try:
-        members = list(_members(job))
+        members = list(tar.walk(job.path, job.image.codec, job.image.max_bytes))
     except CheckError:
         return None
-    places = [expected.get(key, -1) for key, *_ in members]
+    place_of = _places(job)
+    places = [place_of(member) for member in members]
+    samples = [_sample(job, place, member) for place, member in zip(places, members, strict=True)]
     same = all(
-        place >= 0 and job.samples[place].to_json(job.pathologies) == json
-        for place, (_, _, _, json) in zip(places, members, strict=True)
+        sample and sample.to_json(job.pathologies) == member.json
+        for sample, member in zip(samples, members, strict=True)
     )
     if not same or places != sorted(places):
         raise CheckError(
@@ -237,20 +257,63 @@ def _kept(job: Job) -> Shard | None:
             "remove it, or build into another --out."
         )
     kept = [
-        (job.samples[place], offset, size)
-        for place, (_, offset, size, _) in zip(places, members, strict=True)
+        (sample, member.offset, len(member.image))
+        for sample, member in zip(samples, members, strict=True)
+        if sample
     ]
     bad = _left_out(job, set(range(len(job.samples))) - set(places))
-    if bad and not job.skip_bad:
+    redraws = sum(s.draw // job.steps[s.target] for s, *_ in kept if job.steps)
+    try:
+        rejects = _rejects(job)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    shard = _shard(job, kept, bad, job.path.stat().st_size, sha256)
+    if (bad and not job.skip_bad) or len(rejects) != redraws:
+        return None
+    if job.aside and any(not (job.aside / f"{s.key}.png").is_file() for s, _ in rejects):
+        return None
+    if any(sample.key in job.banned for sample, *_ in kept):
+        return None
+    shard = replace(_shard(job, kept, bad, job.path.stat().st_size, sha256), rejects=tuple(rejects))
     _write_beside(job, shard)
     return shard
 
 
-def _members(job: Job) -> Iterator[tuple[str, int, int, bytes]]:
-    for member in tar.walk(job.path, job.image.codec, job.image.max_bytes):
-        yield member.key, member.offset, len(member.image), member.json
+def _places(job: Job) -> Callable[[tar.Member], int]:
+    """A function that gives a member's place among the job's samples, -1 without one."""
+    if not job.steps:
+        keys = {sample.key: place for place, sample in enumerate(job.samples)}
+        return lambda member: keys.get(member.key, -1)
+    draws = {(sample.target, sample.draw): place for place, sample in enumerate(job.samples)}
+
+    def place_of(member: tar.Member) -> int:
+        target, draw = member.drawn()
+        return draws.get((target, draw % (job.steps.get(target) or 1)), -1)
+
+    return place_of
+
+
+def _sample(job: Job, place: int, member: tar.Member) -> Sample | None:
+    """The sample that the job wants there, after as many redraws as the member had."""
+    if place < 0:
+        return None
+    sample = job.samples[place]
+    if not job.steps:
+        return sample
+    step = job.steps[sample.target]
+    return redrawn(sample, member.drawn()[1] // step, step)
+
+
+def _rejects(job: Job) -> list[tuple[Sample, str]]:
+    """The images that were rejected for this shard, as noted when it was completed."""
+    noted = job.path.with_suffix(".rejected.json")
+    if not noted.is_file():
+        return []
+    slots = {(sample.target, sample.draw): sample for sample in job.samples}
+    rejects = []
+    for target, draw, reason in json.loads(noted.read_bytes()):
+        step = job.steps[target]
+        rejects.append((redrawn(slots[target, draw % step], draw // step, step), reason))
+    return rejects
 
 
 def _left_out(job: Job, places: set[int]) -> list[BadImage]:
@@ -280,6 +343,11 @@ def _write_beside(job: Job, shard: Shard) -> None:
     ]
     assert shard.entry is not None
     write_last(job.path.with_suffix(".idx"), tar.idx_text(lines))
+    if shard.rejects:
+        rejects = [(sample.target, sample.draw, reason) for sample, reason in shard.rejects]
+        write_last(job.path.with_suffix(".rejected.json"), json.dumps(rejects).encode())
+    else:
+        job.path.with_suffix(".rejected.json").unlink(missing_ok=True)
     write_last(job.path.with_suffix(".sha256"), _sum_line(job, shard.entry.sha256))
 
 
@@ -290,33 +358,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-# --- worker processes ----------------------------------------------------------------------------
-
-_shared: "tuple[Synchronized[int], Event] | None" = None
-
-
-def _start_worker(counter: "Synchronized[int]", stop: Event) -> None:
-    """Set up a worker: it reports progress, obeys `stop`, and ends when its parent does."""
-    global _shared
-    _shared = counter, stop
-    if parent := parent_process():
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)  # a killed build must leave nobody behind who still writes
-
-
-def _work(job: Job) -> Shard:
-    def tick(images: int) -> None:
-        assert _shared is not None
-        counter, stop = _shared
-        if stop.is_set():
-            raise InterruptedError("the build was stopped")
-        with counter.get_lock():
-            counter.value += images
-
-    return write_shard(job, tick)

@@ -227,8 +227,14 @@ def test_a_file_beyond_any_generator_is_not_read(tmp_path, monkeypatch):
     assert "more than the 100" in refusal(write(tmp_path, SMALL, random_tensors(SMALL)))
 
 
-def test_output_that_overflows_is_refused(tmp_path):
+def test_an_image_that_overflows_is_black(tmp_path):
     tensors = random_tensors(SMALL)
     tensors["ToRGB_lod0/weight"] = torch.full_like(tensors["ToRGB_lod0/weight"], 3e38)
-    with pytest.raises(CheckError, match="output is not finite"):
-        images(tmp_path, SMALL, tensors)
+    assert not images(tmp_path, SMALL, tensors).any()
+
+
+def test_bfloat16_gives_nearly_the_same_images(tmp_path):
+    path = write(tmp_path, SMALL, random_tensors(SMALL))
+    exact, fast = (pggan.load(path, 32, precision=p)(*inputs(SMALL, 4)) for p in ("fp32", "bf16"))
+    difference = np.abs(exact.astype(int) - fast)
+    assert 0 < difference.mean() < 8

@@ -7,7 +7,7 @@ from PIL import Image
 
 from builder import generators
 from builder.contract import CheckError, Sample, UsageError
-from builder.render import BATCH, check_generator, condition, render, resize
+from builder.render import BATCH, best_batch, check_generator, condition, render, resize
 
 PATHOLOGIES = ("Mass", "Effusion", "No_Finding")
 
@@ -85,7 +85,6 @@ def broken(result: object) -> object:
 
 
 BAD = {
-    "constant": (np.full((BATCH, 8, 8), 7, dtype=np.uint8), "constant image for x-mass-0"),
     "float": (np.full((BATCH, 8, 8), np.nan), "float64"),
     "shape": (np.zeros((BATCH, 8, 9), dtype=np.uint8), r"\(64, 8, 9\)"),
     "nothing": (None, "NoneType"),
@@ -132,24 +131,105 @@ def test_a_file_that_is_no_generator_is_refused(tmp_path: Path, data: bytes) -> 
         generators.load(str(path), 32)
 
 
-def test_a_generator_can_come_from_another_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "lab_gan.py").write_text(
-        "import numpy as np\n"
-        "class Lab:\n"
-        "    labels, resolution, latent_size = ('Mass',), 8, 2\n"
-        "    def __init__(self, argument): self.argument = argument\n"
-        "    def __call__(self, latents, labels):\n"
-        "        return np.arange(len(latents) * 64, dtype=np.uint8).reshape(-1, 8, 8)\n"
-        "def load(argument, image_size): return Lab(argument)\n"
-    )
-    info = tmp_path / "lab_gan-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Name: lab-gan\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[cxr_rebalance.generators]\nlab = lab_gan:load\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    loaded = generators.find("lab:weights-7", 8)
-    assert loaded.name == "lab"
-    assert vars(loaded.generator) == {"argument": "weights-7"}
-    assert len(images([sample(0), sample(1)], loaded.generator)) == 2
+# --- devices that can do more, or less ------------------------------------------------------------
+
+
+class OutOfMemoryError(RuntimeError):
+    """Stands in for torch's, which is told by its name."""
+
+
+class Small(Fake):
+    """A device with the memory for 16 images at a time."""
+
+    def __call__(
+        self, latents: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
+        if len(latents) > 16:
+            raise OutOfMemoryError("out of memory")
+        return super().__call__(latents, labels)
+
+
+class Ahead(Fake):
+    """A device that works on its own: it notes what was begun before what was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[str] = []
+
+    def start(self, latents: npt.NDArray[np.float32], labels: npt.NDArray[np.float32]) -> object:
+        number = len(self.log)
+        self.log.append("begin")
+
+        def finish() -> npt.NDArray[np.uint8]:
+            self.log.append(f"wait {number}")
+            return self(latents, labels)
+
+        return finish
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 200])
+def test_pixels_do_not_depend_on_the_batch(batch: int) -> None:
+    samples = [sample(i) for i in range(70)]
+    made = render(Fake(), samples, pathologies=PATHOLOGIES, image_size=8, seed=0, batch=batch)
+    assert np.array_equal(np.stack(list(made)), np.stack(images(samples)))
+
+
+def test_the_batch_is_halved_until_it_fits() -> None:
+    small, samples = Small(), [sample(i) for i in range(70)]
+    assert np.array_equal(np.stack(images(samples, small)), np.stack(images(samples)))
+    assert small.shapes == {(16, 3)}
+
+
+def test_no_memory_for_one_image_is_said() -> None:
+    class Full(Fake):
+        def __call__(self, *_: object) -> npt.NDArray[np.uint8]:  # type: ignore[override]
+            raise OutOfMemoryError
+
+    with pytest.raises(CheckError, match="not the memory for a single image"):
+        images([sample(0)], Full())
+
+
+def test_another_failure_of_the_generator_is_not_taken_for_that() -> None:
+    class Broken(Fake):
+        def __call__(self, *_: object) -> npt.NDArray[np.uint8]:  # type: ignore[override]
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        images([sample(0)], Broken())
+
+
+def test_the_next_batch_is_begun_before_the_last_is_waited_for() -> None:
+    ahead, samples = Ahead(), [sample(i) for i in range(3 * BATCH)]
+    assert np.array_equal(np.stack(images(samples, ahead)), np.stack(images(samples)))
+    assert ahead.log == ["begin", "begin", "wait 0", "begin", "wait 1", "wait 3"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (lambda _: 1.0, 1024),  # the same time for any batch: the largest
+        (lambda size: size / 64, 64),  # no gain: the smallest
+        (lambda size: 1.0 if size <= 256 else 4.0, 256),
+    ],
+)
+def test_the_best_batch_is_the_one_of_the_most_images_a_second(seconds, expected: int) -> None:
+    now = [0.0]
+
+    class Timed(Fake):
+        def __call__(self, latents, labels):  # type: ignore[no-untyped-def]
+            now[0] += seconds(len(latents))
+            return super().__call__(latents, labels)
+
+    assert best_batch(Timed(), lambda: now[0]) == expected
+
+
+def test_the_best_batch_fits() -> None:
+    class Half(Fake):
+        def __call__(self, latents, labels):  # type: ignore[no-untyped-def]
+            if len(latents) > 128:
+                raise OutOfMemoryError
+            now[0] += 1
+            return super().__call__(latents, labels)
+
+    now = [0.0]
+    assert best_batch(Half(), lambda: now[0]) == 128

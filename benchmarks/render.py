@@ -1,0 +1,199 @@
+"""How much of the device's rate reaches the disk? Forward only, the whole line, the paper's way.
+
+    python benchmarks/render.py                             # pggan, the paper's size
+    python benchmarks/render.py --generator nih64 --images 4096
+
+Each way renders the same images, one process, in turns; medians of --repeats.
+
+- forward only: the generator called batch by batch, two batches under way, images thrown away;
+- the line: the same through `write_shard`: checks, JPEG, tar, sha256, fsync, index row;
+- the paper's way: batch 1, one JPEG file per image by Pillow.
+
+The forward's arithmetic (FLOPs counted by torch) is set beside the rate of a large matrix product
+on the same device.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+
+from builder import generators
+from builder.accept.constant import judge
+from builder.draw import draw, latents
+from builder.fitgan.networks import Generator as Network
+from builder.fitgan.run import export
+from builder.fitgan.settings import Settings
+from builder.jobs import render_jobs
+from builder.plan import plan_balance
+from builder.recipe import Recipe
+from builder.render import BATCH, best_batch, condition
+from builder.write import write_shard
+
+LABELS = ("No Finding", "Mass", "Edema")
+
+
+def paper_sized(folder, resolution):
+    """A .safetensors of the paper's architecture with random weights."""
+    settings = Settings(resolution=resolution, fmap_base=8192, fmap_max=512, latent_size=512)
+    network = Network(settings.design(LABELS), torch.Generator().manual_seed(0))
+    path = folder / "paper.safetensors"
+    path.write_bytes(export(network, ()))
+    return str(path)
+
+
+def drawn(count):
+    """`count` samples of one target."""
+    labels = np.zeros((count, len(LABELS)), np.int8)
+    labels[: count // 100 + 1, 1] = 1
+    plan = plan_balance(labels, targets=[1], share=Fraction(1, 2), names=["Mass"])
+    return draw(replace(plan, render=(count,)), labels, "bench")
+
+
+class Ways:
+    def __init__(self, generator, count, batch, folder, precision):
+        self.generator, self.count, self.batch, self.folder = generator, count, batch, folder
+        size = generator.resolution
+        self.recipe = Recipe(dataset="demo", name="bench", image_size=size, precision=precision)
+        self.drawn = drawn(count)
+        samples = list(self.drawn.samples(0, count))
+        self.conditions = condition(samples, LABELS, generator.labels)
+        numbers = [sample.draw for sample in samples]
+        self.latents = latents(numbers, generator.latent_size, seed=0, name="Mass")
+        self.threads = (os.cpu_count() or 1) - 1
+        self.runs = 0
+
+    def forward_only(self):
+        start = getattr(self.generator, "start", None)
+        under_way = []
+        for i in range(0, self.count, self.batch):
+            rows = slice(i, i + self.batch)
+            if start is None:
+                self.generator(self.latents[rows], self.conditions[rows])
+                continue
+            under_way.append(start(self.latents[rows], self.conditions[rows]))
+            if len(under_way) == 2:
+                under_way.pop(0)()
+        for finish in under_way:
+            finish()
+
+    def line(self):
+        self.runs += 1
+        jobs = render_jobs(
+            self.recipe,
+            self.drawn,
+            LABELS,
+            load=lambda: self.generator,
+            judges=[judge],
+            root=self.folder / f"run{self.runs}",
+            batch=self.batch,
+            threads=self.threads,
+            banned=frozenset(),
+            aside=None,
+        )
+        for job in jobs:
+            write_shard(job)
+
+    def papers_way(self, count):
+        place = self.folder / "files"
+        place.mkdir(exist_ok=True)
+        for i in range(count):
+            (image,) = self.generator(self.latents[i : i + 1], self.conditions[i : i + 1])
+            Image.fromarray(image).save(place / f"{i}.jpg", quality=95)
+
+
+def seconds(function, *arguments):
+    begin = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - begin
+
+
+def matmul_rate(device, dtype):
+    """FLOP/s of a large matrix product."""
+    size = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(size, size, device=device, dtype=dtype)
+    (a @ a).sum().item()
+    begin = time.perf_counter()
+    for _ in range(5):
+        b = a @ a
+    b.sum().item()
+    return 5 * 2 * size**3 / (time.perf_counter() - begin)
+
+
+def flops(generator, ways):
+    with FlopCounterMode(display=False) as counter:
+        generator(ways.latents[:1], ways.conditions[:1])
+    return counter.get_total_flops()
+
+
+def watched(function):
+    """Mean utilisation of the GPU in per cent while the function runs."""
+    words = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    seen, done = [], threading.Event()
+
+    def look():
+        while not done.wait(0.2):
+            found = subprocess.run(words, capture_output=True, text=True, check=True)
+            seen.append(float(found.stdout.split()[0]))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    function()
+    done.set()
+    watcher.join()
+    return statistics.mean(seen)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--generator", default="")
+    parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        name = options.generator or paper_sized(Path(folder), options.resolution)
+        recipe = Recipe(dataset="demo", precision=options.precision)
+        generator = generators.load(name, options.resolution, recipe.generator_options())
+        gpu = getattr(generator, "device", "cpu") == "cuda"
+        batch = options.batch or (best_batch(generator) if gpu else BATCH)
+        images = -(-options.images // batch) * batch  # whole batches: nobody pays for padding
+        ways = Ways(generator, images, batch, Path(folder), options.precision)
+        few = max(images // 8, 1)
+        times = {"forward only": [], "the line": [], "the paper's way": []}
+        ways.forward_only()
+        for _ in range(options.repeats):
+            times["forward only"].append(seconds(ways.forward_only) / images)
+            times["the line"].append(seconds(ways.line) / images)
+            times["the paper's way"].append(seconds(ways.papers_way, few) / few)
+        rates = {way: 1 / statistics.median(each) for way, each in times.items()}
+        print(f"{generator.resolution} pixels, batch {batch}, {options.precision}\n")
+        print("| way | images/s | of forward only |\n|---|---:|---:|")
+        for way, rate in rates.items():
+            print(f"| {way} | {rate:,.1f} | {rate / rates['forward only']:.2f} |")
+        device = torch.device(getattr(generator, "device", "cpu"))
+        dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
+        each = flops(generator, ways)
+        share = each * rates["forward only"] / matmul_rate(device, dtype)
+        print(
+            f"\n{each / 1e9:.2f} GFLOP an image; forward at {share:.2f} of a matrix product's rate"
+        )
+        if device.type == "cuda":
+            print(f"GPU utilisation along the line: {watched(ways.line):.0f} %")
+
+
+if __name__ == "__main__":
+    main()
