@@ -1,10 +1,12 @@
 import csv
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -154,6 +156,31 @@ def telling(title, total):
     yield lambda images: print(next(done), flush=True)
 t.fit(Path("{manifest}"), Path("{out}"), watch=telling)
 """
+
+
+@pytest.mark.slow
+def test_the_command_killed_at_a_random_moment_ends_as_the_unbroken_run(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = [Path(sys.executable).with_name("xbuild"), "fit-gan", manifest, "--resolution", "32"]
+    words += ["--kimg", "2", "--batch", "16", "--fmap-base", "128", "--fmap-max", "32"]
+    words += ["--latent-size", "16", "--snapshot-kimg", "0.2", "--out"]
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    subprocess.run([*words, whole], check=True, stdout=subprocess.DEVNULL)
+    rows = len((whole.with_suffix(".run") / "history.csv").read_text().splitlines()) - 1
+    assert rows > 8
+    history = broken.with_suffix(".run") / "history.csv"
+    with subprocess.Popen([*words, broken], stdout=subprocess.DEVNULL) as process:
+        kept = random.randint(1, rows - 4)  # anywhere after so many snapshots
+        while not history.exists() or len(history.read_text().splitlines()) <= kept:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+    assert not broken.exists(), "it was killed too late to show anything"
+    subprocess.run([*words, broken], check=True, stdout=subprocess.DEVNULL)
+    same(broken, whole)
 
 
 def test_a_kill_between_snapshot_and_history_is_mended(
