@@ -4,7 +4,8 @@
 
 Every contender writes the same 224×224 images, in turns, --repeats times; medians. `write_shard` is
 the product: encode, tar, sha256, .idx, fsync, rename. The others neither hash nor sync. Install
-mosaicml-streaming, opencv-python-headless to see those contenders as well.
+opencv-python-headless and mosaicml-streaming (it wants an older NumPy: in a venv of its own) to see
+those contenders as well; img2dataset's writer is webdataset's with cv2 and a parquet file.
 """
 
 import argparse
@@ -127,9 +128,9 @@ def contenders():
     try:
         import cv2  # noqa: F401
 
-        found["webdataset + cv2 q95 (img2dataset's writer)"] = partial(sharded, "jpg", cv2_jpeg)
+        found["webdataset + cv2 q95, as img2dataset's"] = partial(sharded, "jpg", cv2_jpeg)
     except ImportError:
-        print("(cv2 is not installed: img2dataset's writer is left out)")
+        print("(cv2 is not installed: its contender is left out)")
     try:
         import streaming  # noqa: F401
 

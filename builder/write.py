@@ -148,44 +148,51 @@ def _fill(job: Job, out: _Hashed, tick: Tick) -> Shard:
             if block and len(waiting) <= _AHEAD * job.threads:
                 continue
             with _timed(pace, STAGES[1]):
-                members = waiting.popleft()()
+                items, members = waiting.popleft()()
             with _timed(pace, STAGES[2]):
-                for item, size, data in members:
+                start = out.size
+                out.write(members)
+                for item, size, length in items:
                     if isinstance(item, Picture):
-                        kept.append((item.sample, out.size + tar.BLOCK, size))
-                        out.write(data)
+                        kept.append((item.sample, start + tar.BLOCK, size))
+                        start += length
                     elif isinstance(item, Reject):
                         rejects.append((item.sample, item.reason))
                     else:
                         bad.append(item)
-            tick(sum(not isinstance(item, Reject) for item, *_ in members))
+            tick(sum(not isinstance(item, Reject) for item, *_ in items))
     out.write(tar.END)
     shard = _shard(job, kept, bad, out.size, out.sha256.hexdigest())
     return replace(shard, rejects=tuple(rejects), pace=pace)
 
 
 def _encoded(job: Job, block: Sequence[Picture | Reject | BadImage]) -> "_Members":
-    """Each item with the size of its image member and both members as they stand in the tar."""
-    made: _Members = []
+    """The members of a block's pictures as they stand in the tar, at once.
+
+    Before them each item with the bytes of its image and those that it takes up in the tar.
+    """
+    items: list[tuple[Picture | Reject | BadImage, int, int]] = []
+    parts: list[bytes] = []
     for item in block:
-        if isinstance(item, Picture):
-            data, json = encode(item.pixels, job.image), item.sample.to_json(job.pathologies)
-            key = item.sample.key
-            parts = (
-                tar.header(f"{key}.{job.image.codec}", len(data)),
-                data,
-                tar.padding(len(data)),
-                tar.header(f"{key}.json", len(json)),
-                json,
-                tar.padding(len(json)),
-            )
-            made.append((item, len(data), b"".join(parts)))
-        else:
-            made.append((item, 0, b""))
-    return made
+        if not isinstance(item, Picture):
+            items.append((item, 0, 0))
+            continue
+        data, json = encode(item.pixels, job.image), item.sample.to_json(job.pathologies)
+        key = item.sample.key
+        members = (
+            tar.header(f"{key}.{job.image.codec}", len(data)),
+            data,
+            tar.padding(len(data)),
+            tar.header(f"{key}.json", len(json)),
+            json,
+            tar.padding(len(json)),
+        )
+        parts += members
+        items.append((item, len(data), sum(map(len, members))))
+    return items, b"".join(parts)
 
 
-_Members = list[tuple[Picture | Reject | BadImage, int, bytes]]
+_Members = tuple[list[tuple[Picture | Reject | BadImage, int, int]], bytes]
 
 
 @contextmanager
