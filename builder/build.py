@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from builder import generators
-from builder.accept import ALWAYS, Check, Context, find_check
+from builder.accept import ALWAYS, Check, Context, Judge, find_check
 from builder.accept.duplicate import DUPLICATE
 from builder.claim import claimed, keep_recipes
 from builder.contract import Manifest, UsageError
@@ -105,14 +105,15 @@ def synth(
         folder = out / "shards" / recipe.name
         engine = Engine.of(loaded.generator, workers=workers, batch=batch, folder=folder)
         with TemporaryDirectory() as scratch:
-            context = _context(recipe, table, real, out, Path(scratch))
+            shown = [name for name, count in zip(plan.names, plan.render, strict=True) if count]
+            judges = _judges(checks, shown, recipe, table, real, out, Path(scratch), watch)
             jobs = partial(
                 render_jobs,
                 recipe,
                 draw(plan, labels, recipe.name),
                 table.pathologies,
                 load=partial(generators.load, *_wanted(blueprint.recipe)),
-                judges=[check.prepared(context, plan.names) for check in checks],
+                judges=judges,
                 root=out,
                 batch=engine.batch,
                 threads=engine.threads,
@@ -181,16 +182,30 @@ def _with_checks(recipe: Recipe, split: Split) -> tuple[Recipe, list[Check]]:
     return replace(recipe, accept=tuple(names)), checks
 
 
-def _context(
-    recipe: Recipe, table: LabelTable, real: Sequence[Shard], out: Path, scratch: Path
-) -> Context:
-    return Context(
-        root=out,
-        shards=tuple((shard.entry.split, shard.entry.url) for shard in real if shard.entry),
-        image=recipe.image,
-        pathologies=table.pathologies,
-        scratch=scratch,
-    )
+def _judges(
+    checks: Sequence[Check],
+    targets: Sequence[str],
+    recipe: Recipe,
+    table: LabelTable,
+    real: Sequence[Shard],
+    out: Path,
+    scratch: Path,
+    watch: Watch,
+) -> list[Judge]:
+    """The checks made ready for images of `targets`, by what the real images show."""
+    entries = [shard.entry for shard in real if shard.entry]
+    total = sum(e.nsamples for check in checks for e in entries if e.split in check.needs)
+    looking = watch("looking at real images", total) if total else nullcontext(lambda _: None)
+    with looking as tick:
+        context = Context(
+            root=out,
+            shards=tuple((entry.split, entry.url) for entry in entries),
+            image=recipe.image,
+            pathologies=table.pathologies,
+            scratch=scratch,
+            tick=tick,
+        )
+        return [check.prepared(context, targets) for check in checks]
 
 
 def _recipes(recipe: Recipe, generator: generators.Loaded, out: Path) -> dict[Path, dict[str, Any]]:

@@ -42,6 +42,7 @@ class Context:
     image: ImageSpec
     pathologies: tuple[str, ...]
     scratch: Path  # a folder for what all processes shall read
+    tick: Callable[[int], None] = lambda _: None  # told the real images looked at
 
     def real(self, split: str) -> Iterator[tuple[Path, tar.Member]]:
         """The members of a split in order, each with its shard's path."""
@@ -50,6 +51,7 @@ class Context:
                 path = self.root / url
                 for member in tar.walk(path, self.image.codec, self.image.max_bytes):
                     yield path, member
+                    self.tick(1)
 
     def pixels(self, member: tar.Member) -> Bytes:
         """The image uint8 [H, W] of a member."""
