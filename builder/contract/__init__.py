@@ -1,0 +1,68 @@
+"""Names and shapes of everything on disk, schema 1: load, save, check.
+
+This is the one step that `builder` and `trainer` share. A manifest, an index and a shard are
+input from strangers: nothing here runs a command, unpickles, follows a path out of the dataset's
+root, or decodes more pixels than the manifest's geometry allows. Every refusal is one sentence.
+
+    root/manifests/gan10.json       Manifest, written last: it exists = the dataset is complete
+    root/manifests/gan10.parquet    Index, one row per sample
+    root/shards/.../train-00000-of-00006.tar (+ .idx)    Sample after Sample: image and JSON
+"""
+
+from builder.contract.errors import CheckError, UsageError
+from builder.contract.image import CODECS, Bytes, ImageSpec, decode_image
+from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
+from builder.contract.manifest import (
+    IndexEntry,
+    Manifest,
+    PlanProof,
+    TargetCount,
+    load_manifest,
+    save_manifest,
+)
+from builder.contract.names import KEY, ORIGINS, PATIENT, SCHEMA, SPLITS, check_pathologies
+from builder.contract.paths import (
+    check_url,
+    dataset_root,
+    resolve,
+    sha256_bytes,
+    sha256_file,
+    write_last,
+)
+from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard
+
+__all__ = [
+    "CODECS",
+    "KEY",
+    "MAX_JSON_BYTES",
+    "ORIGINS",
+    "PATIENT",
+    "SCHEMA",
+    "SPLITS",
+    "Bytes",
+    "CheckError",
+    "ImageSpec",
+    "Index",
+    "IndexEntry",
+    "Labels",
+    "Manifest",
+    "PlanProof",
+    "Sample",
+    "ShardEntry",
+    "TargetCount",
+    "UsageError",
+    "check_pathologies",
+    "check_shard",
+    "check_url",
+    "dataset_root",
+    "decode_image",
+    "index_bytes",
+    "index_root",
+    "load_index",
+    "load_manifest",
+    "resolve",
+    "save_manifest",
+    "sha256_bytes",
+    "sha256_file",
+    "write_last",
+]

@@ -1,0 +1,59 @@
+"""Geometry and codec of a dataset's images, and one image member into its pixels."""
+
+import io
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+CODECS = ("jpg", "png")
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """Geometry and codec of every image in a dataset: 8-bit grey, `height` × `width` pixels."""
+
+    height: int
+    width: int
+    codec: str
+    quality: int  # JPEG quality 1–100; 0 where the codec is lossless
+
+    @property
+    def max_bytes(self) -> int:
+        """The largest image member that is accepted: noise at JPEG quality 100 stays below it."""
+        return 2 * self.height * self.width + 4096
+
+
+def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Bytes:
+    """uint8 [H, W] pixels of one image member, into `out` if given; ValueError if it is not one.
+
+    The size is read from the header and refused before any pixel is decoded.
+    """
+    shape = (image.height, image.width)
+    if image.codec == "jpg":
+        import simplejpeg
+
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if (height, width) != shape or colours.lower() != "gray":
+            found = f"{height}×{width} {colours}"
+            raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
+        buffer = None if out is None else out[:, :, None]
+        pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
+        return pixels if out is None else out
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+            if (picture.height, picture.width) != shape or picture.mode != "L":
+                found = f"{picture.height}×{picture.width} {picture.mode}"
+                raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
+            pixels = np.asarray(picture)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's refusals
+        raise ValueError(str(error)) from None
+    if out is None:
+        return pixels
+    out[:] = pixels
+    return out

@@ -1,0 +1,162 @@
+"""The parquet index, `manifests/NAME.parquet`: one row per sample; write, load, check."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.contract.errors import CheckError
+from builder.contract.manifest import Manifest
+from builder.contract.names import FIXED_COLUMNS, KEY
+from builder.contract.paths import dataset_root, resolve, sha256_file
+
+Labels = npt.NDArray[np.int8]
+
+_MOST_ROWS = 10**8
+_MOST_ROW_BYTES = 400  # of the file; no honest row comes near it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """One row per sample, as columns of equal length N, in the order in which they were sealed."""
+
+    key: npt.NDArray[np.object_]
+    split: npt.NDArray[np.object_]  # "train", "val" or "test"
+    origin: npt.NDArray[np.object_]  # "real" or "synthetic"
+    shard: npt.NDArray[np.object_]  # url of the tar
+    offset: npt.NDArray[np.int64]  # first byte of the image member's data in the tar
+    size: npt.NDArray[np.int32]  # bytes of the image member
+    labels: Labels  # [N, L] in {1, 0, -1}, columns as in Manifest.pathologies
+    target: npt.NDArray[np.object_]  # pathology an image was rendered for; "" for real ones
+    draw: npt.NDArray[np.int64]  # draw number within the target; -1 for real ones
+    patient: npt.NDArray[np.object_]  # salted hash of the patient; "" for synthetic ones
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self.key)
+
+
+def index_root(manifest: Manifest, manifest_path: Path, shards_root: Path | None) -> Path:
+    """Where the index lies: with the manifest, or with the shards if they were moved together."""
+    own = dataset_root(manifest_path)
+    return own if (own / manifest.index.url).is_file() else shards_root or own
+
+
+def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
+    """The parquet file of an index: int8 labels, dictionaries for words, deltas for integers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _index_schema(pathologies)
+    columns = {name: getattr(index, name) for name in FIXED_COLUMNS}
+    columns |= {name: index.labels[:, i] for i, name in enumerate(pathologies)}
+    table = pa.table([pa.array(columns[f.name], type=f.type) for f in schema], schema=schema)
+    deltas = dict.fromkeys(("offset", "size", "draw"), "DELTA_BINARY_PACKED")
+    deltas |= dict.fromkeys(("key", "patient"), "DELTA_BYTE_ARRAY")
+    words = ["split", "origin", "shard", "target", *pathologies]
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", use_dictionary=words, column_encoding=deltas)
+    return sink.getvalue()
+
+
+def load_index(manifest: Manifest, root: Path) -> Index:
+    """The sealed index, in sealed order; CheckError unless it agrees with the manifest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = resolve(root, manifest.index.url)
+    if not path.is_file():
+        raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
+    rows = manifest.index.rows
+    if rows > _MOST_ROWS or path.stat().st_size > _MOST_ROW_BYTES * (rows + 100):
+        raise CheckError(f"{path} is too large for an index of {rows:,} rows.")
+    if sha256_file(path) != manifest.index.sha256:
+        raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")
+    try:
+        if (found := pq.read_metadata(path).num_rows) != rows:
+            raise CheckError(f"{path} has {found} rows, the manifest says {rows}.")
+        expected = _index_schema(manifest.pathologies)
+        if not pq.read_schema(path).equals(expected):
+            raise CheckError(
+                f"The index {manifest.index.url} has other columns than schema 1 asks."
+            )
+        table = _read_table(path)
+        columns = {
+            name: table[name].cast(pa.string()).to_numpy()
+            if pa.types.is_dictionary(table[name].type)
+            else table[name].to_numpy()
+            for name in expected.names
+        }
+    except pa.ArrowException as error:
+        raise CheckError(f"The index {manifest.index.url} is not readable: {error}.") from None
+    labels = np.stack([columns.pop(name) for name in manifest.pathologies], axis=1)
+    index = Index(labels=labels, **columns)
+    _check_index(index, manifest)
+    return index
+
+
+def _index_schema(pathologies: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    words = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("split", words),
+            ("origin", words),
+            ("shard", words),
+            ("offset", pa.int64()),
+            ("size", pa.int32()),
+            *((name, pa.int8()) for name in pathologies),
+            ("target", words),
+            ("draw", pa.int64()),
+            ("patient", pa.string()),
+        ]
+    )
+
+
+def _read_table(path: Path) -> Any:
+    """The table, once no cell is long: a few bytes of parquet can stand for gigabytes of text."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024, columns=["key", "patient"]):
+            if max(pc.max(pc.binary_length(column)).as_py() or 0 for column in batch) > 100:
+                raise CheckError(f"{path} has a key or a patient of more than 100 bytes.")
+    table = pq.read_table(path, partitioning=None)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count:
+            raise CheckError(f"{path} has no value in some row of column {name}.")
+    return table
+
+
+def _check_index(index: Index, manifest: Manifest) -> None:
+    where = manifest.index.url
+    if len(set(index.key)) != len(index):
+        raise CheckError(f"{where} holds a key twice.")
+    if bad := next((key for key in index.key if not KEY.fullmatch(str(key))), None):
+        raise CheckError(f"{where} holds the key {bad!r}: keys match {KEY.pattern}.")
+    if not np.isin(index.labels, (-1, 0, 1)).all():
+        raise CheckError(f"{where} holds a label outside 1, 0, -1.")
+    start = 0
+    for shard in manifest.shardlist:
+        rows = slice(start, start + shard.nsamples)
+        start = rows.stop
+        if not (
+            (index.shard[rows] == shard.url).all()
+            and (index.split[rows] == shard.split).all()
+            and (index.origin[rows] == shard.origin).all()
+        ):
+            raise CheckError(f"{where} and the manifest disagree about the samples of {shard.url}.")
+        if (
+            index.size[rows].min() < 1
+            or index.size[rows].max() > manifest.image.max_bytes
+            or index.offset[rows].min() < 512
+            or (index.offset[rows] > shard.filesize - index.size[rows]).any()
+        ):
+            raise CheckError(f"{where} points outside of {shard.url} or at an oversized image.")

@@ -1,0 +1,65 @@
+"""One tar: its entry in the manifest, what its samples say of themselves, and its check."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from builder.contract.errors import CheckError
+from builder.contract.paths import resolve, sha256_file
+
+MAX_JSON_BYTES = 1 << 16
+SMALLEST_SAMPLE = 2048  # bytes in a tar: two members of a header and a block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardEntry:
+    """One tar: `url` is relative to the root; names as in webdataset's wids index."""
+
+    url: str
+    nsamples: int
+    filesize: int
+    sha256: str
+    split: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What was asked of one image; it travels with the pixels into the tar and the index."""
+
+    key: str  # matches KEY
+    split: str
+    origin: str
+    target: str  # pathology it was rendered for; "" for real ones
+    draw: int  # draw number within the target; -1 for real ones
+    patient: str  # salted hash; "" for synthetic ones. Never in the tar
+    labels: tuple[int, ...]  # [L] in {1, 0, -1}
+
+    def to_json(self, pathologies: Sequence[str]) -> bytes:
+        """The JSON member: the same keys and types in every sample, no null, patient or path."""
+        labels = _label_format(tuple(pathologies)) % self.labels
+        target = json.dumps(self.target)
+        return (
+            f'{{"key":"{self.key}","split":"{self.split}","origin":"{self.origin}",'
+            f'"target":{target},"draw":{self.draw},"labels":{{{labels}}}}}'
+        ).encode()
+
+
+@lru_cache(maxsize=8)
+def _label_format(pathologies: tuple[str, ...]) -> str:
+    """The labels' part of a JSON member; %d stands for each label."""
+    return ",".join(f"{json.dumps(name).replace('%', '%%')}:%d" for name in pathologies)
+
+
+def check_shard(shard: ShardEntry, root: Path) -> Path:
+    """The path of a shard whose size and sha256 agree with the manifest; else CheckError."""
+    path = resolve(root, shard.url)
+    if not path.is_file():
+        raise CheckError(f"The shard {shard.url} is missing under {root}.")
+    if (size := path.stat().st_size) != shard.filesize:
+        raise CheckError(f"{shard.url} has {size} bytes, the manifest says {shard.filesize}.")
+    if sha256_file(path) != shard.sha256:
+        raise CheckError(f"{shard.url} is not the shard that was sealed: its sha256 differs.")
+    return path
