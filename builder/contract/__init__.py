@@ -10,7 +10,7 @@ root, or decodes more pixels than the manifest's geometry allows. Every refusal 
 """
 
 from builder.contract.errors import CheckError, UsageError
-from builder.contract.image import CODECS, Bytes, ImageSpec, decode_image
+from builder.contract.image import CODECS, ImageSpec, decode_image
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
     IndexEntry,
@@ -29,6 +29,7 @@ from builder.contract.paths import (
     sha256_file,
     write_last,
 )
+from builder.contract.png import Bytes
 from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard
 
 __all__ = [

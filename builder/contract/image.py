@@ -1,15 +1,11 @@
 """Geometry and codec of a dataset's images, and one image member into its pixels."""
 
-import io
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
+from builder.contract.png import Bytes, decode_png
 
 CODECS = ("jpg", "png")
-
-Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,17 +39,4 @@ def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Byt
         buffer = None if out is None else out[:, :, None]
         pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
         return pixels if out is None else out
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if (picture.height, picture.width) != shape or picture.mode != "L":
-                found = f"{picture.height}×{picture.width} {picture.mode}"
-                raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
-            pixels = np.asarray(picture)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's refusals
-        raise ValueError(str(error)) from None
-    if out is None:
-        return pixels
-    out[:] = pixels
-    return out
+    return decode_png(data, shape, out)
