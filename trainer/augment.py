@@ -1,21 +1,20 @@
 """Images flipped on the device: the paper's standard augmentation.
 
-What happens to an image is a pure function of (seed, epoch, row): the same in any batch, on any
-device and after any restart.
+What happens to an image is a pure function of (seed, epoch, its place in the epoch): the same in
+any batch, on any device and after any restart.
 """
 
 from collections.abc import Callable
 
 import torch
 
-from trainer.stream import random_words
+from trainer.order import random_words
 
-Augment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (images, rows) → images
-AUGMENTS = ("none", "flip")
+Augment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (images, places) → images
 
 
 def augmentation(kind: str, *, count: int, seed: int, epoch: int) -> Augment:
-    """The augmentation of one epoch for a dataset of `count` rows: (images, rows) → images.
+    """The augmentation of one epoch of `count` images: (images, places) → images.
 
     `none` changes nothing. `flip` flips each image upside down, and left to right, with
     probability one half each, independently.
@@ -24,7 +23,7 @@ def augmentation(kind: str, *, count: int, seed: int, epoch: int) -> Augment:
         return lambda images, _: images
     words = random_words(count, "flip", seed, epoch)
     coins = torch.stack([torch.from_numpy(words >> shift & 1 == 1) for shift in (62, 63)], dim=1)
-    return lambda images, rows: flip(images, coins[rows])
+    return lambda images, places: flip(images, coins[places])
 
 
 def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,16 @@
 """Words into arguments. Nothing heavy is imported before a command runs."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
-from builder.contract import UsageError, load_manifest
+from builder.contract import UsageError
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Line(click.Group):
@@ -25,15 +27,182 @@ class Line(click.Group):
         try:
             return super().invoke(ctx)
         except UsageError as error:
-            message, code = f"Error: {error}", error.exit_code
+            stopped = error.exit_code > 128
+            message, code = f"{error}" if stopped else f"Error: {error}", error.exit_code
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1
         except KeyboardInterrupt:
-            message = "Stopped. The same command with --resume goes on after the last whole epoch."
+            message = "Stopped. The same command with --resume goes on where it last saved."
             code = INTERRUPTED
         click.echo(message, err=True)
         raise click.exceptions.Exit(code)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """One decorator that adds several options, in the order given."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+OUT = click.Path(path_type=Path)
+
+shards_root = click.option(
+    "--shards-root",
+    metavar="DIR|URL",
+    help="Where its shards are.  [default: beside manifests/]",
+)
+dataset = together(
+    click.option(
+        "--shards",
+        required=True,
+        metavar="MANIFEST",
+        help="The dataset: manifests/gan10.json, or an s3://, gs://, hf:// or https:// URL.",
+    ),
+    shards_root,
+)
+place = together(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        default=os.cpu_count() or 1,
+        help="Decode threads; the result does not depend on it.  [default: all cores]",
+    ),
+    click.option(
+        "--skip-bad",
+        is_flag=True,
+        help="Count images that cannot be read, instead of stopping: they teach nothing.",
+    ),
+    click.option(
+        "--cache",
+        metavar="ram[:SIZE]",
+        help="Keep decoded images in memory, such as ram:20GB.  [ram: half of what is free]",
+    ),
+    click.option(
+        "--cache-dir",
+        type=OUT,
+        metavar="DIR",
+        help="Where fetched shards are kept.  [default: ~/.cache/cxr-rebalance/shards]",
+    ),
+    click.option(
+        "--cache-size",
+        default="100GB",
+        show_default=True,
+        metavar="SIZE",
+        help="How much of it; the least recently used ones go first.",
+    ),
+)
+saving = together(
+    click.option(
+        "--checkpoint-minutes",
+        type=click.FloatRange(0),
+        default=10,
+        show_default=True,
+        help="Time between saves within an epoch.",
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        type=click.Choice(["tensorboard", "wandb"]),
+        help="Send the curves there too; repeatable.",
+    ),
+)
+arm = together(
+    click.option(
+        "--arm",
+        type=click.Choice(["none", "flip", "gan", "oversample", "pretrain", "classweight"]),
+        default=None,
+        help="What to train on.  [default: gan, or none without synthetic images]",
+    ),
+    click.option(
+        "--augment",
+        type=click.Choice(["none", "flip"]),
+        default="none",
+        show_default=True,
+        help="flip: vertically and horizontally, each with probability 1/2, in any arm.",
+    ),
+    click.option(
+        "--mix",
+        default="real=1,synthetic=1",
+        show_default=True,
+        metavar="ORIGIN=WEIGHT,…",
+        help="How much of each origin an epoch takes.",
+    ),
+    click.option(
+        "--steps",
+        type=click.Choice(["equal", "own"]),
+        default="equal",
+        show_default=True,
+        help="equal: as many in every arm as in gan; own: an epoch is the arm's images once.",
+    ),
+)
+point = together(
+    click.option(
+        "--batch",
+        type=click.IntRange(2),
+        default=32,
+        show_default=True,
+        help="Images per step, all ranks together.",
+    ),
+    click.option(
+        "--lr",
+        type=click.FloatRange(0, min_open=True),
+        default=1e-3,
+        show_default=True,
+        help="Learning rate.",
+    ),
+    click.option(
+        "--optimizer",
+        type=click.Choice(["adam", "momentum"]),
+        default="adam",
+        show_default=True,
+        help="momentum: SGD with 0.9.",
+    ),
+)
+training = together(
+    click.option(
+        "--epochs", type=click.IntRange(1), default=10, show_default=True, help="The paper's most."
+    ),
+    click.option(
+        "--init",
+        default="imagenet",
+        show_default=True,
+        metavar="imagenet|random|PATH",
+        help="Weights to start from; PATH: torchvision's densenet121-*.pth, or best.safetensors.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16"]),
+        default="fp32",
+        show_default=True,
+        help="bf16: mixed.",
+    ),
+    click.option(
+        "--accumulate",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Pieces in which a batch goes through the network, to save memory.",
+    ),
+    click.option("--compile", is_flag=True, help="torch.compile the network."),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**63 - 1),
+        default=0,
+        show_default=True,
+        help="Of weights, order and flips.",
+    ),
+)
+RECIPE = (
+    *("epochs", "batch", "lr", "optimizer", "arm", "augment", "mix", "steps", "init", "seed"),
+    *("precision", "accumulate", "compile"),
+)
 
 
 @click.group(cls=Line, context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,105 +215,135 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--shards",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="MANIFEST",
-    help="The dataset, such as manifests/gan10.json.",
-)
-@click.option(
-    "--shards-root",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where its shards are.  [default: beside manifests/]",
-)
+@dataset
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=OUT,
+    default=Path(),
     metavar="DIR",
-    help="Where the run's files go.  [default: runs/NAME]",
+    help="Where the run's files go.  [default: runs/NAME-ARM]",
+)
+@arm
+@point
+@training
+@place
+@saving
+@click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
+def fit(**words: Any) -> None:
+    """Train on a dataset, score the best epoch on its test images, write the report."""
+    from trainer.train import train
+
+    _show(train(_config(words)))
+
+
+@main.command()
+@dataset
+@click.option(
+    "--out",
+    type=OUT,
+    default=Path(),
+    metavar="DIR",
+    help="Where the sweep's files go.  [default: runs/NAME-ARM-sweep]",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=10, show_default=True, help="The paper's most."
+    "--storage",
+    metavar="URL",
+    help="A database that records the sweep, as Optuna names it.  [default: OUT/sweep.journal]",
 )
-@click.option(
-    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per step."
-)
-@click.option(
-    "--lr",
-    type=click.FloatRange(0, min_open=True),
-    default=1e-3,
-    show_default=True,
-    help="Learning rate.",
-)
+@arm
+@training
+@place
+@saving
+@click.option("--lr", multiple=True, type=float, help="A learning rate of the grid; repeatable.")
+@click.option("--batch", multiple=True, type=int, help="A batch of the grid; repeatable.")
 @click.option(
     "--optimizer",
+    multiple=True,
     type=click.Choice(["adam", "momentum"]),
-    default="adam",
-    show_default=True,
-    help="momentum: SGD with 0.9.",
+    help="An optimizer of the grid; repeatable.",
 )
-@click.option(
-    "--augment",
-    type=click.Choice(["none", "flip"]),
-    default="none",
-    show_default=True,
-    help="flip: vertically and horizontally, each with probability 1/2.",
-)
-@click.option(
-    "--init",
-    default="imagenet",
-    show_default=True,
-    metavar="imagenet|random|PATH",
-    help="Weights to start from; PATH: torchvision's densenet121-*.pth, or a best.safetensors.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=os.cpu_count() or 1,
-    help="Decode threads; the result does not depend on it.  [default: all cores]",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Of weights, order and flips.",
-)
-@click.option("--resume", is_flag=True, help="Go on after the last whole epoch in --out.")
-def fit(
-    shards: Path,
-    shards_root: Path | None,
-    out: Path | None,
-    device: str,
-    workers: int,
-    resume: bool,
-    **recipe: Any,
+def sweep(
+    storage: str | None,
+    lr: tuple[float, ...],
+    batch: tuple[int, ...],
+    optimizer: tuple[str, ...],
+    **words: Any,
 ) -> None:
-    """Train on a dataset, score the best epoch on its test images, write the report."""
-    manifest = load_manifest(shards)
+    """Train every point of a grid, the paper's by default; only the best is scored on test.
 
+    Interrupted, the same command goes on. Several of them, on any machines that see the same
+    --out and storage, share the work.
+    """
+    from trainer.sweep import GRID, markdown
+    from trainer.train import sweep as search
+
+    asked = {"lr": lr, "batch": batch, "optimizer": optimizer}
+    grid = {name: asked[name] or values for name, values in GRID.items()}
+    first = {name: values[0] for name, values in grid.items()}
+    trials, found = search(_config(words | first), grid, storage)
+    click.echo(markdown(trials))
+    _show(found)
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--shards", metavar="MANIFEST", help="Where its dataset is now, if it was moved.")
+@shards_root
+@place
+def evaluate(run: Path, shards: str | None, shards_root: str | None, **words: Any) -> None:
+    """Score the best epoch of the run in the folder RUN again, and write its report anew."""
+    from trainer.train import asked_of, rescore
+
+    asked = asked_of(run)
+    words |= {"shards": shards or asked["shards"], "shards_root": shards_root}
+    if shards is None and shards_root is None:
+        words["shards_root"] = asked["shards_root"]
+    recipe = {name: asked[name] for name in RECIPE}
+    _show(rescore(_config(words | recipe | {"out": run})))
+
+
+def _config(words: dict[str, Any]) -> Any:
+    """The config that the options stand for."""
+    from trainer.fit import Recipe
+    from trainer.ram import half_of_free, parse_bytes
+    from trainer.remote import Cache, default_cache_folder
+    from trainer.train import Config
+
+    kind, _, size = (words["cache"] or "").partition(":")
+    if kind not in ("", "ram"):
+        raise UsageError(f"--cache {kind} is not known: use ram, or ram:20GB.")
+    recipe = {name: words[name] for name in RECIPE}
+    return Config(
+        shards=words["shards"],
+        shards_root=words["shards_root"],
+        out=words["out"],
+        recipe=Recipe(**recipe | {"arm": words["arm"] or ""}),
+        device=words["device"],
+        workers=words["workers"],
+        resume=words.get("resume", True),
+        skip_bad=words["skip_bad"],
+        ram_bytes=(parse_bytes(size) if size else half_of_free()) if kind else 0,
+        cache=Cache(
+            folder=words["cache_dir"] or default_cache_folder(),
+            most_bytes=parse_bytes(words["cache_size"]),
+        ),
+        save_every=60 * words.get("checkpoint_minutes", 10),
+        track=words.get("track", ()),
+    )
+
+
+def _show(found: dict[str, Any]) -> None:
+    """The targets' rows and the notes on stdout; on several ranks only once."""
+    if int(os.environ.get("RANK", "0")):
+        return
     from rich.console import Console
 
-    from trainer.fit import Recipe
     from trainer.report import table
-    from trainer.train import Config, train
 
-    config = Config(
-        shards=shards,
-        shards_root=shards_root,
-        out=out or Path("runs") / manifest.name,
-        recipe=Recipe(**recipe),
-        device=device,
-        workers=workers,
-        resume=resume,
-    )
-    found = train(manifest, config)
     console = Console()
     console.print(table(found))
     for note in found["notes"]:
         console.print(note, style="yellow", markup=False)
-    files = f"Files: {config.out}/report.md, curves.png, report.json, predictions.parquet …"
+    out = found["config"]["out"]
+    files = f"Files: {out}/report.md, curves.png, report.json, predictions.parquet …"
     console.print(files, markup=False)

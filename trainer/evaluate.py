@@ -5,8 +5,8 @@ figures come from the probabilities as `predictions.parquet` holds them.
 """
 
 import io
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,10 @@ import torch
 from torch import nn
 
 from builder.contract import Labels
-from trainer.fit import Place, auc
-from trainer.model import predict
-from trainer.stream import Dataset, Rows, batches, random_words
+from trainer.control import Place
+from trainer.order import Rows, random_words
+from trainer.score import auc, outputs
+from trainer.stream import Dataset
 
 RESAMPLES = 1000
 CHUNK = 50  # resamples at a time, to bound the memory
@@ -48,35 +49,36 @@ class Evaluation:
     val: tuple[Score, ...]
     test: tuple[Score, ...]
     predictions: bytes  # a parquet file, val then test in sealed order
+    unread: int  # images that could not be read; their labels count as unknown
 
 
 def evaluate(data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int) -> Evaluation:
     """Scores and predictions of the model on val and test; intervals on test."""
     val, test = data.rows("val"), data.rows("test")
     rows = np.concatenate([val, test])
-    stream = batches(
-        data, rows, size=batch, workers=place.workers, what="val and test", device=place.device
-    )
-    with closing(stream):
-        probabilities = torch.sigmoid(predict(model, stream, place.device)).numpy()
+    found = outputs(data, model, rows, place, size=batch, what="val and test")
+    probabilities = torch.sigmoid(found.logits).numpy()
+    split = len(val)
+    scored = partial(_scores, data, seed=seed)
     return Evaluation(
-        val=_scores(data, val, probabilities[: len(val)], resamples=0, seed=seed),
-        test=_scores(data, test, probabilities[len(val) :], resamples=RESAMPLES, seed=seed)
+        val=scored(val, found.labels[:split], probabilities[:split], resamples=0),
+        test=scored(test, found.labels[split:], probabilities[split:], resamples=RESAMPLES)
         if len(test)
         else (),
-        predictions=_parquet(data, rows, probabilities),
+        predictions=_parquet(data, rows, found.labels, probabilities),
+        unread=len(found.unread),
     )
 
 
 def _scores(
-    data: Dataset, rows: Rows, probabilities: Floats, *, resamples: int, seed: int
+    data: Dataset, rows: Rows, labels: Labels, probabilities: Floats, *, resamples: int, seed: int
 ) -> tuple[Score, ...]:
     index = data.index
     names = np.where(index.patient[rows] == "", index.key[rows], index.patient[rows]).astype(str)
     patients = np.unique(names, return_inverse=True)[1]
     counts = resample(int(patients.max()) + 1, resamples, seed=seed)
     return tuple(
-        _score(name, index.labels[rows, i], probabilities[:, i], patients, counts)
+        _score(name, labels[:, i], probabilities[:, i], patients, counts)
         for i, name in enumerate(data.manifest.pathologies)
     )
 
@@ -138,10 +140,10 @@ def bootstrap_auc(
     return found
 
 
-def _parquet(data: Dataset, rows: Rows, probabilities: Floats) -> bytes:
+def _parquet(data: Dataset, rows: Rows, labels: Labels, probabilities: Floats) -> bytes:
     index, names = data.index, data.manifest.pathologies
     columns = {name: getattr(index, name)[rows] for name in ("key", "split", "patient")}
-    columns |= {f"label:{name}": index.labels[rows, i] for i, name in enumerate(names)}
+    columns |= {f"label:{name}": labels[:, i] for i, name in enumerate(names)}
     columns |= {f"probability:{name}": probabilities[:, i] for i, name in enumerate(names)}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink, compression="zstd")

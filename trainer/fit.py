@@ -1,38 +1,43 @@
-"""Epochs of training: weights of the best epoch, a history, and a checkpoint to go on from.
+"""Steps of training: weights of the best epoch, a history, and a checkpoint to go on from.
 
 A run is a pure function of (dataset, recipe) on one machine's CPU: stopped anywhere and resumed,
 it ends with the weights and the history of the unbroken run.
 
-    out/last.pt             model, optimiser and history after the last epoch (weights_only)
+    out/last.pt             all that is needed to go on (checkpoint.py)
     out/best.safetensors    weights of the best epoch so far
-    out/history.csv         losses and validation AUCs per epoch; the same for the same run
-    out/timing.csv          seconds, images/s and data wait per epoch
     out/config.json         what was asked, resolved
+    out/*.csv               what history.py says
 """
 
-import csv
-import io
-import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, astuple, dataclass, field, fields
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from builder.contract import CheckError, UsageError, write_last
+from builder.contract import UsageError, write_last
+from trainer.arms import Arm
 from trainer.augment import Augment, augmentation
-from trainer.model import load_checkpoint, predict, save_weights
-from trainer.stream import Batch, Dataset, Rows, batches, epoch_rows, scale
+from trainer.checkpoint import Partial, State, load_state, save_state
+from trainer.control import Place, Stopped, Wish
+from trainer.history import (
+    Epoch,
+    Timing,
+    best_epoch,
+    receipt,
+    write_history,
+    write_notes,
+    write_unread,
+)
+from trainer.model import save_weights
+from trainer.order import Cursor, Rows, cut
+from trainer.score import auc, masked_loss, outputs
+from trainer.stream import Batch, Dataset, batches, scale
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -46,180 +51,227 @@ class Recipe:
     """What decides the weights of a run, the dataset apart."""
 
     epochs: int
-    batch: int
+    batch: int  # images per step, all ranks together
     lr: float
     optimizer: str  # a key of OPTIMIZERS
-    augment: str  # one of augment.AUGMENTS
+    arm: str  # one of arms.ARMS
+    augment: str  # one of arms.AUGMENTS
+    mix: str  # as arms.parse_mix reads it
+    steps: str  # one of arms.STEPS
     init: str  # random, imagenet or a path
     seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a run computes and writes; it decides the speed, not the result."""
-
-    out: Path
-    device: torch.device
-    workers: int  # decode threads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """One row of the history; losses are means over the known labels."""
-
-    epoch: int  # from 1
-    train_loss: float
-    val_loss: float
-    val_auc_mean: float | None  # over the pathologies with both classes; None: there is none
-    val_auc: tuple[float | None, ...]  # per pathology
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """How fast an epoch was: its training steps, validation apart."""
-
-    epoch: int
-    seconds: float
-    images_per_second: float
-    data_wait: float  # share of the seconds spent waiting for batches
-
-
-def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The epoch with the highest mean validation AUC; among equals, or without one, lowest loss."""
-    return max(history, key=lambda row: (row.val_auc_mean or 0.0, -row.val_loss))
-
-
-def masked_loss(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(sum, count) of the binary cross-entropy over the known labels [B, L] in {1, 0, -1}."""
-    known = (labels >= 0).float()
-    total = binary_cross_entropy_with_logits(
-        logits, labels.clamp(min=0), weight=known, reduction="sum"
-    )
-    return total, known.sum()
-
-
-def auc(labels: npt.NDArray[np.int8], scores: npt.NDArray[np.float32]) -> float | None:
-    """The area under the ROC curve over the known labels [N]; None where a class is missing."""
-    known = labels >= 0
-    if len(np.unique(labels[known])) < 2:
-        return None
-    return float(roc_auc_score(labels[known], scores[known]))
+    precision: str  # a key of devices.PRECISIONS
+    accumulate: int  # pieces in which a rank's share of a batch goes through the network
+    compile: bool
 
 
 def fit(
     data: Dataset,
+    arm: Arm,
     model: nn.Module,
     recipe: Recipe,
     place: Place,
     *,
     facts: dict[str, Any],
     resume: bool,
-) -> tuple[Epoch, ...]:
-    """The history of all epochs; after each of them the files named above are complete.
+) -> State:
+    """The state after the last epoch; the files named above are complete after each save.
 
-    `facts` go into config.json. UsageError when the loss diverges or when the checkpoint in
-    `place.out` is another run's.
+    `facts` go into config.json. Saves when `place.control` wishes it and after each epoch; Stopped
+    after a signal. UsageError when the loss diverges or the checkpoint in `place.out` is another
+    run's.
     """
-    model.to(place.device)
-    optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr)
-    run = Run(data, model, optimizer, recipe, place, facts)
+    run = Run.begin(data, arm, model, recipe, place)
     if resume and (place.out / "last.pt").is_file():
         run.load()
-    while len(run.history) < recipe.epochs:
-        number = len(run.history) + 1
-        train_loss, timing = run.train(number)
-        run.history.append(run.validate(number, train_loss))
-        run.timings.append(timing)
-        run.save()
-    return tuple(run.history)
+    if place.fabric.is_global_zero:
+        write_last(place.out / "config.json", (json.dumps(facts, indent=2) + "\n").encode())
+    while (epoch := run.state.cursor.epoch) <= recipe.epochs:
+        rows = arm.order.epoch(epoch)
+        run.train(rows)
+        run.finish(rows)
+    return run.state
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
-    """Weights, optimiser and history on their way from epoch to epoch."""
+    """Weights, optimiser and state on their way from step to step."""
 
     data: Dataset
-    model: nn.Module
+    arm: Arm
+    model: nn.Module  # the network itself
+    network: nn.Module  # the same, as the fabric runs it
     optimizer: torch.optim.Optimizer
+    stepper: Any  # the same, as the fabric steps it
     recipe: Recipe
     place: Place
-    facts: dict[str, Any]
-    history: list[Epoch] = field(default_factory=list)
-    timings: list[Timing] = field(default_factory=list)
+    state: State
+    positive_weight: torch.Tensor | None
 
-    def train(self, epoch: int) -> tuple[float, Timing]:
-        """(mean loss over the known labels, timing) of one pass over the training rows."""
-        self.model.train()
-        rows = epoch_rows(self.data, seed=self.recipe.seed, epoch=epoch)
+    @classmethod
+    def begin(
+        cls, data: Dataset, arm: Arm, model: nn.Module, recipe: Recipe, place: Place
+    ) -> "Run":
+        """A run before its first step."""
+        fabric, weight = place.fabric, arm.positive_weight
+        optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr)
+        shown: Any = torch.compile(model) if recipe.compile else model
+        network, stepper = fabric.setup(shown, optimizer)
+        return cls(
+            data=data,
+            arm=arm,
+            model=model,
+            network=network,
+            optimizer=optimizer,
+            stepper=stepper,
+            recipe=recipe,
+            place=place,
+            state=State(
+                cursor=Cursor(order=arm.order.digest, epoch=1, position=0),
+                partial=Partial.nothing(len(data.index), fabric.device),
+            ),
+            positive_weight=None if weight is None else torch.tensor(weight, device=fabric.device),
+        )
+
+    def train(self, rows: Rows) -> None:
+        """Take the steps of the epoch that are left."""
+        cursor, recipe, fabric = self.state.cursor, self.recipe, self.place.fabric
+        self._check_pieces(rows)
+        if cursor.epoch == self.arm.choose_from and not cursor.position:
+            self.optimizer.state.clear()  # after synthetic images: a training of its own
         augment = augmentation(
-            self.recipe.augment, count=len(self.data.index), seed=self.recipe.seed, epoch=epoch
+            self.arm.augment, count=len(rows), seed=recipe.seed, epoch=cursor.epoch
         )
-        sums = torch.zeros(2, device=self.place.device)
-        waited, began = 0.0, time.perf_counter()
-        with closing(self._stream(rows, f"epoch {epoch}/{self.recipe.epochs}")) as stream:
-            for step in itertools.count(1):
-                asked = time.perf_counter()
-                batch = next(stream, None)
-                waited += time.perf_counter() - asked
-                if batch is None:
-                    break
-                sums += self._step(batch, augment)
-                if step % LOOK_EVERY == 0:
-                    self._check(float(sums[0]), epoch)
-        loss = float(sums[0] / sums[1].clamp(min=1))
-        self._check(loss, epoch)
-        seconds = time.perf_counter() - began
-        return loss, Timing(
-            epoch=epoch,
-            seconds=seconds,
-            images_per_second=len(rows) / seconds,
-            data_wait=waited / seconds,
-        )
-
-    def _stream(self, rows: Rows, what: str) -> Generator[Batch, None, None]:
-        place = self.place
-        return batches(
+        what = f"epoch {cursor.epoch}/{recipe.epochs}"
+        self.network.train()
+        stream = batches(
             self.data,
             rows,
-            size=self.recipe.batch,
-            workers=place.workers,
+            size=recipe.batch,
+            workers=self.place.workers,
             what=what,
-            device=place.device,
+            start=cursor.position,
+            share=(fabric.global_rank, fabric.world_size),
+            device=fabric.device,
         )
+        began = time.perf_counter()
+        with closing(stream):
+            for number, batch in enumerate(stream, 1):
+                self._step(batch, augment)
+                self._note(batch, time.perf_counter() - began)
+                began = time.perf_counter()
+                if number % LOOK_EVERY == 0:
+                    self._look()
+                self._heed(f"after {batch.position:,} of {len(rows):,} images of {what}")
 
-    def _step(self, batch: Batch, augment: Augment) -> torch.Tensor:
-        device = self.place.device
-        images = augment(batch.images.to(device, non_blocking=True), batch.rows)
-        labels = batch.labels.to(device, non_blocking=True)
-        total, known = masked_loss(self.model(scale(images)), labels)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(total / known.clamp(min=1))
-        self.optimizer.step()
-        return torch.stack([total.detach(), known])
-
-    def _check(self, loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
-            last = self.place.out / "last.pt"
-            kept = f"{last} holds epoch {epoch - 1}" if epoch > 1 else "nothing was saved"
+    def _check_pieces(self, rows: Rows) -> None:
+        pieces = self.place.fabric.world_size * self.recipe.accumulate
+        smallest = min(map(len, cut(len(rows), self.recipe.batch)))
+        if smallest // pieces < 2:
             raise UsageError(
-                f"The loss is not finite in epoch {epoch} at --lr {self.recipe.lr:g}: try a smaller"
-                f" one ({kept})."
+                f"The {len(rows)} images of an epoch make batches of {smallest}, too few for"
+                f" {pieces} pieces of two or more: use a larger --batch or fewer pieces."
             )
 
-    def validate(self, epoch: int, train_loss: float) -> Epoch:
+    def _step(self, batch: Batch, augment: Augment) -> None:
+        fabric, pieces = self.place.fabric, self.recipe.accumulate
+        images = augment(batch.images.to(fabric.device, non_blocking=True), batch.places)
+        labels = batch.labels.to(fabric.device, non_blocking=True)
+        both = zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
+        self.stepper.zero_grad()
+        for number, (x, y) in enumerate(both, 1):
+            with fabric.no_backward_sync(self.network, enabled=number < pieces):  # type: ignore[arg-type]
+                summed, known = masked_loss(self.network(scale(x)), y, self.positive_weight)
+                # The mean over the whole batch; DDP divides the sum of the gradients by the ranks.
+                fabric.backward(summed * (fabric.world_size / max(1, batch.known)))
+            self.state.partial.sums += torch.stack([summed.detach(), known])
+        self.stepper.step()
+
+    def _note(self, batch: Batch, seconds: float) -> None:
+        state, partial = self.state, self.state.partial
+        partial.seen.index_add_(0, batch.rows, torch.ones(len(batch.rows), dtype=torch.int32))
+        partial.seen[-1] += len(batch.bad)
+        partial.seconds += seconds
+        partial.waited += batch.waited
+        state.unread |= batch.bad
+        state.cursor = replace(state.cursor, position=batch.position)
+
+    def _look(self) -> None:
+        partial = self.state.partial
+        loss = float(partial.sums[0] / partial.sums[1].clamp(min=1))
+        self._check(loss)
+        self._track({"train_loss": loss, "data_wait": partial.waited / partial.seconds})
+
+    def _track(self, values: dict[str, float]) -> None:
+        state = self.state
+        images = sum(row.images for row in state.receipts) + state.cursor.position
+        for tracker in self.place.trackers:
+            tracker.log(images, values)
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            last = self.place.out / "last.pt"
+            kept = f"{last} holds an earlier state" if last.is_file() else "nothing was saved"
+            raise UsageError(
+                f"The loss is not finite in epoch {self.state.cursor.epoch} at"
+                f" --lr {self.recipe.lr:g}: try a smaller one ({kept})."
+            )
+
+    def _heed(self, where: str) -> None:
+        wish = self.place.control.wish()
+        if wish is not Wish.GO_ON:
+            self.save()
+        if wish is Wish.STOP:
+            raise Stopped(where, self.place.control.signal)
+
+    def finish(self, rows: Rows) -> None:
+        """Prove that the epoch was whole, validate it, and save everything as of its end."""
+        state, fabric = self.state, self.place.fabric
+        epoch, partial = state.cursor.epoch, state.partial.gathered(fabric)
+        seen = partial.seen.numpy()
+        proof = receipt(epoch, rows, seen[:-1], unread=int(seen[-1]))
+        loss = float(partial.sums[0] / partial.sums[1].clamp(min=1))
+        self._check(loss)
+        row = self.validate(loss)
+        state.history.append(row)
+        state.receipts.append(proof)
+        state.timings.append(
+            Timing(
+                epoch=epoch,
+                seconds=partial.seconds,
+                images_per_second=len(rows) / partial.seconds,
+                data_wait=partial.waited / partial.seconds,
+            )
+        )
+        state.cursor = replace(state.cursor, epoch=epoch + 1, position=0)
+        state.partial = Partial.nothing(len(self.data.index), fabric.device)
+        if best_epoch(state.history, self.arm.choose_from) is row and fabric.is_global_zero:
+            facts = save_weights(self.model, self._header(epoch))
+            write_last(self.place.out / "best.safetensors", facts)
+        self.save()
+        means = {} if row.val_auc_mean is None else {"val_auc": row.val_auc_mean}
+        self._track({"train_loss": row.train_loss, "val_loss": row.val_loss} | means)
+
+    def validate(self, train_loss: float) -> Epoch:
         """The epoch's row: loss and AUCs on the validation images."""
-        rows = self.data.rows("val")
-        with closing(self._stream(rows, "validation")) as stream:
-            logits = predict(self.model, stream, self.place.device)
-        labels = self.data.index.labels[rows]
-        total, known = masked_loss(logits, torch.from_numpy(labels.astype(np.float32)))
-        loss = float(total / known.clamp(min=1))
-        self._check(loss, epoch)
-        scores = torch.sigmoid(logits).numpy()
-        aucs = tuple(auc(labels[:, i], scores[:, i]) for i in range(labels.shape[1]))
+        if self.place.fabric.world_size > 1:
+            for buffer in self.model.buffers():  # each rank has statistics of its own
+                torch.distributed.broadcast(buffer, 0)
+        rows, size = self.data.rows("val"), self.recipe.batch
+        try:
+            found = outputs(self.data, self.model, rows, self.place, size=size, what="validation")
+        except Stopped:
+            self.save()
+            raise
+        self.state.unread |= found.unread
+        summed, known = masked_loss(found.logits, torch.from_numpy(found.labels).float())
+        loss = float(summed / known.clamp(min=1))
+        self._check(loss)
+        scores = torch.sigmoid(found.logits).numpy()
+        aucs = tuple(auc(labels, scores[:, i]) for i, labels in enumerate(found.labels.T))
         there = [value for value in aucs if value is not None]
         return Epoch(
-            epoch=epoch,
+            epoch=self.state.cursor.epoch,
             train_loss=train_loss,
             val_loss=loss,
             val_auc_mean=sum(there) / len(there) if there else None,
@@ -227,73 +279,39 @@ class Run:
         )
 
     def save(self) -> None:
-        """Everything as of the last epoch; the checkpoint comes after the weights it speaks of."""
-        out = self.place.out
-        write_last(out / "config.json", (json.dumps(self.facts, indent=2) + "\n").encode())
-        if best_epoch(self.history) is self.history[-1]:
-            write_last(out / "best.safetensors", save_weights(self.model, self._header()))
-        buffer = io.BytesIO()
-        state = {
-            "identity": self._identity(),
-            "history": [asdict(row) for row in self.history],
-            "timings": [asdict(row) for row in self.timings],
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        torch.save(state, buffer)
-        write_last(out / "last.pt", buffer.getvalue())
-        self._write_tables()
+        """Write last.pt and the tables; all ranks must call it, the first one writes."""
+        state, place = self.state.gathered(self.place.fabric), self.place
+        if place.fabric.is_global_zero:
+            path = place.out / "last.pt"
+            save_state(path, state, self._identity(), self.model, self.optimizer)
+            self._write_tables(state)
+        place.control.saved()
 
     def load(self) -> None:
         """Go on from last.pt; UsageError names the field in which it is another run's."""
-        path = self.place.out / "last.pt"
-        state = load_checkpoint(path)
-        if not isinstance(begun := state.get("identity"), dict):
-            raise CheckError(f"{path} is not a checkpoint of xtrain.")
-        for name, now in self._identity().items():
-            then = begun.get(name)
-            if type(then) is not type(now) or then != now:
-                raise UsageError(
-                    f"{path} was begun with {name} {then}, now it is {now}: resume with the same,"
-                    " or choose another --out."
-                )
-        try:
-            self.history = [Epoch(**row) for row in state["history"]]
-            self.timings = [Timing(**row) for row in state["timings"]]
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self._write_tables()
-            best_epoch(self.history)
-        except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
-            raise CheckError(f"{path} does not fit this version: {error}.") from None
-        if len(self.history) > self.recipe.epochs:
-            raise UsageError(f"{path} already has {len(self.history)} epochs: raise --epochs.")
+        path, place = self.place.out / "last.pt", self.place
+        self.state = load_state(path, self._identity(), self.model, self.optimizer, place.fabric)
+        if len(self.state.history) > self.recipe.epochs:
+            raise UsageError(
+                f"{path} already has {len(self.state.history)} epochs: raise --epochs."
+            )
+        if place.fabric.is_global_zero:
+            self._write_tables(self.state)
 
     def _identity(self) -> dict[str, Any]:
         """What must agree to resume; more epochs only go further."""
-        facts = asdict(self.recipe)
+        facts = {"manifest": self.data.manifest.digest} | asdict(self.recipe)
         del facts["epochs"]
-        return {"manifest": self.data.manifest.digest, **facts}
+        return facts | {"order": self.state.cursor.order}
 
-    def _header(self) -> dict[str, Any]:
+    def _header(self, epoch: int) -> dict[str, Any]:
         manifest = self.data.manifest
         facts = {"pathologies": manifest.pathologies, "image": asdict(manifest.image)}
-        return facts | self._identity() | {"epoch": len(self.history)}
+        return facts | self._identity() | {"epoch": epoch}
 
-    def _write_tables(self) -> None:
-        names = [f"val_auc:{name}" for name in self.data.manifest.pathologies]
-        header = ["epoch", "train_loss", "val_loss", "val_auc_mean", *names]
-        rows = [(*astuple(row)[:-1], *row.val_auc) for row in self.history]
-        write_last(self.place.out / "history.csv", _table(header, rows))
-        header = [column.name for column in fields(Timing)]
-        rows = [astuple(row) for row in self.timings]
-        write_last(self.place.out / "timing.csv", _table(header, rows))
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[float | None]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for row in rows:
-        writer.writerow([round(x, 6) if isinstance(x, float) else x for x in row])
-    return text.getvalue().encode()
+    def _write_tables(self, state: State) -> None:
+        out = self.place.out
+        write_history(out, state.history, self.data.manifest.pathologies)
+        write_notes(out / "timing.csv", state.timings)
+        write_notes(out / "receipts.csv", state.receipts)
+        write_unread(out, state.unread, self.data.index)

@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from torch import nn
 from torchvision.models import DenseNet121_Weights
 
 from builder.contract import CheckError, UsageError
-from trainer.stream import Batch, scale
 
 with warnings.catch_warnings():  # its import silences every later warning of the process
     from torchxrayvision.models import DenseNet
@@ -150,24 +149,3 @@ def load_into(model: nn.Module, path: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError:
         raise CheckError(f"{path} holds the weights of another network.") from None
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, batches: Iterable[Batch], device: torch.device) -> torch.Tensor:
-    """float32 [N, L] logits on the CPU, in the order of the batches."""
-    model.eval()
-    parts = [model(scale(batch.images.to(device, non_blocking=True))).cpu() for batch in batches]
-    return torch.cat(parts)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called `name`, proved to work; for `auto` the accelerator, or else the CPU."""
-    try:
-        if name == "auto":
-            found = torch.accelerator.current_accelerator(check_available=True)
-            return found or torch.device("cpu")
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"--device {name} is not to be had here: try --device auto.") from None
-    return device

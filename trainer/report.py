@@ -10,13 +10,18 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
+from trainer.arms import Arm
 from trainer.evaluate import RESAMPLES, Evaluation, Score
-from trainer.fit import Epoch, best_epoch
+from trainer.fit import Recipe
+from trainer.history import Epoch, best_epoch
+from trainer.order import coverage, cut
 from trainer.stream import Dataset
 
 FEW = 50  # test positives below which an AUC says little
@@ -28,10 +33,13 @@ GREY = "#9aa3ab"
 Facts = dict[str, Any]
 
 
-def gather(data: Dataset, history: Sequence[Epoch], evaluation: Evaluation) -> Facts:
+def gather(
+    data: Dataset, arm: Arm, recipe: Recipe, history: Sequence[Epoch], evaluation: Evaluation
+) -> Facts:
     """What was found, as plain JSON types; the plan's targets stand first."""
-    manifest, index, best = data.manifest, data.index, best_epoch(history)
-    rows = [_pathology(data, evaluation, i) for i in range(len(manifest.pathologies))]
+    manifest, index = data.manifest, data.index
+    best, shown = best_epoch(history, arm.choose_from), _shown(data, arm, len(history))
+    rows = [_pathology(data, shown, evaluation, i) for i in range(len(manifest.pathologies))]
     facts: Facts = {
         "manifest": {"name": manifest.name, "digest": manifest.digest},
         "generator": manifest.generator,
@@ -40,6 +48,12 @@ def gather(data: Dataset, history: Sequence[Epoch], evaluation: Evaluation) -> F
             f"{split} {origin}": int(((index.split == split) & (index.origin == origin)).sum())
             for split, origin in PARTS
         },
+        "arm": recipe.arm,
+        "steps": sum(len(cut(len(arm.order.epoch(row.epoch)), recipe.batch)) for row in history),
+        "shown": {
+            origin: float(shown[index.origin == origin].sum()) for origin in ("real", "synthetic")
+        },
+        "unread": evaluation.unread,
         "epochs": len(history),
         "best_epoch": best.epoch,
         "best_val_auc_mean": best.val_auc_mean,
@@ -50,14 +64,27 @@ def gather(data: Dataset, history: Sequence[Epoch], evaluation: Evaluation) -> F
     return facts | {"notes": _notes(facts)}
 
 
-def _pathology(data: Dataset, evaluation: Evaluation, i: int) -> Facts:
+def _shown(data: Dataset, arm: Arm, epochs: int) -> npt.NDArray[np.float64]:
+    """[N]: how often an epoch shows each row, in the mean."""
+    total = sum(
+        coverage(arm.order.epoch(number), len(data.index)).astype(float)
+        for number in range(1, epochs + 1)
+    )
+    return np.asarray(total) / epochs
+
+
+def _pathology(
+    data: Dataset, shown: npt.NDArray[np.float64], evaluation: Evaluation, i: int
+) -> Facts:
     name, index = data.manifest.pathologies[i], data.index
-    train = (index.split == "train") & (index.labels[:, i] == 1)
+    positive = index.labels[:, i] == 1
+    train = positive & (shown > 0)
     return {
         "pathology": name,
         "target": any(target.pathology == name for target in data.manifest.plan.targets),
         "train_real": int((train & (index.origin == "real")).sum()),
         "train_synthetic": int((train & (index.origin == "synthetic")).sum()),
+        "shown": float(shown[positive].sum()),
         "val": _score(evaluation.val[i]),
         "test": _score(evaluation.test[i]) if evaluation.test else None,
     }
@@ -72,7 +99,7 @@ def _score(score: Score) -> Facts:
 def _notes(facts: Facts) -> list[str]:
     notes = []
     demo = facts["source"].get("dataset") == "demo"
-    shown = demo or facts["images"]["train synthetic"]
+    shown = demo or facts["shown"]["synthetic"]
     if facts["generator"].get("name") == "phantom" and shown:
         which = "All" if demo else "The synthetic"
         notes.append(f"{which} images are procedural phantoms, not radiographs.")
@@ -80,6 +107,8 @@ def _notes(facts: Facts) -> list[str]:
         notes.append("No pathology has both classes in val: the lowest loss there chose the epoch.")
     if not facts["images"]["test real"]:
         notes.append("The dataset has no test images: there is no test AUC.")
+    if facts["unread"]:
+        notes.append(f"{facts['unread']:,} val and test images could not be read: unread.csv.")
     for row in facts["pathologies"]:
         notes += _missing(row)
     few = [
@@ -111,13 +140,22 @@ def _cells(row: Facts) -> tuple[str, ...]:
         row["pathology"],
         str(row["train_real"]),
         str(row["train_synthetic"]),
+        f"{row['shown']:.0f}",
         positives,
         auc,
         interval,
     )
 
 
-COLUMNS = ("pathology", "real +", "synthetic +", "test +", "test AUC", "95 % interval")
+COLUMNS = (
+    "pathology",
+    "real +",
+    "synthetic +",
+    "shown +",
+    "test +",
+    "test AUC",
+    "95 % interval",
+)
 
 
 def markdown(facts: Facts) -> str:
@@ -130,7 +168,7 @@ def markdown(facts: Facts) -> str:
         else f"highest mean validation AUC, {mean:.3f}"
     )
     lines = [
-        f"# {facts['manifest']['name']}: test AUC per pathology",
+        f"# {facts['manifest']['name']}, arm {facts['arm']}: test AUC per pathology",
         "",
         *(f"> {note}  " for note in facts["notes"]),
         "",
@@ -138,9 +176,14 @@ def markdown(facts: Facts) -> str:
         "|---|" + "---:|" * (len(COLUMNS) - 1),
         *(_line(row) for row in facts["pathologies"]),
         "",
-        "Real + and synthetic + count the positive training images, test + those in test; targets"
-        " of the plan are bold. Unknown labels are left out. The interval is a bootstrap over"
-        f" patients ({RESAMPLES:,} resamples).",
+        "Real + and synthetic + count the different positive images that the arm trains on, shown +"
+        " the positives in an epoch (mean), test + those in test; targets of the plan are bold."
+        " Unknown labels are left out. The interval is a bootstrap over patients"
+        f" ({RESAMPLES:,} resamples).",
+        "",
+        f"Arm {facts['arm']}: {facts['steps']:,} steps; an epoch shows"
+        f" {facts['shown']['real']:,.0f} real and {facts['shown']['synthetic']:,.0f} synthetic"
+        " images (mean).",
         "",
         f"Weights: epoch {best} of {facts['epochs']} ({chosen}). Images: "
         + ", ".join(f"{count:,} {part}" for part, count in images.items())
@@ -170,7 +213,9 @@ def _line(row: Facts) -> str:
 
 def table(facts: Facts) -> Table:
     """The targets' rows for the terminal; every pathology's where the plan has no target."""
-    shown = Table(title=f"{facts['manifest']['name']}: epoch {facts['best_epoch']} on test")
+    shown = Table(
+        title=f"{facts['manifest']['name']}, {facts['arm']}: epoch {facts['best_epoch']} on test"
+    )
     for number, name in enumerate(COLUMNS):
         shown.add_column(name, justify="right" if number else "left")
     rows = facts["pathologies"]

@@ -1,103 +1,95 @@
-"""A sealed dataset into batches: every sample once per epoch, at the rate of the decoder.
+"""A sealed dataset into batches: any sequence of its rows, at the rate of the decoder.
 
-The order is a pure function of (manifest digest, seed, epoch); the number of threads changes
-nothing but the speed. The sealed index says where each image lies, so no tar header is walked.
+Threads each make a whole batch: they read by the sealed index (no tar header is walked), decode
+into one preallocated uint8 tensor, and hand it over; the cast to float happens on the device.
 """
 
-import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from builder.contract import Bytes, CheckError, Index, Manifest, check_shard, decode_image
+from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
+from trainer.order import Rows, pieces_from
+from trainer.progress import progress
+from trainer.ram import Ram
+from trainer.shards import Shards, Source
 
-Rows = npt.NDArray[np.int64]  # row numbers of the sealed index
 CPU = torch.device("cpu")
+BLANK = 128  # the grey of an image that cannot be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Samples on their way to the device, in the order asked for."""
+    """Samples on their way to the device, in the order asked for: one rank's share of a batch."""
 
     images: torch.Tensor  # uint8 [B, 1, H, W]
     labels: torch.Tensor  # float32 [B, L] in {1, 0, -1}; -1 = unknown
     rows: torch.Tensor  # int64 [B], rows of the sealed index
+    places: torch.Tensor  # int64 [B], where in the sequence they stand
+    known: int  # labels that are known in the whole batch, all ranks' shares together
+    position: int  # images of the sequence that are done after this batch: where to resume
+    waited: float  # seconds that the consumer waited for it
+    bad: tuple[tuple[int, str], ...]  # (row, reason) of images that are blank, their labels unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """An open, checked dataset; the image of row i lies in the shard number `shard[i]`."""
+    """An open dataset; the image of row i lies in the shard number `shard[i]`."""
 
     manifest: Manifest
     index: Index
     shard: Rows  # [N], position in manifest.shardlist
-    files: tuple[int, ...]  # one open file descriptor per shard
+    shards: Shards
+    skip_bad: bool = False  # an image that cannot be read is blank, instead of the end
+    ram: Ram | None = None  # decoded images
 
-    def rows(self, split: str) -> Rows:
-        """The rows of a split, in sealed order."""
-        return np.flatnonzero(self.index.split == split)
+    def rows(self, split: str, origin: str | None = None) -> Rows:
+        """The rows of a split, in sealed order; those of one origin where it is given."""
+        inside = self.index.split == split
+        return np.flatnonzero(inside if origin is None else inside & (self.index.origin == origin))
 
 
 @contextmanager
 def open_dataset(
-    manifest: Manifest, index: Index, *, root: Path, workers: int
+    manifest: Manifest,
+    index: Index,
+    *,
+    source: Source,
+    workers: int,
+    skip_bad: bool = False,
+    ram_bytes: int = 0,
+    prove: bool = True,
 ) -> Iterator[Dataset]:
-    """The dataset with its shards open, once the size and sha256 of every shard agree.
+    """The dataset, once the size and sha256 of every shard agree (`prove`: now, not at first use).
 
-    CheckError names the first shard that is not the one sealed; no file stays open afterwards.
+    CheckError names the first shard that is not the one sealed; with `skip_bad` its images are
+    blank. Up to `ram_bytes` of decoded images are kept, training images first.
     """
-    shards = manifest.shardlist
-    samples = [shard.nsamples for shard in shards]
-    files: list[int] = []
-    with ExitStack() as stack:
-        with ThreadPoolExecutor(workers) as pool, progress("checking", sum(samples)) as advance:
-            paths = pool.map(partial(check_shard, root=root), shards)
-            for path, count in zip(paths, samples, strict=True):
-                files.append(os.open(path, os.O_RDONLY))
-                stack.callback(os.close, files[-1])
-                advance(count)
-        shard = np.repeat(np.arange(len(shards)), samples)
-        yield Dataset(manifest=manifest, index=index, shard=shard, files=tuple(files))
-
-
-def random_words(count: int, *what: object) -> npt.NDArray[np.uint64]:
-    """`count` random 64-bit words, a pure function of `what`; word i does not depend on `count`.
-
-    Raw Philox output: numpy keeps that stream for good, unlike those of its Generator's methods.
-    """
-    digest = hashlib.sha256(" ".join(map(str, what)).encode()).digest()
-    return np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(count)
-
-
-def epoch_rows(data: Dataset, *, seed: int, epoch: int) -> Rows:
-    """The training rows, each once, in the order of that epoch."""
-    rows = data.rows("train")
-    words = random_words(len(rows), "order", data.manifest.digest, seed, epoch)
-    return rows[np.argsort(words, kind="stable")]
-
-
-def cut(rows: Rows, size: int) -> list[Rows]:
-    """The rows in pieces of `size`; the last is shorter, or one longer where one row was left.
-
-    Batch normalisation cannot train on a single image, and no image may be dropped.
-    """
-    pieces = [rows[start : start + size] for start in range(0, len(rows), size)]
-    if len(pieces) > 1 and len(pieces[-1]) == 1:
-        pieces[-2:] = [np.concatenate(pieces[-2:])]
-    return pieces
+    shards = Shards(manifest, source)
+    try:
+        if prove:
+            shards.prove(workers, skip_bad=skip_bad)
+        samples = [shard.nsamples for shard in manifest.shardlist]
+        wanted = np.argsort(index.split != "train", kind="stable")
+        wanted = wanted[index.split[wanted] != "test"]
+        yield Dataset(
+            manifest=manifest,
+            index=index,
+            shard=np.repeat(np.arange(len(samples)), samples),
+            shards=shards,
+            skip_bad=skip_bad,
+            ram=Ram(wanted, len(index), manifest.image, ram_bytes) if ram_bytes else None,
+        )
+    finally:
+        shards.close()
 
 
 def batches(
@@ -108,88 +100,112 @@ def batches(
     workers: int,
     what: str,
     start: int = 0,
+    share: tuple[int, int] = (0, 1),
     device: torch.device = CPU,
 ) -> Generator[Batch, None, None]:
-    """The batches of `rows` in order, from batch number `start` on (the place to resume at).
+    """The batches of `rows` in order, from position `start` on, where an earlier batch ended.
 
-    `workers` threads decode whole batches ahead, at most `workers` + 2 of them, into page-locked
-    memory where the `device` they are for is a GPU. Closing the iterator ends the threads.
-    A member that is not the image it should be raises CheckError with its shard and key.
+    `share` = (rank, ranks): every rank gets every ranks-th image of each batch, hence the same
+    number of batches. `workers` threads decode whole batches ahead, at most `workers` + 2 of them,
+    into page-locked memory where the `device` they are for is a GPU. Closing the iterator ends the
+    threads. An image that cannot be read raises CheckError with its shard and key, or is blank.
     """
-    pieces, pin = cut(rows, size)[start:], device.type == "cuda"
+    pieces = pieces_from(len(rows), size, start)
+    load = _Loader(data, rows, share=share, pin=device.type == "cuda")
+    ahead_of = data.shards.ahead(data.shard[rows[start:]])
     todo = iter(pieces)
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     ahead: deque[Future[Batch]] = deque()
+
+    def submit(count: int) -> None:
+        for piece in islice(todo, count):
+            ahead_of.reach(piece.start - start)
+            ahead.append(pool.submit(load, piece))
+
     try:
-        with progress(what, sum(map(len, pieces))) as advance:
-            for piece in islice(todo, workers + 2):
-                ahead.append(pool.submit(_load, data, piece, pin))
+        with progress(what, len(rows) - start, waits=True) as advance:
+            submit(workers + 2)
             while ahead:
+                asked = time.perf_counter()
                 batch = ahead.popleft().result()
-                for piece in islice(todo, 1):
-                    ahead.append(pool.submit(_load, data, piece, pin))
-                yield batch
-                advance(len(batch.rows))
+                waited = time.perf_counter() - asked
+                submit(1)
+                done = batch.position
+                yield replace(batch, waited=waited)
+                advance(done - start, waited)
+                start = done
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _load(data: Dataset, rows: Rows, pin: bool) -> Batch:
-    image = data.manifest.image
-    shape = (len(rows), 1, image.height, image.width)
-    images = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
-    for row, pixels in zip(rows.tolist(), images.numpy()[:, 0], strict=True):
-        _decode(data, row, pixels)
-    labels = torch.from_numpy(data.index.labels[rows].astype(np.float32))
-    return Batch(
-        images=images,
-        labels=labels.pin_memory() if pin else labels,
-        rows=torch.from_numpy(rows),
-    )
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Pieces of a sequence into batches, in any thread."""
 
+    data: Dataset
+    rows: Rows
+    _: KW_ONLY
+    share: tuple[int, int]
+    pin: bool
 
-def _decode(data: Dataset, row: int, pixels: Bytes) -> None:
-    index, number = data.index, data.shard[row]
-    member = os.pread(data.files[number], int(index.size[row]), int(index.offset[row]))
-    try:
-        decode_image(member, data.manifest.image, pixels)
-    except ValueError as error:
-        url = data.manifest.shardlist[number].url
-        raise CheckError(
-            f"{url}: the image of {index.key[row]!r} is not readable: {error}."
-        ) from None
+    def __call__(self, piece: range) -> Batch:
+        """One rank's share of a piece."""
+        index, image = self.data.index, self.data.manifest.image
+        rank, ranks = self.share
+        places = np.arange(piece.start + rank, piece.stop, ranks)
+        rows = self.rows[places]
+        shape = (len(rows), 1, image.height, image.width)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
+        bad = self._fill(rows, images.numpy()[:, 0])
+        labels = torch.from_numpy(index.labels[rows].astype(np.float32))
+        for i in bad:
+            images[i], labels[i] = BLANK, -1
+        return Batch(
+            images=images,
+            labels=labels.pin_memory() if self.pin else labels,
+            rows=torch.from_numpy(rows),
+            places=torch.from_numpy(places),
+            known=int((index.labels[self.rows[piece.start : piece.stop]] >= 0).sum()),
+            position=piece.stop,
+            waited=0.0,
+            bad=tuple((int(rows[i]), reason) for i, reason in bad.items()),
+        )
+
+    def _fill(self, rows: Rows, pixels: Bytes) -> dict[int, str]:
+        """Why which images could not be read; the pixels [B, H, W] of the others are there."""
+        data, todo = self.data, np.arange(len(rows))
+        if data.ram is not None:
+            todo = np.flatnonzero(~data.ram.take(rows, pixels))
+        numbers, bad = data.shard[rows[todo]], dict[int, str]()
+        for number in np.unique(numbers).tolist():  # each shard is opened once for a batch
+            bad |= self._read(number, todo[numbers == number], rows, pixels)
+        if bad and not data.skip_bad:
+            raise CheckError(next(iter(bad.values())))
+        return bad
+
+    def _read(self, number: int, inside: Rows, rows: Rows, pixels: Bytes) -> dict[int, str]:
+        bad = {}
+        try:
+            with self.data.shards.open(number) as file:
+                for i in inside.tolist():
+                    if reason := self._decode(file, int(rows[i]), pixels[i]):
+                        bad[i] = reason
+        except CheckError as error:  # the shard is not the one sealed: nothing of it is used
+            return dict.fromkeys(inside.tolist(), str(error))
+        return bad
+
+    def _decode(self, file: int, row: int, pixels: Bytes) -> str:
+        index = self.data.index
+        try:
+            member = os.pread(file, int(index.size[row]), int(index.offset[row]))
+            decode_image(member, self.data.manifest.image, pixels)
+        except (ValueError, OSError) as error:
+            return f"{index.shard[row]}: the image of {index.key[row]!r} is not readable: {error}."
+        if self.data.ram is not None:
+            self.data.ram.keep(row, pixels)
+        return ""
 
 
 def scale(images: torch.Tensor) -> torch.Tensor:
     """float32 in [-1024, 1024], torchxrayvision's range, from uint8; on the images' device."""
     return images.float().div_(255).mul_(2).sub_(1).mul_(1024)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of images just done.
-
-    It draws a bar with rate and time left on stderr, from the third second on and only if stderr
-    is a terminal.
-    """
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} images/s"),
-        TimeRemainingColumn(),
-    )
-    began, done = time.monotonic(), 0
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(what, total=total, visible=False, rate=0.0)
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            seconds = time.monotonic() - began
-            bar.update(task, completed=done, visible=seconds > 2, rate=done / max(seconds, 1e-9))
-
-        yield advance

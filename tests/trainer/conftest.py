@@ -27,6 +27,10 @@ from builder.contract import (
     save_manifest,
     write_last,
 )
+from trainer.control import Control, Place
+from trainer.devices import connect
+from trainer.fit import Recipe
+from trainer.shards import Folder
 from trainer.stream import Dataset, open_dataset
 
 SIDE = 32
@@ -100,6 +104,8 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
                     y[rng.random(3) < 0.08] = -1
                     if split != "train":
                         y[0] = min(y[0], 0)
+                    if origin == "synthetic":  # drawn from the real ones
+                        y = labels[int(rng.integers(counts["train", "real"]))]
                     key = f"{origin}-{split}-{i:04d}"
                     member = encode(picture(y, rng), codec)
                     target, draw = ("Lung Lesion", i) if origin == "synthetic" else ("", -1)
@@ -215,5 +221,40 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
 def data(shared: Sealed) -> Iterator[Dataset]:
     """The read-only dataset, open."""
     index = load_index(shared.manifest, shared.root)
-    with open_dataset(shared.manifest, index, root=shared.root, workers=2) as opened:
+    with open_dataset(shared.manifest, index, source=Folder(shared.root), workers=2) as opened:
         yield opened
+
+
+@pytest.fixture
+def placed() -> Iterator[Callable[..., Place]]:
+    """The function that makes a place on this CPU: (out, workers=, save_every=) → Place."""
+    with connect("cpu", "fp32") as fabric:
+
+        def make(out: Path, workers: int = 2, save_every: float = 3600) -> Place:
+            control = Control(fabric, save_every)
+            return Place(out=out, fabric=fabric, control=control, workers=workers)
+
+        yield make
+
+
+RECIPE = Recipe(
+    epochs=3,
+    batch=32,
+    lr=1e-3,
+    optimizer="adam",
+    arm="gan",
+    augment="flip",
+    mix="real=1,synthetic=1",
+    steps="equal",
+    init="random",
+    seed=0,
+    precision="fp32",
+    accumulate=1,
+    compile=False,
+)
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    """Three epochs of the gan arm."""
+    return RECIPE

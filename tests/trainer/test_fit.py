@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from builder.contract import CheckError, UsageError
-from trainer import fit as module
-from trainer.fit import Epoch, Place, Recipe, Run, auc, best_epoch, fit, masked_loss
+from trainer import checkpoint, fit as module
+from trainer.arms import EVEN, Arm, make_arm
+from trainer.control import Control, Place, Stopped, Wish
+from trainer.fit import Recipe, Run, fit
+from trainer.history import Epoch, best_epoch
 from trainer.model import load_weights
 from trainer.stream import Dataset
 
-RECIPE = Recipe(
-    epochs=3, batch=32, lr=1e-3, optimizer="adam", augment="flip", init="random", seed=0
-)
+Placed = Callable[..., Place]
 
 
 def small() -> nn.Module:
@@ -36,103 +37,198 @@ def small() -> nn.Module:
     )
 
 
-def place(out: Path, workers: int = 2) -> Place:
-    return Place(out=out, device=torch.device("cpu"), workers=workers)
+def arm_of(data: Dataset, recipe: Recipe) -> Arm:
+    return make_arm(
+        recipe.arm, data, epochs=recipe.epochs, seed=recipe.seed, augment=recipe.augment,
+        mix=EVEN, steps=recipe.steps,
+    )  # fmt: skip
 
 
-def run(data: Dataset, out: Path, recipe: Recipe = RECIPE, **options: Any) -> tuple[Epoch, ...]:
+def run(data: Dataset, place: Place, recipe: Recipe, **options: Any) -> list[Epoch]:
     asked = {"facts": {}, "resume": False} | options
-    return fit(data, small(), recipe, place(out), **asked)
+    return fit(data, arm_of(data, recipe), small(), recipe, place, **asked).history
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["model"]
 
 
-def test_masked_loss_is_the_mean_over_known_labels():
-    logits = torch.tensor([[0.3, -2.0], [1.0, 0.0]], requires_grad=True)
-    labels = torch.tensor([[1.0, -1.0], [0.0, -1.0]])
-    total, known = masked_loss(logits, labels)
-    want = -math.log(1 / (1 + math.exp(-0.3))) - math.log(1 - 1 / (1 + math.exp(-1.0)))
-    assert known == 2
-    assert total.item() == pytest.approx(want, rel=1e-6)
-    total.backward()
-    assert (logits.grad[:, 1] == 0).all()
+def same(a: Path, b: Path) -> bool:
+    """Whether two runs ended with the same history, receipts and weights."""
+    first, second = weights(a / "last.pt"), weights(b / "last.pt")
+    names = ("history.csv", "receipts.csv", "best.safetensors")
+    return all((a / name).read_bytes() == (b / name).read_bytes() for name in names) and all(
+        torch.equal(first[name], second[name]) for name in second
+    )
 
 
-def test_a_batch_with_nothing_known_has_no_loss():
-    total, known = masked_loss(torch.randn(4, 3), torch.full((4, 3), -1.0))
-    assert (total / known.clamp(min=1)).item() == 0
+def stop_after(place: Place, looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM arrives before the look number `looks` at signals, counted over train and val."""
+    left, wish = [looks], Control.wish
+
+    def counted(control: Control) -> Wish:
+        left[0] -= 1
+        control.signal = 15 if left[0] == 0 else control.signal
+        return wish(control)
+
+    monkeypatch.setattr(Control, "wish", counted)
 
 
-def test_auc_is_sklearns_over_known_labels_and_none_without_both_classes():
-    rng = np.random.default_rng(0)
-    labels, scores = rng.integers(-1, 2, 200).astype(np.int8), rng.random(200).astype(np.float32)
-    known = labels >= 0
-    assert auc(labels, scores) == roc_auc_score(labels[known], scores[known])
-    assert auc(np.array([1, 1, -1], np.int8), scores[:3]) is None
-    assert auc(np.array([-1, -1, -1], np.int8), scores[:3]) is None
-
-
-def row(epoch: int, loss: float, mean: float | None) -> Epoch:
-    return Epoch(epoch=epoch, train_loss=1.0, val_loss=loss, val_auc_mean=mean, val_auc=())
-
-
-def test_best_epoch_goes_by_auc_then_by_loss():
-    assert best_epoch([row(1, 0.1, 0.6), row(2, 0.9, 0.8), row(3, 0.2, 0.7)]).epoch == 2
-    assert best_epoch([row(1, 0.5, 0.8), row(2, 0.4, 0.8), row(3, 0.4, 0.8)]).epoch == 2
-    assert best_epoch([row(1, 0.5, None), row(2, 0.3, None), row(3, 0.4, None)]).epoch == 2
+@pytest.fixture(scope="module")
+def whole(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where unbroken runs are kept, by optimiser."""
+    return {name: tmp_path_factory.mktemp(name) for name in ("adam", "momentum")}
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_stopped_after_any_epoch_and_resumed_ends_like_the_unbroken_run(
-    data: Dataset, tmp_path: Path, optimizer: str
+def test_stopped_at_any_step_and_resumed_ends_like_the_unbroken_run(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, optimizer: str, monkeypatch: Any
 ):
-    recipe = replace(RECIPE, optimizer=optimizer)
-    whole = run(data, tmp_path / "whole", recipe)
-    for stop in (1, 2):
-        out = tmp_path / f"stopped{stop}"
-        run(data, out, replace(recipe, epochs=stop))
-        assert run(data, out, recipe, resume=True) == whole
-        for name in ("history.csv", "best.safetensors"):
-            assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-        a, b = weights(out / "last.pt"), weights(tmp_path / "whole/last.pt")
-        assert all(torch.equal(a[name], b[name]) for name in b)
+    recipe = replace(recipe, optimizer=optimizer, epochs=2)
+    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    steps = 2 * (5 + 2)  # of training and of validation
+    for look in range(1, steps + 1):
+        out = tmp_path / f"stopped{look}"
+        with monkeypatch.context() as patch:
+            stop_after(placed(out), look, patch)
+            with pytest.raises(Stopped) as stopped:
+                run(data, placed(out), recipe)
+        assert stopped.value.exit_code == 128 + 15
+        assert run(data, placed(out, workers=look % 3 + 1), recipe, resume=True) == unbroken
+        assert same(out, tmp_path / "whole")
 
 
-def test_killed_before_the_checkpoint_the_epoch_is_run_again(
-    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_saving_at_every_step_changes_nothing(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
 ):
-    whole = run(data, tmp_path / "whole")
-    write, left = module.write_last, [6]
+    assert run(data, placed(tmp_path / "a"), recipe) == run(
+        data, placed(tmp_path / "b", save_every=0), recipe
+    )
+    assert same(tmp_path / "a", tmp_path / "b")
 
-    def killed(path: Path, content: bytes) -> None:
-        left[0] -= 1
-        if not left[0]:
-            raise KeyboardInterrupt
-        write(path, content)
 
-    out = tmp_path / "out"
-    for after in range(2, 12):
+def test_it_saves_when_the_interval_is_over_and_not_before(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: Any
+):
+    saves, now = [], [0.0]
+    save = Run.save
+    monkeypatch.setattr(Run, "save", lambda run: (saves.append(run.state.cursor), save(run)))
+    monkeypatch.setattr("trainer.control.time.monotonic", lambda: now[0])
+    note = Run._note
+    monkeypatch.setattr(Run, "_note", lambda *a: (note(*a), now.__setitem__(0, now[0] + 1)))
+    run(data, placed(tmp_path, save_every=2), replace(recipe, epochs=1))
+    assert [(at.epoch, at.position) for at in saves] == [(1, 52), (1, 104), (2, 0)]
+
+
+@pytest.mark.parametrize("arm", ["none", "flip", "oversample", "pretrain", "classweight"])
+def test_every_arm_is_resumed_exactly_in_another_epoch(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, arm: str, monkeypatch: Any
+):
+    recipe = replace(recipe, arm=arm, augment="none")
+    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    with monkeypatch.context() as patch:
+        stop_after(placed(tmp_path), 7 + 3, patch)
+        with pytest.raises(Stopped):
+            run(data, placed(tmp_path / "stopped"), recipe)
+    assert run(data, placed(tmp_path / "stopped"), recipe, resume=True) == unbroken
+    assert same(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_killed_while_writing_anything_the_run_goes_on(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: Any
+):
+    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    out, left = tmp_path / "out", [6]
+    for name in ("trainer.fit", "trainer.checkpoint", "trainer.history"):
+        original = module.write_last
+
+        def killed(path: Path, content: bytes, write: Any = original) -> None:
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            write(path, content)
+
+        monkeypatch.setattr(f"{name}.write_last", killed)
+    for after in range(2, 16):
         left[0] = after
-        monkeypatch.setattr(module, "write_last", killed)
         with suppress(KeyboardInterrupt):
-            run(data, out, resume=True)
-    monkeypatch.setattr(module, "write_last", write)
-    assert run(data, out, resume=True) == whole
-    for name in ("history.csv", "best.safetensors"):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+            run(data, placed(out), recipe, resume=True)
+    left[0] = -1
+    assert run(data, placed(out), recipe, resume=True) == unbroken
+    assert same(out, tmp_path / "whole")
 
 
-def test_the_number_of_threads_changes_nothing(data: Dataset, tmp_path: Path):
+def test_the_number_of_threads_changes_nothing(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
     for workers in (1, 4):
-        fit(data, small(), RECIPE, place(tmp_path / str(workers), workers), facts={}, resume=False)
-    one, four = ((tmp_path / n / "history.csv").read_bytes() for n in ("1", "4"))
-    assert one == four
+        run(data, placed(tmp_path / str(workers), workers), recipe)
+    assert same(tmp_path / "1", tmp_path / "4")
 
 
-def test_files_of_an_epoch(data: Dataset, tmp_path: Path):
-    history = run(data, tmp_path, facts={"asked": 1})
+def test_accumulated_pieces_take_the_step_of_the_whole_batch(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    """Without batch normalisation, whose statistics are a piece's own, the weights agree."""
+    found = []
+    for pieces in (1, 3):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3))
+        asked = replace(recipe, accumulate=pieces, lr=1e-7, optimizer="momentum", epochs=1)
+        place = placed(tmp_path / str(pieces))
+        fit(data, arm_of(data, asked), model, asked, place, facts={}, resume=False)
+        found.append(weights(tmp_path / f"{pieces}/last.pt"))
+    one, three = found
+    assert all(torch.allclose(one[name], three[name], rtol=1e-4, atol=1e-8) for name in one)
+    torch.manual_seed(0)
+    start = nn.Linear(32 * 32, 3).weight
+    moved = (one["1.weight"] - start).abs().max()
+    assert (one["1.weight"] - three["1.weight"]).abs().max() < 1e-3 * moved
+
+
+def test_pieces_of_less_than_two_images_are_refused(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    with pytest.raises(UsageError, match="129 images .* batches of 25, too few for 16 pieces"):
+        run(data, placed(tmp_path), replace(recipe, accumulate=16))
+
+
+def test_bf16_and_compile_are_part_of_the_recipe(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    for field, value in (("precision", "bf16"), ("compile", True)):
+        with pytest.raises(UsageError, match=f"with {field} "):
+            run(data, placed(tmp_path), replace(recipe, **{field: value}), resume=True)
+
+
+def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimiser_anew(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: Any
+):
+    recipe, states = replace(recipe, arm="pretrain", epochs=4), []
+    train = Run.train
+
+    def watched(run: Run, rows: Any) -> None:
+        origins = set(run.data.index.origin[rows])
+        with monkeypatch.context() as patch:
+            step = Run._step
+            patch.setattr(
+                Run,
+                "_step",
+                lambda run, *a: (states.append((origins, len(run.optimizer.state))), step(run, *a)),
+            )
+            train(run, rows)
+
+    monkeypatch.setattr(Run, "train", watched)
+    run(data, placed(tmp_path), recipe)
+    assert [origins for origins, _ in states] == [{"synthetic"}] * 5 + [{"real"}] * 15
+    assert states[0][1] == states[5][1] == 0
+    assert min(count for _, count in states[6:]) > 0
+    assert load_weights(tmp_path / "best.safetensors")[1]["epoch"] >= 2
+
+
+def test_files_of_an_epoch(data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe):
+    history = run(data, placed(tmp_path), recipe, facts={"asked": 1})
     assert json.loads((tmp_path / "config.json").read_text()) == {"asked": 1}
     rows = list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))
     assert [r["epoch"] for r in rows] == ["1", "2", "3"]
@@ -143,6 +239,9 @@ def test_files_of_an_epoch(data: Dataset, tmp_path: Path):
     timing = list(csv.DictReader((tmp_path / "timing.csv").read_text().splitlines()))
     assert set(timing[0]) == {"epoch", "seconds", "images_per_second", "data_wait"}
     assert all(0 <= float(r["data_wait"]) <= 1 for r in timing)
+    receipts = list(csv.DictReader((tmp_path / "receipts.csv").read_text().splitlines()))
+    assert {(r["images"], r["rows"], r["unread"]) for r in receipts} == {("129", "129", "0")}
+    assert len({r["order"] for r in receipts}) == 3
     _, facts = load_weights(tmp_path / "best.safetensors")
     assert facts["pathologies"] == list(data.manifest.pathologies)
     assert facts["manifest"] == data.manifest.digest
@@ -152,51 +251,111 @@ def test_files_of_an_epoch(data: Dataset, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("lr", 0.1), ("batch", 8), ("seed", 5), ("optimizer", "momentum")]
+    ("field", "value"),
+    [("lr", 0.1), ("batch", 8), ("seed", 5), ("optimizer", "momentum"), ("arm", "none")],
 )
 def test_resuming_with_another_recipe_names_the_field(
-    data: Dataset, tmp_path: Path, field: str, value: Any
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, field: str, value: Any
 ):
-    run(data, tmp_path, replace(RECIPE, epochs=1))
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match=f"with {field} .*now it is {value}"):
-        run(data, tmp_path, replace(RECIPE, **{field: value}), resume=True)
+        run(data, placed(tmp_path), replace(recipe, **{field: value}), resume=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_resuming_on_another_dataset_is_refused(data: Dataset, tmp_path: Path):
-    run(data, tmp_path, replace(RECIPE, epochs=1))
+def test_more_epochs_go_further_and_fewer_are_refused(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    run(data, placed(tmp_path / "out"), replace(recipe, epochs=1))
+    assert run(data, placed(tmp_path / "out"), recipe, resume=True) == unbroken
+    with pytest.raises(UsageError, match="already has 3 epochs"):
+        run(data, placed(tmp_path / "out"), replace(recipe, epochs=2), resume=True)
+
+
+def test_resuming_on_another_dataset_is_refused(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
     other = replace(data, manifest=replace(data.manifest, name="other"))
     with pytest.raises(UsageError, match="with manifest "):
-        run(other, tmp_path, resume=True)
+        run(other, placed(tmp_path), recipe, resume=True)
 
 
-def test_fewer_epochs_than_done_is_refused(data: Dataset, tmp_path: Path):
-    run(data, tmp_path)
-    with pytest.raises(UsageError, match="already has 3 epochs"):
-        run(data, tmp_path, replace(RECIPE, epochs=2), resume=True)
-
-
-def test_a_cut_checkpoint_is_refused(data: Dataset, tmp_path: Path):
-    run(data, tmp_path, replace(RECIPE, epochs=1))
+def test_a_cut_checkpoint_is_refused(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
     path = tmp_path / "last.pt"
-    path.write_bytes(path.read_bytes()[:-2000])
+    good = path.read_bytes()
+    path.write_bytes(good[:-2000])
     with pytest.raises(CheckError, match="is cut"):
-        run(data, tmp_path, resume=True)
-    torch.save({"identity": {}}, path)
-    with pytest.raises((CheckError, UsageError)):
-        run(data, tmp_path, resume=True)
+        run(data, placed(tmp_path), recipe, resume=True)
+    path.write_bytes(good)
+    state = torch.load(path, weights_only=True)
+    torch.save(state | {"cursor": "{}"}, path)
+    with pytest.raises(CheckError, match="is no place in an order"):
+        run(data, placed(tmp_path), recipe, resume=True)
+    torch.save({name: state[name] for name in state if name != "history"}, path)
+    with pytest.raises(CheckError, match="does not fit this version"):
+        run(data, placed(tmp_path), recipe, resume=True)
 
 
 def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(
-    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ):
-    run(data, tmp_path, replace(RECIPE, epochs=1))
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
     before = (tmp_path / "last.pt").read_bytes()
-    step = Run._step
-    monkeypatch.setattr(Run, "_step", lambda *arguments: step(*arguments) * math.nan)
-    with pytest.raises(
-        UsageError, match=r"not finite in epoch 2 .*smaller.*last\.pt holds epoch 1"
-    ):
-        run(data, tmp_path, resume=True)
+    monkeypatch.setattr(
+        module, "masked_loss", lambda logits, *_: (logits.sum() * math.nan, torch.tensor(1.0))
+    )
+    with pytest.raises(UsageError, match=r"not finite in epoch 2 .*smaller.*last\.pt holds an ear"):
+        run(data, placed(tmp_path), recipe, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_an_epoch_that_lost_a_sample_has_no_receipt(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+):
+    note = Run._note
+
+    def forgetful(run: Run, batch: Any, seconds: float) -> None:
+        note(run, replace(batch, rows=batch.rows[1:]) if batch.position < 30 else batch, seconds)
+
+    monkeypatch.setattr(Run, "_note", forgetful)
+    with pytest.raises(CheckError, match=r"Epoch 1 did not show what it should: row \d+ .* 0 times"):
+        run(data, placed(tmp_path), recipe)
+
+
+def test_unread_images_are_counted_and_listed(
+    sealed: Any, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    from trainer.shards import Folder
+    from trainer.stream import open_dataset
+
+    row = int(np.flatnonzero(sealed.index.split == "train")[3])
+    with (sealed.root / sealed.index.shard[row]).open("r+b") as tar:
+        tar.seek(int(sealed.index.offset[row]))
+        tar.write(b"not an image at all")
+    sealed.reseal()
+    source = Folder(sealed.root)
+    with open_dataset(
+        sealed.manifest, sealed.index, source=source, workers=2, skip_bad=True
+    ) as data:
+        run(data, placed(tmp_path), recipe)
+    receipts = list(csv.DictReader((tmp_path / "receipts.csv").read_text().splitlines()))
+    assert [r["unread"] for r in receipts] == ["1", "1", "1"]
+    unread = list(csv.DictReader((tmp_path / "unread.csv").read_text().splitlines()))
+    assert [r["key"] for r in unread] == [sealed.index.key[row]]
+
+
+def test_a_checkpoint_holds_nothing_that_runs(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe
+):
+    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert json.loads(state["cursor"]) == {
+        "order": arm_of(data, recipe).order.digest, "epoch": 2, "position": 0,
+    }  # fmt: skip
+    assert checkpoint.load_history(tmp_path / "last.pt")[0].epoch == 1

@@ -1,0 +1,154 @@
+"""What each arm of the comparison trains on: all from one dataset, with equally many steps.
+
+none         the real images
+flip         the same, flipped on the fly: the paper's standard augmentation
+gan          real and synthetic images
+oversample   real images; each synthetic one is replaced by a real one with the same labels:
+             the gan arm's balance without its pixels
+pretrain     synthetic images alone first, then real ones alone
+classweight  real images, positives weighted by negatives / positives in the loss
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder.contract import ORIGINS, CheckError, Labels, Manifest, UsageError
+from trainer.order import Order, Part, Rows, random_words
+from trainer.stream import Dataset
+
+ARMS = ("none", "flip", "gan", "oversample", "pretrain", "classweight")
+AUGMENTS = ("none", "flip")
+STEPS = ("equal", "own")
+EVEN = {"real": 1.0, "synthetic": 1.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """What the fit needs to know of an arm."""
+
+    order: Order
+    augment: str  # one of AUGMENTS
+    positive_weight: tuple[float, ...] | None  # [L], of a positive's loss
+    choose_from: int  # the first epoch whose weights may be chosen
+
+
+def default_arm(manifest: Manifest) -> str:
+    """gan where there are synthetic images, else none."""
+    synthetic = any(shard.origin == "synthetic" for shard in manifest.shardlist)
+    return "gan" if synthetic else "none"
+
+
+def parse_mix(text: str) -> dict[str, float]:
+    """The weight of each origin in words like `real=1,synthetic=0.5`; UsageError if it is none."""
+    try:
+        pairs = [word.split("=") for word in text.split(",")]
+        mix = {origin.strip(): float(weight) for origin, weight in pairs}
+    except ValueError:
+        mix = {}
+    weights = mix.values()
+    if not mix.keys() <= {*ORIGINS} or not mix or not all(0 < w < 1000 for w in weights):
+        raise UsageError(
+            f"--mix {text} is no mix: write it like real=1,synthetic=0.5, with weights above 0."
+        )
+    return EVEN | mix
+
+
+def make_arm(
+    name: str,
+    data: Dataset,
+    *,
+    epochs: int,
+    seed: int,
+    augment: str,
+    mix: Mapping[str, float],
+    steps: str,
+) -> Arm:
+    """The arm `name` for so many epochs.
+
+    `mix` weighs the origins: 0.5 takes half of an origin's images in an epoch, the other half in
+    the next; 2 takes each twice. With `steps` "equal" every arm's epoch has as many images as the
+    gan arm's; with "own" it has its images once. UsageError where the arm cannot be had.
+    """
+    rows = {origin: data.rows("train", origin) for origin in ORIGINS}
+    counts = {origin: round(mix[origin] * len(rows[origin])) for origin in ORIGINS}
+    _check(name, rows, counts, epochs=epochs, augment=augment)
+    total = sum(counts.values())
+
+    def part(origin: str, count: int, first: int = 1, last: int | None = None) -> Part:
+        chosen = rows[origin]
+        shards = data.shard[chosen]
+        return Part(name=origin, rows=chosen, shards=shards, count=count, first=first, last=last)
+
+    first = 1
+    if name in ("gan", "oversample"):
+        parts = tuple(part(origin, counts[origin]) for origin in ORIGINS if counts[origin])
+    elif name == "pretrain":
+        first = 1 + min(max(round(epochs * counts["synthetic"] / total), 1), epochs - 1)
+        count = {o: total if steps == "equal" else counts[o] for o in ORIGINS}
+        parts = (
+            part("synthetic", count["synthetic"], last=first - 1),
+            part("real", count["real"], first=first),
+        )
+    else:
+        parts = (part("real", total if steps == "equal" else counts["real"]),)
+    key = f"{data.manifest.digest} {seed}"
+    stand_in = twins(data, seed=seed) if name == "oversample" else None
+    return Arm(
+        order=Order(key=key, parts=parts, stand_in=stand_in),
+        augment="flip" if name == "flip" else augment,
+        positive_weight=positive_weight(data.index.labels[rows["real"]])
+        if name == "classweight"
+        else None,
+        choose_from=first,
+    )
+
+
+def _check(
+    name: str, rows: Mapping[str, Rows], counts: Mapping[str, int], *, epochs: int, augment: str
+) -> None:
+    if name not in ARMS or augment not in AUGMENTS:
+        raise UsageError(f"There is no arm {name!r} with augmentation {augment!r}.")
+    if not counts["real"]:
+        raise UsageError("No real training image is left by this --mix: give real more weight.")
+    if name in ("gan", "oversample", "pretrain") and not counts["synthetic"]:
+        raise UsageError(
+            f"--arm {name} needs synthetic images, and there are {len(rows['synthetic'])} in the"
+            " dataset (or --mix leaves none): use --arm none."
+        )
+    if name == "pretrain" and epochs < 2:
+        raise UsageError("--arm pretrain needs two epochs at least: one synthetic, one real.")
+
+
+def twins(data: Dataset, *, seed: int) -> Rows:
+    """[N]: for each synthetic row a real training row with the same labels, else the row itself.
+
+    Rows with the same labels serve in turn, so none is copied twice before each was copied once.
+    CheckError where a synthetic image has labels that no real training image has.
+    """
+    index = data.index
+    groups = defaultdict(list)
+    real = data.rows("train", "real")
+    words = random_words(len(index), "twins", data.manifest.digest, seed)
+    for row in real[np.argsort(words[real], kind="stable")].tolist():
+        groups[index.labels[row].tobytes()].append(row)
+    found, turn = np.arange(len(index)), defaultdict[bytes, int](int)
+    for row in data.rows("train", "synthetic").tolist():
+        labels = index.labels[row].tobytes()
+        if not (group := groups.get(labels)):
+            raise CheckError(
+                f"{index.key[row]} has labels that no real training image has: --arm oversample"
+                " cannot balance like this dataset."
+            )
+        found[row] = group[turn[labels] % len(group)]
+        turn[labels] += 1
+    return found
+
+
+def positive_weight(labels: Labels) -> tuple[float, ...]:
+    """[L]: negatives / positives of labels [N, L] in {1, 0, -1}; 1 where one of them is missing."""
+    positives, negatives = ((labels == value).sum(axis=0) for value in (1, 0))
+    either = (positives > 0) & (negatives > 0)
+    return tuple((np.where(either, negatives, 1) / np.where(either, positives, 1)).tolist())

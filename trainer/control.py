@@ -1,0 +1,90 @@
+"""When a run saves and when it stops, agreed by all of its ranks."""
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+
+from builder.contract import UsageError
+from trainer.track import Tracker
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Wish(IntEnum):
+    """What to do after a step; of several ranks' wishes the highest holds."""
+
+    GO_ON = 0
+    SAVE = 1
+    STOP = 2
+
+
+class Stopped(UsageError):  # noqa: N818 - what happened, not a fault
+    """A signal ended the run after everything was saved."""
+
+    def __init__(self, where: str, number: int) -> None:
+        """`where` says how far the run came; `number` is the signal's."""
+        super().__init__(f"Stopped {where}: the same command with --resume goes on there.")
+        self.exit_code = 128 + number
+
+
+class Control:
+    """Looks at the clock and at signals after each step."""
+
+    def __init__(self, fabric: Fabric, save_every: float) -> None:
+        """Wish to save every `save_every` seconds; all ranks make theirs at the same time."""
+        # Flags go over the CPU, for reading one from a GPU would wait for the GPU at each step.
+        self._group: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
+        self._every, self._saved = save_every, time.monotonic()
+        self.signal = 0  # the number of the signal that came
+
+    def wish(self) -> Wish:
+        """What all ranks do now."""
+        wish = Wish.STOP if self.signal else Wish(time.monotonic() - self._saved >= self._every)
+        if self._group is not None:
+            flags = torch.tensor([wish, self.signal])
+            dist.all_reduce(flags, dist.ReduceOp.MAX, group=self._group)
+            wish, self.signal = Wish(int(flags[0])), int(flags[1])
+        return wish
+
+    def saved(self) -> None:
+        """The clock starts anew."""
+        self._saved = time.monotonic()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """SIGINT and SIGTERM become wishes; a second one of them acts as it always does."""
+
+        def note(number: int, _: FrameType | None) -> None:
+            self.signal = number
+            restore()
+
+        def restore() -> None:
+            for which, handler in before.items():
+                signal.signal(which, handler)
+
+        before = {number: signal.signal(number, note) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            restore()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a run computes and writes; it decides the speed, not the result."""
+
+    out: Path
+    fabric: Fabric
+    control: Control
+    workers: int  # decode threads
+    trackers: Sequence[Tracker] = ()

@@ -1,0 +1,66 @@
+"""The device of this process, and its ranks where torchrun started several of them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+from builder.contract import UsageError
+
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+@contextmanager
+def connect(device: str, precision: str) -> Iterator[Fabric]:
+    """The fabric of this process: one device, or one rank of a torchrun on CPUs or GPUs.
+
+    The ranks' connection is closed at the end. UsageError where the device is not to be had.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    found = pick_device(device)
+    if ranks > 1 and found.index is not None:
+        raise UsageError(
+            f"--device {device} names one device for {ranks} ranks: use --device cuda."
+        )
+    fabric = Fabric(
+        accelerator=found.type,
+        devices=here if ranks > 1 or found.type != "cuda" else [found.index or 0],
+        num_nodes=ranks // here,
+        strategy="ddp" if ranks > 1 else "auto",
+        precision=PRECISIONS[precision],  # type: ignore[arg-type]
+        plugins=TorchElasticEnvironment() if ranks > 1 else LightningEnvironment(),
+    )
+    fabric.launch()
+    try:
+        yield fabric
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`, proved to work; for `auto` the accelerator, or else the CPU."""
+    try:
+        if name == "auto":
+            found = torch.accelerator.current_accelerator(check_available=True)
+            return found or torch.device("cpu")
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"--device {name} is not to be had here: try --device auto.") from None
+    return device
+
+
+def total(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:
+    """The sum of `values` over all ranks, on the fabric's device."""
+    summed = values.to(fabric.device, copy=True)
+    if fabric.world_size > 1:
+        torch.distributed.all_reduce(summed)
+    return summed
