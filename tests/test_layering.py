@@ -34,7 +34,31 @@ BUILDER = (
     "fitgan",
     "cli",
 )
-TRAINER = ("stream", "augment", "model", "fit", "evaluate", "report", "train", "cli")
+TRAINER = (
+    "progress",
+    "order",
+    "ram",
+    "remote",
+    "shards",
+    "locate",
+    "stream",
+    "arms",
+    "augment",
+    "devices",
+    "track",
+    "control",
+    "model",
+    "history",
+    "checkpoint",
+    "score",
+    "fit",
+    "evaluate",
+    "report",
+    "sweep",
+    "predict",
+    "train",
+    "cli",
+)
 ORDER = [*(f"builder.{name}" for name in BUILDER), *(f"trainer.{name}" for name in TRAINER)]
 
 
@@ -109,6 +133,7 @@ def test_no_junk_drawers() -> None:
         ["xbuild", "plan", "--dataset", "chexpert", "--regime", "1"],
         ["xtrain", "--help"],
         ["xtrain", "fit", "--help"],
+        ["xtrain", "sweep", "--help"],
     ],
     ids=" ".join,
 )

@@ -119,11 +119,12 @@ def load_state(
     return state
 
 
-def load_history(path: Path) -> list[Epoch]:
-    """The history of the run whose last.pt is at `path`."""
+def load_notes(path: Path) -> tuple[list[Epoch], dict[int, str]]:
+    """(history, reason by unread row) of the run whose last.pt is at `path`."""
     if not path.is_file():
         raise UsageError(f"{path} is missing: name the folder of a run that xtrain made.")
     try:
-        return [Epoch(**row) for row in load_checkpoint(path)["history"]]
+        facts = load_checkpoint(path)
+        return [Epoch(**row) for row in facts["history"]], dict(facts["unread"])
     except (TypeError, KeyError):
         raise CheckError(f"{path} is not a checkpoint of xtrain.") from None

@@ -322,10 +322,10 @@ def _config(words: dict[str, Any]) -> Any:
         workers=words["workers"],
         resume=words.get("resume", True),
         skip_bad=words["skip_bad"],
-        ram_bytes=(parse_bytes(size) if size else half_of_free()) if kind else 0,
+        ram_bytes=(parse_bytes("--cache", size) if size else half_of_free()) if kind else 0,
         cache=Cache(
             folder=words["cache_dir"] or default_cache_folder(),
-            most_bytes=parse_bytes(words["cache_size"]),
+            most_bytes=parse_bytes("--cache-size", words["cache_size"]),
         ),
         save_every=60 * words.get("checkpoint_minutes", 10),
         track=words.get("track", ()),

@@ -33,7 +33,9 @@ class Stopped(UsageError):  # noqa: N818 - what happened, not a fault
 
     def __init__(self, where: str, number: int) -> None:
         """`where` says how far the run came; `number` is the signal's."""
-        super().__init__(f"Stopped {where}: the same command with --resume goes on there.")
+        super().__init__(
+            f"Stopped {where}, and saved: the same command goes on there (xtrain fit: --resume)."
+        )
         self.exit_code = 128 + number
 
 

@@ -49,7 +49,7 @@ class Evaluation:
     val: tuple[Score, ...]
     test: tuple[Score, ...]
     predictions: bytes  # a parquet file, val then test in sealed order
-    unread: int  # images that could not be read; their labels count as unknown
+    unread: dict[int, str]  # reason by row of images that were not read; their labels are unknown
 
 
 def evaluate(data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int) -> Evaluation:
@@ -66,7 +66,7 @@ def evaluate(data: Dataset, model: nn.Module, place: Place, *, batch: int, seed:
         if len(test)
         else (),
         predictions=_parquet(data, rows, found.labels, probabilities),
-        unread=len(found.unread),
+        unread=found.unread,
     )
 
 

@@ -81,11 +81,9 @@ def fit(
     after a signal. UsageError when the loss diverges or the checkpoint in `place.out` is another
     run's.
     """
-    run = Run.begin(data, arm, model, recipe, place)
+    run = Run.begin(data, arm, model, recipe, place, facts)
     if resume and (place.out / "last.pt").is_file():
         run.load()
-    if place.fabric.is_global_zero:
-        write_last(place.out / "config.json", (json.dumps(facts, indent=2) + "\n").encode())
     while (epoch := run.state.cursor.epoch) <= recipe.epochs:
         rows = arm.order.epoch(epoch)
         run.train(rows)
@@ -105,12 +103,19 @@ class Run:
     stepper: Any  # the same, as the fabric steps it
     recipe: Recipe
     place: Place
+    facts: dict[str, Any]  # of config.json
     state: State
     positive_weight: torch.Tensor | None
 
     @classmethod
     def begin(
-        cls, data: Dataset, arm: Arm, model: nn.Module, recipe: Recipe, place: Place
+        cls,
+        data: Dataset,
+        arm: Arm,
+        model: nn.Module,
+        recipe: Recipe,
+        place: Place,
+        facts: dict[str, Any],
     ) -> "Run":
         """A run before its first step."""
         fabric, weight = place.fabric, arm.positive_weight
@@ -126,6 +131,7 @@ class Run:
             stepper=stepper,
             recipe=recipe,
             place=place,
+            facts=facts,
             state=State(
                 cursor=Cursor(order=arm.order.digest, epoch=1, position=0),
                 partial=Partial.nothing(len(data.index), fabric.device),
@@ -279,9 +285,11 @@ class Run:
         )
 
     def save(self) -> None:
-        """Write last.pt and the tables; all ranks must call it, the first one writes."""
+        """Write config.json, last.pt and the tables; all ranks must call it, the first writes."""
         state, place = self.state.gathered(self.place.fabric), self.place
         if place.fabric.is_global_zero:
+            asked = json.dumps(self.facts, indent=2) + "\n"
+            write_last(place.out / "config.json", asked.encode())
             path = place.out / "last.pt"
             save_state(path, state, self._identity(), self.model, self.optimizer)
             self._write_tables(state)

@@ -12,11 +12,11 @@ from trainer.order import Rows
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def parse_bytes(text: str) -> int:
-    """The number of bytes that `20GB`, `500M` or `1000` mean; UsageError where it is no size."""
+def parse_bytes(option: str, text: str) -> int:
+    """The number of bytes that `20GB`, `500M` or `1000` mean; UsageError names the option."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None or not (size := int(float(found[1]) * UNITS[found[2].upper()])):
-        raise UsageError(f"{text!r} is not a size: write it like 20GB or 500M.")
+        raise UsageError(f"{option} {text} is not a size: write it like 20GB or 500M.")
     return size
 
 

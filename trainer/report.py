@@ -53,7 +53,7 @@ def gather(
         "shown": {
             origin: float(shown[index.origin == origin].sum()) for origin in ("real", "synthetic")
         },
-        "unread": evaluation.unread,
+        "unread": len(evaluation.unread),
         "epochs": len(history),
         "best_epoch": best.epoch,
         "best_val_auc_mean": best.val_auc_mean,

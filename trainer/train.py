@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,12 +16,12 @@ from lightning_fabric import Fabric
 from builder.contract import CheckError, Manifest, UsageError, sha256_file, write_last
 from trainer import report
 from trainer.arms import Arm, default_arm, make_arm, parse_mix
-from trainer.checkpoint import State, load_history
+from trainer.checkpoint import State, load_notes
 from trainer.control import Control, Place
 from trainer.devices import connect
 from trainer.evaluate import evaluate
 from trainer.fit import Recipe, fit
-from trainer.history import Epoch, best_epoch
+from trainer.history import best_epoch, write_unread
 from trainer.locate import Located, locate
 from trainer.model import SMALLEST, build, load_into, load_weights
 from trainer.remote import Cache
@@ -110,8 +110,8 @@ def train(config: Config) -> report.Facts:
     """
     with prepared(config) as ready, claim(ready.config.out, ready.fabric):
         recipe, out = ready.config.recipe, ready.config.out
-        state = ready.fit(recipe, out, resume=config.resume)
-        return score(ready, recipe, state.history, out)
+        ready.fit(recipe, out, resume=config.resume)
+        return score(ready, recipe, out)
 
 
 def sweep(
@@ -153,12 +153,12 @@ def _score_once(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
     if (out / "report.json").is_file():
         found: report.Facts = json.loads((out / "report.json").read_bytes())
         return found
-    return score(ready, recipe, load_history(out / "last.pt"), out)
+    return score(ready, recipe, out)
 
 
 def rescore(config: Config) -> report.Facts:
     """What report.json holds: the run in `config.out` scored and reported again."""
-    history = load_history(config.out / "last.pt")
+    load_notes(config.out / "last.pt")  # or there is no run
     with prepared(replace(config, resume=True)) as ready, claim(config.out, ready.fabric):
         _, facts = load_weights(config.out / "best.safetensors")
         found = ready.data.manifest.digest
@@ -167,7 +167,7 @@ def rescore(config: Config) -> report.Facts:
                 f"{config.out} was trained on the manifest {facts.get('manifest')}, and"
                 f" {config.shards} is {found}: for another dataset use xtrain predict."
             )
-        return score(ready, ready.config.recipe, history, config.out)
+        return score(ready, ready.config.recipe, config.out)
 
 
 def asked_of(run: Path) -> report.Facts:
@@ -182,9 +182,10 @@ def asked_of(run: Path) -> report.Facts:
     return asked
 
 
-def score(ready: Ready, recipe: Recipe, history: Sequence[Epoch], out: Path) -> report.Facts:
-    """What report.json holds: the best epoch's weights on val and test; written into `out`."""
+def score(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
+    """What report.json holds: the best weights of the run in `out` on val and test."""
     data = ready.data
+    history, unread = load_notes(out / "last.pt")
     model = build(data.manifest.pathologies, init="random", seed=recipe.seed)
     load_into(model, out / "best.safetensors")
     model.to(ready.fabric.device)
@@ -195,6 +196,7 @@ def score(ready: Ready, recipe: Recipe, history: Sequence[Epoch], out: Path) -> 
         "config": describe(data.manifest, config, ready.fabric),
     }
     if ready.fabric.is_global_zero:
+        write_unread(out, unread | evaluation.unread, data.index)
         write_last(out / "predictions.parquet", evaluation.predictions)
         write_last(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
         write_last(out / "report.md", report.markdown(found).encode())

@@ -39,10 +39,11 @@ def test_help_of_everything_and_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_every_option_of_the_issue_is_there():
+def test_every_option_of_the_issues_is_there():
     text = call("fit", "--help").output
     names = (
         "shards shards-root out epochs batch lr optimizer augment init device workers seed resume"
+        " arm mix steps precision accumulate compile skip-bad cache track checkpoint-minutes"
     )
     assert all(f"--{name}" in text for name in names.split())
 
@@ -66,13 +67,14 @@ def test_the_default_folder_has_the_datasets_name(
 ):
     monkeypatch.chdir(tmp_path)
     assert call("--shards", sealed.path, *FEW).exit_code == 0
-    assert (tmp_path / "runs/tiny/report.md").is_file()
+    assert (tmp_path / "runs/tiny-gan/report.md").is_file()
 
 
 @pytest.mark.parametrize(
     "words",
     [("--epochs", "0"), ("--batch", "1"), ("--lr", "0"), ("--optimizer", "lion"), ("--seed", "-1"),
-     ("--augment", "cutmix"), ("--workers", "0")],
+     ("--augment", "cutmix"), ("--workers", "0"), ("--arm", "mixup"), ("--accumulate", "0"),
+     ("--mix", "fake=1"), ("--cache", "disk"), ("--cache-size", "much")],
 )  # fmt: skip
 def test_values_out_of_range_are_usage_errors(shared: Any, words: tuple[str, str]):
     result = call("--shards", shared.path, *words)
@@ -173,6 +175,7 @@ def test_a_full_disk_is_one_sentence(sealed: Any, tmp_path: Path, monkeypatch: A
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("trainer.fit.write_last", full)
+    monkeypatch.setattr("trainer.checkpoint.write_last", full)
     result = call("--shards", sealed.path, "--out", tmp_path / "run", *FEW)
     refused(result, 1, "No space left on device")
     assert not (tmp_path / "run").exists()

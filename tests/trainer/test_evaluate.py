@@ -11,10 +11,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from trainer.evaluate import bootstrap_auc, evaluate, resample
-from trainer.fit import Place
 from trainer.stream import Dataset
-
-PLACE = Place(out=Path(), device=torch.device("cpu"), workers=2)
 
 
 def case(seed: int, ties: bool) -> tuple[Any, ...]:
@@ -75,8 +72,8 @@ class Brightness(nn.Module):
 
 
 @pytest.fixture
-def found(data: Dataset) -> Any:
-    return evaluate(data, Brightness(), PLACE, batch=16, seed=0)
+def found(data: Dataset, placed: Any) -> Any:
+    return evaluate(data, Brightness(), placed(Path()), batch=16, seed=0)
 
 
 def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found: Any):
@@ -110,11 +107,11 @@ def test_test_scores_have_intervals_and_validation_has_none(found: Any):
     assert hernia.missing == "no AUC, for no image is positive"
 
 
-def test_one_patient_gives_no_interval(data: Dataset):
+def test_one_patient_gives_no_interval(data: Dataset, placed: Any):
     index = data.index
     lesion = (index.split == "test") & (index.labels[:, 1] == 1)
     index.patient[lesion] = "somebody"
-    score = evaluate(data, Brightness(), PLACE, batch=16, seed=0).test[1]
+    score = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0).test[1]
     assert score.auc is not None
     assert score.low is None
     assert "one patient" in score.missing

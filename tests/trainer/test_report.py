@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from trainer.arms import EVEN, Arm, make_arm
 from trainer.evaluate import Evaluation, Score
-from trainer.fit import Epoch
+from trainer.history import Epoch
 from trainer.report import curves, gather, markdown, table
 from trainer.stream import Dataset
 
@@ -28,12 +29,17 @@ def score(name: str, **changes: Any) -> Score:
 
 NONE = score("Hernia", positives=0, auc=None, low=None, high=None, missing="no AUC, for a reason")
 SCORES = (NONE, score("Lung Lesion"), score("Fracture", positives=80))
-EVALUATION = Evaluation(val=SCORES, test=SCORES, predictions=b"")
+EVALUATION = Evaluation(val=SCORES, test=SCORES, predictions=b"", unread={})
+
+
+def arm(data: Dataset, name: str = "gan") -> Arm:
+    return make_arm(name, data, epochs=4, seed=0, augment="none", mix=EVEN, steps="equal")
 
 
 @pytest.fixture
-def facts(data: Dataset) -> dict[str, Any]:
-    return gather(data, HISTORY, EVALUATION) | {"command": "xtrain it", "config": {"lr": 0.1}}
+def facts(data: Dataset, recipe: Any) -> dict[str, Any]:
+    found = gather(data, arm(data), recipe, HISTORY, EVALUATION)
+    return found | {"command": "xtrain it", "config": {"lr": 0.1}}
 
 
 def test_targets_stand_first_with_counts_from_the_index(data: Dataset, facts: Any):
@@ -63,28 +69,28 @@ def test_markdown_says_what_matters(facts: Any):
     assert "(curves.png)" in text
 
 
-def test_another_generator_is_not_called_a_phantom(data: Dataset):
+def test_another_generator_is_not_called_a_phantom(data: Dataset, recipe: Any):
     other = replace(data, manifest=replace(data.manifest, generator={"name": "pggan"}))
     assert "phantom" not in markdown(
-        gather(other, HISTORY, EVALUATION) | {"command": "", "config": {}}
+        gather(other, arm(data), recipe, HISTORY, EVALUATION) | {"command": "", "config": {}}
     )
 
 
-def test_without_test_images_the_report_says_so(data: Dataset):
+def test_without_test_images_the_report_says_so(data: Dataset, recipe: Any):
     rows = np.flatnonzero(data.index.split != "test")
     index = replace(data.index, **{
         name: getattr(data.index, name)[rows] for name in data.index.__slots__
     })  # fmt: skip
-    evaluation = replace(EVALUATION, test=())
-    facts = gather(replace(data, index=index), HISTORY, evaluation)
+    evaluation, other = replace(EVALUATION, test=()), replace(data, index=index)
+    facts = gather(other, arm(other), recipe, HISTORY, evaluation)
     assert "The dataset has no test images: there is no test AUC." in facts["notes"]
     text = markdown(facts | {"command": "", "config": {}})
     assert "| – | – | – |" in text
 
 
-def test_without_validation_auc_the_report_says_so(data: Dataset):
+def test_without_validation_auc_the_report_says_so(data: Dataset, recipe: Any):
     history = tuple(replace(row, val_auc_mean=None, val_auc=(None,) * 3) for row in HISTORY)
-    facts = gather(data, history, EVALUATION) | {"command": "", "config": {}}
+    facts = gather(data, arm(data), recipe, history, EVALUATION) | {"command": "", "config": {}}
     assert any("the lowest loss there chose the epoch" in note for note in facts["notes"])
     assert "(lowest validation loss, " in markdown(facts)
     assert curves(facts, history, data.manifest.pathologies)

@@ -268,7 +268,7 @@ def test_memory_is_flat_over_ten_epochs(sealed: Any):
 
     with opened(sealed) as data:
         seen = []
-        for epoch in range(30):
+        for _ in range(30):
             for _ in range(4):
                 stream(data, shuffled(data), size=8)
             seen.append(resident())

@@ -1,4 +1,6 @@
 import json
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 from builder.contract import CheckError, UsageError, sha256_file
 from trainer import train as module
+from trainer.cli import main
 from trainer.fit import Recipe
-from trainer.train import Config, train
+from trainer.remote import Cache
+from trainer.train import Config, rescore, sweep, train
 
 FILES = [
     "best.safetensors",
@@ -21,6 +25,7 @@ FILES = [
     "history.csv",
     "last.pt",
     "predictions.parquet",
+    "receipts.csv",
     "report.json",
     "report.md",
     "timing.csv",
@@ -30,24 +35,25 @@ FILES = [
 def config(sealed: Any, out: Path, **changes: Any) -> Config:
     recipe = {
         "epochs": 2, "batch": 16, "lr": 1e-3, "optimizer": "adam", "augment": "none",
-        "init": "random", "seed": 0,
+        "init": "random", "seed": 0, "arm": "gan", "mix": "real=1,synthetic=1", "steps": "equal",
+        "precision": "fp32", "accumulate": 1, "compile": False,
     }  # fmt: skip
-    return Config(
-        shards=sealed.path,
-        shards_root=changes.pop("root", sealed.root),
-        out=out,
-        device="cpu",
-        workers=2,
-        resume=changes.pop("resume", False),
-        recipe=Recipe(**(recipe | changes)),
-    )
+    place = {
+        "shards": str(sealed.path), "shards_root": None, "device": "cpu", "workers": 2,
+        "resume": False, "skip_bad": False, "ram_bytes": 0, "save_every": 3600.0, "track": (),
+        "cache": Cache(folder=out / "cache", most_bytes=10**9),
+    }  # fmt: skip
+    for words in (place, recipe):
+        words |= {name: changes.pop(name) for name in [*changes] if name in words}
+    assert not changes
+    return Config(out=out, recipe=Recipe(**recipe), **place)
 
 
 @pytest.fixture(scope="module")
 def done(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of DenseNet-121 that others look at."""
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    train(shared.manifest, config(shared, out))
+    train(config(shared, out))
     return out
 
 
@@ -69,8 +75,8 @@ def test_a_run_leaves_its_files_and_learns(done: Path):
 def test_one_seed_gives_one_history_and_another_gives_another(
     shared: Any, done: Path, tmp_path: Path
 ):
-    train(shared.manifest, config(shared, tmp_path / "again"))
-    train(shared.manifest, config(shared, tmp_path / "other", seed=1, epochs=1))
+    train(config(shared, tmp_path / "again"))
+    train(config(shared, tmp_path / "other", seed=1, epochs=1))
     history = (done / "history.csv").read_bytes()
     assert (tmp_path / "again/history.csv").read_bytes() == history
     assert (tmp_path / "other/history.csv").read_bytes().splitlines()[1] not in history
@@ -81,8 +87,8 @@ def test_one_seed_gives_one_history_and_another_gives_another(
 
 def test_resuming_ends_at_the_unbroken_weights(shared: Any, done: Path, tmp_path: Path):
     out = tmp_path / "run"
-    train(shared.manifest, config(shared, out, epochs=1))
-    train(shared.manifest, config(shared, out, resume=True))
+    train(config(shared, out, epochs=1))
+    train(config(shared, out, resume=True))
     assert (out / "history.csv").read_bytes() == (done / "history.csv").read_bytes()
     a, b = (torch.load(d / "last.pt", weights_only=True)["model"] for d in (out, done))
     assert all(torch.equal(a[name], b[name]) for name in b)
@@ -92,7 +98,7 @@ def test_starting_from_its_own_weights_keeps_what_was_learnt(
     shared: Any, done: Path, tmp_path: Path
 ):
     asked = config(shared, tmp_path / "on", init=str(done / "best.safetensors"), epochs=1, lr=1e-7)
-    report = train(shared.manifest, asked)
+    report = train(asked)
     assert report["pathologies"][0]["test"]["auc"] > 0.8
     assert report["config"]["init_sha256"] == sha256_file(done / "best.safetensors")
 
@@ -102,7 +108,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def build(names: Any, **_: Any) -> torch.nn.Module:
         torch.manual_seed(0)
-        return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32 * 32, len(names)))
+        layers = (
+            torch.nn.Flatten(),
+            torch.nn.BatchNorm1d(32 * 32),
+            torch.nn.Linear(32 * 32, len(names)),
+        )
+        return torch.nn.Sequential(*layers)
 
     monkeypatch.setattr(module, "build", build)
 
@@ -111,18 +122,18 @@ def test_shards_may_lie_elsewhere(sealed: Any, tmp_path: Path, monkeypatch: pyte
     quick(monkeypatch)
     (tmp_path / "big").mkdir()
     (sealed.root / "shards").rename(tmp_path / "big/shards")
-    train(sealed.manifest, config(sealed, tmp_path / "a", root=tmp_path / "big", epochs=1, lr=1e-9))
+    train(config(sealed, tmp_path / "a", shards_root=str(tmp_path / "big"), epochs=1, lr=1e-9))
     (tmp_path / "big/manifests").mkdir()
     (sealed.root / "manifests/tiny.parquet").rename(tmp_path / "big/manifests/tiny.parquet")
-    train(sealed.manifest, config(sealed, tmp_path / "b", root=tmp_path / "big", epochs=1, lr=1e-9))
+    train(config(sealed, tmp_path / "b", shards_root=str(tmp_path / "big"), epochs=1, lr=1e-9))
 
 
 def test_a_used_folder_is_refused_without_resume(sealed: Any, tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty: go on with --resume"):
-        train(sealed.manifest, config(sealed, tmp_path))
+        train(config(sealed, tmp_path))
     with pytest.raises(UsageError, match="holds no run to resume"):
-        train(sealed.manifest, config(sealed, tmp_path, resume=True))
+        train(config(sealed, tmp_path, resume=True))
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -130,7 +141,7 @@ def test_resume_starts_from_nothing_where_nothing_was_done(
     sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     quick(monkeypatch)
-    train(sealed.manifest, config(sealed, tmp_path / "new", resume=True, lr=1e-9))
+    train(config(sealed, tmp_path / "new", resume=True, lr=1e-9))
     assert (tmp_path / "new/report.json").is_file()
 
 
@@ -143,7 +154,7 @@ def test_an_empty_split_is_refused(tmp_path: Path, sealer: Any, split: str, word
     del counts[split, "real"]
     sealed = sealer(tmp_path / "data", counts=counts)
     with pytest.raises(UsageError, match=words):
-        train(sealed.manifest, config(sealed, tmp_path / "run"))
+        train(config(sealed, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 
@@ -152,20 +163,21 @@ def test_no_test_split_trains_and_says_so(
 ):
     quick(monkeypatch)
     sealed = sealer(tmp_path / "data", counts={("train", "real"): 40, ("val", "real"): 30})
-    report = train(sealed.manifest, config(sealed, tmp_path / "run", lr=1e-9))
+    report = train(config(sealed, tmp_path / "run", lr=1e-9, arm="none"))
     assert any("no test images" in note for note in report["notes"])
     assert all(row["test"] is None for row in report["pathologies"])
     assert np.isfinite(report["best_val_loss"])
 
 
 def test_images_too_small_for_the_network_are_refused(sealed: Any, tmp_path: Path):
-    tiny = replace(sealed.manifest, image=replace(sealed.manifest.image, height=28))
+    sealed.save(image=replace(sealed.manifest.image, height=28))
     with pytest.raises(UsageError, match="28×32 pixels are too small"):
-        train(tiny, config(sealed, tmp_path / "run"))
+        train(config(sealed, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_a_corrupt_image_stops_the_run_before_anything_is_written(
+def test_a_corrupt_image_stops_the_run_and_is_counted_with_skip_bad(
     sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str
 ):
     quick(monkeypatch)
@@ -175,8 +187,11 @@ def test_a_corrupt_image_stops_the_run_before_anything_is_written(
         tar.write(b"not an image at all")
     sealed.reseal()
     with pytest.raises(CheckError, match=f"{sealed.index.shard[row]}.*{sealed.index.key[row]}"):
-        train(sealed.manifest, config(sealed, tmp_path / "run", lr=1e-9))
+        train(config(sealed, tmp_path / "run", lr=1e-9))
     assert not (tmp_path / "run").exists()
+    found = train(config(sealed, tmp_path / "skip", lr=1e-9, skip_bad=True))
+    assert found["unread"] == (split != "train")
+    assert sealed.index.key[row] in (tmp_path / "skip/unread.csv").read_text()
 
 
 def test_too_little_memory_is_one_sentence(
@@ -188,5 +203,91 @@ def test_too_little_memory_is_one_sentence(
     quick(monkeypatch)
     monkeypatch.setattr(module, "fit", fit)
     with pytest.raises(UsageError, match="smaller --batch"):
-        train(sealed.manifest, config(sealed, tmp_path / "run"))
+        train(config(sealed, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_each_arm_trains_and_says_what_it_showed(
+    sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    quick(monkeypatch)
+    found = {
+        arm: train(config(sealed, tmp_path / arm, arm=arm, lr=1e-9))
+        for arm in ("none", "flip", "gan", "oversample", "pretrain", "classweight")
+    }
+    assert {facts["steps"] for facts in found.values()} == {18}
+    shown = {arm: [row["shown"] for row in facts["pathologies"]] for arm, facts in found.items()}
+    assert shown["oversample"] == shown["gan"]
+    assert shown["none"] != shown["gan"]
+    assert found["gan"]["shown"] == {"real": 97, "synthetic": 32}
+    assert found["oversample"]["shown"] == {"real": 129, "synthetic": 0}
+    assert "Arm oversample: 18 steps" in (tmp_path / "oversample/report.md").read_text()
+    assert found["flip"]["config"]["augment"] == "flip"
+
+
+def test_the_command_in_the_report_is_understood(shared: Any, done: Path):
+    words = shlex.split(json.loads((done / "report.json").read_text())["command"])
+    context = main.commands["fit"].make_context("fit", words[1:])
+    asked = context.params
+    assert (asked["arm"], asked["epochs"], asked["mix"]) == ("gan", 2, "real=1,synthetic=1")
+    assert asked["shards"] == str(shared.path)
+
+
+def test_rescoring_writes_the_same_report_and_refuses_another_dataset(
+    shared: Any, done: Path, tmp_path: Path, sealer: Any
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(done, copy)
+    (copy / "report.json").unlink()
+    (copy / "predictions.parquet").unlink()
+    rescore(config(shared, copy))
+    assert (copy / "predictions.parquet").read_bytes() == (
+        done / "predictions.parquet"
+    ).read_bytes()
+    one, two = (json.loads((folder / "report.json").read_text()) for folder in (copy, done))
+    assert one["pathologies"] == two["pathologies"]
+    other = sealer(tmp_path / "other", counts={("train", "real"): 40, ("val", "real"): 30})
+    with pytest.raises(UsageError, match="for another dataset use xtrain predict"):
+        rescore(config(other, copy, arm="none"))
+    with pytest.raises(UsageError, match="is missing: name the folder of a run"):
+        rescore(config(shared, tmp_path / "nothing"))
+
+
+def test_two_runs_do_not_share_a_folder(sealed: Any, tmp_path: Path, monkeypatch: Any):
+    quick(monkeypatch)
+    fit, asked = module.fit, config(sealed, tmp_path / "run", lr=1e-9)
+
+    def second(*words: Any, **options: Any) -> Any:
+        monkeypatch.setattr(module, "fit", fit)
+        with pytest.raises(UsageError, match="Another xtrain is writing into"):
+            train(replace(asked, resume=True))
+        return fit(*words, **options)
+
+    monkeypatch.setattr(module, "fit", second)
+    train(asked)
+    assert (tmp_path / "run/report.json").is_file()
+
+
+def test_a_sweep_scores_test_once_by_the_best_point(
+    sealed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    quick(monkeypatch)
+    scored, score = [], module.score
+
+    def watched(ready: Any, recipe: Recipe, out: Path) -> Any:
+        scored.append(recipe)
+        return score(ready, recipe, out)
+
+    monkeypatch.setattr(module, "score", watched)
+    grid = {"lr": (1e-9, 1e-3), "batch": (16,), "optimizer": ("adam", "momentum")}
+    asked = config(sealed, tmp_path / "sweep")
+    trials, found = sweep(asked, grid, None)
+    assert len(trials) == 4
+    best = max(trials, key=lambda trial: trial.val_auc)
+    assert [(r.lr, r.optimizer) for r in scored] == [(best.params["lr"], best.params["optimizer"])]
+    reports = [path.parent.name for path in (tmp_path / "sweep").rglob("report.json")]
+    assert reports == [best.folder]
+    again, same = sweep(asked, grid, None)
+    assert len(scored) == 1
+    assert [t.params for t in again] == [t.params for t in trials]
+    assert same["pathologies"] == found["pathologies"]
