@@ -16,9 +16,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from builder.contract import Bytes, CheckError, Sample, UsageError
+from builder.contract.radiograph import resize
 from builder.draw import latents
 from builder.labels import find_pathology
 
@@ -181,14 +181,6 @@ def condition(
         if (match := find_pathology(name, pathologies)) is not None:
             out[:, column] = known[:, list(pathologies).index(match)] == 1
     return out
-
-
-def resize(image: Bytes, size: int) -> Bytes:
-    """uint8 [size, size] by Lanczos with antialiasing, as real images; itself at that size."""
-    if image.shape == (size, size):
-        return image
-    small = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(small)
 
 
 def _latents(samples: Sequence[Sample], size: int, seed: int) -> Floats:

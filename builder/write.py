@@ -28,8 +28,8 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
+from builder.contract.radiograph import BadImage
 from builder.encode import encode
-from builder.pack import BadImage
 from builder.render import Picture
 
 Paint = Callable[[Sequence[Sample]], Iterable[Picture | Reject | BadImage]]

@@ -3,11 +3,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import Image
 
 from builder import generators
 from builder.contract import CheckError, Sample, UsageError
-from builder.render import BATCH, best_batch, check_generator, condition, render, resize
+from builder.render import BATCH, best_batch, check_generator, condition, render
 
 PATHOLOGIES = ("Mass", "Effusion", "No_Finding")
 
@@ -67,13 +66,6 @@ def test_the_generator_always_sees_the_same_batch_shape() -> None:
     fake = Fake()
     images([sample(i) for i in range(BATCH + 1)], fake)
     assert fake.shapes == {(BATCH, 3)}
-
-
-def test_larger_images_are_reduced_like_real_ones() -> None:
-    big = np.kron(np.eye(8), np.ones((4, 4))).astype(np.uint8) * 200
-    expected = np.asarray(Image.fromarray(big).resize((16, 16), Image.Resampling.LANCZOS))
-    assert np.array_equal(resize(big, 16), expected)
-    assert resize(big, 32) is big
 
 
 def broken(result: object) -> object:
