@@ -1,0 +1,192 @@
+"""How long does training wait for data, and how fast is it beside the paper's loop?
+
+    python benchmarks/fit.py
+    python benchmarks/fit.py --device cuda --batch 64 --images 12800 --workers 8
+
+Ours is `trainer.fit`'s own steps from sealed shards (decode threads, uint8 to the device, flips and
+cast there, channels last). The paper's loop is torchxrayvision's way with loose files of
+CheXpert-small's size: skimage reads and resizes them to float32 in DataLoader workers, the network
+is float32 and channels first. The same network, loss, optimiser, images and batch; in turns, after
+one pass that does not count; medians. Without ../shared/data the images are phantoms.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from stream_images import Images, loosened, originals, sealed
+from stream_peers import BITS, Work
+
+from builder.contract import load_index, load_manifest
+from trainer.arms import EVEN, make_arm
+from trainer.control import Control, Place
+from trainer.devices import connect, pick_device
+from trainer.fit import OPTIMIZERS, Recipe, Run
+from trainer.model import build
+from trainer.score import masked_loss
+from trainer.shards import Folder
+from trainer.stream import Dataset, open_dataset
+
+REAL = Path(__file__).parents[2] / "shared/data/nih1k_224/images"
+Pass = Callable[[], tuple[float, float]]  # → (images a second, share of waiting for data)
+
+
+def recipe(options: argparse.Namespace, **changes: object) -> Recipe:
+    facts = {
+        "epochs": 1, "batch": options.batch, "lr": 1e-3, "optimizer": "adam", "arm": "none",
+        "augment": "flip", "mix": "real=1", "steps": "own", "init": "random", "seed": 0,
+        "precision": "fp32", "accumulate": 1, "compile": False,
+    }  # fmt: skip
+    return Recipe(**(facts | changes))
+
+
+def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Iterator[Pass]:
+    """Epochs by the steps of `xtrain fit`."""
+    arm = make_arm("none", data, epochs=99, seed=0, augment="flip", mix=EVEN, steps="own")
+    with connect(options.device, asked.precision) as fabric:
+        control = Control(fabric, 3600)
+        place = Place(out=Path(), fabric=fabric, control=control, workers=options.workers)
+        model = build(BITS, init="random", seed=0)
+        run = Run.begin(data, arm, model, asked, place, {})
+        start, rows = run.state, arm.order.epoch(1)
+
+        def one() -> tuple[float, float]:
+            run.state = type(start)(
+                cursor=start.cursor,
+                partial=type(start.partial).nothing(len(data.index), fabric.device),
+            )
+            began = time.perf_counter()
+            run.train(rows)
+            wait_for(fabric.device)
+            seconds = time.perf_counter() - began
+            return len(rows) / seconds, run.state.partial.waited / seconds
+
+        yield one
+
+
+class Loose(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Loose files as torchxrayvision reads them: float32 [1, 224, 224] in [-1024, 1024]."""
+
+    def __init__(self, work: Work, labels: np.ndarray) -> None:
+        self.work, self.labels = work, labels
+
+    def __len__(self) -> int:
+        return self.work.count
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        import skimage.io
+        import torchxrayvision as xrv
+        from torchxrayvision.datasets import XRayCenterCrop, XRayResizer
+
+        image = skimage.io.imread(self.work.image("chexpert", number))
+        image = xrv.datasets.normalize(image, maxval=255, reshape=True)
+        image = XRayResizer(self.work.side)(XRayCenterCrop()(image))
+        for axis in (1, 2):
+            if np.random.default_rng().random() < 0.5:
+                image = np.flip(image, axis)
+        return np.ascontiguousarray(image, np.float32), self.labels[number]
+
+
+def papers(data: Dataset, options: argparse.Namespace, work: Work) -> Iterator[Pass]:
+    """Epochs of the paper's loop."""
+    device = pick_device(options.device)
+    model = build(BITS, init="random", seed=0).to(memory_format=torch.contiguous_format).to(device)
+    optimizer = OPTIMIZERS["adam"](model.parameters(), lr=1e-3)
+    loader = torch.utils.data.DataLoader(
+        Loose(work, data.index.labels.astype(np.float32)),
+        batch_size=options.batch,
+        shuffle=True,
+        num_workers=options.workers,
+        pin_memory=device.type == "cuda",
+    )
+
+    def one() -> tuple[float, float]:
+        began, waited = time.perf_counter(), 0.0
+        batches = iter(loader)
+        while True:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            waited += time.perf_counter() - asked
+            if batch is None:
+                break
+            summed, known = masked_loss(model(batch[0].to(device)), batch[1].to(device))
+            optimizer.zero_grad()
+            torch.autograd.backward(summed / known)
+            optimizer.step()
+        wait_for(device)
+        seconds = time.perf_counter() - began
+        return work.count / seconds, waited / seconds
+
+    yield one
+
+
+def wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def prepared(options: argparse.Namespace) -> Iterator[tuple[Dataset, Work]]:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(folder=folder, count=options.images, side=224, codec="jpg")
+        images = Images(originals(REAL))
+        sealed(Path(folder, "one"), images, work, "jpg", 0)
+        loosened(images, work)
+        root = Path(folder, "one")
+        manifest = load_manifest(root / "manifests/bench.json")
+        index = load_index(manifest, root)
+        with open_dataset(manifest, index, source=Folder(root), workers=options.workers) as data:
+            yield data, work
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile too")
+    options = parser.parse_args()
+    device = pick_device(options.device)
+    with prepared(options) as (data, work):
+        contenders = {
+            "the paper's loop": papers(data, options, work),
+            "ours, fp32": ours(data, options, recipe(options)),
+        }
+        if device.type == "cuda":
+            contenders["ours, bf16"] = ours(data, options, recipe(options, precision="bf16"))
+        if options.compile:
+            contenders["ours, compiled"] = ours(data, options, recipe(options, compile=True))
+        passes = {name: next(contender) for name, contender in contenders.items()}
+        seen: dict[str, list[tuple[float, float]]] = {name: [] for name in passes}
+        for turn in range(options.repeats + 1):
+            for name, one in passes.items():
+                found = one()
+                if turn:
+                    seen[name].append(found)
+    show(seen, device)
+
+
+def show(seen: dict[str, list[tuple[float, float]]], device: torch.device) -> None:
+    table = Table(title=f"DenseNet-121 at 224 px on {device.type}")
+    for name in ("contender", "images/s", "× the paper's loop", "waiting for data"):
+        table.add_column(name, justify="left" if name == "contender" else "right")
+    rates = {name: statistics.median(rate for rate, _ in found) for name, found in seen.items()}
+    for name, found in seen.items():
+        ratio = rates[name] / rates["the paper's loop"]
+        waited = statistics.median(wait for _, wait in found)
+        table.add_row(name, f"{rates[name]:.1f}", f"{ratio:.2f}", f"{waited:.2%}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
