@@ -1,0 +1,83 @@
+"""How good is shuffling within a window of shards, beside a shuffle of everything?
+
+    python benchmarks/shuffle.py demo/manifests/gan1.json
+
+Over the batches of some epochs: how much the number of positives scatters from batch to batch, how
+often two images of a batch are one patient's, and how many shards a batch reads from. 1.00 is what
+a full shuffle has; the parts' even spread makes the scatter smaller than that.
+"""
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from builder.contract import Index, dataset_root, load_index, load_manifest
+from trainer.order import WINDOW, Order, Part, Rows
+
+EPOCHS = 5
+
+
+def pairs(ids: np.ndarray) -> int:
+    """Pairs of equal ids."""
+    counts = np.unique(ids, return_counts=True)[1]
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def measure(index: Index, shard: Rows, epochs: list[Rows], batch: int) -> dict[str, float]:
+    positives, patients, shards = [], 0, []
+    for rows in epochs:
+        for start, stop in pairwise(range(0, len(rows) + 1, batch)):
+            inside = rows[start:stop]
+            positives.append((index.labels[inside] == 1).sum(axis=0))
+            known = index.patient[inside]
+            patients += pairs(known[known != ""])
+            shards.append(len({*shard[inside].tolist()}))
+    return {
+        "scatter of positives": float(np.std(positives, axis=0).mean()),
+        "pairs of one patient": patients,
+        "shards in a batch": float(np.mean(shards)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--batch", type=int, default=32)
+    options = parser.parse_args()
+    manifest = load_manifest(options.manifest)
+    index = load_index(manifest, dataset_root(options.manifest))
+    counts = [entry.nsamples for entry in manifest.shardlist]
+    shard = np.repeat(np.arange(len(counts)), counts)
+    train = {
+        origin: np.flatnonzero((index.split == "train") & (index.origin == origin))
+        for origin in ("real", "synthetic")
+    }
+    parts = tuple(
+        Part(name=origin, rows=rows, shards=shard[rows], count=len(rows))
+        for origin, rows in train.items()
+        if len(rows)
+    )
+    order = Order(key=f"{manifest.digest} 0", parts=parts)
+    rng, everything = np.random.default_rng(0), np.concatenate([*train.values()])
+    ways = {
+        f"windows of {WINDOW} shards": [order.epoch(n) for n in range(1, EPOCHS + 1)],
+        "full shuffle": [rng.permutation(everything) for _ in range(EPOCHS)],
+        "no shuffle": [everything] * EPOCHS,
+    }
+    found = {way: measure(index, shard, rows, options.batch) for way, rows in ways.items()}
+    base = found["full shuffle"]
+    table = Table(title=f"{manifest.name}: {len(everything):,} images in {len(counts)} shards")
+    for column in ("", *base):
+        table.add_column(column, justify="right" if column else "left")
+    for way, values in found.items():
+        ratios = (f"{values[name] / max(base[name], 1e-9):.2f}" for name in [*base][:2])
+        table.add_row(way, *ratios, f"{values['shards in a batch']:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
