@@ -55,6 +55,8 @@ TRAINER = (
     "evaluate",
     "report",
     "sweep",
+    "files",
+    "table",
     "predict",
     "train",
     "cli",
