@@ -66,7 +66,7 @@ dataset = together(
     ),
     shards_root,
 )
-place = together(
+machine = together(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
     click.option(
         "--workers",
@@ -77,12 +77,7 @@ place = together(
     click.option(
         "--skip-bad",
         is_flag=True,
-        help="Count images that cannot be read, instead of stopping: they teach nothing.",
-    ),
-    click.option(
-        "--cache",
-        metavar="ram[:SIZE]",
-        help="Keep decoded images in memory, such as ram:20GB.  [ram: half of what is free]",
+        help="Count images that cannot be read and leave them out, instead of stopping.",
     ),
     click.option(
         "--cache-dir",
@@ -97,6 +92,11 @@ place = together(
         metavar="SIZE",
         help="How much of it; the least recently used ones go first.",
     ),
+)
+memory = click.option(
+    "--cache",
+    metavar="ram[:SIZE]",
+    help="Keep decoded images in memory, such as ram:20GB.  [ram: half of what is free]",
 )
 saving = together(
     click.option(
@@ -226,7 +226,8 @@ def main() -> None:
 @arm
 @point
 @training
-@place
+@machine
+@memory
 @saving
 @click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
 def fit(**words: Any) -> None:
@@ -252,7 +253,8 @@ def fit(**words: Any) -> None:
 )
 @arm
 @training
-@place
+@machine
+@memory
 @saving
 @click.option("--lr", multiple=True, type=float, help="A learning rate of the grid; repeatable.")
 @click.option("--batch", multiple=True, type=int, help="A batch of the grid; repeatable.")
@@ -289,7 +291,7 @@ def sweep(
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--shards", metavar="MANIFEST", help="Where its dataset is now, if it was moved.")
 @shards_root
-@place
+@machine
 def evaluate(run: Path, shards: str | None, shards_root: str | None, **words: Any) -> None:
     """Score the best epoch of the run in the folder RUN again, and write its report anew."""
     from trainer.train import asked_of, rescore
@@ -302,14 +304,79 @@ def evaluate(run: Path, shards: str | None, shards_root: str | None, **words: An
     _show(rescore(_config(words | recipe | {"out": run})))
 
 
+@main.command()
+@click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES|FOLDER|MANIFEST…")
+@click.option(
+    "--out",
+    type=OUT,
+    required=True,
+    metavar="FILE",
+    help="A .csv or .parquet file: a row per image, a column per pathology.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test", "all"]),
+    default="test",
+    show_default=True,
+    help="Of a manifest.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=32, show_default=True, help="Images at a time."
+)
+@shards_root
+@machine
+def predict(
+    weights: Path,
+    images: tuple[str, ...],
+    out: Path,
+    split: str,
+    batch: int,
+    shards_root: str | None,
+    **words: Any,
+) -> None:
+    """Apply the WEIGHTS of a run (best.safetensors) to images, and write probabilities.
+
+    Images are PNG or JPEG files, folders of them, or one manifest with its shards; files are
+    prepared as they are for training.
+    """
+    from trainer.devices import pick_device
+    from trainer.predict import predict_files, predict_shards
+
+    how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
+    how |= {"batch": batch, "device": pick_device(words["device"])}
+    if images[0].endswith(".json"):
+        if len(images) > 1:
+            raise UsageError("Predict one manifest at a time, without other images beside it.")
+        from trainer.locate import locate
+
+        found = locate(images[0], shards_root, _cache(words))
+        done = predict_shards(weights, found, split=split, **how)
+    else:
+        done = predict_files(weights, [Path(image) for image in images], **how)
+    click.echo(f"Wrote {done.images:,} rows to {out}.")
+    for bad in done.skipped:
+        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+
+
+def _cache(words: dict[str, Any]) -> Any:
+    """Where fetched shards are kept."""
+    from trainer.ram import parse_bytes
+    from trainer.remote import Cache, default_cache_folder
+
+    return Cache(
+        folder=words["cache_dir"] or default_cache_folder(),
+        most_bytes=parse_bytes("--cache-size", words["cache_size"]),
+    )
+
+
 def _config(words: dict[str, Any]) -> Any:
     """The config that the options stand for."""
     from trainer.fit import Recipe
     from trainer.ram import half_of_free, parse_bytes
-    from trainer.remote import Cache, default_cache_folder
     from trainer.train import Config
 
-    kind, _, size = (words["cache"] or "").partition(":")
+    kind, _, size = (words.get("cache") or "").partition(":")
     if kind not in ("", "ram"):
         raise UsageError(f"--cache {kind} is not known: use ram, or ram:20GB.")
     recipe = {name: words[name] for name in RECIPE}
@@ -323,10 +390,7 @@ def _config(words: dict[str, Any]) -> Any:
         resume=words.get("resume", True),
         skip_bad=words["skip_bad"],
         ram_bytes=(parse_bytes("--cache", size) if size else half_of_free()) if kind else 0,
-        cache=Cache(
-            folder=words["cache_dir"] or default_cache_folder(),
-            most_bytes=parse_bytes("--cache-size", words["cache_size"]),
-        ),
+        cache=_cache(words),
         save_every=60 * words.get("checkpoint_minutes", 10),
         track=words.get("track", ()),
     )
