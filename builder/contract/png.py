@@ -1,14 +1,13 @@
 """An 8-bit grey PNG into its pixels; those of `builder.encode` at three times Pillow's speed.
 
-Such a file is one header, its pixel data and the end, and every row is stored as it is or minus
-the row above it (PNG specification, 9.2): one call inflates it, one running sum undoes the filter.
-All others are left to Pillow, which undoes any filter.
+Such a file is one header, its pixel data and the end, and every row is stored minus the row above
+it (PNG specification, 9.2): one call inflates it, sums of whole rows undo the filter. All others
+are left to Pillow, which undoes any filter.
 """
 
 import io
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ _Chunk = tuple[bytes, memoryview]  # kind and content
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY = bytes((8, 0, 0, 0, 0))  # bits, colour type, deflate, filters, not interlaced
-_NONE, _UP = 0, 2  # filters of a row
-_BLOCK = 256  # rows summed at a time: a column of more falls out of the processor's nearest cache
+_UP = 2  # the filter of a row that is stored minus the one above it
 
 
 def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
@@ -68,7 +66,7 @@ def _plain(header: memoryview, body: list[_Chunk], shape: tuple[int, int]) -> By
     if header[8:] != _GREY or {kind for kind, _ in data} != {b"IDAT"}:
         return None
     rows = _inflate(b"".join(part for _, part in data), shape)
-    return _add_up(rows) if {*rows[:, 0].tolist()} <= {_NONE, _UP} else None
+    return _add_up(rows) if (rows[:, 0] == _UP).all() else None
 
 
 def _inflate(data: bytes, shape: tuple[int, int]) -> Bytes:
@@ -88,16 +86,16 @@ def _inflate(data: bytes, shape: tuple[int, int]) -> Bytes:
 
 
 def _add_up(rows: Bytes) -> Bytes:
-    """uint8 [H, W]: each filtered row plus the one above it, modulo 256.
+    """uint8 [H, W]: each row plus all rows above it, modulo 256.
 
-    The filters' column is summed too and cut off: numpy is slower on rows with gaps between them.
+    Sums of 2, 4, 8 … rows: a few additions of whole images are faster than numpy's running sum,
+    and other threads go on meanwhile.
     """
-    sums, plain = rows.copy(), np.flatnonzero(rows[:, 0] == _NONE).tolist()
-    starts = sorted({*range(0, len(rows), _BLOCK), *plain})
-    for start, end in pairwise((*starts, len(rows))):
-        if start and rows[start, 0] == _UP:
-            sums[start] += sums[start - 1]
-        np.cumsum(sums[start:end], axis=0, dtype=np.uint8, out=sums[start:end])
+    sums, wider, height = rows.copy(), np.empty_like(rows), 1
+    while height < len(rows):
+        wider[:height] = sums[:height]
+        np.add(sums[height:], sums[:-height], out=wider[height:])
+        sums, wider, height = wider, sums, 2 * height
     return sums[:, 1:]
 
 
