@@ -1,5 +1,9 @@
-"""A bar on stderr for what takes more than two seconds, quiet where stderr is no terminal."""
+"""A bar on stderr for what takes more than two seconds, quiet where stderr is no terminal.
 
+Of several ranks the first one draws it.
+"""
+
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +23,7 @@ class Advance(Protocol):
 @contextmanager
 def progress(what: str, total: int, *, waits: bool = False) -> Iterator[Advance]:
     """A function that moves a bar with rate, time left and, if `waits`, the share of waiting."""
-    console = Console(stderr=True)
+    console, rank = Console(stderr=True), os.environ.get("RANK", "0")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -30,7 +34,7 @@ def progress(what: str, total: int, *, waits: bool = False) -> Iterator[Advance]
     )
     began, done, waiting = time.monotonic(), 0, 0.0
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not console.is_terminal or rank != "0"
     ) as bar:
         task = bar.add_task(what, total=total, visible=False, rate=0.0, wait="")
 

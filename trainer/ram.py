@@ -21,7 +21,11 @@ def parse_bytes(option: str, text: str) -> int:
 
 
 def half_of_free() -> int:
-    """Half of the bytes of memory that are free now."""
+    """Half of the bytes of memory that are free now; UsageError where the system does not say."""
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        raise UsageError(
+            "How much memory is free is not known here: name a size, as --cache ram:8GB."
+        )
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 

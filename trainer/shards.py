@@ -25,6 +25,8 @@ AHEAD = 2 * WINDOW  # shards asked for before their first image is needed
 class Source(Protocol):
     """Where shards come from: a folder, or a URL with a cache."""
 
+    at_hand: bool  # whether reading all of them at once is no loss
+
     def path(self, shard: ShardEntry) -> Path:
         """A local file that is the shard as sealed; CheckError names the shard that is not."""
 
@@ -38,6 +40,8 @@ class Source(Protocol):
 class Folder:
     """Shards below a local folder."""
 
+    at_hand = True
+
     def __init__(self, root: Path) -> None:
         """Nothing is read yet."""
         self.root = root
@@ -47,8 +51,8 @@ class Folder:
         return check_shard(shard, self.root)
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:
-        """Let the kernel read the files ahead, from end to end."""
-        for shard in shards:
+        """Let the kernel read the files ahead, from end to end, where it can be asked to."""
+        for shard in shards if hasattr(os, "posix_fadvise") else ():
             with suppress(OSError):
                 file = os.open(self.root / shard.url, os.O_RDONLY)
                 try:
@@ -62,6 +66,8 @@ class Folder:
 
 class Bucket:
     """Shards behind a URL, fetched into a cache of bounded size."""
+
+    at_hand = False
 
     def __init__(self, remote: Remote, shards: Sequence[ShardEntry], most_bytes: int) -> None:
         """Refuse what is missing, and a cache that cannot hold what is shuffled together."""

@@ -68,14 +68,15 @@ def open_dataset(
     ram_bytes: int = 0,
     prove: bool = True,
 ) -> Iterator[Dataset]:
-    """The dataset, once the size and sha256 of every shard agree (`prove`: now, not at first use).
+    """The dataset, once the size and sha256 of every shard agree.
 
+    That is checked now, or at a shard's first use without `prove` or where it must be fetched.
     CheckError names the first shard that is not the one sealed; with `skip_bad` its images are
     blank. Up to `ram_bytes` of decoded images are kept, training images first.
     """
     shards = Shards(manifest, source)
     try:
-        if prove:
+        if prove and source.at_hand:
             shards.prove(workers, skip_bad=skip_bad)
         samples = [shard.nsamples for shard in manifest.shardlist]
         wanted = np.argsort(index.split != "train", kind="stable")
