@@ -33,7 +33,7 @@ class Line(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1
         except KeyboardInterrupt:
-            message = "Stopped. The same command with --resume goes on where it last saved."
+            message = "Stopped: what was saved stays, and xtrain fit goes on from it with --resume."
             code = INTERRUPTED
         click.echo(message, err=True)
         raise click.exceptions.Exit(code)

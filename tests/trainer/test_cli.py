@@ -1,13 +1,17 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from trainer.cli import main
 
@@ -191,6 +195,71 @@ def test_ctrl_c_says_how_to_go_on(sealed: Any, tmp_path: Path, monkeypatch: Any)
     assert result.stderr.count("\n") == 1
     assert "--resume" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def done(shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that others look at."""
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    assert call("--shards", shared.path, "--out", out, *FEW).exit_code == 0
+    return out
+
+
+def test_evaluate_writes_the_report_anew_also_where_the_dataset_was_moved(
+    done: Path, sealed: Any, tmp_path: Path
+):
+    run = tmp_path / "run"
+    shutil.copytree(done, run)
+    (run / "report.md").unlink()
+    moved = sealed.root.rename(tmp_path / "moved")
+    asked = ("--shards", moved / "manifests/tiny.json", "--workers", "1")
+    result = call("evaluate", run, *asked)
+    assert result.exit_code == 0, result.output
+    assert (run / "report.md").is_file()
+    assert (run / "predictions.parquet").read_bytes() == (done / "predictions.parquet").read_bytes()
+    refused(call("evaluate", tmp_path), 2, "holds no run")
+
+
+def test_predict_writes_what_evaluate_saw(done: Path, shared: Any, tmp_path: Path):
+    out = tmp_path / "scores.parquet"
+    result = call("predict", done / "best.safetensors", shared.path, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "Wrote 44 rows" in result.stdout
+    scores = pq.read_table(out).to_pandas().set_index("key")
+    seen = pq.read_table(done / "predictions.parquet").to_pandas().set_index("key")
+    seen = seen[seen.split == "test"]
+    assert list(scores.index) == list(seen.index)
+    assert np.allclose(scores["Fracture"], seen["probability:Fracture"], atol=1e-6)
+
+
+def test_predict_names_images_that_cannot_be_read(done: Path, tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "images/a.png")
+    (tmp_path / "images/b.png").write_bytes(b"no image")
+    words = ("predict", done / "best.safetensors", tmp_path / "images", "--out", tmp_path / "s.csv")
+    refused(call(*words), 1, "b.png")
+    assert not (tmp_path / "s.csv").exists()
+    result = call(*words, "--skip-bad")
+    assert result.exit_code == 0
+    assert "Left out: b.png" in result.stderr
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 2
+    refused(
+        call(*words[:2], "a.json", "b.png", "--out", tmp_path / "s.csv"),
+        2,
+        "one manifest at a time",
+    )
+
+
+def test_sweep_shows_every_point_and_the_report_of_the_best(shared: Any, tmp_path: Path):
+    grid = ("--lr", "0.001", "--batch", "16", "--optimizer", "adam", "--optimizer", "momentum")
+    few = ("--init", "random", "--epochs", "1", "--workers", "1", "--device", "cpu")
+    result = call("sweep", "--shards", shared.path, "--out", tmp_path / "s", *grid, *few)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("0.001") >= 2
+    assert "Lung Lesion" in result.stdout
+    assert (tmp_path / "s/sweep.png").is_file()
+    assert len(list((tmp_path / "s").rglob("report.md"))) == 1
 
 
 def test_an_unwritable_folder_is_found_before_training(sealed: Any, tmp_path: Path):

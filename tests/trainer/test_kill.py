@@ -1,4 +1,4 @@
-"""`xtrain fit` and `xtrain sweep`, killed at random moments and called again, end as if unbroken."""
+"""Killed at random moments and called again, `xtrain fit` and `xtrain sweep` end as if unbroken."""
 
 import os
 import random
