@@ -62,6 +62,12 @@ class Control:
         """The clock starts anew."""
         self._saved = time.monotonic()
 
+    def sleep(self, seconds: float) -> None:
+        """Wait; Stopped if a signal came."""
+        time.sleep(seconds)
+        if self.signal:
+            raise Stopped("while waiting", self.signal)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """SIGINT and SIGTERM become wishes; a second one of them acts as it always does."""

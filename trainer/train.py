@@ -26,9 +26,9 @@ from trainer.locate import Located, locate
 from trainer.model import SMALLEST, build, load_into, load_weights
 from trainer.remote import Cache
 from trainer.stream import Dataset, batches, open_dataset
-from trainer.sweep import Fitted, Grid, Trial, search, winner
+from trainer.sweep import Fitted, Grid, Trial, hold, search, winner
 from trainer.sweep import save as save_sweep
-from trainer.track import trackers
+from trainer.track import require, trackers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,24 +128,36 @@ def sweep(
         )
     with prepared(replace(config, resume=True), runs=False) as ready:
         recipe, out = ready.config.recipe, ready.config.out
-        out.mkdir(parents=True, exist_ok=True)
+        _check_choice(ready.data)
 
         def point(params: dict[str, Any], folder: Path) -> Fitted:
             state = ready.fit(replace(recipe, **params), folder, resume=True)
             best = best_epoch(state.history, ready.arm(recipe).choose_from)
-            if best.val_auc_mean is None:
-                raise UsageError("No pathology has both classes in val: nothing to choose by.")
             seconds = sum(timing.seconds for timing in state.timings)
-            return Fitted(val_auc=best.val_auc_mean, best_epoch=best.epoch, seconds=seconds)
+            return Fitted(val_auc=best.val_auc_mean or 0.0, best_epoch=best.epoch, seconds=seconds)
 
         fixed = {name: value for name, value in asdict(recipe).items() if name not in grid}
         identity = {"manifest": ready.data.manifest.digest} | fixed
         trials = search(
-            point, grid=grid, out=out, storage=storage, identity=identity, seed=recipe.seed
+            point,
+            grid=grid,
+            out=out,
+            storage=storage,
+            identity=identity,
+            seed=recipe.seed,
+            pause=ready.control.sleep,
         )
         save_sweep(trials, out)
         best = winner(trials)
-        return trials, _score_once(ready, replace(recipe, **best.params), out / best.folder)
+        with hold(out / best.folder, wait=True):  # the processes of a sweep end together
+            return trials, _score_once(ready, replace(recipe, **best.params), out / best.folder)
+
+
+def _check_choice(data: Dataset) -> None:
+    """Raise UsageError where no pathology has both classes in val: nothing could be chosen by."""
+    labels = data.index.labels[data.rows("val")]
+    if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
+        raise UsageError("No pathology has both classes in val, so no point could be the best one.")
 
 
 def _score_once(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
@@ -211,6 +223,7 @@ def prepared(config: Config, *, runs: bool = True) -> Iterator[Ready]:
     `runs`: `config.out` is the folder of a run, not of a sweep.
     """
     found = locate(config.shards, config.shards_root, config.cache)
+    require(config.track)
     config = resolve(config, found.manifest, suffix="" if runs else "-sweep")
     check(found.manifest, config)
     if runs:
@@ -281,7 +294,8 @@ def check_out(config: Config) -> None:
     there = {path.name for path in out.iterdir() if path.name[0] != "."} if out.exists() else set()
     if there and not config.resume:
         raise UsageError(f"{out} is not empty: go on with --resume, or choose another --out.")
-    if there and not there & {"config.json", "last.pt"}:
+    begun = {"config.json", "last.pt", "wandb"}  # or a tracker's file, before the first save
+    if there and not there & begun and not any(".tfevents." in name for name in there):
         raise UsageError(f"{out} holds no run to resume: choose another --out.")
 
 

@@ -1,0 +1,127 @@
+"""Live curves of a run, beside its history.csv: for TensorBoard and for Weights & Biases.
+
+A run that goes on after an interruption goes on in the same curves, and no step is drawn twice.
+
+    out/events.out.tfevents.*    tensorboard --logdir runs
+    out/wandb/                   what W&B keeps; with WANDB_MODE=offline for `wandb sync`
+    out/wandb/run-id             the run's name at W&B, by which it is resumed
+"""
+
+import importlib
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from builder.contract import CheckError, UsageError, write_last
+
+NAMES = ("tensorboard", "wandb")  # as --track and Python know them
+
+
+class Tracker(Protocol):
+    """A place to draw curves."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw the values at a step; steps never fall."""
+
+    def close(self) -> None:
+        """Finish what is drawn; nothing is logged afterwards."""
+
+
+def require(names: Sequence[str]) -> None:
+    """Raise UsageError where a tracker is unknown or its package is not installed."""
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"--track {name} is unknown: choose {' or '.join(NAMES)}.")
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            raise UsageError(
+                f"--track {name} needs a package that is not installed: pip install"
+                " 'cxr-rebalance[track]'."
+            ) from None
+
+
+def trackers(
+    names: Sequence[str], *, out: Path, name: str, config: Mapping[str, Any], resume: bool
+) -> list[Tracker]:
+    """One open tracker per name; `name` and `config` are what they show of the run.
+
+    `resume`: the run may go on with an earlier one in `out`.
+    """
+    require(names)
+    opened: list[Tracker] = []
+    if "tensorboard" in names:
+        opened.append(TensorBoard(out, config=config, resume=resume))
+    if "wandb" in names:
+        opened.append(WandB(out, name=name, config=config, resume=resume))
+    return opened
+
+
+class TensorBoard:
+    """Event files in `out`; the first is made with the first values."""
+
+    def __init__(self, out: Path, *, config: Mapping[str, Any], resume: bool) -> None:
+        """Nothing yet."""
+        self._out, self._config, self._resume = out, config, resume
+        self._writer: Any = None
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw the values at a step."""
+        if self._writer is None:
+            self._writer = self._open(step)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()  # a killed run has shown all that it logged
+
+    def _open(self, step: int) -> Any:
+        from torch.utils.tensorboard import SummaryWriter
+
+        # Steps that a killed run took after its last checkpoint are taken again from here.
+        writer: Any = SummaryWriter(str(self._out), purge_step=step if self._resume else None)
+        text = json.dumps(dict(self._config), indent=4, default=str)
+        writer.add_text("config", "    " + text.replace("\n", "\n    "), step)
+        return writer
+
+    def close(self) -> None:
+        """Finish the event file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+class WandB:
+    """A run at W&B, in the project WANDB_PROJECT or `cxr-rebalance`."""
+
+    def __init__(self, out: Path, *, name: str, config: Mapping[str, Any], resume: bool) -> None:
+        """Start the run, or go on with the one that `out` remembers."""
+        import wandb
+
+        remembered = out / "wandb" / "run-id"
+        if not (resume and remembered.is_file()):
+            write_last(remembered, secrets.token_hex(8).encode())
+        try:
+            self._run: Any = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "cxr-rebalance"),
+                dir=out,
+                name=name,
+                config=dict(config),
+                id=remembered.read_text().strip(),
+                resume="allow",
+                settings=wandb.Settings(console="off"),  # it would tear the progress bars
+            )
+        except wandb.Error as error:  # the fault of the network, say: no reason to give up a run
+            reason = str(error).partition("\n")[0]
+            raise CheckError(
+                f"W&B did not start the run ({reason}): try `wandb login`, or"
+                " WANDB_MODE=offline and `wandb sync` later."
+            ) from None
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw the values at a step; W&B drops steps that it has already."""
+        self._run.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """Send what is left, and wait for it."""
+        self._run.finish()
