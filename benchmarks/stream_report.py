@@ -1,0 +1,159 @@
+"""What `stream.py` found: a table of all contenders, and each promise beside what was seen."""
+
+import platform
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from stream_images import SIDE, members
+from stream_peers import IDIOM, MIX, PAPER, PEERS, Contender, Work
+
+LIMIT = "limit: raw decode from memory, 2 processes"
+LIMIT_1 = "limit: raw decode from memory, one core"
+OURS = "ours: uint8, 2 threads"
+FLOAT = "ours: float32 scaled on the CPU, 2 threads"
+OURS_1 = "ours: uint8, 1 thread, one core"
+MIXED = "ours: two origins mixed, 2 threads"
+RAM = "ours: --cache ram, its second epoch, 2 threads"
+
+Answers = dict[str, list[dict[str, Any]]]  # by contender, one per round; the last may be an error
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found, and its rates."""
+
+    work: Work
+    found: Answers
+
+    def ran(self, name: str) -> bool:
+        """Whether all of its passes came back."""
+        return name in self.found and "error" not in self.found[name][-1]
+
+    def rates(self, name: str) -> list[float]:
+        """Images per second, one per round."""
+        return [answer["images"] / answer["seconds"] for answer in self.found[name]]
+
+    def rate(self, name: str) -> float:
+        """Images per second, the median; 0 where it did not run."""
+        return statistics.median(self.rates(name)) if self.ran(name) else 0.0
+
+    def times(self, name: str, other: str) -> str:
+        """How many times as fast as another."""
+        return f"{self.rate(name) / self.rate(other):.2f}" if self.rate(other) else "–"
+
+    def best(self, kind: str) -> str:
+        """The fastest peer that hands over `kind`; "" is any."""
+        able = [n for n in PEERS if self.ran(n) and self.found[n][-1]["kind"].startswith(kind)]
+        return max(able, key=self.rate, default="")
+
+    def absent(self) -> int:
+        """Peers that could have run and did not."""
+        able = [name for name in PEERS if self.work.codec in PEERS[name].codecs]
+        return sum(not self.ran(name) for name in able)
+
+    def once(self, name: str) -> str:
+        """`yes` where every pass had each image once, else what the worst one had."""
+        count = self.work.count
+        faults = ("missing", "repeated")
+        missing, repeated = (max(a[fault] for a in self.found[name]) for fault in faults)
+        images = max((a["images"] for a in self.found[name]), key=lambda n: abs(n - count))
+        if (images, missing, repeated) == (count, 0, 0):
+            return "yes"
+        return f"NO: {images} images, {missing} missing, {repeated} again"
+
+
+def table(columns: str, left: set[int]) -> Table:
+    """Columns separated by |, those numbered in `left` to the left."""
+    shown = Table(box=box.MARKDOWN)
+    for number, words in enumerate(columns.split("|")):
+        side = "left" if number in left else "right"
+        shown.add_column(words, justify=side, overflow="fold")
+    return shown
+
+
+def results(report: Report, contenders: dict[str, Contender]) -> Table:
+    columns = "contender|img/s|× idiom|of limit|hands over|each once|shuffle over (how far)|checks"
+    shown = table(columns, {0, 4, 5, 6, 7})
+    for name, answers in report.found.items():
+        who, last = contenders[name], answers[-1]
+        words = f"{name} ({last['version']})" if last.get("version") else name
+        if "error" in last:
+            shown.add_row(words, "not run", "", "", f"reason: {last['error']}")
+            continue
+        reach = statistics.median(answer["moved"] for answer in answers)
+        shown.add_row(
+            words,
+            f"{report.rate(name):,.0f}",
+            report.times(name, IDIOM),
+            report.times(name, LIMIT if who.cores > 1 else LIMIT_1),
+            last["kind"],
+            report.once(name),
+            f"{who.shuffle} ({reach:.2f})" if reach >= 0 else who.shuffle,
+            who.checks,
+        )
+    return shown
+
+
+def promises(report: Report) -> Table:
+    """Each promise of docs/PERFORMANCE.md: the ratio of medians, and of the single rounds."""
+    any_best, float_best = report.best(""), report.best("float32")
+    asked = (
+        ("uint8, of the raw decode limit", 0.85, OURS, LIMIT),
+        ("uint8, × webdataset's idiom", 4.5, OURS, IDIOM),
+        ("float32, of the raw decode limit", 0.65, FLOAT, LIMIT),
+        ("float32, × webdataset's idiom", 3.5, FLOAT, IDIOM),
+        ("one core, of its limit", 0.90, OURS_1, LIMIT_1),
+        (f"uint8, × the best peer: {any_best}", 2.0, OURS, any_best),
+        (f"float32, × the best float32 peer: {float_best}", 1.5, FLOAT, float_best),
+        (f"uint8, × the paper's way: {PAPER}", 20.0, OURS, PAPER),
+        ("two origins mixed, × RandomMix", 3.0, MIXED, MIX),
+        ("--cache ram, × the raw decode limit", 3.0, RAM, LIMIT),
+    )
+    shown = table("promise|asked|seen|lowest – highest round|a reader at the limit|", {0, 5})
+    for words, least, one, other in asked:
+        if not (report.ran(one) and report.ran(other)):
+            shown.add_row(words, f"≥ {least:.2f}", "–", "", "", "not run")
+            continue
+        each = [a / b for a, b in zip(report.rates(one), report.rates(other), strict=True)]
+        shown.add_row(
+            words,
+            f"≥ {least:.2f}",
+            report.times(one, other),
+            f"{min(each):.2f} – {max(each):.2f}",
+            report.times(LIMIT_1 if other == LIMIT_1 else LIMIT, other),
+            verdict(report, least, one, other),
+        )
+    return shown
+
+
+def verdict(report: Report, least: float, one: str, other: str) -> str:
+    """A fast pass that lost an image keeps no promise."""
+    if report.once(one) != "yes":
+        return f"NOT MET: {report.once(one)}"
+    if report.rate(one) < least * report.rate(other):
+        return "NOT MET"
+    missing = report.absent() if other in (report.best(""), report.best("float32")) else 0
+    return f"met, but {missing} peers did not run" if missing else "met"
+
+
+def machine(cores: list[int]) -> str:
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor()}, {len(cores)} cores"
+
+
+def show(report: Report, contenders: dict[str, Contender], cores: list[int]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 230)
+    size = statistics.mean(map(len, members(Path(report.work.folder, "one"))))
+    console.print(
+        f"{machine(cores)}; {report.work.count:,} images of {SIDE} × {SIDE}, {report.work.codec},"
+        f" {size / 1000:.1f} KB each\n",
+        highlight=False,
+    )
+    console.print(results(report, contenders), promises(report), sep="\n")
