@@ -35,10 +35,11 @@ BUILDER = (
     "cli",
 )
 TRAINER = (
+    "ahead",
     "progress",
     "order",
-    "ram",
     "remote",
+    "ram",
     "shards",
     "locate",
     "stream",
@@ -58,6 +59,8 @@ TRAINER = (
     "files",
     "table",
     "predict",
+    "config",
+    "claim",
     "train",
     "cli",
 )

@@ -43,13 +43,13 @@ def default_arm(manifest: Manifest) -> str:
 
 def parse_mix(text: str) -> dict[str, float]:
     """The weight of each origin in words like `real=1,synthetic=0.5`; UsageError if it is none."""
+    pairs = [word.split("=") for word in text.split(",")]
     try:
-        pairs = [word.split("=") for word in text.split(",")]
         mix = {origin.strip(): float(weight) for origin, weight in pairs}
     except ValueError:
         mix = {}
-    weights = mix.values()
-    if not mix.keys() <= {*ORIGINS} or not mix or not all(0 < w < 1000 for w in weights):
+    fine = mix.keys() <= {*ORIGINS} and all(0 < weight < 1000 for weight in mix.values())
+    if len(mix) < len(pairs) or not fine:
         raise UsageError(
             f"--mix {text} is no mix: write it like real=1,synthetic=0.5, with weights above 0."
         )

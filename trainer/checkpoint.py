@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import CheckError, UsageError, write_last
-from trainer.devices import total
+from trainer.devices import merged, total
 from trainer.history import Epoch, Receipt, Timing
 from trainer.model import load_checkpoint
 from trainer.order import Cursor
@@ -32,6 +32,11 @@ class Partial:
         seen = torch.zeros(rows + 1, dtype=torch.int32)
         return cls(sums=torch.zeros(2, device=device), seen=seen)
 
+    @property
+    def loss(self) -> float:
+        """The mean over the known labels."""
+        return float(self.sums[0] / self.sums[1].clamp(min=1))
+
     def gathered(self, fabric: Fabric) -> "Partial":
         """What all ranks have, on the CPU."""
         sums, seen = (total(fabric, values).cpu() for values in (self.sums, self.seen))
@@ -51,11 +56,7 @@ class State:
 
     def gathered(self, fabric: Fabric) -> "State":
         """The state with every rank's part of it."""
-        unread = self.unread
-        if fabric.world_size > 1:
-            parts: list[dict[int, str]] = [{} for _ in range(fabric.world_size)]
-            torch.distributed.all_gather_object(parts, unread)
-            unread = {row: reason for part in parts for row, reason in part.items()}
+        unread = merged(fabric, self.unread)
         return replace(self, partial=self.partial.gathered(fabric), unread=unread)
 
 
@@ -111,7 +112,8 @@ def load_state(
             unread=dict(facts["unread"]),
         )
         if not fabric.is_global_zero:
-            state.partial = Partial.nothing(len(partial.seen) - 1, fabric.device)
+            nothing = Partial.nothing(len(partial.seen) - 1, fabric.device)
+            state.partial = replace(nothing, seconds=partial.seconds, waited=partial.waited)
         model.load_state_dict(facts["model"])
         optimizer.load_state_dict(facts["optimizer"])
     except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
@@ -125,6 +127,10 @@ def load_notes(path: Path) -> tuple[list[Epoch], dict[int, str]]:
         raise UsageError(f"{path} is missing: name the folder of a run that xtrain made.")
     try:
         facts = load_checkpoint(path)
-        return [Epoch(**row) for row in facts["history"]], dict(facts["unread"])
+        history = [Epoch(**row) for row in facts["history"]]
+        unread = dict(facts["unread"])
     except (TypeError, KeyError):
         raise CheckError(f"{path} is not a checkpoint of xtrain.") from None
+    if not history:
+        raise UsageError(f"{path} has no finished epoch yet: go on with xtrain fit --resume.")
+    return history, unread

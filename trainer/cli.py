@@ -33,7 +33,8 @@ class Line(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1
         except KeyboardInterrupt:
-            message = "Stopped: what was saved stays, and xtrain fit goes on from it with --resume."
+            fits = ctx.invoked_subcommand in ("fit", "sweep")
+            message = "Stopped." + (" xtrain fit goes on with --resume." if fits else "")
             code = INTERRUPTED
         click.echo(message, err=True)
         raise click.exceptions.Exit(code)
@@ -48,6 +49,12 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
         return command
 
     return add
+
+
+def cores() -> int:
+    """The cores that this rank may use."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 OUT = click.Path(path_type=Path)
@@ -71,7 +78,7 @@ machine = together(
     click.option(
         "--workers",
         type=click.IntRange(1),
-        default=os.cpu_count() or 1,
+        default=cores(),
         help="Decode threads; the result does not depend on it.  [default: all cores]",
     ),
     click.option(
@@ -294,7 +301,8 @@ def sweep(
 @machine
 def evaluate(run: Path, shards: str | None, shards_root: str | None, **words: Any) -> None:
     """Score the best epoch of the run in the folder RUN again, and write its report anew."""
-    from trainer.train import asked_of, rescore
+    from trainer.config import asked_of
+    from trainer.train import rescore
 
     asked = asked_of(run)
     words |= {"shards": shards or asked["shards"], "shards_root": shards_root}
@@ -345,7 +353,7 @@ def predict(
 
     how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
     how |= {"batch": batch, "device": pick_device(words["device"])}
-    if images[0].endswith(".json"):
+    if any(image.endswith(".json") for image in images):
         if len(images) > 1:
             raise UsageError("Predict one manifest at a time, without other images beside it.")
         from trainer.locate import locate
@@ -353,6 +361,8 @@ def predict(
         found = locate(images[0], shards_root, _cache(words))
         done = predict_shards(weights, found, split=split, **how)
     else:
+        if urls := [image for image in images if "://" in image]:
+            raise UsageError(f"{urls[0]} is a URL, which only a manifest may be: fetch it first.")
         done = predict_files(weights, [Path(image) for image in images], **how)
     click.echo(f"Wrote {done.images:,} rows to {out}.")
     for bad in done.skipped:
@@ -372,9 +382,9 @@ def _cache(words: dict[str, Any]) -> Any:
 
 def _config(words: dict[str, Any]) -> Any:
     """The config that the options stand for."""
+    from trainer.config import Config
     from trainer.fit import Recipe
     from trainer.ram import half_of_free, parse_bytes
-    from trainer.train import Config
 
     kind, _, size = (words.get("cache") or "").partition(":")
     if kind not in ("", "ram"):

@@ -46,6 +46,8 @@ class Control:
         """Wish to save every `save_every` seconds; all ranks make theirs at the same time."""
         # Flags go over the CPU, for reading one from a GPU would wait for the GPU at each step.
         self._group: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
+        # Of several ranks each may get a signal twice, from torchrun and from the scheduler.
+        self._patience = 10.0 if fabric.world_size > 1 else 0.0
         self._every, self._saved = save_every, time.monotonic()
         self.signal = 0  # the number of the signal that came
 
@@ -70,11 +72,16 @@ class Control:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM become wishes; a second one of them acts as it always does."""
+        """SIGINT and SIGTERM become wishes; a later one acts as it always does."""
+        first = 0.0
 
         def note(number: int, _: FrameType | None) -> None:
-            self.signal = number
-            restore()
+            nonlocal first
+            if not self.signal:
+                self.signal, first = number, time.monotonic()
+            elif time.monotonic() - first >= self._patience:
+                restore()
+                signal.raise_signal(number)
 
         def restore() -> None:
             for which, handler in before.items():

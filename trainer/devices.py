@@ -24,6 +24,8 @@ def connect(device: str, precision: str) -> Iterator[Fabric]:
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if ranks > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # touch no other rank's GPU
     found = pick_device(device)
     if ranks > 1 and found.index is not None:
         raise UsageError(
@@ -52,10 +54,21 @@ def pick_device(name: str) -> torch.device:
             found = torch.accelerator.current_accelerator(check_available=True)
             return found or torch.device("cpu")
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"--device {name} is not to be had here: try --device auto.") from None
     return device
+
+
+def merged(fabric: Fabric, notes: dict[int, str]) -> dict[int, str]:
+    """The notes of all ranks together."""
+    if fabric.world_size == 1:
+        return notes
+    parts: list[dict[int, str]] = [{} for _ in range(fabric.world_size)]
+    torch.distributed.all_gather_object(parts, notes)
+    return {row: note for part in parts for row, note in part.items()}
 
 
 def total(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:

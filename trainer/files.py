@@ -1,19 +1,17 @@
 """Image files into batches, prepared exactly as packing prepares them."""
 
 import os
-import time
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import torch
 
 from builder.contract import CheckError, UsageError
 from builder.contract.radiograph import BadImage, read_radiograph
+from trainer.ahead import made_ahead
 from trainer.progress import progress
 
 SUFFIXES = (".png", ".jpg", ".jpeg")  # of the images in a folder, in any case
@@ -71,26 +69,12 @@ def read_ahead(
     """
     load = partial(_load, images, side, skip_bad=skip_bad, pin=pin)
     count = len(images.names)
-    todo = iter(range(0, count, size))
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    ahead: deque[Future[Chunk]] = deque()
-
-    def submit(pieces: int) -> None:
-        for start in islice(todo, pieces):
-            ahead.append(pool.submit(load, slice(start, start + size)))
-
-    try:
-        with progress("predicting", count, waits=True) as advance:
-            submit(workers + 2)
-            while ahead:
-                asked = time.perf_counter()
-                chunk = ahead.popleft().result()
-                waited = time.perf_counter() - asked
-                submit(1)
-                yield chunk
-                advance(len(chunk.images) + len(chunk.bad), waited)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    pieces = (slice(start, start + size) for start in range(0, count, size))
+    loaded = made_ahead(load, pieces, workers=workers)
+    with closing(loaded), progress("predicting", count, waits=True) as advance:
+        for chunk, waited in loaded:
+            yield chunk
+            advance(len(chunk.images) + len(chunk.bad), waited)
 
 
 def _load(images: Images, side: int, piece: slice, *, skip_bad: bool, pin: bool) -> Chunk:

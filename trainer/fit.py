@@ -82,13 +82,23 @@ def fit(
     run's.
     """
     run = Run.begin(data, arm, model, recipe, place, facts)
-    if resume and (place.out / "last.pt").is_file():
+    if resume and place.fabric.broadcast((place.out / "last.pt").is_file()):
         run.load()
     while (epoch := run.state.cursor.epoch) <= recipe.epochs:
         rows = arm.order.epoch(epoch)
         run.train(rows)
         run.finish(rows)
     return run.state
+
+
+def check_pieces(count: int, batch: int, pieces: int) -> None:
+    """Raise UsageError where some batch of an epoch of `count` images is too small for `pieces`."""
+    smallest = min(map(len, cut(count, batch)))
+    if smallest // pieces < 2:
+        raise UsageError(
+            f"The {count} images of an epoch make batches of {smallest}, too few for {pieces}"
+            " pieces of two or more: use a larger --batch or fewer pieces."
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,8 +127,10 @@ class Run:
         place: Place,
         facts: dict[str, Any],
     ) -> "Run":
-        """A run before its first step."""
+        """A run before its first step; UsageError where a batch has too few images to be cut."""
         fabric, weight = place.fabric, arm.positive_weight
+        for count in sorted({arm.order.count(epoch) for epoch in range(1, recipe.epochs + 1)}):
+            check_pieces(count, recipe.batch, fabric.world_size * recipe.accumulate)
         optimizer = OPTIMIZERS[recipe.optimizer](model.parameters(), lr=recipe.lr)
         shown: Any = torch.compile(model) if recipe.compile else model
         network, stepper = fabric.setup(shown, optimizer)
@@ -142,7 +154,6 @@ class Run:
     def train(self, rows: Rows) -> None:
         """Take the steps of the epoch that are left."""
         cursor, recipe, fabric = self.state.cursor, self.recipe, self.place.fabric
-        self._check_pieces(rows)
         if cursor.epoch == self.arm.choose_from and not cursor.position:
             self.optimizer.state.clear()  # after synthetic images: a training of its own
         augment = augmentation(
@@ -170,15 +181,6 @@ class Run:
                     self._look()
                 self._heed(f"after {batch.position:,} of {len(rows):,} images of {what}")
 
-    def _check_pieces(self, rows: Rows) -> None:
-        pieces = self.place.fabric.world_size * self.recipe.accumulate
-        smallest = min(map(len, cut(len(rows), self.recipe.batch)))
-        if smallest // pieces < 2:
-            raise UsageError(
-                f"The {len(rows)} images of an epoch make batches of {smallest}, too few for"
-                f" {pieces} pieces of two or more: use a larger --batch or fewer pieces."
-            )
-
     def _step(self, batch: Batch, augment: Augment) -> None:
         fabric, pieces = self.place.fabric, self.recipe.accumulate
         images = augment(batch.images.to(fabric.device, non_blocking=True), batch.places)
@@ -204,7 +206,7 @@ class Run:
 
     def _look(self) -> None:
         partial = self.state.partial
-        loss = float(partial.sums[0] / partial.sums[1].clamp(min=1))
+        loss = partial.loss
         self._check(loss)
         self._track({"train_loss": loss, "data_wait": partial.waited / partial.seconds})
 
@@ -216,11 +218,9 @@ class Run:
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            last = self.place.out / "last.pt"
-            kept = f"{last} holds an earlier state" if last.is_file() else "nothing was saved"
             raise UsageError(
                 f"The loss is not finite in epoch {self.state.cursor.epoch} at"
-                f" --lr {self.recipe.lr:g}: try a smaller one ({kept})."
+                f" --lr {self.recipe.lr:g}: try a smaller one, with another --out."
             )
 
     def _heed(self, where: str) -> None:
@@ -236,9 +236,8 @@ class Run:
         epoch, partial = state.cursor.epoch, state.partial.gathered(fabric)
         seen = partial.seen.numpy()
         proof = receipt(epoch, rows, seen[:-1], unread=int(seen[-1]))
-        loss = float(partial.sums[0] / partial.sums[1].clamp(min=1))
-        self._check(loss)
-        row = self.validate(loss)
+        self._check(partial.loss)
+        row = self.validate(partial.loss)
         state.history.append(row)
         state.receipts.append(proof)
         state.timings.append(
@@ -251,10 +250,8 @@ class Run:
         )
         state.cursor = replace(state.cursor, epoch=epoch + 1, position=0)
         state.partial = Partial.nothing(len(self.data.index), fabric.device)
-        if best_epoch(state.history, self.arm.choose_from) is row and fabric.is_global_zero:
-            facts = save_weights(self.model, self._header(epoch))
-            write_last(self.place.out / "best.safetensors", facts)
         self.save()
+        self._keep_best()
         means = {} if row.val_auc_mean is None else {"val_auc": row.val_auc_mean}
         self._track({"train_loss": row.train_loss, "val_loss": row.val_loss} | means)
 
@@ -287,13 +284,24 @@ class Run:
     def save(self) -> None:
         """Write config.json, last.pt and the tables; all ranks must call it, the first writes."""
         state, place = self.state.gathered(self.place.fabric), self.place
+        self._check(state.partial.loss)
         if place.fabric.is_global_zero:
             asked = json.dumps(self.facts, indent=2) + "\n"
             write_last(place.out / "config.json", asked.encode())
             path = place.out / "last.pt"
             save_state(path, state, self._identity(), self.model, self.optimizer)
             self._write_tables(state)
+        place.fabric.barrier()  # nobody reads what is not there yet
         place.control.saved()
+
+    def _keep_best(self) -> None:
+        """Write the weights after the last epoch if it is the best; after last.pt that says so."""
+        history = self.state.history
+        if best_epoch(history, self.arm.choose_from) is history[-1]:
+            if self.place.fabric.is_global_zero:
+                weights = save_weights(self.model, self._header(history[-1].epoch))
+                write_last(self.place.out / "best.safetensors", weights)
+            self.place.fabric.barrier()
 
     def load(self) -> None:
         """Go on from last.pt; UsageError names the field in which it is another run's."""
@@ -305,11 +313,14 @@ class Run:
             )
         if place.fabric.is_global_zero:
             self._write_tables(self.state)
+        if self.state.history and not self.state.cursor.position:
+            self._keep_best()  # a run may have been killed before it did
 
     def _identity(self) -> dict[str, Any]:
         """What must agree to resume; more epochs only go further."""
         facts = {"manifest": self.data.manifest.digest} | asdict(self.recipe)
-        del facts["epochs"]
+        if self.recipe.arm != "pretrain":  # whose synthetic epochs are a share of all
+            del facts["epochs"]
         return facts | {"order": self.state.cursor.order}
 
     def _header(self, epoch: int) -> dict[str, Any]:

@@ -83,10 +83,9 @@ class Order:
         rows = rows[np.argsort(places, kind="stable")]
         return rows if self.stand_in is None else self.stand_in[rows]
 
-    def images(self, epochs: int) -> int:
-        """How many images the first `epochs` epochs show."""
-        every = range(1, epochs + 1)
-        return sum(part.count for part in self.parts for epoch in every if part.takes_part(epoch))
+    def count(self, number: int) -> int:
+        """How many images an epoch shows."""
+        return sum(part.count for part in self.parts if part.takes_part(number))
 
     @property
     def digest(self) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,18 @@ def parse_bytes(option: str, text: str) -> int:
 
 
 def half_of_free() -> int:
-    """Half of the bytes of memory that are free now; UsageError where the system does not say."""
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+    """Half of the bytes of memory that are free now, divided by the ranks on this machine.
+
+    UsageError where the system does not say.
+    """
+    try:
+        text = Path("/proc/meminfo").read_text()
+        free = int(re.findall(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE)[0]) * 1024
+    except (OSError, IndexError):
         raise UsageError(
-            "How much memory is free is not known here: name a size, as --cache ram:8GB."
-        )
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+            "How much memory is free is not known here: use --cache ram:8GB."
+        ) from None
+    return free // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class Ram:

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from builder.contract import Labels
 from trainer.control import Place, Stopped, Wish
-from trainer.devices import total
+from trainer.devices import merged, total
 from trainer.order import Rows
 from trainer.stream import Dataset, batches, scale
 
@@ -68,5 +68,5 @@ def outputs(
             unread |= batch.bad
             if place.control.wish() is Wish.STOP:
                 raise Stopped(f"in {what}", place.control.signal)
-    found = total(fabric, found).cpu()
+    found, unread = total(fabric, found).cpu(), merged(fabric, unread)
     return Outputs(logits=found[0], labels=found[1].numpy().astype(np.int8), unread=unread)

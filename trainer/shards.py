@@ -17,7 +17,7 @@ import numpy as np
 from builder.contract import CheckError, Manifest, ShardEntry, UsageError, check_shard
 from trainer.order import WINDOW, Rows
 from trainer.progress import progress
-from trainer.remote import Remote
+from trainer.remote import OutOfReach, Remote
 
 AHEAD = 2 * WINDOW  # shards asked for before their first image is needed
 
@@ -51,7 +51,7 @@ class Folder:
         return check_shard(shard, self.root)
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:
-        """Let the kernel read the files ahead, from end to end, where it can be asked to."""
+        """Ask the kernel to read the files ahead, where it can be asked."""
         for shard in shards if hasattr(os, "posix_fadvise") else ():
             with suppress(OSError):
                 file = os.open(self.root / shard.url, os.O_RDONLY)
@@ -148,6 +148,8 @@ class Shards:
                 try:
                     path = self._source.path(self.entries[number])
                     self._proved[number] = path, _stamp(path.stat())
+                except OutOfReach:  # that may pass
+                    raise
                 except CheckError as error:
                     self._bad[number] = str(error)
                     raise
@@ -181,4 +183,4 @@ class Ahead:
 
 
 def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)

@@ -5,21 +5,19 @@ into one preallocated uint8 tensor, and hand it over; the cast to float happens 
 """
 
 import os
-import time
-from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import KW_ONLY, dataclass, replace
-from itertools import islice
 
 import numpy as np
 import torch
 
 from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
+from trainer.ahead import made_ahead
 from trainer.order import Rows, pieces_from
 from trainer.progress import progress
 from trainer.ram import Ram
+from trainer.remote import OutOfReach
 from trainer.shards import Shards, Source
 
 CPU = torch.device("cpu")
@@ -113,30 +111,15 @@ def batches(
     """
     pieces = pieces_from(len(rows), size, start)
     load = _Loader(data, rows, share=share, pin=device.type == "cuda")
-    ahead_of = data.shards.ahead(data.shard[rows[start:]])
-    todo = iter(pieces)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    ahead: deque[Future[Batch]] = deque()
-
-    def submit(count: int) -> None:
-        for piece in islice(todo, count):
-            ahead_of.reach(piece.start - start)
-            ahead.append(pool.submit(load, piece))
-
-    try:
-        with progress(what, len(rows) - start, waits=True) as advance:
-            submit(workers + 2)
-            while ahead:
-                asked = time.perf_counter()
-                batch = ahead.popleft().result()
-                waited = time.perf_counter() - asked
-                submit(1)
-                done = batch.position
-                yield replace(batch, waited=waited)
-                advance(done - start, waited)
-                start = done
-    finally:
-        pool.shutdown(cancel_futures=True)
+    shards = data.shards.ahead(data.shard[rows[start:]])
+    loaded = made_ahead(
+        load, pieces, workers=workers, begin=lambda piece: shards.reach(piece.start - start)
+    )
+    with closing(loaded), progress(what, len(rows) - start, waits=True) as advance:
+        for batch, waited in loaded:
+            yield replace(batch, waited=waited)
+            advance(batch.position - start, waited)
+            start = batch.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +174,8 @@ class _Loader:
                 for i in inside.tolist():
                     if reason := self._decode(file, int(rows[i]), pixels[i]):
                         bad[i] = reason
+        except OutOfReach:  # no fault of the shard's
+            raise
         except CheckError as error:  # the shard is not the one sealed: nothing of it is used
             return dict.fromkeys(inside.tolist(), str(error))
         return bad

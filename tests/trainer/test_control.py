@@ -1,6 +1,5 @@
 import os
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -17,15 +16,42 @@ def control() -> Any:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number: int):
-    before = signal.getsignal(number)
-    with control.listening():
-        assert control.wish() is Wish.GO_ON
-        os.kill(os.getpid(), number)
-        time.sleep(0.01)
-        assert control.wish() is Wish.STOP
-        assert control.signal == number
-        assert signal.getsignal(number) == before
-    assert signal.getsignal(number) == before
+    acted = []
+    before = signal.signal(number, lambda *_: acted.append(number))
+    try:
+        with control.listening():
+            assert control.wish() is Wish.GO_ON
+            os.kill(os.getpid(), number)
+            assert control.wish() is Wish.STOP
+            assert (control.signal, acted) == (number, [])
+            os.kill(os.getpid(), number)
+            assert acted == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_ranks_get_signals_twice_and_heed_the_first_alone(control: Control, monkeypatch: Any):
+    acted, now = [], [0.0]
+    monkeypatch.setattr("trainer.control.time.monotonic", lambda: now[0])
+    control._patience = 10.0
+    before = signal.signal(signal.SIGTERM, lambda *_: acted.append("ended"))
+    try:
+        with control.listening():
+            for now[0] in (0.0, 0.2, 9.0):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert (control.wish(), acted) == (Wish.STOP, [])
+            now[0] = 11.0
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert acted == ["ended"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_waiting_ends_with_a_signal(control: Control):
+    control.sleep(0)
+    control.signal = 2
+    with pytest.raises(Stopped, match="while waiting"):
+        control.sleep(0)
 
 
 def test_the_clock_wishes_to_save_once_an_interval(control: Control, monkeypatch: Any):

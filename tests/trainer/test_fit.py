@@ -303,8 +303,8 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(
     monkeypatch.setattr(
         module, "masked_loss", lambda logits, *_: (logits.sum() * math.nan, torch.tensor(1.0))
     )
-    with pytest.raises(UsageError, match=r"not finite in epoch 2 .*smaller.*last\.pt holds an ear"):
-        run(data, placed(tmp_path), recipe, resume=True)
+    with pytest.raises(UsageError, match=r"not finite in epoch 2 .*smaller.*another --out"):
+        run(data, placed(tmp_path, save_every=0), recipe, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
@@ -352,3 +352,22 @@ def test_a_checkpoint_holds_nothing_that_runs(
         "order": arm_of(data, recipe).order.digest, "epoch": 2, "position": 0,
     }  # fmt: skip
     assert checkpoint.load_notes(tmp_path / "last.pt")[0][0].epoch == 1
+
+
+def test_the_best_weights_are_those_of_the_history_wherever_it_was_killed(
+    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, monkeypatch: Any
+):
+    """Also where the epoch that is taken again would come out otherwise, as on a GPU."""
+    keep = Run._keep_best
+
+    def killed(_: Run) -> None:
+        raise KeyboardInterrupt
+
+    run(data, placed(tmp_path / "whole"), replace(recipe, epochs=1))
+    monkeypatch.setattr(Run, "_keep_best", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, placed(tmp_path / "out"), replace(recipe, epochs=1))
+    assert not (tmp_path / "out/best.safetensors").exists()
+    monkeypatch.setattr(Run, "_keep_best", keep)
+    run(data, placed(tmp_path / "out"), replace(recipe, epochs=1), resume=True)
+    assert same(tmp_path / "out", tmp_path / "whole")

@@ -72,7 +72,8 @@ def test_an_unevenly_mixed_epoch_has_exactly_the_counts_asked_for():
 def test_parts_take_part_from_first_to_last():
     both = order(part("a", 0, 10, 10, last=2), part("b", 10, 10, 6, first=3))
     assert [{*(both.epoch(n) >= 10)} for n in (1, 2, 3, 4)] == [{False}] * 2 + [{True}] * 2
-    assert both.images(4) == 10 + 10 + 6 + 6
+    assert [both.count(n) for n in (1, 2, 3, 4)] == [10, 10, 6, 6]
+    assert [len(both.epoch(n)) for n in (1, 2, 3, 4)] == [10, 10, 6, 6]
 
 
 def test_shards_are_read_a_window_at_a_time():

@@ -1,6 +1,7 @@
 """Several processes over gloo: each sample once, equal steps, and resumed by another number."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -70,14 +71,18 @@ def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Pat
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
-    out = tmp_path / "elastic"  # one rank, then two, then one, stopped by a signal to the last
+    out = tmp_path / "elastic"  # one rank, then two, stopped by a signal to the last
     code, first = launch(shared.root, out, ranks=1, stop=2)
     assert code == 128 + 15
     code, second = launch(shared.root, out, ranks=2, stop=2, resume=True)
     assert code == 128 + 15
-    code, third = launch(shared.root, out, ranks=1, resume=True)
+    code, third = launch(shared.root, out, ranks=2, stop=2, resume=True)  # in validation
+    assert code == 128 + 15
+    code, fourth = launch(shared.root, out, ranks=2, resume=True)
     assert code == 0
-    assert merged(first) + merged(second) + merged(third) == unbroken
+    parts = [merged(part) for part in (first, second, third, fourth)]
+    assert [*itertools.chain(*parts)] == unbroken
+    assert len(merged(third)) == 1
     c = weights(out)
     assert all(torch.allclose(a[name], c[name], rtol=1e-3, atol=1e-5) for name in a)
     assert (out / "receipts.csv").read_text() == (tmp_path / "one/receipts.csv").read_text()
@@ -89,3 +94,33 @@ def test_fewer_shards_than_ranks_do_not_hang(tmp_path: Path, sealer: Callable[..
     sealed = sealer(tmp_path / "data", counts=counts)
     _, three = launch(sealed.root, tmp_path / "out", ranks=3, epochs=1)
     assert sum(len(rows) for _, _, rows in merged(three)) == 36
+
+
+@pytest.mark.slow
+def test_torchrun_runs_the_command_and_counts_what_every_rank_could_not_read(
+    sealed: Any, tmp_path: Path
+):
+    rows = (sealed.index.split == "test").nonzero()[0][:5]
+    for row in rows:
+        with (sealed.root / sealed.index.shard[row]).open("r+b") as tar:
+            tar.seek(int(sealed.index.offset[row]))
+            tar.write(b"not an image at all")
+    sealed.reseal()
+    asked = [f"--shards={sealed.path}", f"--out={tmp_path / 'run'}", "--init=random", "--epochs=1"]
+    asked += ["--device=cpu", "--workers=1", "--skip-bad", "--batch=32"]
+    code = "import torch; torch.set_num_threads(1); from trainer.cli import main; main()"
+    run = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--no-python"]
+    done = subprocess.run(
+        [sys.executable, *run, sys.executable, "-c", code, *asked],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["config"]["ranks"] == 2
+    assert report["unread"] == 5
+    keys = [line.split(",")[0] for line in (tmp_path / "run/unread.csv").read_text().splitlines()]
+    assert sorted(keys[1:]) == sorted(sealed.index.key[rows])
+    assert done.stdout.count("test AUC") == 1

@@ -8,7 +8,8 @@ import pytest
 
 from builder.contract import CheckError, ShardEntry, UsageError
 from trainer.order import WINDOW
-from trainer.remote import Cache
+from trainer.remote import Cache, OutOfReach
+from trainer.remote.cache import mark_used
 from trainer.shards import AHEAD, Bucket, Folder, Shards
 
 
@@ -87,3 +88,30 @@ def test_a_cache_too_small_for_what_is_read_together_is_refused(sealed: Any, tmp
     assert len(entries) < 4 * WINDOW
     with pytest.raises(UsageError, match="choose --cache-size 1GB or more"):
         Bucket(None, entries, Cache(folder=tmp_path, most_bytes=needed - 1).most_bytes)  # type: ignore[arg-type]
+
+
+def test_processes_that_share_a_cache_do_not_make_each_other_hash(sealed: Any):
+    """Marking a cached file as used changes its times of access and status, not what it is."""
+    source = Notes(sealed.root)
+    shards = Shards(sealed.manifest, source)
+    path = sealed.root / sealed.manifest.shardlist[0].url
+    for _ in range(3):
+        with shards.open(0):
+            pass
+        mark_used(path)
+    assert len(source.proved) == 1
+
+
+def test_a_network_that_fails_says_nothing_about_the_shard(sealed: Any):
+    class Flaky(Notes):
+        def path(self, shard: ShardEntry) -> Path:
+            if not self.proved:
+                self.proved.append("")
+                raise OutOfReach("9 attempts failed")
+            return super().path(shard)
+
+    shards = Shards(sealed.manifest, Flaky(sealed.root))
+    with pytest.raises(OutOfReach), shards.open(0):
+        pass
+    with shards.open(0):
+        pass

@@ -6,7 +6,7 @@ that died. It is stretched to its full size at once, so that its space counts as
 """
 
 from trainer.remote.cache import Cache, default_cache_folder
-from trainer.remote.fetch import Remote
+from trainer.remote.fetch import OutOfReach, Remote
 from trainer.remote.url import PROTOCOLS, is_url
 
-__all__ = ["PROTOCOLS", "Cache", "Remote", "default_cache_folder", "is_url"]
+__all__ = ["PROTOCOLS", "Cache", "OutOfReach", "Remote", "default_cache_folder", "is_url"]

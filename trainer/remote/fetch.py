@@ -16,11 +16,16 @@ from trainer.remote.cache import SHA256, Cache, alone, identity, is_at, lock, ma
 from trainer.remote.store import BLOCK, WEB, Object, WebFile, file_system, whole_block
 from trainer.remote.url import checked_scheme, hopeless, without_secrets
 
-ATTEMPTS = 5
+ATTEMPTS = 9  # within one and a half minutes
 FIRST_DELAY = 0.5  # seconds before the second attempt; twice as many before each further one
+LAST_DELAY = 30.0  # but no more than these
 _POLL = 0.05  # seconds between two looks at a lock
 
 T = TypeVar("T")
+
+
+class OutOfReach(CheckError):  # noqa: N818 - a state of things
+    """The network failed, again and again: it says nothing about the file."""
 
 
 class Remote:
@@ -189,7 +194,7 @@ class Remote:
         """What `ask` gives, asked again after failures that may pass."""
         last = ""
         for attempt in range(ATTEMPTS):
-            self._pause(FIRST_DELAY * 2 ** (attempt - 1) if attempt else 0)
+            self._pause(min(FIRST_DELAY * 2 ** (attempt - 1), LAST_DELAY) if attempt else 0)
             try:
                 return ask()
             except Exception as error:  # each store raises what its own library does
@@ -197,7 +202,7 @@ class Remote:
                     raise self._refusal(url, why) from None
                 last = type(error).__name__  # its text may hold the whole URL
         why = f"{ATTEMPTS} attempts failed, the last one with {last}"
-        raise self._refusal(url, f"{why}; check the network and start again")
+        raise OutOfReach(str(self._refusal(url, f"{why}; check the network and start again")))
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):

@@ -1,0 +1,80 @@
+"""May a run start, and is its folder its own?"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from builder.contract import Manifest, UsageError
+from trainer.config import Config
+from trainer.model import SMALLEST
+
+
+def check(manifest: Manifest, config: Config) -> None:
+    """Raise UsageError where no run can start: nothing to learn or to choose by."""
+    splits = {shard.split for shard in manifest.shardlist}
+    image = manifest.image
+    if "train" not in splits:
+        raise UsageError(f"{config.shards} has no training images.")
+    if not any(shard.origin == "real" for shard in manifest.shardlist):
+        raise UsageError(
+            f"{config.shards} holds the synthetic half alone (--real none): train on a dataset with"
+            " its real images."
+        )
+    if "val" not in splits:
+        raise UsageError(
+            f"{config.shards} has no validation images to choose the epoch by: build it with"
+            " --holdout 0.05 0.05."
+        )
+    if min(image.height, image.width) < SMALLEST:
+        raise UsageError(
+            f"Images of {image.height}×{image.width} pixels are too small for DenseNet-121:"
+            f" it needs {SMALLEST} at least."
+        )
+
+
+def check_out(config: Config) -> None:
+    """Raise UsageError where `out` is in use by something else."""
+    out = config.out
+    there = {path.name for path in out.iterdir() if path.name[0] != "."} if out.exists() else set()
+    if there and not config.resume:
+        raise UsageError(f"{out} is not empty: go on with --resume, or choose another --out.")
+    begun = {"config.json", "last.pt", "wandb"}  # or a tracker's file, before the first save
+    if there and not there & begun and not any(".tfevents." in name for name in there):
+        raise UsageError(f"{out} holds no run to resume: choose another --out.")
+    if "best.safetensors" in there and "last.pt" not in there:
+        raise UsageError(f"The run in {out} has lost its last.pt: choose another --out.")
+
+
+@contextmanager
+def claim(out: Path, fabric: Fabric) -> Iterator[None]:
+    """The folder `out` for this run alone; it is gone again if a failure left it empty."""
+    out.mkdir(parents=True, exist_ok=True)
+    file = os.open(out, os.O_RDONLY)
+    try:
+        if fabric.is_global_zero:
+            _lock(file, out)
+        yield
+    except torch.OutOfMemoryError:
+        raise UsageError(
+            "The device has not enough memory: choose a smaller --batch or a larger --accumulate."
+        ) from None
+    finally:
+        os.close(file)
+        with suppress(OSError):  # not empty: the run's files stay
+            out.rmdir()
+
+
+def _lock(file: int, out: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"Another xtrain is writing into {out}: wait for it, or use another --out."
+        ) from None
+    except OSError:  # a file system without locks: only the user's care keeps runs apart
+        pass
