@@ -21,6 +21,8 @@ def command_lines() -> list[str]:
         for block in re.findall(r"```(?:bash|sh|console)?\n(.*?)```", path.read_text(), re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 words = line.removeprefix("$ ").split("#")[0].split()
+                if words and words[0] == "torchrun":
+                    words = words[words.index("xtrain") :]
                 if words and words[0] in (*COMMANDS, "make"):
                     lines.append(" ".join(words))
     return sorted(set(lines))
