@@ -1,6 +1,6 @@
 """Does memory stay flat, epoch after epoch?
 
-    python benchmarks/stream_memory.py manifests/gan100.json --epochs 10
+python benchmarks/stream_memory.py manifests/gan100.json --epochs 10
 """
 
 import argparse
