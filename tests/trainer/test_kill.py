@@ -37,11 +37,11 @@ def words(command: str, shared: Any, out: Path) -> list[str]:
 
 
 def position(out: Path) -> int:
-    """Images that the newest checkpoint below `out` is past, epochs counted."""
+    """Images that the checkpoints below `out` are past, all epochs and runs together."""
     found = 0
     for path in out.rglob("last.pt"):
         at = Cursor.from_json(torch.load(path, weights_only=True)["cursor"])
-        found = max(found, (at.epoch - 1) * 129 + at.position)
+        found += (at.epoch - 1) * 129 + at.position
     return found
 
 
