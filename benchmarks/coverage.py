@@ -1,0 +1,126 @@
+"""How often the 95 % interval holds the truth, and how often "helped" is said of nothing.
+
+    python benchmarks/coverage.py                           # two minutes on two cores
+    python benchmarks/coverage.py --positives 20 --seeds 5 --seed-sd 0.3 --repeats 5000
+
+Scores are binormal: a positive image's lie `mu` higher. A quarter of their variance is the
+patient's and a quarter the image's, the same for all arms and seeds; and so again for what an arm's
+seed makes of each. A patient with the pathology shows it in three images of four. Seeds differ in
+`mu` with standard deviation `seed-sd`, so the truth is Phi(mu / sqrt(2 + seed-sd^2)).
+"""
+
+import argparse
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import norm
+
+from trainer.bootstrap import ArmAucs, arm_aucs, resample
+from trainer.statistics import difference, estimate, verdict
+
+SHOWN = 0.75  # of a patient's images with the pathology
+PREVALENCE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    positives: int
+    per_patient: int
+    seeds: int
+    seed_sd: float
+    control: float  # AUC
+    effect: float
+    resamples: int
+
+    def mu(self, auc: float) -> float:
+        return float(norm.ppf(auc) * np.sqrt(2 + self.seed_sd**2))
+
+
+def simulated(case: Case, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels [N, 1], patients [N], scores [2, S, N, 1] of control and arm."""
+    rng = np.random.default_rng((number, case.positives, case.seeds))
+    count = round(case.positives / PREVALENCE / case.per_patient)
+    ill = rng.random(count) < PREVALENCE / SHOWN
+    patients = np.repeat(np.arange(count), case.per_patient)
+    labels = (ill[patients] & (rng.random(len(patients)) < SHOWN)).astype(np.int8)
+    means = np.array([case.mu(case.control), case.mu(case.control + case.effect)])
+    mu = means[:, None] + case.seed_sd * rng.standard_normal((2, case.seeds))
+    own = (2, case.seeds)
+    noise = sum(
+        rng.standard_normal((*shape, count))[..., patients]
+        + rng.standard_normal((*shape, len(patients)))
+        for shape in ((), own)
+    )
+    scores = mu[..., None] * labels + noise / 2
+    return labels[:, None], patients, scores[..., None].astype(np.float32)
+
+
+def arms(case: Case, number: int) -> tuple[ArmAucs, ArmAucs, int]:
+    labels, patients, scores = simulated(case, number)
+    counts = resample(patients[-1] + 1, case.resamples, seed=number)
+    control, arm = (
+        arm_aucs(labels, scores[i], patients, counts, name=name, threads=1)
+        for i, name in enumerate(("control", "arm"))
+    )
+    return control, arm, int(labels.sum())
+
+
+def once(case: Case, number: int) -> tuple[float, ...] | None:
+    """Whether each interval holds, which side it misses, and whether "helped" is said."""
+    control, arm, positives = arms(case, number)
+    if positives < 10:
+        return None  # no figure is given
+    auc = estimate(control, 0, seed=number)
+    gap = difference(arm, control, 0, seed=number)
+    return (
+        auc.low <= case.control <= auc.high,
+        gap.low <= case.effect <= gap.high,
+        verdict(gap, gap.p, positives) == "helped",
+        gap.high - gap.low,
+        gap.seed_share,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--positives", type=int, nargs="+", default=[15, 30, 100])
+    parser.add_argument("--per-patient", type=int, nargs="+", default=[3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 5])
+    parser.add_argument("--seed-sd", type=float, nargs="+", default=[0.2], help="0 with one seed")
+    parser.add_argument("--auc", type=float, default=0.75)
+    parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.06])
+    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--jobs", type=int, default=2)
+    asked = parser.parse_args()
+    names = "positives", "images each", "seeds", "seed sd", "effect"
+    told = "AUC holds", "difference holds", "helped", "width", "seeds' share"
+    table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
+    start = time.perf_counter()
+    settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
+    unique = dict.fromkeys((p, k, s, sd if s > 1 else 0.0) for p, k, s, sd in settings)
+    with ProcessPoolExecutor(asked.jobs) as pool:
+        for (positives, each, seeds, sd), effect in product(unique, asked.effects):
+            case = Case(
+                positives=positives, per_patient=each, seeds=seeds, seed_sd=sd,
+                control=asked.auc, effect=effect, resamples=asked.resamples,
+            )  # fmt: skip
+            found = pool.map(partial(once, case), range(asked.repeats), chunksize=20)
+            auc, gap, helped, width, share = np.mean([f for f in found if f], axis=0)
+            table.add_row(
+                *map(str, (positives, each, seeds, sd, effect)),
+                f"{auc:.1%}", f"{gap:.1%}", f"{helped:.1%}", f"{width:.3f}", f"{share:.0%}",
+            )  # fmt: skip
+    Console(width=120).print(table)
+    error = np.sqrt(0.95 * 0.05 / asked.repeats)
+    print(f"{time.perf_counter() - start:.0f} s; coverage is known to ± {1.96 * error:.1%}")
+
+
+if __name__ == "__main__":
+    main()

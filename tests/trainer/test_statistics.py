@@ -1,0 +1,181 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from trainer.bootstrap import ArmAucs, arm_aucs, resample
+from trainer.statistics import Estimate, difference, estimate, holm, verdict
+
+
+def delong(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUCs [M] of scores [M, N] and their covariance (DeLong et al. 1988), pair by pair."""
+    positive, negative = scores[:, labels == 1, None], scores[:, None, labels == 0]
+    wins = (positive > negative) + 0.5 * (positive == negative)
+    of_positives, of_negatives = wins.mean(axis=2), wins.mean(axis=1)
+    parts = [np.atleast_2d(np.cov(v)) / v.shape[1] for v in (of_positives, of_negatives)]
+    return wins.mean(axis=(1, 2)), parts[0] + parts[1]
+
+
+def made(
+    *, gap: float, seeds: int = 1, seed_sd: float = 0.0, own: float = 0.7, images: int = 1500
+) -> tuple[np.ndarray, np.ndarray, list[ArmAucs]]:
+    """Labels [N], scores [2, S, N] and both arms; every image is another patient's."""
+    rng = np.random.default_rng(7)
+    labels = (rng.random(images) < 0.15).astype(np.int8)
+    mu = 1 + np.array([0, gap])[:, None, None] + seed_sd * rng.standard_normal((2, seeds, 1))
+    noise = rng.standard_normal(images) + own * rng.standard_normal((2, seeds, images))
+    scores = (mu * labels + noise).astype(np.float32)
+    counts = resample(images, 2000, seed=3)
+    both = [
+        arm_aucs(labels[:, None], scores[i, ..., None], np.arange(images), counts, name=name)
+        for i, name in enumerate(("none", "gan"))
+    ]
+    return labels, scores, both
+
+
+def test_one_auc_agrees_with_delong():
+    labels, scores, (control, _) = made(gap=0.3)
+    aucs, covariance = delong(labels, scores[:, 0])
+    found, error = estimate(control, 0, seed=0), np.sqrt(covariance[0, 0])
+    assert found.value == pytest.approx(aucs[0])
+    assert found.error == pytest.approx(error, rel=0.05)
+    assert (found.low, found.high) == pytest.approx(aucs[0] + np.array([-2, 2]) * error, abs=0.006)
+    assert found.p < 0.002  # not 0.5
+    assert found.seed_share == 0
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.1, 0.25])
+def test_a_paired_difference_agrees_with_delong(gap: float):
+    labels, scores, (control, arm) = made(gap=gap)
+    aucs, covariance = delong(labels, scores[:, 0])
+    error = np.sqrt(np.array([-1, 1]) @ covariance @ np.array([-1, 1]))
+    found = difference(arm, control, 0, seed=0)
+    assert found.value == pytest.approx(aucs[1] - aucs[0])
+    assert found.error == pytest.approx(error, rel=0.05)
+    expected = 2 * norm.sf(abs(found.value) / error)
+    assert found.p == pytest.approx(expected, abs=0.03)
+    assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+
+
+def test_the_other_way_round_is_the_same_difference():
+    _, _, (control, arm) = made(gap=0.2)
+    one, other = difference(arm, control, 0, seed=0), difference(control, arm, 0, seed=0)
+    assert (one.value, one.p) == pytest.approx((-other.value, other.p))
+    assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
+
+
+def test_equal_scores_differ_by_nothing():
+    _, _, (control, _) = made(gap=0)
+    twin = ArmAucs(
+        auc=control.auc, resampled=control.resampled, patients=control.patients, name="twin"
+    )
+    found = difference(twin, control, 0, seed=0)
+    assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_seeds_that_differ_widen_the_interval_by_their_own_part():
+    _, _, (control, arm) = made(gap=0.1, seeds=5, seed_sd=0.4)
+    one = made(gap=0.1, seeds=5, seed_sd=0.0)[2]
+    apart, alike = difference(arm, control, 0, seed=0), difference(one[1], one[0], 0, seed=0)
+    assert apart.error > 2 * alike.error
+    assert apart.seed_share > 0.7
+    assert 5 < apart.degrees < 30  # two times four, and a little
+    assert apart.high - apart.low > 2 * 1.96 * apart.error  # Student's t, not the normal
+    spread = sum(a.auc.var(ddof=1) / 5 for a in (arm, control))  # with the interaction in it
+    patients = (arm.resampled - control.resampled).mean(axis=0).var()
+    assert patients < apart.error**2 < spread + patients
+
+
+def test_what_patients_and_seeds_share_is_counted_once():
+    """Seeds of one truth, each with a noise of its own: spread that the patients have already."""
+    errors = {number: made(gap=0, seeds=number, own=3.0)[2][0] for number in (1, 5)}
+    one, five = (estimate(arm, 0, seed=0).error for arm in errors.values())
+    naive = np.sqrt(five**2 + errors[5].auc.var(ddof=1) / 5)
+    assert five < 0.7 * one
+    assert five < naive
+
+
+def test_a_seed_repeats_everything_and_arms_draw_apart():
+    _, _, (control, arm) = made(gap=0.1, seeds=3, seed_sd=0.3)
+    first = difference(arm, control, 0, seed=4)
+    assert first == difference(arm, control, 0, seed=4)
+    assert first != difference(arm, control, 0, seed=5)
+    with pytest.raises(ValueError, match="called 'gan'"):
+        difference(arm, arm, 0, seed=4)
+
+
+def aucs(resampled: Any, patients: int, name: str = "a") -> ArmAucs:
+    drawn = np.array(resampled, float)[None, None]
+    return ArmAucs(
+        auc=np.full((1, 1), 0.7), resampled=drawn, patients=np.array([patients]), name=name
+    )
+
+
+def test_resamples_without_a_class_do_not_count():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(0.7, 0.05, 400)
+    gaps = np.insert(drawn, 50, [np.nan] * 9)
+    assert estimate(aucs(gaps, 40), 0, seed=0) == estimate(aucs(drawn, 40), 0, seed=0)
+
+
+@pytest.mark.parametrize(("drawn", "patients"), [([np.nan] * 9, 5), ([0.7] * 9, 1), ([0.7] * 9, 0)])
+def test_patients_that_cannot_tell_give_no_interval(drawn: Any, patients: int):
+    found = estimate(aucs(drawn, patients), 0, seed=0)
+    assert found.value == 0.7
+    assert np.isnan([found.low, found.high, found.p, found.error]).all()
+    assert verdict(found, found.p, 50) == "no evidence"
+
+
+def test_an_auc_stays_in_its_range_and_few_patients_widen_it():
+    drawn = np.minimum(1, np.random.default_rng(0).normal(0.7, 0.3, 2000))
+    few, many = (estimate(aucs(drawn, n), 0, seed=0) for n in (5, 500))
+    assert 0 < few.low < many.low < many.high < few.high < 1
+    assert few.p > many.p
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_perfect_auc_has_no_interval_but_a_difference_from_it_has(value: float):
+    drawn = np.random.default_rng(0).normal(0.7, 0.05, 400)
+    perfect = ArmAucs(
+        auc=np.full((1, 1), value),
+        resampled=np.full((1, 1, 400), value),
+        patients=np.array([40]),
+        name="perfect",
+    )
+    found = estimate(perfect, 0, seed=0)
+    assert found.value == value
+    assert np.isnan([found.low, found.high, found.p]).all()
+    assert difference(perfect, aucs(drawn, 40), 0, seed=0).p < 0.01
+
+
+def test_arms_of_other_images_or_resamples_do_not_compare():
+    for other in (aucs([0.7] * 8, 5, "b"), aucs([0.7] * 9, 6, "b")):
+        with pytest.raises(ValueError, match="not of the same images"):
+            difference(aucs([0.7] * 9, 5), other, 0, seed=0)
+
+
+def test_holm_equals_the_example_in_the_books():
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.5, 0.9])) == pytest.approx([1, 1])
+    assert holm(np.array([np.nan, 0.02, 0.03])) == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)
+    assert len(holm(np.array([]))) == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "positives", "said"),
+    [
+        (0.01, 0.05, 0.04, 10, "helped"),
+        (0.01, 0.05, 0.06, 10, "no evidence"),  # not after Holm
+        (-0.01, 0.05, 0.04, 10, "no evidence"),
+        (-0.05, -0.01, 0.05, 10, "hurt"),
+        (0.01, 0.05, 0.001, 9, "too few positives"),
+    ],
+)
+def test_a_verdict_needs_the_interval_the_test_and_the_positives(
+    low: float, high: float, p: float, positives: int, said: str
+):
+    found = Estimate(
+        value=(low + high) / 2, low=low, high=high, p=p, error=0.01, seed_share=0.0, degrees=9.0
+    )
+    assert verdict(found, p, positives) == said
