@@ -1,9 +1,9 @@
 """How fast do sealed shards become shuffled batches of 64? Ours beside its limit and others.
 
-    python -m venv /var/tmp/bench/venv          # the peers want other versions of NumPy than we do
-    /var/tmp/bench/venv/bin/pip install mosaicml-streaming litdata nvidia-dali-cuda130 simplejpeg \
+    python -m venv .venv-peers          # the peers want other versions of NumPy than we do
+    .venv-peers/bin/pip install mosaicml-streaming litdata nvidia-dali-cuda130 simplejpeg \
         torchvision
-    python benchmarks/stream.py --peers /var/tmp/bench/venv/bin/python
+    python benchmarks/stream.py --peers .venv-peers/bin/python
 
 Every contender reads the same images, of the same bytes, in turns, --repeats times after one pass
 that does not count; medians. webdataset, torchxrayvision and Hugging Face's datasets run in this
