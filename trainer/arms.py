@@ -74,7 +74,11 @@ def make_arm(
     """
     rows = {origin: data.rows("train", origin) for origin in ORIGINS}
     counts = {origin: round(mix[origin] * len(rows[origin])) for origin in ORIGINS}
-    _check(name, rows, counts, epochs=epochs, augment=augment)
+    if name not in ARMS or augment not in AUGMENTS or steps not in STEPS:
+        raise UsageError(
+            f"There is no arm {name!r} with augmentation {augment!r}, steps {steps!r}."
+        )
+    _check(name, rows, counts, epochs=epochs)
     total = sum(counts.values())
 
     def part(origin: str, count: int, first: int = 1, last: int | None = None) -> Part:
@@ -106,11 +110,7 @@ def make_arm(
     )
 
 
-def _check(
-    name: str, rows: Mapping[str, Rows], counts: Mapping[str, int], *, epochs: int, augment: str
-) -> None:
-    if name not in ARMS or augment not in AUGMENTS:
-        raise UsageError(f"There is no arm {name!r} with augmentation {augment!r}.")
+def _check(name: str, rows: Mapping[str, Rows], counts: Mapping[str, int], *, epochs: int) -> None:
     if not counts["real"]:
         raise UsageError("No real training image is left by this --mix: give real more weight.")
     if name in ("gan", "oversample", "pretrain") and not counts["synthetic"]:

@@ -85,10 +85,8 @@ def test_twins_serve_in_turn(data: Dataset):
 
 def test_labels_without_a_real_twin_are_refused(data: Dataset):
     labels = data.index.labels.copy()
-    real = data.rows("train", "real")
-    row = data.rows("train", "synthetic")[0]
-    labels[real[(labels[real] == labels[row]).all(axis=1)]] ^= 1
-    labels[real] = np.where(labels[real] == -2, 0, labels[real])
+    labels[data.rows("train", "real")] = 0
+    labels[data.rows("train", "synthetic")[-1]] = 1
     with pytest.raises(CheckError, match="labels that no real training image has"):
         twins(replace(data, index=replace(data.index, labels=labels)), seed=0)
 
@@ -143,6 +141,8 @@ def test_what_cannot_be_had_is_refused(data: Dataset):
         arm(data, "gan", mix={"real": 1, "synthetic": 0.001})
     with pytest.raises(UsageError, match="no arm 'mixup'"):
         arm(data, "mixup")
+    with pytest.raises(UsageError, match="steps 'some'"):
+        arm(data, "gan", steps="some")
 
 
 def test_the_default_is_gan_where_there_are_synthetic_images(data: Dataset):
