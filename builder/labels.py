@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from builder.contract import Labels, UsageError, check_pathologies, sha256_file
+from builder.contract import GROUPS, Labels, UsageError, check_pathologies, sha256_file
 
 NO_FINDING = "no finding"
 
@@ -48,9 +48,12 @@ NIH = (
     "No_Finding",
 )
 _SYNONYMS = {"effusion": "pleural effusion", "fractures": "fracture", "normal": NO_FINDING}
-_NOT_LABELS = ("image", "patient", "view", "sex", "age")
+_NOT_LABELS = ("image", "patient", *GROUPS)
 _FRONTAL = ("frontal", "pa", "ap")
-_LATERAL = ("lateral", "ll", "lat", "l")
+_VIEWS = {name: name for name in _FRONTAL} | dict.fromkeys(("lateral", "ll", "lat", "l"), "lateral")
+_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+_AGE_BANDS = (0, 20, 40, 60, 80, np.inf)  # years; their names are in GROUPS
+_OLDEST = 110  # years; more is a slip: NIH's first release has patients of 414
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -59,7 +62,9 @@ class LabelTable:
     """One row per real image: N rows, L pathologies in the table's order."""
 
     dataset: str
-    rows: pd.DataFrame  # str columns: image (name in the table), patient, view, file (below root)
+    # str columns: image (name in the table), patient, file (below root); and view, sex, age: the
+    # words of GROUPS, "" if unknown
+    rows: pd.DataFrame
     labels: Labels  # int8 [N, L]: 1, 0 or -1 = unknown, after the uncertainty policy
     pathologies: tuple[str, ...]
     sha256: str  # of the table's file
@@ -123,11 +128,15 @@ def _chexpert(labels: Path | None, root: Path | None) -> LabelTable:
     frame = _read_csv(path, ("Path", "Frontal/Lateral", *CHEXPERT))
     names = frame["Path"].astype(str)
     inside = names.str.replace(r"^CheXpert-[^/]*/", "", regex=True)
+    view, beam = _known(frame, _VIEWS, "Frontal/Lateral"), _known(frame, _VIEWS, "AP/PA")
+    years = _years(_cells(frame, "Age"))
     rows = pd.DataFrame(
         {
             "image": inside,
             "patient": names.str.extract(r"(patient\d+)", expand=False),
-            "view": frame["Frontal/Lateral"].str.lower(),
+            "view": beam.where((view == "frontal") & beam.isin(("ap", "pa")), view),
+            "sex": _known(frame, _SEXES, "Sex"),
+            "age": _bands(years.mask(years == 0)),  # all are adults: 0 stands for unknown
             "file": inside,
         }
     )
@@ -151,7 +160,9 @@ def _nih(labels: Path | None, root: Path | None) -> LabelTable:
         {
             "image": image,
             "patient": frame["Patient ID"].astype("string"),
-            "view": frame["View Position"].str.lower(),
+            "view": _known(frame, _VIEWS, "View Position"),
+            "sex": _known(frame, _SEXES, "Patient Gender", "Patient Sex"),
+            "age": _bands(_years(_cells(frame, "Patient Age"))),
             "file": image,
         }
     )
@@ -195,6 +206,13 @@ def _images_by_stem(root: Path) -> dict[str, str]:
     return files
 
 
+_STRANGE = {
+    "view": "is no view: expected PA, AP, frontal or lateral",
+    "sex": "is no sex: expected F, M or blank",
+    "age": f"is no age: expected 0 to {_OLDEST} years or blank",
+}
+
+
 def _table(labels: Path | None, root: Path | None) -> LabelTable:
     if labels is None:
         raise UsageError("--dataset table needs the CSV: add --labels FILE.csv.")
@@ -202,7 +220,6 @@ def _table(labels: Path | None, root: Path | None) -> LabelTable:
     findings = [name for name in frame.columns if name not in _NOT_LABELS]
     if not findings:
         raise UsageError(f"{labels} has no label column beside {', '.join(frame.columns)}.")
-    view = frame["view"].astype("string").str.strip().str.lower() if "view" in frame else ""
     image = frame["image"].astype("string")
     outside = image.str.match(r"/|.*\.\.(/|$)", na=False)
     _refuse(outside, labels, "image", "leads out of the image folder", frame)
@@ -210,13 +227,16 @@ def _table(labels: Path | None, root: Path | None) -> LabelTable:
         {
             "image": image,
             "patient": frame["patient"].astype("string"),
-            "view": view,
+            "view": _known(frame, _VIEWS, "view"),
+            "sex": _known(frame, _SEXES, "sex"),
+            "age": _bands(_years(_cells(frame, "age"))),
             "file": image,
         }
     )
-    if "view" in frame:
-        strange = ~rows["view"].isin((*_FRONTAL, *_LATERAL)) & rows["view"].notna()
-        _refuse(strange, labels, "view", "is no view: expected PA, AP, frontal or lateral", frame)
+    for name, why in _STRANGE.items():
+        if name in frame:
+            strange = (rows[name] == "") & frame[name].notna()
+            _refuse(strange, labels, name, why, frame)
     folder = root if root is not None else labels.absolute().parent
     return _checked("table", labels, rows, frame[findings], folder)
 
@@ -225,6 +245,34 @@ def _demo(labels: Path | None, root: Path | None) -> LabelTable:
     if labels is not None or root is not None:
         raise UsageError("--dataset demo brings its own labels and images: drop --labels, --root.")
     return replace(_chexpert(None, None), dataset="demo")
+
+
+# --- groups --------------------------------------------------------------------------------------
+
+
+def _cells(frame: pd.DataFrame, *names: str) -> pd.Series:
+    """The first of the columns that the table has, as lower-case text; blank if it has none."""
+    for name in names:
+        if name in frame:
+            return frame[name].astype("string").str.strip().str.lower()
+    return pd.Series(pd.NA, index=frame.index, dtype="string")
+
+
+def _known(frame: pd.DataFrame, words: dict[str, str], *names: str) -> pd.Series:
+    """The group's word for each cell of the column, "" where `words` has none."""
+    return _cells(frame, *names).map(words).astype("string").fillna("")
+
+
+def _years(cells: pd.Series) -> pd.Series:
+    """float64 ages; NaN where the cell is none. Some copies of NIH's table say 058Y."""
+    years = pd.to_numeric(cells.str.removesuffix("y"), errors="coerce")
+    return years.astype("float64").where(lambda age: age.between(0, _OLDEST))
+
+
+def _bands(years: pd.Series) -> pd.Series:
+    """The band of each age, "" where it is unknown; nothing else of an age leaves this file."""
+    bands = pd.cut(years, list(_AGE_BANDS), right=False, labels=list(GROUPS["age"]))
+    return bands.astype("string").fillna("")
 
 
 # --- reading and checking ------------------------------------------------------------------------

@@ -30,8 +30,9 @@ def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) 
         return hashlib.blake2b(word.encode(), digest_size=8, key=salt).hexdigest()
 
     part = table.rows.iloc[list(rows)]
-    for image, patient, labels in zip(
-        part["image"], part["patient"], table.labels[list(rows)].tolist(), strict=True
+    columns = (part[name] for name in ("image", "patient", "view", "sex", "age"))
+    for image, patient, view, sex, age, labels in zip(
+        *columns, table.labels[list(rows)].tolist(), strict=True
     ):
         yield Sample(
             key=f"real-{hashed(image)}",
@@ -41,6 +42,9 @@ def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) 
             draw=-1,
             patient=hashed(patient),
             labels=tuple(labels),
+            view=view,
+            sex=sex,
+            age=age,
         )
 
 

@@ -84,4 +84,7 @@ def index_of(shards: Sequence[Shard], entries: Sequence[ShardEntry]) -> Index:
         target=words("target"),
         draw=np.array([sample.draw for sample in samples], dtype=np.int64),
         patient=words("patient"),
+        view=words("view"),
+        sex=words("sex"),
+        age=words("age"),
     )

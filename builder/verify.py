@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from builder import tar
 from builder.contract import (
+    GROUPS,
     PATIENT,
     SPLITS,
     CheckError,
@@ -113,6 +114,9 @@ def sample_at(index: Index, row: int) -> Sample:
         draw=int(index.draw[row]),
         patient=str(index.patient[row]),
         labels=tuple(index.labels[row].tolist()),
+        view=str(index.view[row]),
+        sex=str(index.sex[row]),
+        age=str(index.age[row]),
     )
 
 
@@ -162,6 +166,9 @@ def _check_plan(manifest: Manifest, index: Index) -> Iterator[str]:
 def _check_patients(index: Index, synthetic: npt.NDArray[np.bool_]) -> Iterator[str]:
     if (index.patient[synthetic] != "").any():
         yield "A synthetic image has a patient."
+    for name in GROUPS:
+        if (getattr(index, name)[synthetic] != "").any():
+            yield f"A synthetic image has a value in column {name}: it shows no patient."
     if any(not PATIENT.fullmatch(patient) for patient in set(index.patient[~synthetic])):
         yield "A real image's patient is not a salted hash."
     for one, other in combinations(SPLITS, 2):

@@ -5,7 +5,7 @@ input from strangers: nothing here runs a command, unpickles, follows a path out
 root, or decodes more pixels than the manifest's geometry allows. Every refusal is one sentence.
 
     root/manifests/gan10.json       Manifest, written last: it exists = the dataset is complete
-    root/manifests/gan10.parquet    Index, one row per sample
+    root/manifests/gan10.parquet    Index, one row per sample; view, sex, age band where known
     root/shards/.../train-00000-of-00006.tar (+ .idx)    Sample after Sample: image and JSON
 """
 
@@ -20,7 +20,15 @@ from builder.contract.manifest import (
     load_manifest,
     save_manifest,
 )
-from builder.contract.names import KEY, ORIGINS, PATIENT, SCHEMA, SPLITS, check_pathologies
+from builder.contract.names import (
+    GROUPS,
+    KEY,
+    ORIGINS,
+    PATIENT,
+    SCHEMA,
+    SPLITS,
+    check_pathologies,
+)
 from builder.contract.paths import (
     check_url,
     dataset_root,
@@ -34,6 +42,7 @@ from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_sha
 
 __all__ = [
     "CODECS",
+    "GROUPS",
     "KEY",
     "MAX_JSON_BYTES",
     "ORIGINS",

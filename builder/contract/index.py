@@ -1,4 +1,8 @@
-"""The parquet index, `manifests/NAME.parquet`: one row per sample; write, load, check."""
+"""The parquet index, `manifests/NAME.parquet`: one row per sample; write, load, check.
+
+The columns view, sex and age are there only where the label table has them. Age is a band: an
+exact one, beside a hash, would tell strangers more of a patient than a report needs.
+"""
 
 import io
 from collections.abc import Sequence
@@ -11,7 +15,7 @@ import numpy.typing as npt
 
 from builder.contract.errors import CheckError
 from builder.contract.manifest import Manifest
-from builder.contract.names import FIXED_COLUMNS, KEY
+from builder.contract.names import FIXED_COLUMNS, GROUPS, KEY
 from builder.contract.paths import dataset_root, resolve, sha256_file
 
 Labels = npt.NDArray[np.int8]
@@ -34,6 +38,9 @@ class Index:
     target: npt.NDArray[np.object_]  # pathology an image was rendered for; "" for real ones
     draw: npt.NDArray[np.int64]  # draw number within the target; -1 for real ones
     patient: npt.NDArray[np.object_]  # salted hash of the patient; "" for synthetic ones
+    view: npt.NDArray[np.object_]  # this and the next two: words of GROUPS; "" if unknown,
+    sex: npt.NDArray[np.object_]  # as for synthetic ones
+    age: npt.NDArray[np.object_]  # a band of years
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -47,17 +54,21 @@ def index_root(manifest: Manifest, manifest_path: Path, shards_root: Path | None
 
 
 def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
-    """The parquet file of an index: int8 labels, dictionaries for words, deltas for integers."""
+    """The parquet file of an index: int8 labels, dictionaries for words, deltas for integers.
+
+    A group of which no row knows anything is no column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = _index_schema(pathologies)
-    columns = {name: getattr(index, name) for name in FIXED_COLUMNS}
+    groups = [name for name in GROUPS if (getattr(index, name) != "").any()]
+    schema = _index_schema(pathologies, groups)
+    columns = {name: getattr(index, name) for name in (*FIXED_COLUMNS, *groups)}
     columns |= {name: index.labels[:, i] for i, name in enumerate(pathologies)}
     table = pa.table([pa.array(columns[f.name], type=f.type) for f in schema], schema=schema)
     deltas = dict.fromkeys(("offset", "size", "draw"), "DELTA_BINARY_PACKED")
     deltas |= dict.fromkeys(("key", "patient"), "DELTA_BYTE_ARRAY")
-    words = ["split", "origin", "shard", "target", *pathologies]
+    words = ["split", "origin", "shard", "target", *pathologies, *groups]
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", use_dictionary=words, column_encoding=deltas)
     return sink.getvalue()
@@ -79,12 +90,16 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     try:
         if (found := pq.read_metadata(path).num_rows) != rows:
             raise CheckError(f"{path} has {found} rows, the manifest says {rows}.")
-        expected = _index_schema(manifest.pathologies)
-        if not pq.read_schema(path).equals(expected):
+        schema = pq.read_schema(path)
+        groups = [name for name in GROUPS if name in schema.names]
+        expected = _index_schema(manifest.pathologies, groups)
+        if not schema.equals(expected):
             raise CheckError(
                 f"The index {manifest.index.url} has other columns than schema 1 asks."
             )
         table = _read_table(path)
+        for name in groups:
+            _check_group(table[name], name, manifest.index.url)
         columns = {
             name: table[name].cast(pa.string()).to_numpy()
             if pa.types.is_dictionary(table[name].type)
@@ -94,12 +109,13 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     except pa.ArrowException as error:
         raise CheckError(f"The index {manifest.index.url} is not readable: {error}.") from None
     labels = np.stack([columns.pop(name) for name in manifest.pathologies], axis=1)
-    index = Index(labels=labels, **columns)
+    unknown = {name: np.full(rows, "", dtype=object) for name in GROUPS}
+    index = Index(labels=labels, **(unknown | columns))
     _check_index(index, manifest)
     return index
 
 
-def _index_schema(pathologies: Sequence[str]) -> Any:
+def _index_schema(pathologies: Sequence[str], groups: Sequence[str]) -> Any:
     import pyarrow as pa
 
     words = pa.dictionary(pa.int32(), pa.string())
@@ -115,6 +131,7 @@ def _index_schema(pathologies: Sequence[str]) -> Any:
             ("target", words),
             ("draw", pa.int64()),
             ("patient", pa.string()),
+            *((name, words) for name in groups),
         ]
     )
 
@@ -133,6 +150,15 @@ def _read_table(path: Path) -> Any:
         if column.null_count:
             raise CheckError(f"{path} has no value in some row of column {name}.")
     return table
+
+
+def _check_group(column: Any, name: str, where: str) -> None:
+    """CheckError unless the dictionaries, used or not, hold the group's words and nothing else."""
+    words = {"", *GROUPS[name]}
+    if not all(words.issuperset(chunk.dictionary.to_pylist()) for chunk in column.chunks):
+        raise CheckError(
+            f"{where} holds another {name} than {', '.join(GROUPS[name])} or an empty one."
+        )
 
 
 def _check_index(index: Index, manifest: Manifest) -> None:

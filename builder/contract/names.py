@@ -9,6 +9,12 @@ SCHEMA = 1
 SPLITS = ("train", "val", "test")
 ORIGINS = ("real", "synthetic")
 FIXED_COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
+GROUPS = {  # columns that an index may have, in this order, and their words; "" is unknown
+    "view": ("frontal", "lateral", "ap", "pa"),
+    "sex": ("female", "male"),
+    # years, upper end excluded: the bands of Seyyed-Kalantari et al. 2021 (Nat Med 27, 2176)
+    "age": ("0-20", "20-40", "40-60", "60-80", "80-"),
+}
 
 KEY = re.compile(r"[a-z0-9_-]{1,90}")
 PATIENT = re.compile(r"[0-9a-f]{16}")
@@ -18,7 +24,7 @@ NAME = re.compile(r"\w(?:[\w (),.'/+&%:-]{0,98}[\w)%])?")  # nothing that a page
 def check_pathologies(pathologies: Sequence[str]) -> None:
     """Raise UsageError unless the names can be columns of an index."""
     for name in pathologies:
-        if name in FIXED_COLUMNS or not NAME.fullmatch(name):
+        if name in (*FIXED_COLUMNS, *GROUPS) or not NAME.fullmatch(name):
             raise UsageError(
                 f"The pathology name {name!r} cannot be used: take letters, digits and plain signs."
             )

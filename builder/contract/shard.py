@@ -36,9 +36,15 @@ class Sample:
     draw: int  # draw number within the target; -1 for real ones
     patient: str  # salted hash; "" for synthetic ones. Never in the tar
     labels: tuple[int, ...]  # [L] in {1, 0, -1}
+    view: str = ""  # this and the next two: a word of GROUPS, "" if unknown. Never in the tar
+    sex: str = ""
+    age: str = ""
 
     def to_json(self, pathologies: Sequence[str]) -> bytes:
-        """The JSON member: the same keys and types in every sample, no null, patient or path."""
+        """The JSON member: the same keys and types in every sample.
+
+        No null, no patient, no path, and none of GROUPS.
+        """
         labels = _label_format(tuple(pathologies)) % self.labels
         target = json.dumps(self.target)
         return (

@@ -1,6 +1,7 @@
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import simplejpeg
 
 from builder.contract import (
+    GROUPS,
     CheckError,
     ImageSpec,
     Manifest,
@@ -87,6 +89,7 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
     "share": (put("plan", "targets", 0, "positives", value=1), "miss the share for Mass"),
     "same pathology": (put("pathologies", value=["Mass", "Mass"]), "must differ"),
     "reserved": (put("pathologies", value=["offset"]), "cannot be used"),
+    "a group's name": (put("pathologies", value=["sex"]), "cannot be used"),
     "origin": (put("shardlist", 0, "origin", value="dreamt"), "unknown split or origin"),
 }
 
@@ -177,6 +180,9 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "twice": (lambda c: c["key"].__setitem__(0, c["key"][1]), "key twice"),
     "split": (lambda c: c["split"].__setitem__(0, "val"), "disagree about the samples"),
     "origin": (lambda c: c["origin"].__setitem__(0, "synthetic"), "disagree about"),
+    "view": (lambda c: c["view"].__setitem__(0, "upside"), "another view than frontal, lateral"),
+    "sex": (lambda c: c["sex"].__setitem__(0, "F"), "another sex than female, male or an empty"),
+    "exact age": (lambda c: c["age"].__setitem__(0, "63"), "another age than 0-20, 20-40"),
 }
 
 
@@ -197,7 +203,71 @@ def rewrite_index(sealed: Path, change: Callable[[Any], Any]) -> Manifest:
     return load_manifest(spoil(sealed, put("index", "sha256", value=sha256)))
 
 
-@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard"])
+def test_groups_are_columns_only_where_they_are_known_and_come_back(sealed: Path) -> None:
+    def change(columns: dict[str, Any]) -> None:
+        columns["view"][:] = ""
+        columns["sex"][:3] = ["female", "male", ""]
+        columns["age"][:5] = GROUPS["age"]
+
+    manifest = load_manifest(reseal(sealed, change))
+    names = pq.read_schema(sealed / manifest.index.url).names
+    assert names[-3:] == ["patient", "sex", "age"]
+    index = load_index(manifest, sealed)
+    assert set(index.view) == {""}
+    assert index.sex[:4].tolist() == ["female", "male", "", ""]
+    assert index.age[:6].tolist() == [*GROUPS["age"], ""]
+
+
+def test_an_index_without_groups_has_the_columns_and_bytes_it_had(sealed: Path) -> None:
+    def change(columns: dict[str, Any]) -> None:
+        for name in GROUPS:
+            columns[name][:] = ""
+
+    manifest = load_manifest(reseal(sealed, change))
+    path = sealed / manifest.index.url
+    start = ["key", "split", "origin", "shard", "offset", "size"]
+    assert pq.read_schema(path).names == [
+        *(*start, *manifest.pathologies),
+        *("target", "draw", "patient"),
+    ]
+    index = load_index(manifest, sealed)
+    assert all((getattr(index, name) == "").all() for name in GROUPS)
+    assert index_bytes(index, manifest.pathologies) == path.read_bytes()
+
+
+WORDS = pa.dictionary(pa.int32(), pa.string())
+REFUSED_COLUMNS = {
+    "unknown": [("height", WORDS)],
+    "another order": [("age", WORDS), ("sex", WORDS)],
+    "another type": [("sex", pa.string())],
+    "twice": [("sex", WORDS), ("sex", WORDS)],
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_COLUMNS)
+def test_an_index_with_further_columns_is_refused(sealed: Path, case: str) -> None:
+    def change(table: Any) -> Any:
+        for name, kind in REFUSED_COLUMNS[case]:
+            cells = pa.array([""] * len(table), pa.string()).cast(kind)
+            table = table.append_column(pa.field(name, kind), cells)
+        return table
+
+    with pytest.raises(CheckError, match="other columns than schema 1"):
+        load_index(rewrite_index(sealed, change), sealed)
+
+
+def test_a_word_that_no_row_uses_is_refused_too(sealed: Path) -> None:
+    def change(table: Any) -> Any:
+        ages = pa.DictionaryArray.from_arrays(
+            pa.array([0] * len(table), pa.int32()), pa.array(["60-80", "63 years"])
+        )
+        return table.append_column(pa.field("age", WORDS), ages)
+
+    with pytest.raises(CheckError, match="another age than"):
+        load_index(rewrite_index(sealed, change), sealed)
+
+
+@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard", "view"])
 def test_an_index_with_a_missing_value_is_refused(sealed: Path, name: str) -> None:
     def change(table: Any) -> Any:
         column = table[name].to_pylist()
@@ -306,4 +376,6 @@ def test_a_json_member_is_what_json_would_write() -> None:
     )
     record = {field: getattr(sample, field) for field in ("key", "split", "origin", "target")}
     record |= {"draw": 7, "labels": dict(zip(names, sample.labels, strict=True))}
-    assert sample.to_json(names) == json.dumps(record, separators=(",", ":")).encode()
+    member = json.dumps(record, separators=(",", ":")).encode()
+    assert sample.to_json(names) == member
+    assert replace(sample, view="pa", sex="male", age="80-").to_json(names) == member

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.contract import UsageError
+from builder.contract import GROUPS, UsageError
 from builder.labels import CHEXPERT, NIH, LabelTable, canonical, find_pathology, read_labels
 
 
@@ -48,7 +48,7 @@ def test_uncertain_labels_follow_the_policy(policy: str, positives: int) -> None
 def test_frontal_views_only() -> None:
     table = read_labels("chexpert", views="frontal")
     assert len(table) == 191_027
-    assert set(table.rows["view"]) == {"frontal"}
+    assert set(table.rows["view"]) == {"frontal", "ap", "pa"}
 
 
 @pytest.mark.parametrize("folder", ["CheXpert-v1.0-small", "CheXpert-v1.0", "."])
@@ -104,6 +104,74 @@ def test_nih_names_an_unknown_finding(tmp_path: Path) -> None:
         read_labels("nih", labels=table)
 
 
+def groups(table: LabelTable) -> list[list[str]]:
+    return table.rows[["view", "sex", "age"]].to_numpy().tolist()
+
+
+def test_chexperts_groups() -> None:
+    rows = read_labels("chexpert").rows
+    assert rows["view"].value_counts().to_dict() == {
+        "ap": 161_590,
+        "lateral": 32_387,
+        "pa": 29_420,
+        "frontal": 17,
+    }
+    assert rows["sex"].value_counts().to_dict() == {"male": 132_636, "female": 90_777, "": 1}
+    assert set(rows["age"]) == {*GROUPS["age"], ""}
+    assert (rows["age"] == "").sum() == 3
+
+
+def test_nihs_groups() -> None:
+    rows = read_labels("nih").rows
+    assert rows["view"].value_counts().to_dict() == {"pa": 67_310, "ap": 44_810}
+    assert rows["sex"].value_counts().to_dict() == {"male": 63_340, "female": 48_780}
+    assert set(rows["age"]) == set(GROUPS["age"])
+
+
+@pytest.mark.parametrize("sex", ["Patient Gender", "Patient Sex"])
+def test_the_spellings_of_nihs_releases(tmp_path: Path, sex: str) -> None:
+    head = f"Image Index,Finding Labels,Patient ID,View Position,{sex},Patient Age\n"
+    cells = "a,Mass,1,PA,F,414\nb,Mass,1,AP,M,058Y\nc,Mass,2,PA,,0\nd,Mass,2,XX,F,110\n"
+    assert groups(read_labels("nih", labels=write(tmp_path / "t.csv", head + cells))) == [
+        ["pa", "female", ""],
+        ["ap", "male", "40-60"],
+        ["pa", "", "0-20"],
+        ["", "female", "80-"],
+    ]
+
+
+def test_published_tables_may_lack_sex_and_age(tmp_path: Path) -> None:
+    head = "Image Index,Finding Labels,Patient ID,View Position\n"
+    nih = write(tmp_path / "n.csv", head + "a,Mass,1,PA\n")
+    assert groups(read_labels("nih", labels=nih)) == [["pa", "", ""]]
+    chexpert = write(
+        tmp_path / "c.csv",
+        f"Path,Frontal/Lateral,{','.join(CHEXPERT)}\npatient1/a.jpg,Frontal{',1' * 14}\n",
+    )
+    assert groups(read_labels("chexpert", labels=chexpert)) == [["frontal", "", ""]]
+
+
+def test_any_tables_groups(tmp_path: Path) -> None:
+    ages = ("0", "19.9", "20", "39", "40", "60", "79", "80", "110", "")
+    sexes = ("F", "m", "female", " Male ", "", "f", "M", "FEMALE", "male", "")
+    views = ("PA", "ap", "Frontal", "LL", "lat", "L", "lateral", "", "pa", "AP")
+    cells = enumerate(zip(views, sexes, ages, strict=True))
+    lines = (f"{i},{i},{v},{s},{a},0" for i, (v, s, a) in cells)
+    path = write(tmp_path / "t.csv", "image,patient,view,sex,age,Mass\n" + "\n".join(lines))
+    table = read_labels("table", labels=path)
+    assert table.pathologies == ("Mass",)
+    assert [age for *_, age in groups(table)] == [
+        *("0-20", "0-20", "20-40", "20-40", "40-60", "60-80", "60-80", "80-", "80-", ""),
+    ]
+    assert [sex for _, sex, _ in groups(table)] == [
+        *("female", "male", "female", "male", "", "female", "male", "female", "male", ""),
+    ]
+    assert [view for view, *_ in groups(table)] == [
+        *("pa", "ap", "frontal", "lateral", "lateral", "lateral", "lateral", "", "pa", "ap"),
+    ]
+    assert len(read_labels("table", labels=path, views="frontal")) == 5
+
+
 def test_any_table(clinic: Path) -> None:
     table = read_labels("table", labels=clinic, uncertain="mask")
     assert table.pathologies == ("Mass", "Edema", "Pleural_Thickening")
@@ -138,6 +206,18 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "reserved name": ("image,patient,offset\na.png,1,0\n", "cannot be used"),
     "strange view": ("image,patient,view,Mass\na.png,1,upside,0\n", "column 'view': 'upside'"),
+    "strange sex": (
+        "image,patient,sex,Mass\na,1,F,0\nb,1,woman,0\n",
+        "row 2 .*column 'sex': 'woman' is no sex: expected F, M or blank",
+    ),
+    "number for a sex": ("image,patient,sex,Mass\na,1,1,0\n", "column 'sex': 1 is no sex"),
+    "age too high": (
+        "image,patient,age,Mass\na,1,50,0\nb,1,414,0\n",
+        "row 2 .*column 'age': 414 is no age: expected 0 to 110 years or blank",
+    ),
+    "negative age": ("image,patient,age,Mass\na,1,-1,0\n", "column 'age': -1 is no age"),
+    "age in words": ("image,patient,age,Mass\na,1,old,0\n", "column 'age': 'old' is no age"),
+    "birthday": ("image,patient,age,Mass\na,1,1950-03-01,0\n", "column 'age': .* is no age"),
 }
 
 

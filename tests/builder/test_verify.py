@@ -10,6 +10,7 @@ import pytest
 
 from builder import tar
 from builder.contract import (
+    GROUPS,
     ImageSpec,
     Index,
     Manifest,
@@ -163,6 +164,21 @@ def test_patients_are_hashes_and_synthetic_images_have_none(sealed: Path) -> Non
     faults = "\n".join(verify(with_patients(sealed, change)))
     assert "A synthetic image has a patient" in faults
     assert "is not a salted hash" in faults
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_synthetic_image_with_a_group_is_a_fault(sealed: Path, name: str) -> None:
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    column = getattr(index, name).copy()
+    column[np.flatnonzero(index.origin == "synthetic")[0]] = GROUPS[name][0]
+    data = index_bytes(replace(index, **{name: column}), manifest.pathologies)
+    (sealed / manifest.index.url).write_bytes(data)
+    changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
+    path.write_text(changed.to_json())
+    fault = f"A synthetic image has a value in column {name}: it shows no patient."
+    assert list(verify(path)) == [fault]
 
 
 def test_a_patient_in_val_and_in_test_is_a_fault(sealed: Path) -> None:

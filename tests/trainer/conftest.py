@@ -147,7 +147,8 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
         name: np.array([row[i] for row in rows], kind)
         for i, (name, kind) in enumerate(types.items())
     }
-    index = Index(labels=np.stack(labels), **columns)
+    unknown = {name: np.full(len(rows), "", object) for name in ("view", "sex", "age")}
+    index = Index(labels=np.stack(labels), **columns, **unknown)
     parquet = index_bytes(index, NAMES)
     write_last(root / "manifests/tiny.parquet", parquet)
     train = index.labels[index.split == "train"]
