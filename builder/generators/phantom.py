@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from builder.contract import UsageError
 from builder.generators.phantom_body import NUISANCE, Film, Plane, bump, noise_banks, step, wave
+from builder.generators.phantom_flaws import FLAWS, Flaw
 
 
 class Place(NamedTuple):
@@ -223,9 +224,10 @@ class Phantom:
     labels: tuple[str, ...] = tuple(SIGNS)
     latent_size: int = len(NUISANCE) + len(Place._fields) * len(SIGNS)
 
-    def __init__(self, resolution: int) -> None:
+    def __init__(self, resolution: int, flaw: Flaw | None = None) -> None:
         """Prepare to draw images of resolution × resolution pixels, 16 to 1024."""
         self.resolution = resolution
+        self._flaw = flaw
         pixels = np.arange(resolution, dtype=np.float32)
         self._axis: Plane = (pixels + np.float32(0.5)) * np.float32(2 / resolution) - np.float32(1)
         self._banks = noise_banks(resolution)
@@ -244,6 +246,9 @@ class Phantom:
             )
         if not np.isfinite(z).all():
             raise ValueError("The phantom's latents must be finite, got NaN or infinity.")
+        if self._flaw is not None:
+            latents, labels = self._flaw(np.asarray(latents, np.float32), np.asarray(labels))
+            z, present = latents.astype(np.float64), labels > 0.5
         # Near the normal distribution function, and exact on every machine.
         shares = (0.5 + 0.5 * z / np.sqrt(z * z + 1.5708)).tolist()
         images = np.empty((len(z), self.resolution, self.resolution), np.uint8)
@@ -270,10 +275,15 @@ def _checked(name: str, rows: Plane, width: int) -> Plane:
     return array
 
 
-def load(argument: str, image_size: int) -> Phantom:
-    """The phantom at image_size × image_size pixels, 16 to 1024; its argument is empty."""
+def load(argument: str, image_size: int, *, flaw: str = "") -> Phantom:
+    """The phantom at image_size × image_size pixels, 16 to 1024; its argument is empty.
+
+    `flaw`: "" for none, or one of FLAWS.
+    """
     if argument:
         raise UsageError(f"The phantom takes no argument, got {argument!r}: write just phantom.")
     if not 16 <= image_size <= 1024:
         raise UsageError(f"The phantom draws 16 to 1024 pixels a side, got {image_size}.")
-    return Phantom(image_size)
+    if flaw and flaw not in FLAWS:
+        raise UsageError(f"The phantom's flaw is {' or '.join(FLAWS)}, got {flaw!r}.")
+    return Phantom(image_size, FLAWS.get(flaw))
