@@ -15,13 +15,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder.contract import ORIGINS, CheckError, Labels, Manifest, UsageError
+from builder.contract import (
+    ORIGINS,
+    CheckError,
+    Labels,
+    Manifest,
+    UsageError,
+    sha256_bytes,
+)
 from trainer.order import Order, Part, Rows, random_words
 from trainer.stream import Dataset
 
 ARMS = ("none", "flip", "gan", "oversample", "pretrain", "classweight")
 AUGMENTS = ("none", "flip")
 STEPS = ("equal", "own")
+TREATMENTS = ("gan", "pretrain")  # what shows synthetic pixels; the other arms are its controls
 EVEN = {"real": 1.0, "synthetic": 1.0}
 
 
@@ -145,6 +153,18 @@ def twins(data: Dataset, *, seed: int) -> Rows:
         found[row] = group[turn[labels] % len(group)]
         turn[labels] += 1
     return found
+
+
+def control_digest(data: Dataset) -> str:
+    """A sha256 of all that the arms without synthetic pixels depend on, the order's key apart.
+
+    Datasets that agree in it differ in the pixels of their synthetic images alone, so the control
+    runs of one serve the others too.
+    """
+    index = data.index
+    real = [shard.sha256 for shard in data.manifest.shardlist if shard.origin == "real"]
+    drawn = index.labels[data.rows("train", "synthetic")]
+    return sha256_bytes(" ".join(real).encode() + b" " + drawn.tobytes())
 
 
 def positive_weight(labels: Labels) -> tuple[float, ...]:

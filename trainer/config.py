@@ -12,6 +12,7 @@ from builder.contract import CheckError, Manifest, UsageError, sha256_file
 from trainer.arms import default_arm, parse_mix
 from trainer.fit import Recipe
 from trainer.remote import Cache
+from trainer.statistics import MIN_POSITIVES
 
 Facts = dict[str, Any]
 
@@ -32,6 +33,7 @@ class Config:
     cache: Cache  # of what is fetched
     save_every: float  # seconds
     track: tuple[str, ...]
+    min_positives: int = MIN_POSITIVES  # of a pathology in test that gets figures
 
     @property
     def command(self) -> str:

@@ -1,12 +1,11 @@
 """AUC per pathology with a 95 % interval, on images that no epoch was trained or chosen on.
 
-The interval is a bootstrap over patients, for images of one patient are not independent. All
-figures come from the probabilities as `predictions.parquet` holds them.
+All figures come from the probabilities as `predictions.parquet` holds them.
 """
 
 import io
-from dataclasses import dataclass
-from functools import partial
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +14,16 @@ import pyarrow.parquet as pq
 import torch
 from torch import nn
 
-from builder.contract import Labels
+from builder.contract import GROUPS, Labels
+from trainer.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
 from trainer.control import Place
-from trainer.order import Rows, random_words
+from trainer.metrics import SPECIFICITY, average_precision, reliability, sensitivity_at
+from trainer.order import Rows
 from trainer.score import auc, outputs
+from trainer.statistics import estimate
 from trainer.stream import Dataset
 
-RESAMPLES = 1000
-CHUNK = 50  # resamples at a time, to bound the memory
-
-Floats = npt.NDArray[np.float32]
-Counts = npt.NDArray[np.int32]
+Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +34,13 @@ class Score:
     positives: int
     negatives: int
     unknown: int
-    auc: float | None
-    low: float | None  # 95 % interval
-    high: float | None
-    missing: str  # "" where nothing is
+    auc: float | None = None
+    low: float | None = None  # 95 % interval of the AUC
+    high: float | None = None
+    average_precision: float | None = None  # on test, as the rest
+    calibration_error: float | None = None  # expected, in [0, 1]
+    sensitivity: float | None = None  # at SPECIFICITY
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +53,21 @@ class Evaluation:
     unread: dict[int, str]  # reason by row of images that were not read; their labels are unknown
 
 
-def evaluate(data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int) -> Evaluation:
-    """Scores and predictions of the model on val and test; intervals on test."""
+def evaluate(
+    data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int, min_positives: int
+) -> Evaluation:
+    """Scores and predictions of the model on val and test; all but AUC on test alone.
+
+    A pathology with fewer than `min_positives` gets no figure.
+    """
     val, test = data.rows("val"), data.rows("test")
     rows = np.concatenate([val, test])
     found = outputs(data, model, rows, place, size=batch, what="val and test")
     probabilities = torch.sigmoid(found.logits).numpy()
-    split = len(val)
-    scored = partial(_scores, data, seed=seed)
+    at = len(val)
     return Evaluation(
-        val=scored(val, found.labels[:split], probabilities[:split], resamples=0),
-        test=scored(test, found.labels[split:], probabilities[split:], resamples=RESAMPLES)
+        val=_scores(data, found.labels[:at], probabilities[:at], min_positives),
+        test=_on_test(data, test, found.labels[at:], probabilities[at:], seed, min_positives)
         if len(test)
         else (),
         predictions=_parquet(data, rows, found.labels, probabilities),
@@ -70,79 +75,87 @@ def evaluate(data: Dataset, model: nn.Module, place: Place, *, batch: int, seed:
     )
 
 
+def numbered(patients: npt.NDArray[np.object_], keys: npt.NDArray[np.object_]) -> Rows:
+    """[N]: each row's patient as a number from 0; a row without one is a patient of its own."""
+    names = np.where(patients == "", keys, patients).astype(str)
+    return np.asarray(np.unique(names, return_inverse=True)[1])
+
+
 def _scores(
-    data: Dataset, rows: Rows, labels: Labels, probabilities: Floats, *, resamples: int, seed: int
+    data: Dataset, labels: Labels, probabilities: Probabilities, min_positives: int
 ) -> tuple[Score, ...]:
-    index = data.index
-    names = np.where(index.patient[rows] == "", index.key[rows], index.patient[rows]).astype(str)
-    patients = np.unique(names, return_inverse=True)[1]
-    counts = resample(int(patients.max()) + 1, resamples, seed=seed)
+    """Counts and AUCs."""
     return tuple(
-        _score(name, labels[:, i], probabilities[:, i], patients, counts)
+        _score(name, labels[:, i], probabilities[:, i], min_positives)
         for i, name in enumerate(data.manifest.pathologies)
     )
 
 
-def _score(
-    name: str, labels: Labels, probabilities: Floats, patients: Rows, counts: Counts
-) -> Score:
-    low = high = None
+def _score(name: str, labels: Labels, probabilities: Probabilities, min_positives: int) -> Score:
+    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
     value, missing = auc(labels, probabilities), ""
     if value is None:
-        missing = f"no AUC, for no image is {'negative' if (labels == 1).any() else 'positive'}"
-    elif counts.size and any(len(np.unique(patients[labels == known])) < 2 for known in (0, 1)):
-        missing = "no interval, for all positives or all negatives are one patient's"
-    elif counts.size:
-        spread = bootstrap_auc(labels, probabilities, patients, counts)
-        low, high = (float(end) for end in np.nanquantile(spread, (0.025, 0.975)))
+        missing = f"no AUC, for no image is {'negative' if positives else 'positive'}"
+    elif positives < min_positives:
+        value = None
+        missing = f"no figure, for {positives} positives are fewer than {min_positives}"
     return Score(
         pathology=name,
-        positives=int((labels == 1).sum()),
-        negatives=int((labels == 0).sum()),
+        positives=positives,
+        negatives=negatives,
         unknown=int((labels < 0).sum()),
         auc=value,
-        low=low,
-        high=high,
         missing=missing,
     )
 
 
-def resample(patients: int, resamples: int, *, seed: int) -> Counts:
-    """int32 [P, R]: how often each patient is in each resample, drawn with replacement."""
-    counts = np.zeros((patients, resamples), np.int32)
-    for number in range(resamples):
-        drawn = random_words(patients, "bootstrap", seed, number) % np.uint64(patients)
-        counts[:, number] = np.bincount(drawn.astype(np.int64), minlength=patients)
-    return counts
+def _on_test(
+    data: Dataset,
+    rows: Rows,
+    labels: Labels,
+    probabilities: Probabilities,
+    seed: int,
+    min_positives: int,
+) -> tuple[Score, ...]:
+    """The scores with all their figures."""
+    index = data.index
+    patients = numbered(index.patient[rows], index.key[rows])
+    counts = resample(int(patients.max()) + 1, RESAMPLES, seed=seed)
+    aucs = arm_aucs(labels, probabilities[None], patients, counts)
+    return tuple(
+        score
+        if score.missing
+        else _measured(score, labels[:, i], probabilities[:, i], aucs, i, seed)
+        for i, score in enumerate(_scores(data, labels, probabilities, min_positives))
+    )
 
 
-def bootstrap_auc(
-    labels: Labels, scores: Floats, patients: Rows, counts: Counts
-) -> npt.NDArray[np.float64]:
-    """float64 [R]: the AUC over the known labels [N] in each resample of the patients.
-
-    `patients` int [N] are rows of `counts` [P, R]. nan where a resample misses a class. An image
-    drawn twice weighs twice, so one sort serves all resamples; equal scores count one half.
-    """
-    positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    negative = negative[np.argsort(scores[negative])]
-    below = np.searchsorted(scores[negative], scores[positive], "left")
-    up_to = np.searchsorted(scores[negative], scores[positive], "right")
-    found = np.full(counts.shape[1], np.nan)
-    for start in range(0, counts.shape[1], CHUNK):
-        chunk = counts[:, start : start + CHUNK]
-        weights = chunk[patients[positive]]
-        lower = np.zeros((len(negative) + 1, chunk.shape[1]), np.int64)  # negatives up to each
-        np.cumsum(chunk[patients[negative]], axis=0, out=lower[1:])
-        wins = (weights * (lower[below] + lower[up_to])).sum(axis=0)
-        pairs = 2 * weights.sum(axis=0) * lower[-1]
-        np.divide(wins, pairs, out=found[start : start + CHUNK], where=pairs > 0)
-    return found
+def _measured(
+    score: Score, labels: Labels, probabilities: Probabilities, aucs: ArmAucs, i: int, seed: int
+) -> Score:
+    found, low, high, missing = estimate(aucs, i, seed=seed), None, None, ""
+    if math.isfinite(found.low):
+        low, high = found.low, found.high
+    elif aucs.patients[i] < 2:
+        missing = "no interval, for all positives or all negatives are one patient's"
+    else:
+        missing = f"no interval, for an AUC of {found.value:.3f} leaves nothing to resample"
+    return replace(
+        score,
+        low=low,
+        high=high,
+        average_precision=average_precision(labels, probabilities),
+        calibration_error=reliability(labels, probabilities).error,
+        sensitivity=sensitivity_at(labels, probabilities, SPECIFICITY),
+        missing=missing,
+    )
 
 
-def _parquet(data: Dataset, rows: Rows, labels: Labels, probabilities: Floats) -> bytes:
+def _parquet(data: Dataset, rows: Rows, labels: Labels, probabilities: Probabilities) -> bytes:
     index, names = data.index, data.manifest.pathologies
     columns = {name: getattr(index, name)[rows] for name in ("key", "split", "patient")}
+    groups = {name: getattr(index, name)[rows] for name in GROUPS}
+    columns |= {name: words for name, words in groups.items() if (words != "").any()}
     columns |= {f"label:{name}": labels[:, i] for i, name in enumerate(names)}
     columns |= {f"probability:{name}": probabilities[:, i] for i, name in enumerate(names)}
     sink = io.BytesIO()

@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score, roc_curve
 from builder.contract import Labels
 
 BINS = 15  # of equal width, as in Guo et al. 2017
+SPECIFICITY = 0.9  # at which reports give the sensitivity
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -68,3 +69,16 @@ def sensitivity_at(labels: Labels, probabilities: Probabilities, specificity: fl
         return float("nan")
     false, true, _ = roc_curve(labels[known], probabilities[known], drop_intermediate=False)
     return float(true[1 - false >= specificity - 1e-12].max())  # 1 - 0.1 is a hair under 0.9
+
+
+def roc(labels: Labels, probabilities: Probabilities, points: int = 101) -> npt.NDArray[np.float64]:
+    """The sensitivity at `points` evenly spaced false positive rates from 0 to 1.
+
+    Curves of several seeds are averaged there (Fawcett 2006, vertical averaging). ValueError where
+    a class is missing.
+    """
+    known = labels >= 0
+    if len(np.unique(labels[known])) < 2:
+        raise ValueError("A ROC curve needs positives and negatives.")
+    false, true, _ = roc_curve(labels[known], probabilities[known])
+    return np.asarray(np.interp(np.linspace(0, 1, points), false, true))

@@ -152,7 +152,14 @@ def score(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
     data, arm = ready.data, ready.arm(recipe)
     history, unread = load_notes(out / "last.pt")
     model = _best(ready, recipe, out, epoch=best_epoch(history, arm.choose_from).epoch)
-    evaluation = evaluate(data, model, ready.place(out), batch=recipe.batch, seed=recipe.seed)
+    evaluation = evaluate(
+        data,
+        model,
+        ready.place(out),
+        batch=recipe.batch,
+        seed=recipe.seed,
+        min_positives=ready.config.min_positives,
+    )
     config = replace(ready.config, out=out, recipe=recipe)
     found = report.gather(data, arm, recipe, history, evaluation) | {
         "command": config.command,

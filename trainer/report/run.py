@@ -1,4 +1,4 @@
-"""What a run found, for people and programs: report.json, report.md, curves.png, a short table.
+"""What one run found: report.json, report.md, curves.png, a short table.
 
 Markdown and table say only what the JSON says, so they can be made again from it.
 """
@@ -17,18 +17,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
-from trainer.arms import Arm
-from trainer.evaluate import RESAMPLES, Evaluation, Score
+from trainer.arms import Arm, control_digest
+from trainer.bootstrap import RESAMPLES
+from trainer.evaluate import Evaluation, Score
 from trainer.fit import Recipe
 from trainer.history import Epoch, best_epoch
+from trainer.metrics import SPECIFICITY
 from trainer.order import coverage, cut
+from trainer.report.look import COLOURS, GREY
 from trainer.stream import Dataset
 
 FEW = 50  # test positives below which an AUC says little
 SOFTWARE = ("cxr-rebalance", "torch", "torchvision", "torchxrayvision", "scikit-learn", "numpy")
 PARTS = (("train", "real"), ("train", "synthetic"), ("val", "real"), ("test", "real"))
-COLOURS = ("#d1495b", "#00798c", "#c98a1b", "#4f8a5b", "#8d5a97", "#2e4057")
-GREY = "#9aa3ab"
 
 Facts = dict[str, Any]
 
@@ -42,6 +43,10 @@ def gather(
     rows = [_pathology(data, shown, evaluation, i) for i in range(len(manifest.pathologies))]
     facts: Facts = {
         "manifest": {"name": manifest.name, "digest": manifest.digest},
+        "build": manifest.recipe,
+        "plan": asdict(manifest.plan),
+        "image": asdict(manifest.image),
+        "controls": control_digest(data),
         "generator": manifest.generator,
         "source": manifest.source,
         "images": {
@@ -144,7 +149,15 @@ def _cells(row: Facts) -> tuple[str, ...]:
         positives,
         auc,
         interval,
+        *(
+            _figure(test, name)
+            for name in ("average_precision", "calibration_error", "sensitivity")
+        ),
     )
+
+
+def _figure(test: Facts | None, name: str) -> str:
+    return "–" if test is None or test[name] is None else f"{test[name]:.3f}"
 
 
 COLUMNS = (
@@ -155,7 +168,11 @@ COLUMNS = (
     "test +",
     "test AUC",
     "95 % interval",
+    "AP",
+    "ECE",
+    "sensitivity",
 )
+SHORT = 7  # of them on the terminal
 
 
 def markdown(facts: Facts) -> str:
@@ -179,7 +196,8 @@ def markdown(facts: Facts) -> str:
         "Real + and synthetic + count the different positive images that the arm trains on, shown +"
         " the positives in an epoch (mean), test + those in test; targets of the plan are bold."
         " Unknown labels are left out. The interval is a bootstrap over patients"
-        f" ({RESAMPLES:,} resamples).",
+        f" ({RESAMPLES:,} resamples). AP is the average precision, ECE the expected calibration"
+        f" error, and the sensitivity is at a specificity of {SPECIFICITY:.0%}.",
         "",
         f"Arm {facts['arm']}: {facts['steps']:,} steps; an epoch shows"
         f" {facts['shown']['real']:,.0f} real and {facts['shown']['synthetic']:,.0f} synthetic"
@@ -216,11 +234,11 @@ def table(facts: Facts) -> Table:
     shown = Table(
         title=f"{facts['manifest']['name']}, {facts['arm']}: epoch {facts['best_epoch']} on test"
     )
-    for number, name in enumerate(COLUMNS):
+    for number, name in enumerate(COLUMNS[:SHORT]):
         shown.add_column(name, justify="right" if number else "left")
     rows = facts["pathologies"]
     for row in [row for row in rows if row["target"]] or rows:
-        shown.add_row(*_cells(row))
+        shown.add_row(*_cells(row)[:SHORT])
     return shown
 
 

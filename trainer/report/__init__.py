@@ -1,0 +1,11 @@
+"""What runs found, for people and programs.
+
+One run leaves report.json, report.md and curves.png in its folder (`run`). Several are compared on
+one page (`runs`, `compare`, `words`, `figures`, `page`); all of its words and numbers come from its
+report.json.
+"""
+
+from trainer.report.look import COLOURS, GREY
+from trainer.report.run import Facts, curves, gather, markdown, table
+
+__all__ = ["COLOURS", "GREY", "Facts", "curves", "gather", "markdown", "table"]
