@@ -79,7 +79,8 @@ def difference(arm: ArmAucs, control: ArmAucs, pathology: int, *, seed: int) -> 
     """The AUC of an arm less its control's, on the same images and resamples.
 
     p is the level at which the interval would end at 0 (Efron & Tibshirani 1993, ch. 15.4), with
-    one added to the resamples beyond 0 and to all (Davison & Hinkley 1997, ch. 4): never 0.
+    one added to the resamples beyond 0 and to all (Davison & Hinkley 1997, ch. 4). Where no
+    resample is beyond 0 they only say that it is small; how small, Student's t does.
     """
     same = arm.resampled.shape[1:] == control.resampled.shape[1:]
     if not same or not np.array_equal(arm.patients, control.patients):
@@ -135,7 +136,7 @@ def _estimate(arms: Sequence[tuple[int, ArmAucs]], pathology: int, seed: int) ->
         value=value,
         low=float(low),
         high=float(high),
-        p=_p(value + moved, degrees),
+        p=_p(value + moved, value, float(np.sqrt(total)), degrees),
         error=float(np.sqrt(total)),
         seed_share=(total - variance) / total if total else 0.0,
         degrees=degrees,
@@ -163,8 +164,9 @@ def _seeds(sign: int, arm: ArmAucs, pathology: int, seed: int) -> _Part:
     )
 
 
-def _p(resampled: Floats, degrees: float) -> float:
+def _p(resampled: Floats, value: float, error: float, degrees: float) -> float:
     """The two-sided p-value of 0, of resamples of a figure that would be 0."""
     beyond = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
     tail = min(0.5, (1 + beyond) / (1 + len(resampled)))
-    return float(2 * t.cdf(norm.ppf(tail), degrees))
+    p = float(2 * t.cdf(norm.ppf(tail), degrees))
+    return p if beyond or not error else min(p, float(2 * t.sf(abs(value) / error, degrees)))
