@@ -18,6 +18,7 @@ import numpy as np
 from builder.contract import (
     ORIGINS,
     CheckError,
+    Index,
     Labels,
     Manifest,
     UsageError,
@@ -155,15 +156,14 @@ def twins(data: Dataset, *, seed: int) -> Rows:
     return found
 
 
-def control_digest(data: Dataset) -> str:
+def control_digest(manifest: Manifest, index: Index) -> str:
     """A sha256 of all that the arms without synthetic pixels depend on, the order's key apart.
 
     Datasets that agree in it differ in the pixels of their synthetic images alone, so the control
     runs of one serve the others too.
     """
-    index = data.index
-    real = [shard.sha256 for shard in data.manifest.shardlist if shard.origin == "real"]
-    drawn = index.labels[data.rows("train", "synthetic")]
+    real = [shard.sha256 for shard in manifest.shardlist if shard.origin == "real"]
+    drawn = index.labels[index.origin == "synthetic"]
     return sha256_bytes(" ".join(real).encode() + b" " + drawn.tobytes())
 
 

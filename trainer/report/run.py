@@ -46,7 +46,7 @@ def gather(
         "build": manifest.recipe,
         "plan": asdict(manifest.plan),
         "image": asdict(manifest.image),
-        "controls": control_digest(data),
+        "controls": control_digest(manifest, index),
         "generator": manifest.generator,
         "source": manifest.source,
         "images": {

@@ -1,0 +1,62 @@
+"""The runs of the experiment, one after the other, until all are complete."""
+
+import sys
+import time
+from dataclasses import replace
+
+from builder.contract import CheckError, UsageError
+from trainer.paper.runs import Job, Paper
+from trainer.sweep import GRID, hold
+from trainer.train import sweep, train
+
+PAUSE = 2.0  # seconds between looks at runs that are in others' hands
+
+
+def work(paper: Paper) -> None:
+    """Every run complete, here or by another process; what was interrupted is gone on with.
+
+    A run that fails does not keep the others from theirs; CheckError names it at the end. A signal
+    ends this process after everything was saved.
+    """
+    failed: dict[str, str] = {}
+    waiting = False
+    while left := [job for job in paper.left() if job.title not in failed]:
+        done = len(paper.jobs) - len(left)
+        took = False
+        for number, job in enumerate(left, done + 1):
+            try:
+                took |= _take(job, f"[{number}/{len(paper.jobs)}] {job.title}")
+            except UsageError as error:
+                if error.exit_code > 128:  # a signal
+                    raise
+                failed[job.title] = str(error)
+                _say(f"{job.title} failed: {error}")
+        if not took and not failed.keys() >= {job.title for job in left}:
+            if not waiting:
+                _say(f"Waiting for other processes to finish {', '.join(j.title for j in left)}.")
+            waiting = True
+            time.sleep(PAUSE)
+    if failed:
+        title, reason = next(iter(failed.items()))
+        raise CheckError(
+            f"{len(failed)} of {len(paper.jobs)} runs failed, the first of them {title}: {reason}"
+        )
+
+
+def _take(job: Job, line: str) -> bool:
+    """Whether the run was free; if so, it is now complete."""
+    if job.grid is not None and (job.first or job.chosen() is None):
+        _say(f"{line}: the grid")
+        sweep(replace(job.config, out=job.grid), GRID, None)  # processes share its points
+        return True
+    config = job.chosen()
+    assert config is not None, "the grid has just been searched"
+    with hold(config.out, wait=False) as held:
+        if held and not job.complete():
+            _say(line)
+            train(config)
+        return held
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
