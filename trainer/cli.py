@@ -1,7 +1,7 @@
 """Words into arguments. Nothing heavy is imported before a command runs."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -353,20 +353,83 @@ def predict(
 
     how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
     how |= {"batch": batch, "device": pick_device(words["device"])}
-    if any(image.endswith(".json") for image in images):
-        if len(images) > 1:
-            raise UsageError("Predict one manifest at a time, without other images beside it.")
-        from trainer.locate import locate
-
-        found = locate(images[0], shards_root, _cache(words))
+    if found := _located(images, shards_root, words):
         done = predict_shards(weights, found, split=split, **how)
     else:
-        if urls := [image for image in images if "://" in image]:
-            raise UsageError(f"{urls[0]} is a URL, which only a manifest may be: fetch it first.")
         done = predict_files(weights, [Path(image) for image in images], **how)
     click.echo(f"Wrote {done.images:,} rows to {out}.")
     for bad in done.skipped:
         click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+
+
+@main.command()
+@click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGES|FOLDER|MANIFEST…")
+@click.option("--out", type=OUT, required=True, metavar="FILE", help="A .png file.")
+@click.option(
+    "--pathology",
+    "pathologies",
+    multiple=True,
+    metavar="NAME",
+    help="A row of the sheet; repeatable.  [default: the plan's targets; of files, all]",
+)
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(1, 12),
+    help="How many of each pathology.  [default: 4, or all files that are named]",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Of a manifest: where real images are taken from; synthetic ones are in train alone.",
+)
+@shards_root
+@machine
+def cam(
+    weights: Path,
+    images: tuple[str, ...],
+    out: Path,
+    pathologies: tuple[str, ...],
+    count: int | None,
+    split: str,
+    shards_root: str | None,
+    **words: Any,
+) -> None:
+    """Draw what speaks for a pathology in images, and what against it, by the WEIGHTS of a run.
+
+    Class activation maps over PNG or JPEG files, the first files of a folder, or positive images
+    of a manifest, half of them synthetic; those are drawn by lot, never by their score.
+    """
+    from trainer.cam import cam_files, cam_shards
+    from trainer.devices import pick_device
+
+    how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
+    how |= {"pathologies": pathologies, "images": count, "device": pick_device(words["device"])}
+    if found := _located(images, shards_root, words):
+        done = cam_shards(weights, found, split=split, **how)
+    else:
+        done = cam_files(weights, [Path(image) for image in images], **how)
+    click.echo(f"Wrote {len(done.cams)} maps to {out}: {', '.join(done.pathologies)}.")
+    for pathology, note in done.notes.items():
+        click.echo(f"{pathology}: {note}.", err=True)
+    for bad in done.skipped:
+        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+
+
+def _located(images: Sequence[str], shards_root: str | None, words: dict[str, Any]) -> Any:
+    """The dataset whose manifest is the only one of `images`; None where they are image files."""
+    if any(image.endswith(".json") for image in images):
+        if len(images) > 1:
+            raise UsageError("Name one manifest at a time, without other images beside it.")
+        from trainer.locate import locate
+
+        return locate(images[0], shards_root, _cache(words))
+    if urls := [image for image in images if "://" in image]:
+        raise UsageError(f"{urls[0]} is a URL, which only a manifest may be: fetch it first.")
+    return None
 
 
 def _cache(words: dict[str, Any]) -> Any:
