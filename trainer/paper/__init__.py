@@ -2,16 +2,15 @@
 
     out/gan10/gan-seed0/       a run of xtrain fit, one folder each
     out/gan10/gan-grid/        the arm's grid (--grid); its best point is the run of the first seed
-    out/report.html .md …      once all are complete
+    out/report/                what compares them, by the process that completes the last one
 
 Any number of processes, on every machine that sees `out`, share the runs: who trains one holds the
 lock in its folder. One that was left by a dead process is gone on with by the next to come.
 """
 
-from trainer.paper.fleet import fleet
-from trainer.paper.pace import measure, measure_together
+from trainer.paper.fleet import devices, fleet
 from trainer.paper.runs import Paper, plan
 from trainer.paper.show import estimate
 from trainer.paper.work import work
 
-__all__ = ["Paper", "estimate", "fleet", "measure", "measure_together", "plan", "work"]
+__all__ = ["Paper", "devices", "estimate", "fleet", "plan", "work"]

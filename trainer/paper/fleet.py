@@ -7,7 +7,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
+
+import torch
 
 from builder.contract import CheckError
 from trainer.control import SIGNALS, Stopped
@@ -15,6 +18,16 @@ from trainer.paper.runs import Paper
 from trainer.progress import progress
 
 LOOK = 1.0  # seconds between looks
+
+
+def devices(device: str, jobs: int | None) -> list[str]:
+    """The device of each process: every GPU in turn, where the device is not one of them.
+
+    Without `jobs` there is a process for each GPU, or one.
+    """
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    names = [f"cuda:{number}" for number in range(gpus)] if gpus > 1 else [device]
+    return list(islice(cycle(names), jobs or len(names)))
 
 
 def fleet(paper: Paper, command: Sequence[str], *, devices: Sequence[str], threads: int) -> None:

@@ -49,8 +49,18 @@ class Pace:
         return points * (epochs * epoch + once)
 
 
-def measure(job: Job) -> Pace:
-    """The pace of runs like this one, measured on its dataset; nothing is kept."""
+def measure(job: Job, jobs: int, threads: int) -> Pace:
+    """The pace of runs like this one, in each of `jobs` processes on `threads` cores each."""
+    if jobs == 1:
+        return _measure(job)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
+        found = [astuple(pace) for pace in pool.map(_measure, [job] * jobs)]
+    return Pace(**dict(zip(Pace.__slots__, np.mean(found, axis=0).tolist(), strict=True)))
+
+
+def _measure(job: Job) -> Pace:
+    """The pace in this process, measured on the run's dataset; nothing is kept."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="xtrain-") as folder:
         out = Path(folder) / "run"
@@ -73,14 +83,6 @@ def measure(job: Job) -> Pace:
         start=max(0.0, opened - job.test / reading),  # the test images were read, once more
         save=save,
     )
-
-
-def measure_together(job: Job, jobs: int, threads: int) -> Pace:
-    """The pace of each of `jobs` processes that run at once on `threads` cores each."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
-        found = [astuple(pace) for pace in pool.map(measure, [job] * jobs)]
-    return Pace(**dict(zip(Pace.__slots__, np.mean(found, axis=0).tolist(), strict=True)))
 
 
 def makespan(seconds: Sequence[float], jobs: int) -> float:

@@ -77,6 +77,22 @@ class Paper:
     out: Path
     jobs: tuple[Job, ...]
 
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.out / "report"
+
+    def reported(self, min_positives: int) -> bool:
+        """Whether the report is there, of these runs as they are now."""
+        try:
+            path = self.report / "report.json"
+            asked = json.loads(path.read_bytes())["settings"]["min_positives"]
+            runs = [job.chosen() or job.config for job in self.jobs]
+            newest = max((run.out / "report.json").stat().st_mtime for run in runs)
+            return bool(asked == min_positives and path.stat().st_mtime >= newest)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def left(self) -> list[Job]:
         """The runs that are not complete."""
         return [job for job in self.jobs if not job.complete()]

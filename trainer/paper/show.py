@@ -1,19 +1,22 @@
 """How long the experiment will take, as a table and a sentence."""
 
-from collections.abc import Mapping
-
 from rich.table import Table
 
-from trainer.paper.pace import Pace, makespan
+from trainer.paper.pace import Pace, makespan, measure
 from trainer.paper.runs import Job, Paper
 
 
-def estimate(paper: Paper, paces: Mapping[tuple[int, int], Pace], jobs: int) -> tuple[Table, str]:
+def estimate(paper: Paper, jobs: int, threads: int) -> tuple[Table, str]:
     """A row per dataset and arm, and how long the runs that are left take together.
 
-    `paces` by image size; `jobs` processes share the runs. One that was begun counts whole.
+    `jobs` processes of `threads` threads share the runs; their pace is measured once for each image
+    size. A run that was begun counts whole.
     """
     left = paper.left()
+    paces: dict[tuple[int, int], Pace] = {}
+    for job in paper.jobs:
+        if job.size not in paces:
+            paces[job.size] = measure(job, jobs, threads)
     shown = Table("dataset", "arm", "runs", "left", "images a run", "minutes a run")
     for column in shown.columns[2:]:
         column.justify = "right"

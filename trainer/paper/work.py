@@ -1,7 +1,6 @@
-"""The runs of the experiment, one after the other, until all are complete."""
+"""The runs of the experiment, one after the other."""
 
 import sys
-import time
 from dataclasses import replace
 
 from builder.contract import CheckError, UsageError
@@ -9,21 +8,19 @@ from trainer.paper.runs import Job, Paper
 from trainer.sweep import GRID, hold
 from trainer.train import sweep, train
 
-PAUSE = 2.0  # seconds between looks at runs that are in others' hands
 
+def work(paper: Paper) -> bool:
+    """Whether every run is complete; False where other processes still have the rest in hand.
 
-def work(paper: Paper) -> None:
-    """Every run complete, here or by another process; what was interrupted is gone on with.
-
-    A run that fails does not keep the others from theirs; CheckError names it at the end. A signal
-    ends this process after everything was saved.
+    What was interrupted is gone on with. A run that fails does not keep the others from theirs;
+    CheckError names it at the end. A signal ends this process after everything was saved.
     """
     failed: dict[str, str] = {}
-    waiting = False
-    while left := [job for job in paper.left() if job.title not in failed]:
-        done = len(paper.jobs) - len(left)
+    took = True
+    while took:
+        left = [job for job in paper.left() if job.title not in failed]
         took = False
-        for number, job in enumerate(left, done + 1):
+        for number, job in enumerate(left, len(paper.jobs) - len(left) + 1):
             try:
                 took |= _take(job, f"[{number}/{len(paper.jobs)}] {job.title}")
             except UsageError as error:
@@ -31,31 +28,31 @@ def work(paper: Paper) -> None:
                     raise
                 failed[job.title] = str(error)
                 _say(f"{job.title} failed: {error}")
-        if not took and not failed.keys() >= {job.title for job in left}:
-            if not waiting:
-                _say(f"Waiting for other processes to finish {', '.join(j.title for j in left)}.")
-            waiting = True
-            time.sleep(PAUSE)
     if failed:
         title, reason = next(iter(failed.items()))
         raise CheckError(
             f"{len(failed)} of {len(paper.jobs)} runs failed, the first of them {title}: {reason}"
         )
+    return not paper.left()
 
 
 def _take(job: Job, line: str) -> bool:
     """Whether the run was free; if so, it is now complete."""
     if job.grid is not None and (job.first or job.chosen() is None):
+        if job.complete():
+            return False
         _say(f"{line}: the grid")
         sweep(replace(job.config, out=job.grid), GRID, None)  # processes share its points
-        return True
+        if job.first:
+            return True
     config = job.chosen()
     assert config is not None, "the grid has just been searched"
     with hold(config.out, wait=False) as held:
         if held and not job.complete():
             _say(line)
             train(config)
-        return held
+            return True
+    return False
 
 
 def _say(line: str) -> None:

@@ -143,6 +143,7 @@ def _arm(study: Study, tested: Tested, number: int, min_positives: int) -> Facts
                 "seed": run.seed,
                 "folder": str(run.folder),
                 "command": run.facts["command"],
+                "config": run.facts["config"],
                 "best_epoch": run.facts["best_epoch"],
                 "val_auc_mean": run.facts["best_val_auc_mean"],
                 "losses": [[row["train_loss"], row["val_loss"]] for row in run.history],

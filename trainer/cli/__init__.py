@@ -1,0 +1,52 @@
+"""xtrain: words into arguments. Nothing heavy is imported before a command runs."""
+
+from typing import Any
+
+import click
+
+from builder.contract import UsageError
+from trainer.cli.applying import cam, predict
+from trainer.cli.comparing import paper, report
+from trainer.cli.fitting import evaluate, fit, sweep
+
+INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+class Line(click.Group):
+    """`xtrain --shards …` is `xtrain fit --shards …`; refusals are one sentence, never a trace."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with `fit` put in front where an option of it comes first."""
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version"):
+            args = ["fit", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """The command's result, or a sentence on stderr and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            stopped = error.exit_code > 128
+            message, code = f"{error}" if stopped else f"Error: {error}", error.exit_code
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            message, code = f"Error: {error.strerror or error}{where}.", 1
+        except KeyboardInterrupt:
+            fits = ctx.invoked_subcommand in ("fit", "sweep", "paper")
+            message = "Stopped." + (" xtrain fit goes on with --resume." if fits else "")
+            code = INTERRUPTED
+        click.echo(message, err=True)
+        raise click.exceptions.Exit(code)
+
+
+@click.group(cls=Line, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="cxr-rebalance")
+def main() -> None:
+    """Train a classifier on a sealed dataset and report its AUC per pathology.
+
+    `xtrain --shards MANIFEST` is short for `xtrain fit --shards MANIFEST`.
+    """
+
+
+for command in (fit, sweep, evaluate, predict, cam, report, paper):
+    main.add_command(command)

@@ -1,0 +1,150 @@
+"""Commands that compare runs: report, paper."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.contract import UsageError
+from trainer.cli.options import (
+    ARMS,
+    OUT,
+    cache_of,
+    caching,
+    config_of,
+    cores,
+    machine,
+    memory,
+    point,
+    saving,
+    scoring,
+    shards_root,
+    shown,
+    training,
+)
+
+
+@click.command()
+@click.argument(
+    "runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@click.option(
+    "--out",
+    type=OUT,
+    default=Path("report"),
+    show_default=True,
+    metavar="DIR",
+    help="Where report.html, .md, .json and .tex go.",
+)
+@scoring
+@caching
+def report(runs: tuple[Path, ...], out: Path, min_positives: int, **words: Any) -> None:
+    """Compare the runs in the folders RUNS, or below them: did the synthetic images help?
+
+    Runs of one arm with different seeds are taken together; arms of one dataset are compared on the
+    same patients. report.html opens without network.
+    """
+    if (out / "last.pt").exists():
+        raise UsageError(f"{out} is a run's own folder: choose another --out.")
+    _report(runs, out, min_positives, words)
+
+
+@click.command()
+@click.argument("manifests", nargs=-1, required=True, metavar="FOLDER|MANIFEST…")
+@shards_root
+@click.option(
+    "--out",
+    type=OUT,
+    default=Path("runs/paper"),
+    show_default=True,
+    metavar="DIR",
+    help="Where the runs and their report/ go.",
+)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    type=click.Choice(ARMS),
+    help="An arm; repeatable.  [default: all]",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Runs of each arm, from --seed on.",
+)
+@click.option(
+    "--grid",
+    is_flag=True,
+    help="Choose each arm's learning rate, batch and optimizer from the paper's grid, with the "
+    "first seed.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    show_default="one, or one per GPU",
+    help="Processes on this machine that share the runs.",
+)
+@click.option("--dry-run", is_flag=True, help="Say how long it will take, after a few steps.")
+@shown
+@point
+@training
+@machine
+@memory
+@saving
+@scoring
+def paper(
+    manifests: tuple[str, ...],
+    out: Path,
+    arms: tuple[str, ...],
+    seeds: int,
+    grid: bool,
+    jobs: int | None,
+    dry_run: bool,
+    **words: Any,
+) -> None:
+    """Run the paper's experiment on MANIFESTS: every dataset × arm × seed, ending in a report.
+
+    Interrupted, the same command goes on. Several of them, on any machines that see the same --out,
+    share the runs. An arm without synthetic images is trained once for datasets that differ in
+    their synthetic pixels alone.
+    """
+    from trainer.paper import devices, estimate, fleet, plan, work
+
+    config = config_of(words | {"shards": "", "out": out, "arm": None})
+    planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
+    places = devices(words["device"], jobs)
+    threads = max(1, cores() // len(places))
+    if dry_run:
+        from rich.console import Console
+
+        rows, sentence = estimate(planned, len(places), threads)
+        Console().print(rows)
+        click.echo(sentence)
+        return
+    if len(places) > 1 and planned.left():
+        fleet(planned, [*sys.argv[1:], f"--workers={threads}"], devices=places, threads=threads)
+    if not work(planned):
+        click.echo("The runs that are left are in other processes' hands; the last one reports.")
+    elif not planned.reported(words["min_positives"]):
+        _report((out,), planned.report, words["min_positives"], words)
+
+
+def _report(runs: tuple[Path, ...], out: Path, min_positives: int, words: dict[str, Any]) -> None:
+    """Write the report, and say what it says."""
+    from trainer.report.write import write_report
+
+    command = shlex.join(["xtrain", *sys.argv[1:]])
+    found = write_report(
+        runs, out, min_positives=min_positives, command=command, cache=cache_of(words)
+    )
+    for dataset in found["datasets"]:
+        click.echo(f"{dataset['name']}:")
+        for said in dataset["conclusions"]:
+            click.echo(f"  {said['sentence']}")
+    for note in found["notes"]:
+        click.echo(f"Note: {note}")
+    click.echo(f"Files: {out}/report.html, report.md, report.json, report.tex")

@@ -1,0 +1,97 @@
+"""Pictures of a dataset for the page: its images (the paper's Figure 2) and CAMs (Figure 5)."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from builder.contract import UsageError
+from trainer.arms import TREATMENTS
+from trainer.cam import Cam, Cams, cams_of, sheet
+from trainer.locate import locate
+from trainer.predict import load_classifier
+from trainer.remote import Cache
+from trainer.report.page import Picture
+from trainer.report.run import Facts
+from trainer.stream import open_dataset
+
+SIDE_BY_SIDE = 4  # images of each origin
+INCHES = 1.2
+
+
+def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
+    """The pictures of one dataset of report.json, and why there are none.
+
+    CAMs are of the first seed of the first arm with synthetic images, or of the first arm. The
+    dataset is looked for where that run found it.
+    """
+    name, run = dataset["name"], _shown(dataset)
+    config, weights = run["config"], Path(run["folder"]) / "best.safetensors"
+    try:
+        found = locate(config["shards"], config["shards_root"], cache)
+        if found.manifest.digest != dataset["digest"]:
+            raise UsageError(f"{config['shards']} is another dataset now.")
+        classifier = load_classifier(weights, torch.device("cpu"))
+        with open_dataset(
+            found.manifest, found.index, source=found.source, workers=1, prove=False
+        ) as data:
+            targets = dataset["targets"] or data.manifest.pathologies[:3]
+            cams = cams_of(data, classifier.model, targets, images=2 * SIDE_BY_SIDE)
+            few = cams_of(data, classifier.model, targets)
+    except (OSError, UsageError) as error:
+        return [], [f"{name}: no pictures of images, for the dataset cannot be read: {error}"]
+    if not cams.cams:
+        return [], [f"{name}: no pictures, for no test image is positive for a target."]
+    shape = "×".join(map(str, few.cams[0].map.shape))
+    return [
+        Picture(
+            key="examples",
+            dataset=name,
+            title="Real and synthetic images of each target",
+            note="Drawn by chance, not chosen; real ones are of the test split.",
+            png=examples(cams),
+        ),
+        Picture(
+            key="cams",
+            dataset=name,
+            title="Class activation maps of real and synthetic images",
+            note=f"Arm {run['title']}, seed {run['config']['seed']}. The maps have {shape} cells.",
+            png=sheet(few),
+        ),
+    ], []
+
+
+def _shown(dataset: Facts) -> Facts:
+    """The run whose maps are shown, with its config."""
+    arms = dataset["arms"]
+    arm: Facts = next((arm for arm in arms if arm["name"] in TREATMENTS), arms[0])
+    run: Facts = arm["runs"][0]
+    return run | {"title": arm["title"]}
+
+
+def examples(cams: Cams) -> bytes:
+    """A PNG: a row per pathology, real images left and synthetic ones right."""
+    names = [name for name in cams.pathologies if cams.of(name)]
+    width, height = (2 * SIDE_BY_SIDE + 0.3) * INCHES, (len(names) * 1.25 + 0.1) * INCHES
+    figure = Figure(figsize=(width, height), dpi=150)
+    for row, name in enumerate(names):
+        top = 1 - (row * 1.25 + 0.22) * INCHES / height
+        for origin, left in (("real", 0.0), ("synthetic", SIDE_BY_SIDE + 0.3)):
+            there = [cam for cam in cams.of(name) if cam.origin == origin][:SIDE_BY_SIDE]
+            x = left * INCHES / width
+            figure.text(x + 0.003, top + 0.03 / height, f"{name}, {origin}", fontsize=9)
+            for place, cam in enumerate(there):
+                box = (x + place * INCHES / width, top - INCHES / height)
+                _draw(figure, (*box, 0.97 * INCHES / width, 0.97 * INCHES / height), cam)
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
+
+
+def _draw(figure: Any, box: Sequence[float], cam: Cam) -> None:
+    axes = figure.add_axes(box)
+    axes.imshow(cam.image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()

@@ -1,0 +1,30 @@
+"""The report of several runs as files: report.html, .json, .md and .tex."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from builder.contract import write_last
+from trainer.remote import Cache
+from trainer.report.across import across
+from trainer.report.page import page
+from trainer.report.pictures import pictures
+from trainer.report.run import Facts
+from trainer.report.text import latex, markdown
+
+
+def write_report(
+    paths: Sequence[Path], out: Path, *, min_positives: int, command: str, cache: Cache
+) -> Facts:
+    """What report.json holds, once all four files lie in `out`; report.json is the last of them."""
+    facts = across(paths, min_positives=min_positives, command=command)
+    shown = []
+    for dataset in facts["datasets"]:
+        found, why = pictures(dataset, cache)
+        shown += found
+        facts["notes"] += why
+    write_last(out / "report.html", page(facts, shown).encode())
+    write_last(out / "report.md", markdown(facts).encode())
+    write_last(out / "report.tex", latex(facts).encode())
+    write_last(out / "report.json", (json.dumps(facts, indent=2) + "\n").encode())
+    return facts
