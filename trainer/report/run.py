@@ -4,6 +4,7 @@ Markdown and table say only what the JSON says, so they can be made again from i
 """
 
 import io
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from trainer.stream import Dataset
 FEW = 50  # test positives below which an AUC says little
 SOFTWARE = ("cxr-rebalance", "torch", "torchvision", "torchxrayvision", "scikit-learn", "numpy")
 PARTS = (("train", "real"), ("train", "synthetic"), ("val", "real"), ("test", "real"))
+OF_MANIFEST = ("plan", "image", "generator", "source")
 
 Facts = dict[str, Any]
 
@@ -39,16 +41,14 @@ def gather(
 ) -> Facts:
     """What was found, as plain JSON types; the plan's targets stand first."""
     manifest, index = data.manifest, data.index
+    sealed = json.loads(manifest.to_json())
     best, shown = best_epoch(history, arm.choose_from), _shown(data, arm, len(history))
     rows = [_pathology(data, shown, evaluation, i) for i in range(len(manifest.pathologies))]
     facts: Facts = {
         "manifest": {"name": manifest.name, "digest": manifest.digest},
-        "build": manifest.recipe,
-        "plan": asdict(manifest.plan),
-        "image": asdict(manifest.image),
+        "build": sealed["recipe"],
+        **{name: sealed[name] for name in OF_MANIFEST},
         "controls": control_digest(manifest, index),
-        "generator": manifest.generator,
-        "source": manifest.source,
         "images": {
             f"{split} {origin}": int(((index.split == split) & (index.origin == origin)).sum())
             for split, origin in PARTS
