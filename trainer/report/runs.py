@@ -21,6 +21,7 @@ Words = npt.NDArray[np.object_]
 
 OF_A_SEED = ("seed", "out", "shards", "shards_root", "device", "ranks", "workers", "skip_bad")
 OF_AN_ARM = ("arm", "augment", "mix", "steps")
+FILES = ("report.json", "history.csv", "predictions.parquet")
 NEEDED = ("manifest", "build", "plan", "image", "controls", "config", "command", "software")
 
 
@@ -94,6 +95,11 @@ class Study:
 def load_run(folder: Path) -> Run:
     """The run in a folder; UsageError where it is not complete, CheckError where it is damaged."""
     path = folder / "report.json"
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise UsageError(
+            f"{folder} holds no complete run of xtrain, for it has no {missing[0]}: go on with"
+            " xtrain fit --resume."
+        )
     try:
         facts = json.loads(path.read_bytes())
         if missing := [name for name in NEEDED if name not in facts]:
@@ -111,12 +117,6 @@ def load_run(folder: Path) -> Run:
         if names != sorted(run.test.names):
             raise ValueError
         return run
-    except FileNotFoundError as error:
-        name = Path(error.filename).name
-        raise UsageError(
-            f"{folder} holds no complete run of xtrain, for it has no {name}: go on with xtrain"
-            " fit --resume."
-        ) from None
     except (ValueError, KeyError, TypeError, pa.ArrowException):
         raise CheckError(
             f"The files of the run in {folder} are cut or do not fit each other: run xtrain"

@@ -1,0 +1,134 @@
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from trainer.report.across import across
+
+
+@pytest.fixture(scope="module")
+def facts(run_folders: Path) -> dict[str, Any]:
+    return across([run_folders], min_positives=10, command="xtrain report runs")
+
+
+@pytest.fixture(scope="module")
+def recompute() -> ModuleType:
+    path = Path(__file__).with_name("recompute.py")
+    spec = importlib.util.spec_from_file_location("recompute", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def find(rows: list[dict[str, Any]], **asked: Any) -> dict[str, Any]:
+    (row,) = [row for row in rows if all(row[k] == v for k, v in asked.items())]
+    return row
+
+
+def test_the_facts_are_plain_json_without_nan(facts: Any):
+    assert json.loads(json.dumps(facts, allow_nan=False)) == facts
+
+
+def test_every_number_is_recomputed_from_the_predictions(facts: Any, recompute: ModuleType):
+    assert recompute.faults(facts) == []
+
+
+def test_the_recomputation_notices_a_wrong_number(facts: Any, recompute: ModuleType):
+    wrong = json.loads(json.dumps(facts))
+    wrong["datasets"] = wrong["datasets"][1:]
+    arm, row = wrong["datasets"][0]["arms"][2], wrong["datasets"][0]["comparisons"][0]
+    arm["pathologies"]["Lung Lesion"]["auc"]["value"] += 1e-6
+    arm["pathologies"]["Lung Lesion"]["sensitivity"] += 1e-3
+    row["high"] += 0.2
+    wrong["datasets"][0]["comparisons"][1]["holm"] /= 2
+    said = recompute.faults(wrong)
+    assert len(said) == 4, said
+
+
+def test_the_drawn_truth_is_found(facts: Any):
+    rows = facts["datasets"][0]["comparisons"]
+    verdicts = {
+        (arm, name): find(rows, arm=arm, control="none", pathology=name)["verdict"]
+        for arm in ("gan", "pretrain", "oversample")
+        for name in ("Lung Lesion", "Pleural Other", "Fracture")
+    }
+    assert verdicts["gan", "Lung Lesion"] == "helped"
+    assert verdicts["pretrain", "Pleural Other"] == "hurt"
+    assert verdicts["oversample", "Lung Lesion"] == "no evidence"
+    assert verdicts["gan", "Fracture"] == "too few positives"
+
+
+def test_what_is_compared_with_what(facts: Any):
+    pairs = {(row["arm"], row["control"]) for row in facts["datasets"][0]["comparisons"]}
+    controls = ("none", "flip", "oversample")
+    assert pairs == {
+        *((arm, control) for arm in ("gan", "pretrain") for control in controls),
+        ("flip", "none"),
+        ("oversample", "none"),
+    }
+
+
+def test_other_pathologies_have_differences_without_verdict(facts: Any):
+    row = find(
+        facts["datasets"][0]["comparisons"], arm="gan", control="none", pathology="No Finding"
+    )
+    assert not row["target"]
+    assert "verdict" not in row
+    assert row["low"] < row["value"] < row["high"]
+
+
+def test_few_positives_have_no_figure_anywhere(facts: Any):
+    dataset = facts["datasets"][0]
+    assert dataset["positives"]["Fracture"]["positives"] < 10
+    for arm in dataset["arms"]:
+        assert list(arm["pathologies"]["Fracture"]) == ["missing"]
+    row = find(dataset["comparisons"], arm="gan", control="none", pathology="Fracture")
+    assert "value" not in row
+    assert any("no figure below 10 positives in test: Fracture (3)" in n for n in facts["notes"])
+
+
+def test_a_higher_bar_leaves_out_more(run_folders: Path):
+    found = across([run_folders / "gan10"], min_positives=110, command="")
+    (dataset,) = found["datasets"]
+    assert [arm["title"] for arm in dataset["arms"]] == ["gan"]
+    assert "auc" in dataset["arms"][0]["pathologies"]["Lung Lesion"]
+    assert list(dataset["arms"][0]["pathologies"]["Pleural Other"]) == ["missing"]
+    assert dataset["conclusions"][0]["verdict"] == "no control"
+
+
+def test_subgroups_are_those_of_the_table(facts: Any):
+    rows = facts["datasets"][0]["subgroups"]
+    assert {(row["group"], row["value"]) for row in rows} == {
+        ("view", "ap"), ("view", "pa"), ("view", "lateral"), ("sex", "female"), ("sex", "male"),
+        ("age", "20-40"), ("age", "60-80"),
+    }  # fmt: skip
+    sexes = [row for row in rows if row["group"] == "sex" and row["pathology"] == "Lung Lesion"]
+    assert sum(row["images"] for row in sexes) == 900
+    assert (
+        sum(row["positives"] for row in sexes)
+        == (facts["datasets"][0]["positives"]["Lung Lesion"]["positives"])
+    )
+    female = find(rows, value="female", pathology="Lung Lesion")
+    assert female["auc"]["gan"]["value"] > female["auc"]["none"]["value"]
+    assert find(female["differences"], arm="gan", control="none")["low"] > 0
+
+
+def test_one_seed_is_said_to_be_one(run_writer: Callable[..., Path], tmp_path: Path):
+    for arm in ("none", "gan"):
+        run_writer(tmp_path, arm, 0)
+    found = across([tmp_path], min_positives=10, command="")
+    assert any("says nothing of other seeds" in note for note in found["notes"])
+    row = find(
+        found["datasets"][0]["comparisons"], arm="gan", control="none", pathology="Lung Lesion"
+    )
+    assert row["seed_share"] == 0
+    sentence = found["datasets"][0]["conclusions"][0]["sentence"]
+    assert "cannot be said without the arms none and oversample" in sentence
+
+
+def test_it_is_the_same_every_time(run_folders: Path, facts: Any):
+    assert across([run_folders], min_positives=10, command="xtrain report runs") == facts
