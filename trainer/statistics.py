@@ -28,7 +28,7 @@ from trainer.order import random_words
 LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
 MIN_POSITIVES = 10
 
-Verdict = Literal["helped", "hurt", "no evidence", "too few positives"]
+Verdict = Literal["helped", "hurt", "no evidence", "one seed", "too few positives"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,19 +100,25 @@ def holm(p: Floats) -> Floats:
 
 
 def verdict(
-    found: Estimate, adjusted_p: float, positives: int, *, min_positives: int = MIN_POSITIVES
+    found: Estimate,
+    adjusted_p: float,
+    *,
+    positives: int,
+    seeds: int,
+    min_positives: int = MIN_POSITIVES,
 ) -> Verdict:
     """What to say of a difference whose p is adjusted for all targets.
 
-    An effect needs both: the interval without 0, and the adjusted p at most 0.05.
+    An effect needs both: the interval without 0, and the adjusted p at most 0.05. With one seed in
+    an arm it is an effect of that training, and no more is said of it.
     """
     if positives < min_positives:
         return "too few positives"
-    if adjusted_p <= LEVEL and found.low > 0:
-        return "helped"
-    if adjusted_p <= LEVEL and found.high < 0:
-        return "hurt"
-    return "no evidence"
+    if not (adjusted_p <= LEVEL and (found.low > 0 or found.high < 0)):  # nan is no evidence
+        return "no evidence"
+    if seeds < 2:
+        return "one seed"
+    return "helped" if found.low > 0 else "hurt"
 
 
 def _estimate(arms: Sequence[tuple[int, ArmAucs]], pathology: int, seed: int) -> Estimate:

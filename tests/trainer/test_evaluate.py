@@ -61,9 +61,7 @@ def test_one_patient_gives_no_interval(data: Dataset, placed: Any):
     index = data.index
     lesion = (index.split == "test") & (index.labels[:, 1] == 1)
     index.patient[lesion] = "somebody"
-    score = evaluate(
-        data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=10
-    ).test[1]
+    score = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=10).test[1]
     assert score.auc is not None
     assert score.low is None
     assert "one patient" in score.missing

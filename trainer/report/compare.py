@@ -40,17 +40,19 @@ class Tested:
 
     names: tuple[str, ...]  # pathologies [L]
     labels: Labels  # [N, L]; unknown where a run did not read the image
+    patients: Rows  # [N]
     scores: tuple[Probabilities, ...]  # [S, N, L] for each arm
     aucs: tuple[ArmAucs, ...]
 
-    def part(self, rows: Rows, patients: Rows, titles: Sequence[str]) -> "Tested":
-        """The same on some rows [n] only, with resamples of their patients."""
+    def part(self, rows: Rows, names: Sequence[str]) -> "Tested":
+        """The same for some rows [n] and pathologies only, with resamples of their patients."""
+        columns = [self.names.index(name) for name in names]
         return _tested(
-            self.names,
-            self.labels[rows],
-            tuple(scores[:, rows] for scores in self.scores),
-            np.unique(patients[rows], return_inverse=True)[1],
-            titles,
+            tuple(names),
+            self.labels[np.ix_(rows, columns)],
+            tuple(scores[:, rows][..., columns] for scores in self.scores),
+            np.unique(self.patients[rows], return_inverse=True)[1],
+            [auc.name for auc in self.aucs],
         )
 
 
@@ -86,7 +88,7 @@ def compare(study: Study, *, min_positives: int) -> Facts:
         },
         "arms": [_arm(study, tested, number, min_positives) for number in range(len(study.arms))],
         "comparisons": _comparisons(study.arms, tested, targets, min_positives),
-        "subgroups": _subgroups(study, tested, patients, targets, min_positives),
+        "subgroups": _subgroups(study, tested, targets, min_positives),
     }
 
 
@@ -101,6 +103,7 @@ def _tested(
     return Tested(
         names=names,
         labels=labels,
+        patients=patients,
         scores=scores,
         aucs=tuple(
             arm_aucs(labels, of_arm, patients, counts, name=title)
@@ -248,7 +251,13 @@ def _comparisons(
                 positives = int((tested.labels[:, at] == 1).sum())
                 row["holm"] = _number(float(adjusted[at]))
                 row["verdict"] = (
-                    verdict(gaps[at], adjusted[at], positives, min_positives=min_positives)
+                    verdict(
+                        gaps[at],
+                        adjusted[at],
+                        positives=positives,
+                        seeds=min(len(arm.auc), len(control.auc)),
+                        min_positives=min_positives,
+                    )
                     if at in gaps
                     else "too few positives"
                 )
@@ -263,7 +272,6 @@ def _number(value: float) -> float | None:
 def _subgroups(
     study: Study,
     tested: Tested,
-    patients: Rows,
     targets: Sequence[str],
     min_positives: int,
 ) -> list[Facts]:
@@ -271,11 +279,10 @@ def _subgroups(
     groups, titles = study.arms[0].runs[0].test.groups, [arm.title for arm in study.arms]
     found = []
     for name, words in groups.items():
-        for word in sorted(set(words) - {""}):
+        for word in sorted(set(words) - {""} if targets else set()):
             rows = np.flatnonzero(words == word)
-            part = tested.part(rows, patients, titles)
-            for target in targets:
-                i = part.names.index(target)
+            part = tested.part(rows, targets)
+            for i, target in enumerate(targets):
                 row: Facts = {
                     "group": name,
                     "value": word,

@@ -54,7 +54,13 @@ def _opening(arm: str, row: Facts) -> str:
     return {
         "helped": f"{arm} helped {against}",
         "hurt": f"{arm} hurt {against}",
+        "one seed": f"one training of {arm} was {_word(row)} than one of {row['control']}, which"
+        " another seed may not repeat",
     }.get(row["verdict"], f"no evidence that {arm} helped or hurt {against}")
+
+
+def _word(row: Facts) -> str:
+    return "better" if row["value"] > 0 else "worse"
 
 
 def _numbers(row: Facts) -> str:
@@ -83,6 +89,7 @@ def _credit(plain: Facts | None, balanced: Facts | None) -> str:
         return {
             "helped": f", and by more than the same balance of real images, {BALANCED} ({numbers})",
             "hurt": f", but less than the same balance of real images, {BALANCED} ({numbers})",
+            "one seed": f"; it was {_word(balanced)} than one training of {BALANCED} ({numbers})",
         }.get(
             word,
             f", but there is no evidence that the generator did it and not the balancing:"
@@ -91,11 +98,16 @@ def _credit(plain: Facts | None, balanced: Facts | None) -> str:
     return {
         "helped": f"; it was better than the same balance of real images, {BALANCED} ({numbers})",
         "hurt": f"; it was worse than the same balance of real images, {BALANCED} ({numbers})",
+        "one seed": f"; it was {_word(balanced)} than one training of {BALANCED} ({numbers})",
     }.get(word, f"; no evidence of a difference from {BALANCED} either ({numbers})")
 
 
+def _briefly(row: Facts) -> str:
+    return f"{_word(row)} in one training" if row["verdict"] == "one seed" else str(row["verdict"])
+
+
 def _others(rows: Sequence[Facts]) -> str:
-    said = [f"{row['control']} {row['verdict']} ({_numbers(row)})" for row in rows]
+    said = [f"{row['control']} {_briefly(row)} ({_numbers(row)})" for row in rows]
     return f" Against the other controls: {'; '.join(said)}." if said else ""
 
 

@@ -134,6 +134,7 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
 def holm_faults(dataset: dict) -> list[str]:
     """The step-down rule, written out."""
     found = []
+    seeds = {arm["title"]: len(arm["runs"]) for arm in dataset["arms"]}
     families: dict[tuple[str, str], list[dict]] = {}
     for row in dataset["comparisons"]:
         if row["target"] and not row["missing"]:
@@ -145,6 +146,9 @@ def holm_faults(dataset: dict) -> list[str]:
             if abs(row["holm"] - before) > EXACT:
                 found.append(f"{row['arm']} {row['pathology']}: Holm {row['holm']} is not {before}")
             sure = before <= 0.05
+            if sure and min(seeds[row["arm"]], seeds[row["control"]]) < 2:
+                sure = False
+                row = row | {"verdict": "no evidence" if row["verdict"] == "one seed" else "?"}
             word = (
                 "helped" if sure and row["low"] > 0
                 else "hurt" if sure and row["high"] < 0

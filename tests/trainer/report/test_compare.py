@@ -126,7 +126,9 @@ def test_one_seed_is_said_to_be_one(run_writer: Callable[..., Path], tmp_path: P
         found["datasets"][0]["comparisons"], arm="gan", control="none", pathology="Lung Lesion"
     )
     assert row["seed_share"] == 0
+    assert row["verdict"] == "one seed"
     sentence = found["datasets"][0]["conclusions"][0]["sentence"]
+    assert "one training of gan was better than one of none, which another seed" in sentence
     assert "cannot be said without the arms none and oversample" in sentence
 
 
