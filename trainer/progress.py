@@ -14,21 +14,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Advance(Protocol):
-    """To be called with the number of images just done, and the seconds waited for them."""
+    """To be called with the number just done, and the seconds waited for them."""
 
     def __call__(self, count: int, waited: float = 0.0) -> None:
         """Move the bar."""
 
 
 @contextmanager
-def progress(what: str, total: int, *, waits: bool = False) -> Iterator[Advance]:
+def progress(
+    what: str, total: int, *, unit: str = "images", waits: bool = False
+) -> Iterator[Advance]:
     """A function that moves a bar with rate, time left and, if `waits`, the share of waiting."""
     console, rank = Console(stderr=True), os.environ.get("RANK", "0")
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} images/s"),
+        TextColumn(f"{{task.fields[rate]:,.0f}} {unit}/s"),
         TextColumn("{task.fields[wait]}"),
         TimeRemainingColumn(),
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from trainer.report.compare import FEW, compare, settings
+from trainer.progress import progress
+from trainer.report.compare import FEW, compare, effort, settings
 from trainer.report.run import SOFTWARE, Facts
 from trainer.report.runs import find_runs, load_run, studies
 from trainer.report.words import conclusions, notes
@@ -17,10 +18,12 @@ def across(paths: Sequence[Path], *, min_positives: int, command: str) -> Facts:
     `settings`; `datasets` by regime and name, each as compare.compare gives it with `conclusions`
     (words.conclusions); `notes`; `command` and `software` that made it.
     """
+    found = studies([load_run(folder) for folder in find_runs(paths)])
     datasets = []
-    for study in studies([load_run(folder) for folder in find_runs(paths)]):
-        found = compare(study, min_positives=min_positives)
-        datasets.append(found | {"conclusions": conclusions(found)})
+    with progress("comparing", sum(map(effort, found)), unit="AUCs") as advance:
+        for study in found:
+            facts = compare(study, min_positives=min_positives, advance=advance)
+            datasets.append(facts | {"conclusions": conclusions(facts)})
     return {
         "settings": settings(min_positives),
         "notes": notes(datasets, min_positives, FEW),

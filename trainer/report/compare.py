@@ -26,6 +26,7 @@ from trainer.metrics import (
     sensitivity_at,
 )
 from trainer.order import Rows
+from trainer.progress import Advance
 from trainer.report.run import Facts
 from trainer.report.runs import ArmRuns, Probabilities, Study, files_of
 from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
@@ -44,27 +45,31 @@ class Tested:
     scores: tuple[Probabilities, ...]  # [S, N, L] for each arm
     aucs: tuple[ArmAucs, ...]
 
-    def part(self, rows: Rows, names: Sequence[str]) -> "Tested":
+    def part(self, rows: Rows, names: Sequence[str], advance: Advance) -> "Tested":
         """The same for some rows [n] and pathologies only, with resamples of their patients."""
-        columns = [self.names.index(name) for name in names]
+        columns = np.array([self.names.index(name) for name in names])
         return _tested(
             tuple(names),
             self.labels[np.ix_(rows, columns)],
             tuple(scores[:, rows][..., columns] for scores in self.scores),
             np.unique(self.patients[rows], return_inverse=True)[1],
             [auc.name for auc in self.aucs],
+            advance,
         )
 
 
-def compare(study: Study, *, min_positives: int) -> Facts:
-    """What report.json says of a dataset, as plain JSON types; null where there is no figure."""
+def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
+    """What report.json says of a dataset, as plain JSON types; null where there is no figure.
+
+    `advance` is told how many AUCs, of all resamples, were computed: `effort` in all.
+    """
     facts, first = study.facts, study.arms[0].runs[0].test
     runs = [run for arm in study.arms for run in arm.runs]
     labels = np.min([run.test.labels for run in runs], axis=0)
     scores = tuple(np.stack([run.test.probabilities for run in arm.runs]) for arm in study.arms)
     patients = numbered(first.patient, first.key)
     titles = [arm.title for arm in study.arms]
-    tested = _tested(first.names, labels, scores, patients, titles)
+    tested = _tested(first.names, labels, scores, patients, titles, advance)
     targets = [target["pathology"] for target in facts["plan"]["targets"]]
     return {
         "name": facts["manifest"]["name"],
@@ -88,7 +93,7 @@ def compare(study: Study, *, min_positives: int) -> Facts:
         },
         "arms": [_arm(study, tested, number, min_positives) for number in range(len(study.arms))],
         "comparisons": _comparisons(study.arms, tested, targets, min_positives),
-        "subgroups": _subgroups(study, tested, targets, min_positives),
+        "subgroups": _subgroups(study, tested, targets, min_positives, advance),
     }
 
 
@@ -98,18 +103,14 @@ def _tested(
     scores: tuple[Probabilities, ...],
     patients: Rows,
     titles: Sequence[str],
+    advance: Advance,
 ) -> Tested:
     counts = resample(int(patients.max()) + 1, RESAMPLES, seed=SEED)
-    return Tested(
-        names=names,
-        labels=labels,
-        patients=patients,
-        scores=scores,
-        aucs=tuple(
-            arm_aucs(labels, of_arm, patients, counts, name=title)
-            for title, of_arm in zip(titles, scores, strict=True)
-        ),
-    )
+    aucs = []
+    for title, of_arm in zip(titles, scores, strict=True):
+        aucs.append(arm_aucs(labels, of_arm, patients, counts, name=title))
+        advance(of_arm[:, 0].size)
+    return Tested(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
 
 
 def pairs(arms: Sequence[ArmRuns]) -> list[tuple[int, int]]:
@@ -274,36 +275,49 @@ def _subgroups(
     tested: Tested,
     targets: Sequence[str],
     min_positives: int,
+    advance: Advance,
 ) -> list[Facts]:
     """The targets' AUCs and differences in each group of the test images; p-values of none."""
     groups, titles = study.arms[0].runs[0].test.groups, [arm.title for arm in study.arms]
     found = []
-    for name, words in groups.items():
-        for word in sorted(set(words) - {""} if targets else set()):
-            rows = np.flatnonzero(words == word)
-            part = tested.part(rows, targets)
-            for i, target in enumerate(targets):
-                row: Facts = {
-                    "group": name,
-                    "value": word,
-                    "pathology": target,
-                    "images": len(rows),
-                    "positives": int((part.labels[:, i] == 1).sum()),
-                    "missing": _missing(part.labels[:, i], min_positives),
+    for name, word in _groups(study):
+        rows = np.flatnonzero(groups[name] == word)
+        part = tested.part(rows, targets, advance)
+        for i, target in enumerate(targets):
+            row: Facts = {
+                "group": name,
+                "value": word,
+                "pathology": target,
+                "images": len(rows),
+                "positives": int((part.labels[:, i] == 1).sum()),
+                "missing": _missing(part.labels[:, i], min_positives),
+            }
+            if not row["missing"]:
+                row["auc"] = {
+                    title: _plain(estimate(auc, i, seed=SEED))
+                    for title, auc in zip(titles, part.aucs, strict=True)
                 }
-                if not row["missing"]:
-                    row["auc"] = {
-                        title: _plain(estimate(auc, i, seed=SEED))
-                        for title, auc in zip(titles, part.aucs, strict=True)
-                    }
-                    row["differences"] = [
-                        {"arm": titles[a], "control": titles[b]}
-                        | _plain(difference(part.aucs[a], part.aucs[b], i, seed=SEED))
-                        for a, b in pairs(study.arms)
-                        if study.arms[a].name in TREATMENTS
-                    ]
-                found.append(row)
+                row["differences"] = [
+                    {"arm": titles[a], "control": titles[b]}
+                    | _plain(difference(part.aucs[a], part.aucs[b], i, seed=SEED))
+                    for a, b in pairs(study.arms)
+                    if study.arms[a].name in TREATMENTS
+                ]
+            found.append(row)
     return found
+
+
+def _groups(study: Study) -> list[tuple[str, str]]:
+    """What there is to know of the test images besides, such as ("sex", "female")."""
+    groups = study.arms[0].runs[0].test.groups if study.facts["plan"]["targets"] else {}
+    return [(name, word) for name, words in groups.items() for word in sorted({*words} - {""})]
+
+
+def effort(study: Study) -> int:
+    """How many AUCs `compare` computes in all resamples."""
+    seeds = sum(len(arm.runs) for arm in study.arms)
+    names = len(study.arms[0].runs[0].test.names)
+    return seeds * (names + len(_groups(study)) * len(study.facts["plan"]["targets"]))
 
 
 def settings(min_positives: int) -> Facts:
