@@ -1,8 +1,7 @@
 """What may be said of each target, in one plain sentence.
 
-The arm that is judged is `gan`, or else the first with synthetic images. Against `none` it may
-have helped; only against `oversample`, which has its balance without its pixels, may the generator
-be given the credit.
+Every arm with synthetic images is judged. Against `none` it may have helped; only against
+`oversample`, which has its balance without its pixels, may the generator be given the credit.
 """
 
 from collections.abc import Sequence
@@ -15,8 +14,13 @@ PLAIN, BALANCED = "none", "oversample"
 
 def conclusions(dataset: Facts) -> list[Facts]:
     """For each target and arm with synthetic images: the verdict in a word and the sentence."""
-    arms = [arm["title"] for arm in dataset["arms"] if arm["name"] in TREATMENTS]
+    arms = treated(dataset)
     return [_conclusion(dataset, target, arm) for target in dataset["targets"] for arm in arms]
+
+
+def treated(dataset: Facts) -> list[str]:
+    """The arms with synthetic images, by title."""
+    return [arm["title"] for arm in dataset["arms"] if arm["name"] in TREATMENTS]
 
 
 def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
