@@ -18,17 +18,16 @@ install: .venv/installed  ## create .venv and install the project with its teste
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install  ## radiographs for NIH's labels; then the main job with phantoms; 3 minutes on 2 cores
+demo: install  ## radiographs for NIH's labels; then the main job with phantoms and its verdict
 	$(BIN)/xbuild synth --dataset nih --real none --regime 1 --name nih1 --out $(DEMO) \
 	  --target Cardiomegaly --target Mass --target Pleural_Thickening
 	$(BIN)/xbuild synth --dataset demo --regime 1 --holdout 0.02 0.02 --image-size 64 --out $(DEMO)
 	$(BIN)/xbuild verify $(DEMO)/manifests/gan1.json
-	rm -rf $(DEMO)/runs/gan1
-	$(BIN)/xtrain --shards $(DEMO)/manifests/gan1.json --out $(DEMO)/runs/gan1 --init random --epochs 3
+	$(BIN)/xtrain paper $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 3 --seeds 1 \
+	  --arm none --arm oversample --arm gan
 	@echo
-	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms),'
-	@echo '          $(DEMO)/runs/gan1/curves.png (training)'
-	@echo 'Figures:  $(DEMO)/runs/gan1/report.md (AUC per pathology), $(DEMO)/manifests/gan1.json (plan)'
+	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
+	@echo 'Verdict:  $(DEMO)/runs/report/report.html'
 
 test: install  ## all tests
 	$(BIN)/python -m pytest

@@ -53,7 +53,8 @@ def differences(dataset: Facts, settings: Facts) -> Table:
                 "AUC of the arm less the control's, on the same resamples of the same test"
                 f" patients. p is adjusted over the targets of each pair of arms (Holm). Helped or"
                 f" hurt: the interval is without 0 and the adjusted p at most {settings['level']}."
-                " The seeds' part is their share of the variance; one seed does not tell it.",
+                " The seeds' part is their share of the variance. One seed does not tell it: such a"
+                " difference is one of two trainings, not of the arms.",
                 *reasons(dataset, dataset["targets"]),
                 *no_interval(found),
             ]
