@@ -1,4 +1,4 @@
-"""Killed at random moments and called again, `xtrain fit` and `xtrain sweep` end as if unbroken."""
+"""Killed at random moments and called again, fit, sweep and paper end as if unbroken."""
 
 import os
 import random
@@ -32,6 +32,9 @@ def start(words: list[str]) -> "subprocess.Popen[str]":
 def words(command: str, shared: Any, out: Path) -> list[str]:
     few = ("--epochs=2", "--init=random", "--device=cpu", "--augment=flip", "--workers=1")
     grid = ("--lr=0.001", "--batch=16", "--optimizer=adam", "--optimizer=momentum")
+    if command == "paper":
+        arms = ("--arm=none", "--arm=gan", "--seeds=1", "--batch=16", "--min-positives=5")
+        return [command, str(shared.path), f"--out={out}", *few, *arms]
     asked = [command, f"--shards={shared.path}", f"--out={out}", *few]
     return [*asked, *grid] if command == "sweep" else [*asked, "--batch=16", "--resume"]
 
@@ -46,7 +49,7 @@ def position(out: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["fit", "sweep"])
+@pytest.mark.parametrize("command", ["fit", "sweep", "paper"])
 def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     shared: Any, tmp_path: Path, command: str
 ):
@@ -85,5 +88,6 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     ]
     assert ends[0] == ends[1]
     assert {path.name for path in ends[0]} == ENDS
-    assert len([*broken.rglob("report.json")]) == 1  # test was looked at once
+    reports = {"fit": 1, "sweep": 1, "paper": 3}[command]  # two runs, and the page of both
+    assert len([*broken.rglob("report.json")]) == reports  # test was looked at once
     assert all(len(load_notes(path)[0]) == 2 for path in broken.rglob("last.pt"))
