@@ -5,108 +5,22 @@ targets, or of every pathology where the plan has no target; one with too few po
 The same report gives the same bytes.
 """
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from textwrap import fill
-from typing import Any
-from xml.etree import ElementTree
 
-import matplotlib.style
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from builder.contract import sha256_bytes
-from trainer.report.look import COLOURS, GREY
+from trainer.report.chart import WIDTH, Chart, make_chart
+from trainer.report.look import GREY, INK, VERDICTS, Look, looks
 from trainer.report.run import Facts
 
-INK, QUIET = "#1d252c", "#56616b"
-VERDICTS = {  # colour and marker; no arm has these colours, for a verdict is not an arm
-    "helped": ("#0b5cad", ">"),
-    "no evidence": (QUIET, "o"),
-    "hurt": ("#a8430d", "<"),
-    "one seed": ("#6b6200", "D"),
-}
-ARMS = {  # colour, marker and dashes: an arm looks the same in every figure
-    "none": (COLOURS[5], "o", "-"),
-    "flip": (COLOURS[2], "D", (0, (5, 1.5))),
-    "gan": (COLOURS[0], "s", "-"),
-    "oversample": (COLOURS[1], "^", (0, (3, 1.2))),
-    "pretrain": (COLOURS[4], "v", (0, (5, 1.2, 1.2, 1.2))),
-    "classweight": (COLOURS[3], "P", (0, (1.2, 1.2))),
-}
 TOGETHER = 3  # arms whose losses are still readable in one figure
 LETTERS = 24  # in a line of an arm's name
-WIDTH = 4.3  # inches; with letters of 10.5 pt they can be read on a phone
-STYLE = {
-    "svg.fonttype": "none",  # the page's own font, and text that can be searched
-    "svg.hashsalt": "cxr-rebalance",
-    "text.parse_math": False,  # a $ in a name is a $
-    "font.size": 10.5,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "#e8ecef",
-    "text.color": INK,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "legend.edgecolor": "none",
-    "legend.fontsize": 9.5,
-    "legend.handlelength": 2.4,
-    "lines.linewidth": 1.7,
-    "lines.markersize": 5,
-}
-SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-ElementTree.register_namespace("", SVG)
-ElementTree.register_namespace("xlink", XLINK)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
-    """One figure and the words above it."""
-
-    title: str
-    svg: str  # an <svg> element with its alternative text; no other chart has its ids
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """How an arm is drawn."""
-
-    colour: str
-    marker: str
-    dashes: Any
-    face: str  # of its marker
-
-
-def looks(dataset: Facts) -> dict[str, Look]:
-    """Each arm's look by its title; what is unusual (`gan, flip`) is paler and hollow."""
-    found: dict[str, Look] = {}
-    unusual: list[str] = []
-    for arm in dataset["arms"]:
-        colour, marker, dashes = ARMS[arm["name"]]
-        if arm["title"] != arm["name"]:
-            unusual.append(arm["name"])
-        pale = 1 - 0.6 ** unusual.count(arm["name"])
-        red, green, blue = (part + (1 - part) * pale for part in to_rgb(colour))
-        tone = to_hex((red, green, blue))
-        found[arm["title"]] = Look(
-            colour=tone, marker=marker, dashes=dashes, face="white" if pale else tone
-        )
-    return found
 
 
 def losses(dataset: Facts) -> list[Chart]:
@@ -126,7 +40,9 @@ def losses(dataset: Facts) -> list[Chart]:
         title = " · ".join(arm["title"] for arm in shown)
         alt = f"Loss per epoch; in the last one {'; '.join(ends)}."
         draw = partial(_losses, dataset=dataset, shown=shown)
-        charts.append(_chart(dataset, "losses", title, alt, 3.1 + 0.4 * len(shown), draw))
+        charts.append(
+            make_chart(dataset["digest"], "losses", title, alt, 3.1 + 0.4 * len(shown), draw)
+        )
     return charts
 
 
@@ -226,7 +142,7 @@ def forest(dataset: Facts) -> list[Chart]:
             alt = f"Differences of AUC in {target}: {'; '.join(said)}."
             height = 0.75 + 0.27 * (len(shown) + len({row["arm"] for row in shown}))
             draw = partial(_forest, rows=shown, limits=limits)
-            charts.append(_chart(dataset, "forest", target, alt, height, draw))
+            charts.append(make_chart(dataset["digest"], "forest", target, alt, height, draw))
     return charts
 
 
@@ -308,7 +224,9 @@ def _charts(
         rows = _rows(dataset, name)
         said = ", ".join(f"{arm} {found['auc']['value']:.3f}" for arm, _, found in rows)
         alt = f"{name}: {words} {said}."
-        charts.append(_chart(dataset, kind, name, alt, height(rows), partial(draw, rows=rows)))
+        charts.append(
+            make_chart(dataset["digest"], kind, name, alt, height(rows), partial(draw, rows=rows))
+        )
     return charts
 
 
@@ -332,46 +250,3 @@ def _dress(axes: Axes, names: Sequence[str], limits: tuple[float, float], label:
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
-
-
-def _chart(
-    dataset: Facts,
-    kind: str,
-    title: str,
-    alt: str,
-    height: float,
-    draw: Callable[[Axes], None],
-) -> Chart:
-    with matplotlib.style.context(STYLE, after_reset=True):  # no matter what the user's rc says
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure.subplots())
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    key = sha256_bytes(f"{dataset['digest']} {kind} {title}".encode())[:10]
-    return Chart(title=title, svg=_inline(file.getvalue(), f"{kind}-{key}-", alt))
-
-
-def _inline(text: str, prefix: str, alt: str) -> str:
-    """An <svg> element without what only a file needs, two decimals, ids after `prefix`."""
-    root = ElementTree.fromstring(text)
-    used = set(re.findall(r"#([\w-]+)", text))
-    for element in root.iter():
-        for name, value in element.attrib.items():
-            if name == "id":
-                value = prefix + value if value in used else ""
-            elif name == "style":
-                value = re.sub("font-family:[^;]*;", "", value)  # it inherits the page's
-            if name in ("d", "x", "y", "transform", "style"):
-                value = re.sub(r"\d+\.\d{3,}", lambda n: f"{float(n[0]):.2f}", value)
-            value = re.sub(r"^#|(?<=url\()#", f"#{prefix}", value)
-            element.set(name, value)
-        if not element.attrib.get("id", "-"):
-            del element.attrib["id"]
-    for parent in [*root.iter()]:
-        for old in [*parent.findall(f"{{{SVG}}}metadata"), *parent.findall(f"{{{SVG}}}style")]:
-            parent.remove(old)
-    for name in ("width", "height", "version"):
-        del root.attrib[name]
-    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}  # what <style> said
-    root.attrib |= {"role": "img", "aria-label": alt}
-    return ElementTree.tostring(root, encoding="unicode")

@@ -15,18 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from trainer.report import published
-from trainer.report.figures import (
-    INK,
-    QUIET,
-    VERDICTS,
-    Chart,
-    aucs,
-    calibration,
-    forest,
-    looks,
-    losses,
-    rocs,
-)
+from trainer.report.chart import Chart
+from trainer.report.figures import aucs, calibration, forest, losses, rocs
+from trainer.report.look import INK, QUIET, VERDICTS, looks
 from trainer.report.run import Facts
 from trainer.report.tables import Table, tables
 from trainer.report.words import BALANCED

@@ -10,17 +10,9 @@ import matplotlib
 import pytest
 
 from trainer.report.across import across
-from trainer.report.figures import (
-    ARMS,
-    VERDICTS,
-    Chart,
-    aucs,
-    calibration,
-    forest,
-    looks,
-    losses,
-    rocs,
-)
+from trainer.report.chart import Chart
+from trainer.report.figures import aucs, calibration, forest, losses, rocs
+from trainer.report.look import ARMS, VERDICTS, looks
 
 Facts = dict[str, Any]
 KINDS = (losses, rocs, aucs, forest, calibration)
