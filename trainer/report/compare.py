@@ -7,7 +7,6 @@ same patients. p-values are adjusted over the targets of a dataset, for each pai
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -15,8 +14,7 @@ import numpy as np
 
 from builder.contract import Labels
 from trainer.arms import TREATMENTS
-from trainer.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
-from trainer.evaluate import numbered
+from trainer.bootstrap import RESAMPLES
 from trainer.metrics import (
     BINS,
     SPECIFICITY,
@@ -25,51 +23,22 @@ from trainer.metrics import (
     roc,
     sensitivity_at,
 )
-from trainer.order import Rows
 from trainer.progress import Advance
 from trainer.report.run import Facts
-from trainer.report.runs import ArmRuns, Probabilities, Study, files_of
+from trainer.report.runs import ArmRuns, Study, files_of
+from trainer.report.tested import SEED, Tested, groups
 from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
 
-SEED = 0  # of the resamples
 FEW = 50  # positives below which a figure is read with care
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
-    """The arms of a study on its test images."""
-
-    names: tuple[str, ...]  # pathologies [L]
-    labels: Labels  # [N, L]; unknown where a run did not read the image
-    patients: Rows  # [N]
-    scores: tuple[Probabilities, ...]  # [S, N, L] for each arm
-    aucs: tuple[ArmAucs, ...]
-
-    def part(self, rows: Rows, names: Sequence[str], advance: Advance) -> "Tested":
-        """The same for some rows [n] and pathologies only, with resamples of their patients."""
-        columns = np.array([self.names.index(name) for name in names])
-        return _tested(
-            tuple(names),
-            self.labels[np.ix_(rows, columns)],
-            tuple(scores[:, rows][..., columns] for scores in self.scores),
-            np.unique(self.patients[rows], return_inverse=True)[1],
-            [auc.name for auc in self.aucs],
-            advance,
-        )
 
 
 def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
     """What report.json says of a dataset, as plain JSON types; null where there is no figure.
 
-    `advance` is told how many AUCs, of all resamples, were computed: `effort` in all.
+    `advance` is told how many AUCs were resampled: tested.effort in all.
     """
-    facts, first = study.facts, study.arms[0].runs[0].test
-    runs = [run for arm in study.arms for run in arm.runs]
-    labels = np.min([run.test.labels for run in runs], axis=0)
-    scores = tuple(np.stack([run.test.probabilities for run in arm.runs]) for arm in study.arms)
-    patients = numbered(first.patient, first.key)
-    titles = [arm.title for arm in study.arms]
-    tested = _tested(first.names, labels, scores, patients, titles, advance)
+    facts, tested = study.facts, Tested.of(study, advance)
+    labels = tested.labels
     targets = [target["pathology"] for target in facts["plan"]["targets"]]
     return {
         "name": facts["manifest"]["name"],
@@ -82,7 +51,7 @@ def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
         "images": facts["images"],
         "plan": facts["plan"],
         "targets": targets,
-        "test": {"images": len(labels), "patients": int(patients.max()) + 1},
+        "test": {"images": len(labels), "patients": int(tested.patients.max()) + 1},
         "positives": {
             name: {
                 "positives": int((labels[:, i] == 1).sum()),
@@ -95,22 +64,6 @@ def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
         "comparisons": _comparisons(study.arms, tested, targets, min_positives),
         "subgroups": _subgroups(study, tested, targets, min_positives, advance),
     }
-
-
-def _tested(
-    names: tuple[str, ...],
-    labels: Labels,
-    scores: tuple[Probabilities, ...],
-    patients: Rows,
-    titles: Sequence[str],
-    advance: Advance,
-) -> Tested:
-    counts = resample(int(patients.max()) + 1, RESAMPLES, seed=SEED)
-    aucs = []
-    for title, of_arm in zip(titles, scores, strict=True):
-        aucs.append(arm_aucs(labels, of_arm, patients, counts, name=title))
-        advance(of_arm[:, 0].size)
-    return Tested(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
 
 
 def pairs(arms: Sequence[ArmRuns]) -> list[tuple[int, int]]:
@@ -278,10 +231,10 @@ def _subgroups(
     advance: Advance,
 ) -> list[Facts]:
     """The targets' AUCs and differences in each group of the test images; p-values of none."""
-    groups, titles = study.arms[0].runs[0].test.groups, [arm.title for arm in study.arms]
+    known, titles = study.arms[0].runs[0].test.groups, [arm.title for arm in study.arms]
     found = []
-    for name, word in _groups(study):
-        rows = np.flatnonzero(groups[name] == word)
+    for name, word in groups(study):
+        rows = np.flatnonzero(known[name] == word)
         part = tested.part(rows, targets, advance)
         for i, target in enumerate(targets):
             row: Facts = {
@@ -305,19 +258,6 @@ def _subgroups(
                 ]
             found.append(row)
     return found
-
-
-def _groups(study: Study) -> list[tuple[str, str]]:
-    """What there is to know of the test images besides, such as ("sex", "female")."""
-    groups = study.arms[0].runs[0].test.groups if study.facts["plan"]["targets"] else {}
-    return [(name, word) for name, words in groups.items() for word in sorted({*words} - {""})]
-
-
-def effort(study: Study) -> int:
-    """How many AUCs `compare` computes in all resamples."""
-    seeds = sum(len(arm.runs) for arm in study.arms)
-    names = len(study.arms[0].runs[0].test.names)
-    return seeds * (names + len(_groups(study)) * len(study.facts["plan"]["targets"]))
 
 
 def settings(min_positives: int) -> Facts:
