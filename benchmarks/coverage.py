@@ -1,7 +1,9 @@
 """How often the 95 % interval holds the truth, and how often "helped" is said of nothing.
 
     python benchmarks/coverage.py                           # two minutes on two cores
-    python benchmarks/coverage.py --positives 20 --seeds 5 --seed-sd 0.3 --repeats 5000
+    python benchmarks/coverage.py --positives 20 --seeds 5 10:2 --seed-sd 0.3 --repeats 5000
+
+`--seeds 10:2` is ten seeds of the arm and two of the control.
 
 Scores are binormal: a positive image's lie `mu` higher. A quarter of their variance is the
 patient's and a quarter the image's, the same for all arms and seeds; and so again for what an arm's
@@ -32,7 +34,7 @@ PREVALENCE = 0.1
 class Case:
     positives: int
     per_patient: int
-    seeds: int
+    seeds: tuple[int, int]  # of the control and of the arm
     seed_sd: float
     control: float  # AUC
     effect: float
@@ -43,15 +45,16 @@ class Case:
 
 
 def simulated(case: Case, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels [N, 1], patients [N], scores [2, S, N, 1] of control and arm."""
-    rng = np.random.default_rng((number, case.positives, case.seeds))
+    """Labels [N, 1], patients [N], scores [2, S, N, 1] of control and arm, S the larger number."""
+    seeds = max(case.seeds)
+    rng = np.random.default_rng((number, case.positives, *case.seeds))
     count = round(case.positives / PREVALENCE / case.per_patient)
     ill = rng.random(count) < PREVALENCE / SHOWN
     patients = np.repeat(np.arange(count), case.per_patient)
     labels = (ill[patients] & (rng.random(len(patients)) < SHOWN)).astype(np.int8)
     means = np.array([case.mu(case.control), case.mu(case.control + case.effect)])
-    mu = means[:, None] + case.seed_sd * rng.standard_normal((2, case.seeds))
-    own = (2, case.seeds)
+    mu = means[:, None] + case.seed_sd * rng.standard_normal((2, seeds))
+    own = (2, seeds)
     noise = sum(
         rng.standard_normal((*shape, count))[..., patients]
         + rng.standard_normal((*shape, len(patients)))
@@ -65,7 +68,7 @@ def arms(case: Case, number: int) -> tuple[ArmAucs, ArmAucs, int]:
     labels, patients, scores = simulated(case, number)
     counts = resample(patients[-1] + 1, case.resamples, seed=number)
     control, arm = (
-        arm_aucs(labels, scores[i], patients, counts, name=name, threads=1)
+        arm_aucs(labels, scores[i, : case.seeds[i]], patients, counts, name=name, threads=1)
         for i, name in enumerate(("control", "arm"))
     )
     return control, arm, int(labels.sum())
@@ -88,11 +91,17 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     )
 
 
+def both(words: str) -> tuple[int, int]:
+    """(control's, arm's) numbers of seeds."""
+    arm, _, control = words.partition(":")
+    return int(control or arm), int(arm)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--positives", type=int, nargs="+", default=[15, 30, 100])
     parser.add_argument("--per-patient", type=int, nargs="+", default=[3])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 5])
+    parser.add_argument("--seeds", type=both, nargs="+", default=["1", "2", "5", "5:2"])
     parser.add_argument("--seed-sd", type=float, nargs="+", default=[0.2], help="0 with one seed")
     parser.add_argument("--auc", type=float, default=0.75)
     parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.06])
@@ -105,7 +114,7 @@ def main() -> None:
     table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
     start = time.perf_counter()
     settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
-    unique = dict.fromkeys((p, k, s, sd if s > 1 else 0.0) for p, k, s, sd in settings)
+    unique = dict.fromkeys((p, k, s, sd if max(s) > 1 else 0.0) for p, k, s, sd in settings)
     with ProcessPoolExecutor(asked.jobs) as pool:
         for (positives, each, seeds, sd), effect in product(unique, asked.effects):
             case = Case(
@@ -115,7 +124,7 @@ def main() -> None:
             found = pool.map(partial(once, case), range(asked.repeats), chunksize=20)
             auc, gap, helped, width, share = np.mean([f for f in found if f], axis=0)
             table.add_row(
-                *map(str, (positives, each, seeds, sd, effect)),
+                *map(str, (positives, each, ":".join(map(str, seeds[::-1])), sd, effect)),
                 f"{auc:.1%}", f"{gap:.1%}", f"{helped:.1%}", f"{width:.3f}", f"{share:.0%}",
             )  # fmt: skip
     Console(width=120).print(table)

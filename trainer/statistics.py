@@ -11,7 +11,9 @@ of other seeds.
 
 The interval of a difference is the expanded percentile one (Hesterberg 2015, Am. Stat. 69, 371):
 percentiles at the levels where Student's t has 2.5 %, for a few positives or seeds know their own
-variance badly. The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596).
+variance badly. The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596),
+and of the seeds' part not more than if all seeds varied alike: that two of them hardly differ is
+luck more often than not.
 """
 
 from collections.abc import Sequence
@@ -26,6 +28,7 @@ from trainer.bootstrap import ArmAucs, Floats
 from trainer.order import random_words
 
 LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
+FEWEST = 5  # resamples beyond a percentile that is read off; farther out it is stretched
 MIN_POSITIVES = 10
 
 Verdict = Literal["helped", "hurt", "no evidence", "one seed", "too few positives"]
@@ -49,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """What one source of variance adds."""
+    """What the seeds of an arm add."""
 
     moved: Floats  # [R], deviation from the value, in each resample
     variance: float
@@ -129,15 +132,13 @@ def _estimate(arms: Sequence[tuple[int, ArmAucs]], pathology: int, seed: int) ->
     valid = np.isfinite(drawn.sum(axis=0))  # a resample may miss a class
     if patients < 2 or valid.sum() < 2:
         return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
+    seeds = [_seeds(sign, arm, pathology, seed) for sign, arm in arms]
     moved = drawn.sum(axis=0) - value
     variance = float(moved[valid].var())
-    parts = [_Part(moved=moved, variance=variance, doubt=variance**2 / (patients - 1))]
-    parts += [_seeds(sign, arm, pathology, seed) for sign, arm in arms]
-    total, doubt = sum(part.variance for part in parts), sum(part.doubt for part in parts)
-    degrees = total**2 / doubt if doubt else patients - 1.0
-    moved = np.sum([part.moved for part in parts], axis=0)[valid]
-    tail = norm.cdf(t.ppf(LEVEL / 2, degrees))
-    low, high = np.clip(np.quantile(value + moved, (tail, 1 - tail)), -1.0, 1.0)
+    degrees = _degrees(variance, patients - 1, seeds, [len(arm.auc) for _, arm in arms])
+    moved = (moved + sum(part.moved for part in seeds))[valid]
+    total = variance + sum(part.variance for part in seeds)
+    low, high = np.clip(value + _ends(moved, degrees), -1.0, 1.0)
     return Estimate(
         value=value,
         low=float(low),
@@ -147,6 +148,26 @@ def _estimate(arms: Sequence[tuple[int, ArmAucs]], pathology: int, seed: int) ->
         seed_share=(total - variance) / total if total else 0.0,
         degrees=degrees,
     )
+
+
+def _degrees(
+    variance: float, patients: int, seeds: Sequence[_Part], counts: Sequence[int]
+) -> float:
+    """Of freedom, of the patients' variance and that of so many seeds of each arm together."""
+    added, doubt = sum(part.variance for part in seeds), sum(part.doubt for part in seeds)
+    if not doubt:
+        return float(patients)
+    several = np.array([count for count in counts if count > 1], float)
+    alike = (1 / several).sum() ** 2 / (1 / (several**2 * (several - 1))).sum()
+    own = min(added**2 / doubt, alike)
+    return float((variance + added) ** 2 / (variance**2 / patients + added**2 / own))
+
+
+def _ends(moved: Floats, degrees: float) -> Floats:
+    """[2]: how far the ends of the interval are from the value."""
+    reach = t.ppf(1 - LEVEL / 2, degrees)
+    read = min(reach, norm.ppf(max(0.9, 1 - FEWEST / len(moved))))
+    return np.quantile(moved, (norm.cdf(-read), norm.cdf(read))) * (reach / read)
 
 
 def _seeds(sign: int, arm: ArmAucs, pathology: int, seed: int) -> _Part:
