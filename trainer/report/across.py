@@ -6,8 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from trainer.progress import progress
-from trainer.report.compare import FEW, compare, settings
-from trainer.report.run import SOFTWARE, Facts
+from trainer.report.compare import compare, settings
+from trainer.report.run import FEW, SOFTWARE, Facts
 from trainer.report.runs import find_runs, load_run, studies
 from trainer.report.tested import effort
 from trainer.report.words import conclusions, notes

@@ -24,12 +24,10 @@ from trainer.metrics import (
     sensitivity_at,
 )
 from trainer.progress import Advance
-from trainer.report.run import Facts
+from trainer.report.run import FEW, Facts
 from trainer.report.runs import ArmRuns, Study, files_of
 from trainer.report.tested import SEED, Tested, groups
 from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
-
-FEW = 50  # positives below which a figure is read with care
 
 
 def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
@@ -60,6 +58,7 @@ def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
             }
             for i, name in enumerate(tested.names)
         },
+        "common": list(study.common),
         "arms": [_arm(study, tested, number, min_positives) for number in range(len(study.arms))],
         "comparisons": _comparisons(study.arms, tested, targets, min_positives),
         "subgroups": _subgroups(study, tested, targets, min_positives, advance),
@@ -76,7 +75,7 @@ def pairs(arms: Sequence[ArmRuns]) -> list[tuple[int, int]]:
     found = [
         (i, j)
         for i, j in product(range(len(arms)), repeat=2)
-        if i != j and not treats[j] and (treats[i] or arms[j].title == "none")
+        if i != j and not treats[j] and (treats[i] or arms[j].name == "none")
     ]
     return sorted(found, key=lambda pair: (not treats[pair[0]], pair))
 
@@ -101,6 +100,7 @@ def _arm(study: Study, tested: Tested, number: int, min_positives: int) -> Facts
                 "folder": str(run.folder),
                 "command": run.facts["command"],
                 "config": run.facts["config"],
+                "unread": run.facts["unread"],
                 "best_epoch": run.facts["best_epoch"],
                 "val_auc_mean": run.facts["best_val_auc_mean"],
                 "losses": [[row["train_loss"], row["val_loss"]] for row in run.history],

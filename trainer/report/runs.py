@@ -19,6 +19,7 @@ from trainer.report.run import Facts
 Probabilities = npt.NDArray[np.float32]
 Words = npt.NDArray[np.object_]
 
+OF_A_DATASET = ("manifest", "manifest_sha256")
 OF_A_SEED = ("seed", "out", "shards", "shards_root", "device", "ranks", "workers", "skip_bad")
 OF_AN_ARM = ("arm", "augment", "mix", "steps")
 FILES = ("report.json", "history.csv", "predictions.parquet")
@@ -52,22 +53,23 @@ class Run:
         return int(self.facts["config"]["seed"])
 
     @property
-    def title(self) -> str:
-        """The arm and what is not usual about it, such as `gan, flip`."""
+    def modifiers(self) -> tuple[str, ...]:
+        """What is not usual about how its arm was trained."""
         config = self.facts["config"]
-        unusual = [config["arm"]]
-        if config["augment"] == "flip" and config["arm"] != "flip":
-            unusual.append("flip")
-        if config["mix"] != "real=1,synthetic=1":
-            unusual.append(config["mix"].replace(",", " "))
-        if config["steps"] != "equal":
-            unusual.append(f"{config['steps']} steps")
-        return ", ".join(unusual)
+        flip = ("flip",) if config["augment"] == "flip" else ()
+        mix = config["mix"].replace(",", " ")
+        return (
+            *flip,
+            *((mix,) if mix != "real=1 synthetic=1" else ()),
+            *((f"{config['steps']} steps",) if config["steps"] != "equal" else ()),
+        )
 
     @property
     def recipe(self) -> Facts:
         """What the seeds of an arm have in common, beside the dataset."""
-        return {k: v for k, v in self.facts["config"].items() if k not in OF_A_SEED}
+        return {
+            k: v for k, v in self.facts["config"].items() if k not in (*OF_A_SEED, *OF_A_DATASET)
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Study:
 
     facts: Facts  # of one of its runs
     arms: tuple[ArmRuns, ...]
+    common: tuple[str, ...]  # modifiers of every arm, which no title names
 
 
 def load_run(folder: Path) -> Run:
@@ -169,10 +172,11 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
     alone and has no such run of its own. Raises UsageError where runs of an arm cannot be seeds of
     one another, CheckError where runs of a dataset were not tested on the same images.
     """
+    common = tuple(m for m in runs[0].modifiers if all(m in run.modifiers for run in runs))
     by_dataset: dict[str, list[Run]] = {}
     for run in runs:
         by_dataset.setdefault(run.facts["manifest"]["digest"], []).append(run)
-    arms = {digest: _arms(group) for digest, group in by_dataset.items()}
+    arms = {digest: _arms(group, common) for digest, group in by_dataset.items()}
     found = []
     for digest, own in arms.items():
         facts = own[0].runs[0].facts
@@ -191,9 +195,8 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
             if arm.title not in titles:
                 titles.add(arm.title)
                 own = [*own, arm]
-        study = Study(
-            facts=facts, arms=tuple(sorted(own, key=lambda a: (ARMS.index(a.name), a.title)))
-        )
+        ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
+        study = Study(facts=facts, arms=tuple(ordered), common=common)
         _check_same_test(study)
         found.append(study)
     return tuple(sorted(found, key=lambda study: _place(study.facts)))
@@ -203,10 +206,14 @@ def _place(facts: Facts) -> tuple[float, str]:
     return float(facts["build"].get("regime", 100)), facts["manifest"]["name"]
 
 
-def _arms(runs: Sequence[Run]) -> list[ArmRuns]:
+def _arms(runs: Sequence[Run], common: Sequence[str]) -> list[ArmRuns]:
+    """The arms, each called by its name and what is unusual about it, such as `gan, flip`."""
     by_title: dict[str, list[Run]] = {}
     for run in runs:
-        by_title.setdefault(run.title, []).append(run)
+        arm = run.facts["config"]["arm"]
+        known = (*common, "flip") if arm == "flip" else common
+        title = ", ".join([arm, *(m for m in run.modifiers if m not in known)])
+        by_title.setdefault(title, []).append(run)
     return [_seeds(title, group) for title, group in by_title.items()]
 
 

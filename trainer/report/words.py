@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from trainer.arms import TREATMENTS
 from trainer.report.run import Facts
+from trainer.report.runs import OF_AN_ARM
 
 PLAIN, BALANCED = "none", "oversample"
 
@@ -23,33 +24,41 @@ def treated(dataset: Facts) -> list[str]:
     return [arm["title"] for arm in dataset["arms"] if arm["name"] in TREATMENTS]
 
 
+def control_of(dataset: Facts, arm: str, name: str) -> str | None:
+    """The title of an arm's control called `name`: the one with the arm's own modifiers, if any."""
+    titles = [other["title"] for other in dataset["arms"] if other["name"] == name]
+    _, *own = arm.split(", ")
+    return (
+        ", ".join([name, *own]) if ", ".join([name, *own]) in titles else min(titles, default=None)
+    )
+
+
 def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
-    rows = [
-        row
+    rows = {
+        row["control"]: row
         for row in dataset["comparisons"]
         if row["pathology"] == target and row["arm"] == arm and "verdict" in row
-    ]
-    found: Facts = {"pathology": target, "arm": arm}
+    }
+    found: Facts = {"pathology": target, "arm": arm, "over_balancing": None}
     if not rows:
         return found | {
             "verdict": "no control",
             "sentence": f"{target}: no verdict on {arm}, for no control was trained beside it.",
         }
-    if rows[0]["missing"]:
+    first = next(iter(rows.values()))
+    if first["missing"]:
         return found | {
             "verdict": "no verdict",
-            "sentence": f"{target}: no verdict on {arm}, for {rows[0]['missing']} in test.",
+            "sentence": f"{target}: no verdict on {arm}, for {first['missing']} in test.",
         }
-    by_control = {row["control"]: row for row in rows}
-    plain, balanced = by_control.get(PLAIN), by_control.get(BALANCED)
-    first = plain or rows[0]
+    plain, balanced = (rows.get(control_of(dataset, arm, name) or "") for name in (PLAIN, BALANCED))
+    first = plain or balanced or first
+    others = [row for row in rows.values() if row not in (first, balanced)]
     sentence = f"{target}: {_opening(arm, first)} ({_numbers(first)})"
-    sentence += _credit(plain, balanced)
-    others = [row for row in rows if row not in (first, balanced)]
     return found | {
         "verdict": first["verdict"],
         "over_balancing": balanced and balanced["verdict"],
-        "sentence": sentence + "." + _others(others),
+        "sentence": f"{sentence}{_credit(first, plain, balanced)}.{_others(others)}",
     }
 
 
@@ -58,8 +67,8 @@ def _opening(arm: str, row: Facts) -> str:
     return {
         "helped": f"{arm} helped {against}",
         "hurt": f"{arm} hurt {against}",
-        "one seed": f"one training of {arm} was {_word(row)} than one of {row['control']}, which"
-        " another seed may not repeat",
+        "one seed": f"with one seed, {arm} was {_word(row)} than {row['control']}, which another"
+        " seed may not repeat",
     }.get(row["verdict"], f"no evidence that {arm} helped or hurt {against}")
 
 
@@ -81,33 +90,36 @@ def small(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _credit(plain: Facts | None, balanced: Facts | None) -> str:
-    """Whether balancing alone explains it."""
-    if plain is None or balanced is None:
-        return (
-            "; whether the generator or the balancing did it cannot be said without the arms"
-            f" {PLAIN} and {BALANCED}"
-        )
-    numbers, word = _numbers(balanced), balanced["verdict"]
-    if plain["verdict"] == "helped":
-        return {
-            "helped": f", and by more than the same balance of real images, {BALANCED} ({numbers})",
-            "hurt": f", but less than the same balance of real images, {BALANCED} ({numbers})",
-            "one seed": f"; it was {_word(balanced)} than one training of {BALANCED} ({numbers})",
-        }.get(
-            word,
-            f", but there is no evidence that the generator did it and not the balancing:"
-            f" against {BALANCED} {numbers}",
-        )
-    return {
-        "helped": f"; it was better than the same balance of real images, {BALANCED} ({numbers})",
-        "hurt": f"; it was worse than the same balance of real images, {BALANCED} ({numbers})",
-        "one seed": f"; it was {_word(balanced)} than one training of {BALANCED} ({numbers})",
-    }.get(word, f"; no evidence of a difference from {BALANCED} either ({numbers})")
+def _credit(first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
+    """Whether balancing alone explains what the first comparison says."""
+    effect = first["verdict"] in ("helped", "hurt")
+    if balanced is None:
+        unknown = f"; without the arm {BALANCED} nobody can say if the balance alone does it"
+        return unknown if effect else ""
+    same = f"the same balance of real images, {balanced['control']}"
+    if plain is None:
+        return f", which is {same.partition(',')[0]}"
+    numbers = _numbers(balanced)
+    said = {
+        "helped": f"it was better than {same} ({numbers})",
+        "hurt": f"it was worse than {same} ({numbers})",
+        "one seed": f"with one seed, it was {_word(balanced)} than {same} ({numbers})",
+    }.get(balanced["verdict"])
+    if first["verdict"] != "helped":
+        either = " either" if first["verdict"] == "no evidence" else ""
+        return f"; {said or f'no evidence of a difference from {same}{either} ({numbers})'}"
+    if balanced["verdict"] == "helped":
+        return f", and by more than {same} ({numbers})"
+    if said:
+        return f", but {said}"
+    return (
+        ", but there is no evidence that the generator did it and not the balancing: against"
+        f" {balanced['control']} {numbers}"
+    )
 
 
 def _briefly(row: Facts) -> str:
-    return f"{_word(row)} in one training" if row["verdict"] == "one seed" else str(row["verdict"])
+    return f"{_word(row)} with one seed" if row["verdict"] == "one seed" else str(row["verdict"])
 
 
 def _others(rows: Sequence[Facts]) -> str:
@@ -131,14 +143,35 @@ def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
                 f"{name}: an arm with one seed says nothing of other seeds; its interval is of"
                 " patients alone."
             )
-        if lent := [arm for arm in dataset["arms"] if arm["lent_by"]]:
+        for lender in dict.fromkeys(arm["lent_by"] for arm in dataset["arms"] if arm["lent_by"]):
+            lent = ", ".join(a["title"] for a in dataset["arms"] if a["lent_by"] == lender)
             found.append(
-                f"{name}: {', '.join(arm['title'] for arm in lent)} trained on"
-                f" {lent[0]['lent_by']}, which differs in its synthetic pixels alone."
+                f"{name}: {lent} trained on {lender}, which differs in its synthetic pixels alone."
             )
+        if dataset["common"]:
+            found.append(f"{name}: every arm was trained with {', '.join(dataset['common'])}.")
+        found += _recipes(dataset)
+        runs = [run for arm in dataset["arms"] for run in arm["runs"]]
+        if unread := max(run["unread"] for run in runs):
+            found.append(f"{name}: up to {unread:,} val and test images of a run were not read.")
+        if any(run["val_auc_mean"] is None for run in runs):
+            found.append(f"{name}: without an AUC on val, the lowest loss there chose the epoch.")
         if len({arm["steps"] for arm in dataset["arms"]}) > 1:
             steps = ", ".join(f"{arm['title']} {arm['steps']:,}" for arm in dataset["arms"])
             found.append(f"{name}: the arms took different numbers of steps ({steps}).")
+    return found
+
+
+def _recipes(dataset: Facts) -> list[str]:
+    """What the arms differ in beside what their names say: their difference may be of that."""
+    found = []
+    for name in dataset["arms"][0]["recipe"] if dataset["arms"] else ():
+        values = {arm["title"]: arm["recipe"].get(name) for arm in dataset["arms"]}
+        if name not in OF_AN_ARM and len({*map(str, values.values())}) > 1:
+            said = ", ".join(f"{title} {value}" for title, value in values.items())
+            found.append(
+                f"{dataset['name']}: the arms were trained with different {name} ({said})."
+            )
     return found
 
 

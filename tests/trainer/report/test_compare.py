@@ -128,8 +128,38 @@ def test_one_seed_is_said_to_be_one(run_writer: Callable[..., Path], tmp_path: P
     assert row["seed_share"] == 0
     assert row["verdict"] == "one seed"
     sentence = found["datasets"][0]["conclusions"][0]["sentence"]
-    assert "one training of gan was better than one of none, which another seed" in sentence
-    assert "cannot be said without the arms none and oversample" in sentence
+    assert "with one seed, gan was better than none, which another seed may not" in sentence
+    assert "oversample" not in sentence
+
+
+def edit(folder: Path, **changes: Any) -> None:
+    path = folder / "report.json"
+    facts = json.loads(path.read_text())
+    facts["config"] |= changes
+    path.write_text(json.dumps(facts))
+
+
+def test_what_all_arms_have_in_common_is_a_note_and_no_name(
+    run_writer: Callable[..., Path], tmp_path: Path
+):
+    for arm in ("none", "gan", "oversample"):
+        for seed in (0, 1):
+            edit(run_writer(tmp_path, arm, seed), augment="flip", steps="own")
+    found = across([tmp_path], min_positives=10, command="")
+    dataset = found["datasets"][0]
+    assert [arm["title"] for arm in dataset["arms"]] == ["none", "gan", "oversample"]
+    assert "gan1: every arm was trained with flip, own steps." in found["notes"]
+    assert dataset["conclusions"][0]["over_balancing"] is not None
+
+
+def test_arms_of_different_recipes_are_compared_with_a_note(
+    run_writer: Callable[..., Path], tmp_path: Path
+):
+    run_writer(tmp_path, "none", 0)
+    edit(run_writer(tmp_path, "gan", 0), lr=0.01, init="imagenet")
+    found = across([tmp_path], min_positives=10, command="")
+    for words in ("lr (none 0.001, gan 0.01)", "init (none random, gan imagenet)"):
+        assert f"gan1: the arms were trained with different {words}." in found["notes"]
 
 
 def test_it_is_the_same_every_time(run_folders: Path, facts: Any):

@@ -12,25 +12,34 @@ def row(control: str, verdict: str, value: float = 0.02, **changes: Any) -> dict
     } | changes  # fmt: skip
 
 
-def said(*rows: dict[str, Any]) -> dict[str, Any]:
-    arms = [{"title": "none", "name": "none"}, {"title": "gan", "name": "gan"}]
+def said(*rows: dict[str, Any], arm: str = "gan") -> dict[str, Any]:
+    titles = [arm, *(row["control"] for row in rows)]
+    arms = [{"title": title, "name": title.partition(",")[0]} for title in titles]
+    rows = tuple(row | {"arm": arm} for row in rows)
     (found,) = conclusions({"arms": arms, "targets": ["Fracture"], "comparisons": list(rows)})
     return found
+
+
+NUMBERS = "(+0.020, +0.010 to +0.030, p 0.004)"
+SAME = "the same balance of real images, oversample"
 
 
 @pytest.mark.parametrize(
     ("plain", "balanced", "words"),
     [
-        ("helped", "helped", "gan helped against none (+0.020, +0.010 to +0.030, p 0.004), and by"
-         " more than the same balance of real images, oversample (+0.020, "),
+        ("helped", "helped", f"gan helped against none {NUMBERS}, and by more than {SAME} "),
         ("helped", "no evidence", ", but there is no evidence that the generator did it and not"
          " the balancing: against oversample +0.020, "),
-        ("helped", "hurt", ", but less than the same balance of real images, oversample"),
-        ("no evidence", "no evidence", "no evidence that gan helped or hurt against none (+0.020,"
-         " +0.010 to +0.030, p 0.004); no evidence of a difference from oversample either"),
-        ("no evidence", "hurt", "; it was worse than the same balance of real images"),
-        ("no evidence", "helped", "; it was better than the same balance of real images"),
+        ("helped", "hurt", f", but it was worse than {SAME} {NUMBERS}"),
+        ("no evidence", "no evidence", f"no evidence that gan helped or hurt against none"
+         f" {NUMBERS}; no evidence of a difference from {SAME} either"),
+        ("no evidence", "hurt", f"; it was worse than {SAME}"),
+        ("no evidence", "helped", f"; it was better than {SAME}"),
         ("hurt", "hurt", "gan hurt against none"),
+        ("hurt", "no evidence", f"; no evidence of a difference from {SAME} {NUMBERS}."),
+        ("one seed", "one seed", f"with one seed, gan was better than none, which another seed may"
+         f" not repeat {NUMBERS}; with one seed, it was better than {SAME}"),
+        ("helped", "one seed", f", but with one seed, it was better than {SAME}"),
     ],
 )  # fmt: skip
 def test_the_sentence_names_the_verdict_and_the_control(plain: str, balanced: str, words: str):
@@ -43,16 +52,37 @@ def test_the_sentence_names_the_verdict_and_the_control(plain: str, balanced: st
 
 def test_other_controls_are_named_at_the_end():
     found = said(row("none", "helped"), row("oversample", "helped"), row("flip", "no evidence"))
-    assert found["sentence"].endswith(
-        " Against the other controls: flip no evidence (+0.020, +0.010 to +0.030, p 0.004)."
-    )
+    assert found["sentence"].endswith(f" Against the other controls: flip no evidence {NUMBERS}.")
 
 
 def test_without_the_balanced_control_the_generator_gets_no_credit():
-    assert "cannot be said" in said(row("none", "helped"))["sentence"]
-    found = said(row("flip", "helped"))
-    assert found["sentence"].startswith("Fracture: gan helped against flip (")
-    assert "cannot be said" in found["sentence"]
+    words = "without the arm oversample nobody can say if the balance alone does it"
+    for control in ("none", "flip"):
+        found = said(row(control, "helped"))
+        assert found["sentence"].startswith(f"Fracture: gan helped against {control} (")
+        assert words in found["sentence"]
+        assert found["over_balancing"] is None
+    assert words not in said(row("none", "no evidence"))["sentence"]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_balanced_control_alone_gives_the_credit(flip: bool):
+    others = [row("flip", "no evidence")] if flip else []
+    found = said(*others, row("oversample", "helped"))
+    assert found["sentence"].startswith(
+        f"Fracture: gan helped against oversample {NUMBERS}, which is the same balance of real"
+        " images."
+    )
+    assert (found["verdict"], found["over_balancing"]) == ("helped", "helped")
+    assert ("Against the other controls: flip" in found["sentence"]) == flip
+
+
+def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers():
+    rows = (row("none", "hurt"), row("none, flip", "helped"), row("oversample", "no evidence"))
+    found = said(*rows, arm="gan, flip")
+    assert found["sentence"].startswith("Fracture: gan, flip helped against none, flip (")
+    assert found["over_balancing"] == "no evidence"  # the only one there is
+    assert "none hurt" in found["sentence"]
 
 
 def test_without_figures_there_is_no_verdict():
