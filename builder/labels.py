@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import GROUPS, Labels, UsageError, check_pathologies, sha256_file
+from builder.groups import FRONTAL, SEXES, VIEWS, bands, cells, known, years_of
 
 NO_FINDING = "no finding"
 
@@ -49,11 +50,6 @@ NIH = (
 )
 _SYNONYMS = {"effusion": "pleural effusion", "fractures": "fracture", "normal": NO_FINDING}
 _NOT_LABELS = ("image", "patient", *GROUPS)
-_FRONTAL = ("frontal", "pa", "ap")
-_VIEWS = {name: name for name in _FRONTAL} | dict.fromkeys(("lateral", "ll", "lat", "l"), "lateral")
-_SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
-_AGE_BANDS = (0, 20, 40, 60, 80, np.inf)  # years; their names are in GROUPS
-_OLDEST = 110  # years; more is a slip: NIH's first release has patients of 414
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -114,7 +110,7 @@ def read_labels(
 
 
 def _frontal(table: LabelTable) -> LabelTable:
-    keep = table.rows["view"].isin(_FRONTAL).to_numpy()
+    keep = table.rows["view"].isin(FRONTAL).to_numpy()
     if not keep.any():
         raise UsageError("--views frontal leaves no row: the table names no frontal view.")
     return replace(table, rows=table.rows[keep].reset_index(drop=True), labels=table.labels[keep])
@@ -128,15 +124,15 @@ def _chexpert(labels: Path | None, root: Path | None) -> LabelTable:
     frame = _read_csv(path, ("Path", "Frontal/Lateral", *CHEXPERT))
     names = frame["Path"].astype(str)
     inside = names.str.replace(r"^CheXpert-[^/]*/", "", regex=True)
-    view, beam = _known(frame, _VIEWS, "Frontal/Lateral"), _known(frame, _VIEWS, "AP/PA")
-    years = _years(_cells(frame, "Age"))
+    view, beam = known(frame, VIEWS, "Frontal/Lateral"), known(frame, VIEWS, "AP/PA")
+    years = years_of(cells(frame, "Age"))
     rows = pd.DataFrame(
         {
             "image": inside,
             "patient": names.str.extract(r"(patient\d+)", expand=False),
             "view": beam.where((view == "frontal") & beam.isin(("ap", "pa")), view),
-            "sex": _known(frame, _SEXES, "Sex"),
-            "age": _bands(years.mask(years == 0)),  # all are adults: 0 stands for unknown
+            "sex": known(frame, SEXES, "Sex"),
+            "age": bands(years.mask(years == 0)),  # all are adults: 0 stands for unknown
             "file": inside,
         }
     )
@@ -160,9 +156,9 @@ def _nih(labels: Path | None, root: Path | None) -> LabelTable:
         {
             "image": image,
             "patient": frame["Patient ID"].astype("string"),
-            "view": _known(frame, _VIEWS, "View Position"),
-            "sex": _known(frame, _SEXES, "Patient Gender", "Patient Sex"),
-            "age": _bands(_years(_cells(frame, "Patient Age"))),
+            "view": known(frame, VIEWS, "View Position"),
+            "sex": known(frame, SEXES, "Patient Gender", "Patient Sex"),
+            "age": bands(years_of(cells(frame, "Patient Age"))),
             "file": image,
         }
     )
@@ -206,13 +202,6 @@ def _images_by_stem(root: Path) -> dict[str, str]:
     return files
 
 
-_STRANGE = {
-    "view": "is no view: expected PA, AP, frontal or lateral",
-    "sex": "is no sex: expected F, M or blank",
-    "age": f"is no age: expected 0 to {_OLDEST} years or blank",
-}
-
-
 def _table(labels: Path | None, root: Path | None) -> LabelTable:
     if labels is None:
         raise UsageError("--dataset table needs the CSV: add --labels FILE.csv.")
@@ -227,16 +216,15 @@ def _table(labels: Path | None, root: Path | None) -> LabelTable:
         {
             "image": image,
             "patient": frame["patient"].astype("string"),
-            "view": _known(frame, _VIEWS, "view"),
-            "sex": _known(frame, _SEXES, "sex"),
-            "age": _bands(_years(_cells(frame, "age"))),
+            "view": known(frame, VIEWS, "view"),
+            "sex": known(frame, SEXES, "sex"),
+            "age": bands(years_of(cells(frame, "age"))),
             "file": image,
         }
     )
-    for name, why in _STRANGE.items():
-        if name in frame:
-            strange = (rows[name] == "") & frame[name].notna()
-            _refuse(strange, labels, name, why, frame)
+    if "view" in frame:  # it decides what is used; sex and age only say what is compared
+        strange = (rows["view"] == "") & frame["view"].notna()
+        _refuse(strange, labels, "view", "is no view: expected PA, AP, frontal or lateral", frame)
     folder = root if root is not None else labels.absolute().parent
     return _checked("table", labels, rows, frame[findings], folder)
 
@@ -245,34 +233,6 @@ def _demo(labels: Path | None, root: Path | None) -> LabelTable:
     if labels is not None or root is not None:
         raise UsageError("--dataset demo brings its own labels and images: drop --labels, --root.")
     return replace(_chexpert(None, None), dataset="demo")
-
-
-# --- groups --------------------------------------------------------------------------------------
-
-
-def _cells(frame: pd.DataFrame, *names: str) -> pd.Series:
-    """The first of the columns that the table has, as lower-case text; blank if it has none."""
-    for name in names:
-        if name in frame:
-            return frame[name].astype("string").str.strip().str.lower()
-    return pd.Series(pd.NA, index=frame.index, dtype="string")
-
-
-def _known(frame: pd.DataFrame, words: dict[str, str], *names: str) -> pd.Series:
-    """The group's word for each cell of the column, "" where `words` has none."""
-    return _cells(frame, *names).map(words).astype("string").fillna("")
-
-
-def _years(cells: pd.Series) -> pd.Series:
-    """float64 ages; NaN where the cell is none. Some copies of NIH's table say 058Y."""
-    years = pd.to_numeric(cells.str.removesuffix("y"), errors="coerce")
-    return years.astype("float64").where(lambda age: age.between(0, _OLDEST))
-
-
-def _bands(years: pd.Series) -> pd.Series:
-    """The band of each age, "" where it is unknown; nothing else of an age leaves this file."""
-    bands = pd.cut(years, list(_AGE_BANDS), right=False, labels=list(GROUPS["age"]))
-    return bands.astype("string").fillna("")
 
 
 # --- reading and checking ------------------------------------------------------------------------
