@@ -2,18 +2,29 @@
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.contract import GROUPS, CheckError, Labels, UsageError, sha256_file
-from trainer.arms import ARMS, TREATMENTS
+from builder.contract import (
+    GROUPS,
+    KEY,
+    CheckError,
+    Labels,
+    UsageError,
+    check_pathologies,
+    sha256_file,
+)
+from trainer.arms import ARMS, AUGMENTS, STEPS, TREATMENTS, parse_mix
 from trainer.report.run import Facts
 
 Probabilities = npt.NDArray[np.float32]
@@ -24,6 +35,38 @@ OF_A_SEED = ("seed", "out", "shards", "shards_root", "device", "ranks", "workers
 OF_AN_ARM = ("arm", "augment", "mix", "steps")
 FILES = ("report.json", "history.csv", "predictions.parquet")
 NEEDED = ("manifest", "build", "plan", "image", "controls", "config", "command", "software")
+NUMBER = (int, float)
+TARGET = {"pathology": str, "render": int, "share": NUMBER}
+SHAPE = {  # what is read of report.json; a type, an object's fields, or a list of such
+    "manifest": {"name": str, "digest": str},
+    "build": dict,
+    "plan": {"share": [int], "real": int, "synthetic": int, "fewest": int, "targets": [TARGET]},
+    "image": dict,
+    "controls": str,
+    "generator": dict,
+    "source": dict,
+    "images": dict,
+    "arm": str,
+    "steps": int,
+    "shown": {"real": NUMBER, "synthetic": NUMBER},
+    "unread": int,
+    "epochs": int,
+    "best_epoch": int,
+    "best_val_auc_mean": (*NUMBER, type(None)),
+    "pathologies": [{"pathology": str}],
+    "software": dict,
+    "command": str,
+    "config": {
+        **dict.fromkeys(("arm", "augment", "mix", "steps", "shards"), str),
+        **dict.fromkeys(("seed", "epochs"), int),
+        "shards_root": (str, type(None)),
+        "skip_bad": bool,
+    },
+}
+SHA256 = re.compile(r"[0-9a-f]{64}")
+REGIME = re.compile(r"(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,9})?")  # per cent, not 0
+# control characters, those that turn the writing around, and halves of letters
+UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +139,10 @@ class Study:
 
 
 def load_run(folder: Path) -> Run:
-    """The run in a folder; UsageError where it is not complete, CheckError where it is damaged."""
+    """The run in a folder, whose report.json may be a stranger's.
+
+    UsageError where the run is not finished or has no test images, CheckError where it is damaged.
+    """
     path = folder / "report.json"
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise UsageError(
@@ -104,35 +150,103 @@ def load_run(folder: Path) -> Run:
             " xtrain fit --resume."
         )
     try:
-        facts = json.loads(path.read_bytes())
+        facts = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
         if missing := [name for name in NEEDED if name not in facts]:
             raise UsageError(
                 f"{path} was written by an earlier version, it has no {missing[0]}: run xtrain"
                 f" evaluate {folder} first."
             )
-        run = Run(
-            folder=folder,
-            facts=facts,
-            history=tuple(_history(folder / "history.csv")),
-            test=_predictions(folder / "predictions.parquet"),
-        )
-        names = sorted(row["pathology"] for row in facts["pathologies"])
-        if names != sorted(run.test.names):
+        _check(facts)
+        history = tuple(_history(folder / "history.csv"))
+        asked, told = facts["config"]["epochs"], facts["epochs"]
+        if not len(history) == told == asked:
+            raise UsageError(
+                f"{folder} is not finished, its history has {len(history)} of {asked} epochs and"
+                f" its report {told}: go on with xtrain fit --resume, then report again."
+            )
+        test = _predictions(folder / "predictions.parquet")
+        if not len(test.key):
+            raise UsageError(
+                f"{folder} has no predictions of test images, so there is nothing to compare: leave"
+                " it out."
+            )
+        names = [row["pathology"] for row in facts["pathologies"]]
+        targets = [target["pathology"] for target in facts["plan"]["targets"]]
+        if sorted(names) != sorted(test.names) or not {*targets} <= {*names}:
             raise ValueError
-        return run
-    except (ValueError, KeyError, TypeError, pa.ArrowException):
+        return Run(folder=folder, facts=facts, history=history, test=test)
+    except (ValueError, KeyError, TypeError, RecursionError, OSError, csv.Error, pa.ArrowException):
         raise CheckError(
             f"The files of the run in {folder} are cut or do not fit each other: run xtrain"
             " evaluate on it again."
         ) from None
 
 
+def _finite(word: str) -> float:
+    if not math.isfinite(number := float(word)):
+        raise ValueError
+    return number
+
+
+def _check(facts: Facts) -> None:
+    """ValueError unless report.json has what is read of it, in words and numbers of its kind."""
+    if not _fits(facts, SHAPE) or any(UNSEEN.search(words) for words in _strings(facts)):
+        raise ValueError
+    config, plan, regime = facts["config"], facts["plan"], facts["build"].get("regime")
+    parts, whole = plan["share"]
+    targets = [target["pathology"] for target in plan["targets"]]
+    try:
+        parse_mix(config["mix"])
+    except UsageError:
+        raise ValueError from None
+    if not (
+        KEY.fullmatch(facts["manifest"]["name"])
+        and SHA256.fullmatch(facts["manifest"]["digest"])
+        and (regime is None or (isinstance(regime, str) and REGIME.fullmatch(regime)))
+        and 0 < parts < whole
+        and len({*targets}) == len(targets)
+        and facts["arm"] == config["arm"]
+        and facts["arm"] in ARMS
+        and config["augment"] in AUGMENTS
+        and config["steps"] in STEPS
+        and 1 <= facts["best_epoch"] <= facts["epochs"]
+    ):
+        raise ValueError
+
+
+def _fits(found: Any, shape: Any) -> bool:
+    """Whether a value of JSON has a shape as in SHAPE; a bool is no number."""
+    if isinstance(shape, dict):
+        return isinstance(found, dict) and all(
+            name in found and _fits(found[name], part) for name, part in shape.items()
+        )
+    if isinstance(shape, list):
+        return isinstance(found, list) and all(_fits(part, shape[0]) for part in found)
+    return isinstance(found, shape) and (shape is bool or not isinstance(found, bool))
+
+
+def _strings(found: Any) -> Iterator[str]:
+    """Every word in a value of JSON, the names of fields among them."""
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, dict):
+        yield from found
+        found = [*found.values()]
+    for part in found if isinstance(found, list) else ():
+        yield from _strings(part)
+
+
 def _history(path: Path) -> list[dict[str, float | None]]:
     with path.open(newline="") as file:
-        return [
+        rows = [
             {name: float(cell) if cell else None for name, cell in row.items()}
             for row in csv.DictReader(file)
         ]
+    losses = np.array([[row["train_loss"], row["val_loss"]] for row in rows], float)
+    numbered = all(row["epoch"] == number for number, row in enumerate(rows, 1))
+    if not numbered or not np.isfinite(losses).all():
+        raise ValueError
+    return rows
 
 
 def _predictions(path: Path) -> Predictions:
@@ -142,13 +256,24 @@ def _predictions(path: Path) -> Predictions:
     names = tuple(n.removeprefix("label:") for n in table.column_names if n.startswith("label:"))
     labels = np.stack([columns[f"label:{name}"] for name in names], axis=1)
     probabilities = np.stack([columns[f"probability:{name}"] for name in names], axis=1)
-    if not np.isfinite(probabilities).all() or not np.isin(labels, (-1, 0, 1)).all():
+    groups = {name: columns[name] for name in GROUPS if name in columns}
+    words = {type(word) for name in ("key", "patient") for word in columns[name]}
+    try:
+        check_pathologies(names)
+    except UsageError:
+        raise ValueError from None
+    if not (
+        ((probabilities >= 0) & (probabilities <= 1)).all()
+        and np.isin(labels, (-1, 0, 1)).all()
+        and all({*found} <= {*GROUPS[name], ""} for name, found in groups.items())
+        and words <= {str}
+    ):
         raise ValueError
     return Predictions(
         names=names,
         key=columns["key"],
         patient=columns["patient"],
-        groups={name: columns[name] for name in GROUPS if name in columns},
+        groups=groups,
         labels=labels,
         probabilities=probabilities,
     )
@@ -198,12 +323,12 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
         ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
         study = Study(facts=facts, arms=tuple(ordered), common=common)
         _check_same_test(study)
-        found.append(study)
+        found.append(replace(study, arms=_with_groups(study.arms)))
     return tuple(sorted(found, key=lambda study: _place(study.facts)))
 
 
 def _place(facts: Facts) -> tuple[float, str]:
-    return float(facts["build"].get("regime", 100)), facts["manifest"]["name"]
+    return float(facts["build"].get("regime") or 100), facts["manifest"]["name"]
 
 
 def _arms(runs: Sequence[Run], common: Sequence[str]) -> list[ArmRuns]:
@@ -237,6 +362,7 @@ def _seeds(title: str, runs: Sequence[Run]) -> ArmRuns:
 
 def _check_same_test(study: Study) -> None:
     first = study.arms[0].runs[0]
+    labels = first.test.labels
     for run in (run for arm in study.arms for run in arm.runs):
         same = run.test.names == first.test.names and np.array_equal(run.test.key, first.test.key)
         if not same or not np.array_equal(run.test.patient, first.test.patient):
@@ -244,6 +370,27 @@ def _check_same_test(study: Study) -> None:
                 f"{first.folder} and {run.folder} were not tested on the same images: evaluate"
                 " both again."
             )
+        # an image that a run did not read has unknown labels there
+        if ((labels != run.test.labels) & (labels >= 0) & (run.test.labels >= 0)).any():
+            raise CheckError(
+                f"{run.folder} was not tested on the labels of {first.folder} and the other runs:"
+                " evaluate all of them again."
+            )
+        labels = np.maximum(labels, run.test.labels)
+
+
+def _with_groups(arms: Sequence[ArmRuns]) -> tuple[ArmRuns, ...]:
+    """The arms, with the groups of the first run that has them: an earlier version noted none."""
+    runs = [run for arm in arms for run in arm.runs]
+    last = {name: words for run in reversed(runs) for name, words in run.test.groups.items()}
+    known = {name: last[name] for name in GROUPS if name in last}
+    return tuple(
+        replace(
+            arm,
+            runs=tuple(replace(run, test=replace(run.test, groups=known)) for run in arm.runs),
+        )
+        for arm in arms
+    )
 
 
 def files_of(run: Run) -> dict[str, str]:

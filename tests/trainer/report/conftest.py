@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 
+from builder.contract import sha256_bytes
+
 NAMES = ("No Finding", "Lung Lesion", "Pleural Other", "Fracture")
 TARGETS = NAMES[1:]
 SHARES = (0.3, 0.12, 0.1, 0.004)  # so few fractures that there is no figure
@@ -74,7 +76,7 @@ def predictions(test: Drawn, arm: str, seed: int, noise: float = 1.0) -> bytes:
 def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> dict[str, Any]:
     synthetic = arm in ("gan", "pretrain")
     return {
-        "manifest": {"name": dataset, "digest": f"{dataset:x<64}"},
+        "manifest": {"name": dataset, "digest": sha256_bytes(dataset.encode())},
         "build": {"regime": regime, "targets": list(TARGETS), "share": "0.15", "seed": 0},
         "plan": {
             "share": [3, 20],
@@ -106,9 +108,9 @@ def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> dict[
         "notes": [],
         "command": f"xtrain --shards={shards} --arm={arm} --seed={seed}",
         "config": {
-            "manifest": dataset, "manifest_sha256": f"{dataset:x<64}", "shards": str(shards),
-            "shards_root": None, "out": f"runs/{arm}-seed{seed}", "epochs": 3, "batch": 32,
-            "lr": 0.001, "optimizer": "adam", "arm": arm,
+            "manifest": dataset, "manifest_sha256": sha256_bytes(dataset.encode()),
+            "shards": str(shards), "shards_root": None, "out": f"runs/{arm}-seed{seed}",
+            "epochs": 3, "batch": 32, "lr": 0.001, "optimizer": "adam", "arm": arm,
             "augment": "flip" if arm == "flip" else "none", "mix": "real=1,synthetic=1",
             "steps": "equal", "init": "random", "seed": seed, "precision": "fp32",
             "accumulate": 1, "compile": False, "init_sha256": None, "device": "cpu", "ranks": 1,
