@@ -34,6 +34,7 @@ LATEX = str.maketrans(
         "×": r"$\times$",
         "·": r"$\cdot$",
         "†": r"\dag{}",
+        "‡": r"\ddag{}",
         "…": r"\ldots{}",
     }
 )

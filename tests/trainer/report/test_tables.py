@@ -1,3 +1,5 @@
+import json
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -195,7 +197,9 @@ def test_subgroups_are_exploratory(facts: Facts):
     table = found(facts)["subgroups-gan1"]
     row = next(r for r in facts["datasets"][0]["subgroups"] if r["pathology"] == "Lung Lesion")
     start = (row["group"], row["value"], "Lung Lesion")
-    assert cell(table, "positives", *start) == str(row["positives"])
+    assert cell(table, "positives", *start) == f"{row['positives']}‡"
+    assert "‡ Fewer than 50 positives: read with care." in table.note
+    assert cell(table, "positives", row["group"], row["value"], "Fracture").isdigit()
     assert cell(table, "flip", *start) == f"{row['auc']['flip']['value']:.3f}"
     gap = next(
         d for d in row["differences"] if (d["arm"], d["control"]) == ("gan", "oversample")
@@ -204,6 +208,32 @@ def test_subgroups_are_exploratory(facts: Facts):
     assert cell(table, "gan", row["group"], row["value"], "Fracture") == DASH
     assert "Exploratory" in table.note
     assert "below 10 positives there is no figure" in table.note
+
+
+def test_subgroups_with_enough_positives_have_no_mark(facts: Facts):
+    for row in facts["datasets"][0]["subgroups"]:
+        row["positives"] = 9 if row["missing"] else 50
+    table = found(facts)["subgroups-gan1"]
+    assert {cell for row in table.rows for cell in row if cell.endswith("‡")} == set()
+    assert "‡" not in table.note
+
+
+def test_an_arm_is_read_beside_the_controls_of_its_conclusion(facts: Facts):
+    facts["datasets"] = facts["datasets"][:1]
+    text = json.dumps(facts).replace('"gan"', '"gan, flip"').replace('"none"', '"none, flip"')
+    facts = json.loads(text.replace('"name": "gan, flip"', '"name": "gan"'))
+    arm_of(facts, "none, flip")["name"] = "none"
+    assert found(facts)["others-gan1"].columns[2:4] == (
+        "gan, flip − none, flip", "gan, flip − oversample",
+    )  # fmt: skip
+
+
+def test_keys_hold_plain_letters_alone(facts: Facts):
+    for dataset in facts["datasets"]:
+        dataset["name"] = "Evil}\\input{x} <b>"
+    keys = [table.key for table in tables(facts)]
+    assert len({*keys}) == len(keys)
+    assert all(re.fullmatch("[a-z0-9_-]+", key) for key in keys)
 
 
 def test_the_papers_gap_stands_at_its_arms_alone(facts: Facts):

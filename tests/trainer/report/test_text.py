@@ -147,6 +147,17 @@ def test_latex_minus_is_a_minus_and_words_keep_their_hyphen(facts: Facts):
     assert r"-{}-" in text  # of a command
 
 
+def test_latex_does_nothing_that_a_dataset_is_called(facts: Facts):
+    for dataset in facts["datasets"]:
+        dataset["name"] = r"x}\input{/etc/passwd}%\write18{id}"
+    text = latex(facts)
+    assert not re.search(r"\\(input|write)", text)
+    assert r"x\}\textbackslash{}input\{/etc/passwd\}\%" in text
+    labels = re.findall(r"\\label\{(.*?)\}\\\\\n", text)
+    assert len({*labels}) == len(tables(facts))
+    assert all(re.fullmatch("tab:[a-z0-9_-]+", label) for label in labels)
+
+
 def test_a_label_is_given_once(facts: Facts):
     labels = re.findall(r"\\label\{([^}]*)\}", latex(facts))
     assert labels == [f"tab:{table.key}" for table in tables(facts)]

@@ -1,13 +1,16 @@
 """A table of a report, and numbers as its cells have them: a dash where there is none."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from builder.contract import KEY
 from trainer.report.run import Facts
 from trainer.report.words import small
 
 DASH = "–"
 OTHER = "†"  # after a figure of the paper that is of other images than ours
+WEAK = "‡"  # after a number of positives that is to be read with care
 
 Row = tuple[str, ...]
 
@@ -25,6 +28,13 @@ class Table:
     dataset: str = ""  # the one that it is of; "" is all
     starts: frozenset[int] = frozenset()  # rows that begin a group, but the first
     strong: frozenset[int] = frozenset()  # rows that stand out
+
+
+def key(kind: str, dataset: Facts) -> str:
+    """Such as `figures-gan10`, without what HTML or LaTeX may act on, whatever the name is."""
+    name = dataset["name"]
+    words = name if KEY.fullmatch(name) else f"{name}-{dataset['digest'][:8]}"
+    return re.sub("[^a-z0-9_-]", "", f"{kind}-{words}")
 
 
 def starts(rows: Sequence[Row], cells: int = 1) -> frozenset[int]:

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from trainer.report.run import Facts
 from trainer.report.tables.cells import (
     DASH,
+    WEAK,
     Row,
     Table,
     count,
     estimate,
     interval,
+    key,
     level,
     number,
     p_value,
@@ -18,7 +20,7 @@ from trainer.report.tables.cells import (
     starts,
 )
 from trainer.report.tables.notes import no_interval, reasons, seeds
-from trainer.report.words import BALANCED, PLAIN, treated
+from trainer.report.words import BALANCED, PLAIN, control_of, treated
 
 
 def differences(dataset: Facts, settings: Facts) -> Table:
@@ -40,7 +42,7 @@ def differences(dataset: Facts, settings: Facts) -> Table:
         for row in found
     )
     return Table(
-        key=f"differences-{dataset['name']}",
+        key=key("differences", dataset),
         title=f"{dataset['name']}: differences of AUC from the controls",
         columns=(
             *("arm", "control", "target", "difference", f"{level(settings)} interval"),
@@ -73,7 +75,7 @@ def others(dataset: Facts, settings: Facts) -> Table:
         if not row["target"] and (row["arm"], row["control"]) in pairs:
             by_name.setdefault(row["pathology"], {})[row["arm"], row["control"]] = row
     return Table(
-        key=f"others-{dataset['name']}",
+        key=key("others", dataset),
         title=f"{dataset['name']}: did it cost the other pathologies?",
         columns=("pathology", "positives", *(pair(*both) for both in pairs)),
         align="lr" + "r" * len(pairs),
@@ -131,7 +133,7 @@ def figures(dataset: Facts, settings: Facts) -> Table:
                 )
             )
     return Table(
-        key=f"figures-{dataset['name']}",
+        key=key("figures", dataset),
         title=f"{dataset['name']}: figures of every arm",
         columns=("pathology", "arm", "positives", "AUC", "AUC of each seed", "AP", "ECE", "sens."),
         align="llrrrrrr",
@@ -154,6 +156,7 @@ def figures(dataset: Facts, settings: Facts) -> Table:
 def subgroups(dataset: Facts, settings: Facts) -> Table:
     """Targets in each group of the test images: AUC of each arm and differences."""
     pairs, titles = _judged(dataset), [arm["title"] for arm in dataset["arms"]]
+    few = range(settings["min_positives"], settings["few"])
     rows, why = list[Row](), set[str]()
     for row in dataset["subgroups"]:
         aucs = row.get("auc", {})
@@ -164,15 +167,16 @@ def subgroups(dataset: Facts, settings: Facts) -> Table:
                 row["value"],
                 row["pathology"],
                 count(row["images"]),
-                str(row["positives"]),
+                f"{row['positives']}{WEAK if row['positives'] in few else ''}",
                 *(number(aucs[title]["value"]) if title in aucs else DASH for title in titles),
                 *(estimate(gaps.get(both), "+") for both in pairs),
             )
         )
         if row["missing"] and row["positives"] >= settings["min_positives"]:
             why.add(f"{row['value']}, {row['pathology']}: {row['missing']}.")
+    weak = any(row["positives"] in few for row in dataset["subgroups"])
     return Table(
-        key=f"subgroups-{dataset['name']}",
+        key=key("subgroups", dataset),
         title=f"{dataset['name']}: targets in subgroups of the test images",
         columns=(
             *("group", "value", "target", "images", "positives"),
@@ -186,6 +190,7 @@ def subgroups(dataset: Facts, settings: Facts) -> Table:
                 f"Exploratory: AUC of each arm, and differences with {level(settings)} intervals"
                 " that are not adjusted, without p or verdict. Positives and images are counted"
                 f" in test; below {settings['min_positives']} positives there is no figure.",
+                *([f"{WEAK} Fewer than {few.stop} positives: read with care."] if weak else []),
                 *sorted(why),
             ]
         ),
@@ -196,6 +201,9 @@ def subgroups(dataset: Facts, settings: Facts) -> Table:
 
 def _judged(dataset: Facts) -> list[tuple[str, str]]:
     """The arms with synthetic images, each with the controls that conclusions are drawn from."""
-    titles = {arm["title"] for arm in dataset["arms"]}
-    controls = [title for title in (PLAIN, BALANCED) if title in titles]
-    return [(arm, control) for arm in treated(dataset) for control in controls]
+    return [
+        (arm, control)
+        for arm in treated(dataset)
+        for name in (PLAIN, BALANCED)
+        if (control := control_of(dataset, arm, name))
+    ]
