@@ -54,7 +54,7 @@ class Picture:
     """Images of a dataset, as one PNG."""
 
     key: str  # "examples": real beside synthetic (Figure 2); "cams": activation maps (Figure 5)
-    dataset: str  # its name
+    dataset: str  # its digest
     title: str
     note: str
     png: bytes
@@ -125,10 +125,10 @@ def _group(dataset: Facts, name: str, found: Sequence[Table], pictures: Sequence
     return Group(
         name=name,
         facts=dataset,
-        tables={t.key.removesuffix(f"-{name}"): t for t in found if t.dataset == name},
+        tables={t.key.partition("-")[0]: t for t in found if t.dataset == name},
         charts={draw.__name__: draw(dataset) for draw in (aucs, forest, rocs, losses, calibration)},
         pictures={
-            key: [p for p in pictures if (p.key, p.dataset) == (key, dataset["name"])]
+            key: [p for p in pictures if (p.key, p.dataset) == (key, dataset["digest"])]
             for key in PICTURES
         },
         undrawn=[f"{n}: {found['missing']}" for n, found in why.items() if "auc" not in found],

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from builder.contract import UsageError
+from builder.contract import CheckError, UsageError
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
 from trainer.locate import locate
-from trainer.predict import load_classifier
-from trainer.remote import Cache
+from trainer.model import load_weights
+from trainer.predict import Classifier, load_classifier
+from trainer.remote import Cache, is_url
 from trainer.report.page import Picture
 from trainer.report.run import Facts
 from trainer.stream import open_dataset
@@ -25,22 +26,32 @@ INCHES = 1.2
 def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
     """The pictures of one dataset of report.json, and why there are none.
 
-    CAMs are of the first seed of the first arm with synthetic images, or of the first arm. The
-    dataset is looked for where that run found it.
+    CAMs are of the first seed of the first arm with synthetic images, or of the first arm of the
+    dataset's own. The dataset is looked for where that run found it, but not behind a URL: a run's
+    folder may be a stranger's, who has no say in what is fetched.
     """
     name, run = dataset["name"], _shown(dataset)
-    config, weights = run["config"], Path(run["folder"]) / "best.safetensors"
+    config = run["config"]
+    for place in (config["shards"], config["shards_root"]):
+        if place and is_url(place):
+            return [], [f"{name}: no pictures of images, for the dataset is at URL: {place}"]
     try:
         found = locate(config["shards"], config["shards_root"], cache)
         if found.manifest.digest != dataset["digest"]:
             raise UsageError(f"{config['shards']} is another dataset now.")
-        classifier = load_classifier(weights, torch.device("cpu"))
+        classifier = _classifier(run, dataset["digest"])
         with open_dataset(
-            found.manifest, found.index, source=found.source, workers=1, prove=False
+            found.manifest,
+            found.index,
+            source=found.source,
+            workers=1,
+            skip_bad=config["skip_bad"],
+            prove=False,
         ) as data:
             targets = dataset["targets"] or data.manifest.pathologies[:3]
-            cams = cams_of(data, classifier.model, targets, images=2 * SIDE_BY_SIDE)
-            few = cams_of(data, classifier.model, targets)
+            model, outputs = classifier.model, classifier.pathologies
+            cams = cams_of(data, model, targets, outputs=outputs, images=2 * SIDE_BY_SIDE)
+            few = cams_of(data, model, targets, outputs=outputs)
     except (OSError, UsageError) as error:
         return [], [f"{name}: no pictures of images, for the dataset cannot be read: {error}"]
     if not cams.cams:
@@ -49,14 +60,14 @@ def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
     return [
         Picture(
             key="examples",
-            dataset=name,
+            dataset=dataset["digest"],
             title="Real and synthetic images of each target",
             note="Drawn by chance, not chosen; real ones are of the test split.",
             png=examples(cams),
         ),
         Picture(
             key="cams",
-            dataset=name,
+            dataset=dataset["digest"],
             title="Class activation maps of real and synthetic images",
             note=f"Arm {run['title']}, seed {run['config']['seed']}. The maps have {shape} cells.",
             png=sheet(few),
@@ -66,10 +77,22 @@ def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
 
 def _shown(dataset: Facts) -> Facts:
     """The run whose maps are shown, with its config."""
-    arms = dataset["arms"]
+    arms = [arm for arm in dataset["arms"] if not arm["lent_by"]]
     arm: Facts = next((arm for arm in arms if arm["name"] in TREATMENTS), arms[0])
     run: Facts = arm["runs"][0]
     return run | {"title": arm["title"]}
+
+
+def _classifier(run: Facts, digest: str) -> Classifier:
+    """The run's network, once its weights have proved to be those that were tested."""
+    weights = Path(run["folder"]) / "best.safetensors"
+    classifier = load_classifier(weights, torch.device("cpu"))
+    _, facts = load_weights(weights)
+    if (facts.get("manifest"), facts.get("epoch")) != (digest, run["best_epoch"]):
+        raise CheckError(
+            f"{weights} does not hold the weights of epoch {run['best_epoch']} of its run."
+        )
+    return classifier
 
 
 def examples(cams: Cams) -> bytes:

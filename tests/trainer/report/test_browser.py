@@ -58,9 +58,9 @@ def report(run_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     pictures = [
-        Picture(key=key, dataset=name, title=key, note=STRANGE, png=file.getvalue())
+        Picture(key=key, dataset=dataset["digest"], title=key, note=STRANGE, png=file.getvalue())
         for key in ("examples", "cams")
-        for name in ("gan1", "gan10")
+        for dataset in facts["datasets"]
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(facts, pictures), encoding="utf-8")

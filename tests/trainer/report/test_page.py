@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from builder.contract import sha256_bytes
 from trainer.report.across import across
 from trainer.report.figures import VERDICTS
 from trainer.report.page import Picture, page
@@ -69,7 +70,8 @@ def png(width: int = 40, height: int = 20) -> bytes:
 
 def picture(key: str = "examples", dataset: str = "gan1", note: str = "By chance.") -> Picture:
     title = "Real and synthetic" if key == "examples" else "Maps"
-    return Picture(key=key, dataset=dataset, title=title, note=note, png=png())
+    digest = sha256_bytes(dataset.encode())
+    return Picture(key=key, dataset=digest, title=title, note=note, png=png())
 
 
 @pytest.fixture(scope="module")
@@ -207,21 +209,36 @@ def test_two_datasets_of_one_name_are_told_apart(facts: Facts):
         assert f"gan1-{dataset['digest'][:8]}, regime {dataset['regime']} %" in text
 
 
+def test_two_datasets_of_one_name_have_each_its_own_pictures(facts: Facts):
+    facts["datasets"][1]["name"] = "gan1"
+    shown = page(facts, [picture(dataset="gan10", note="Of 10."), picture(note="Of 1.")])
+    assert [image["alt"] for image in Parsed(shown).all("img")] == [
+        f"gan1-{dataset['digest'][:8]}: Real and synthetic. Of {dataset['regime']}."
+        for dataset in facts["datasets"]
+    ]
+
+
 def test_strangers_words_are_only_words(facts: Facts):
     facts["notes"].append(EVIL)
     facts["command"] = EVIL
     facts["software"]["cxr-rebalance"] = EVIL
     for dataset in facts["datasets"]:
         dataset["regime"] = dataset["generator"]["name"] = dataset["source"]["dataset"] = EVIL
+        dataset["name"] = EVIL
         dataset["conclusions"][0]["sentence"] = EVIL
         dataset["build"]["x"] = EVIL
         dataset["arms"][0]["title"] = EVIL
+        for row in dataset["comparisons"]:
+            row["control"] = EVIL if row["control"] == "none" else row["control"]
         dataset["arms"][0]["runs"][0]["command"] = EVIL
     parsed = Parsed(page(facts, [picture(note=EVIL)]))
     assert not parsed.all("script")
     assert len(parsed.all("img")) == 1
     assert not [a for _, attributes in parsed.elements for a in attributes if a.startswith("on")]
     assert plain(EVIL) in parsed.text
+    ids = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len({*ids}) == len(ids)
+    assert all(re.fullmatch(r"[\w-]+", name) for name in ids)
 
 
 def test_the_same_facts_are_the_same_page(facts: Facts):

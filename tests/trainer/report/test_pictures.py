@@ -1,4 +1,5 @@
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from builder.contract import load_manifest
 from trainer.model import build, save_weights
 from trainer.remote import Cache
 from trainer.report.pictures import pictures
+from trainer.stream import open_dataset
 
 
 @pytest.fixture
@@ -16,18 +18,23 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(folder=tmp_path / "cache", most_bytes=10**9)
 
 
+def weights(folder: Path, manifest: str, names: Sequence[str], epoch: int = 2) -> None:
+    """best.safetensors of a network that nobody trained."""
+    image = {"height": 32, "width": 32, "codec": "jpg", "quality": 95}
+    facts = {"manifest": manifest, "epoch": epoch, "pathologies": names, "image": image}
+    model = build(names, init="random", seed=0)
+    (folder / "best.safetensors").write_bytes(save_weights(model, facts))
+
+
 @pytest.fixture
 def dataset(shared: Any, tmp_path: Path) -> dict[str, Any]:
-    """As in report.json, of a network that nobody trained."""
+    """As in report.json."""
     manifest = load_manifest(shared.path)
-    image = {"height": 32, "width": 32, "codec": "jpg", "quality": 95}
-    facts = {"pathologies": manifest.pathologies, "image": image}
-    model = build(manifest.pathologies, init="random", seed=0)
-    (tmp_path / "best.safetensors").write_bytes(save_weights(model, facts))
-    config = {"shards": str(shared.path), "shards_root": None, "seed": 3}
-    arm = {"title": "none", "name": "none", "runs": []}
-    run = {"folder": str(tmp_path), "config": config}
-    gan = {"title": "gan", "name": "gan", "runs": [run]}
+    weights(tmp_path, manifest.digest, manifest.pathologies)
+    config = {"shards": str(shared.path), "shards_root": None, "seed": 3, "skip_bad": False}
+    arm = {"title": "none", "name": "none", "lent_by": None, "runs": []}
+    run = {"folder": str(tmp_path), "config": config, "best_epoch": 2}
+    gan = {"title": "gan", "name": "gan", "lent_by": None, "runs": [run]}
     return {
         "name": "tiny",
         "digest": manifest.digest,
@@ -39,7 +46,9 @@ def dataset(shared: Any, tmp_path: Path) -> dict[str, Any]:
 def test_images_and_maps_are_shown_of_the_arm_with_synthetic_images(dataset: Any, cache: Cache):
     (examples, cams), why = pictures(dataset, cache)
     assert why == []
-    assert (examples.key, cams.key, examples.dataset) == ("examples", "cams", "tiny")
+    assert (examples.key, cams.key, examples.dataset) == (
+        "examples", "cams", dataset["digest"],
+    )  # fmt: skip
     assert "Arm gan, seed 3. The maps have 1×1 cells." in cams.note
     for picture in (examples, cams):
         with Image.open(io.BytesIO(picture.png)) as image:
@@ -72,3 +81,62 @@ def test_without_weights_there_are_no_pictures(dataset: Any, cache: Cache, tmp_p
     found, (why,) = pictures(dataset, cache)
     assert found == []
     assert "cannot be read" in why
+
+
+@pytest.mark.parametrize("changes", [{"epoch": 1}, {"manifest": "0" * 64}], ids=str)
+def test_weights_that_were_not_tested_are_not_shown(
+    dataset: Any, cache: Cache, tmp_path: Path, changes: Any
+):
+    facts = {"manifest": dataset["digest"], "names": ["Lung Lesion", "Fracture", "Hernia"]}
+    weights(tmp_path, **(facts | changes))
+    found, (why,) = pictures(dataset, cache)
+    assert found == []
+    assert "best.safetensors does not hold the weights of epoch 2 of its run" in why
+
+
+@pytest.mark.parametrize("names", [["Lung Lesion"], ["Fracture", "Lung Lesion"]], ids=str)
+def test_maps_are_of_the_outputs_that_the_weights_name(
+    dataset: Any, cache: Cache, tmp_path: Path, names: list[str]
+):
+    weights(tmp_path, dataset["digest"], names)
+    found, why = pictures(dataset, cache)
+    if len(names) > 1:
+        assert len(found) == 2
+    else:
+        assert "The classifier knows no 'Fracture'" in why[0]
+
+
+@pytest.mark.parametrize("place", ["shards", "shards_root"])
+def test_nothing_is_fetched_that_a_report_names(
+    dataset: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch, place: str
+):
+    monkeypatch.delattr("trainer.report.pictures.locate")
+    dataset["arms"][1]["runs"][0]["config"][place] = "https://localhost/manifests/gan1.json"
+    found, (why,) = pictures(dataset, cache)
+    assert found == []
+    assert "the dataset is at URL: https://localhost/manifests/gan1.json" in why
+
+
+def test_maps_are_of_an_arm_of_the_datasets_own(dataset: Any, cache: Cache):
+    none, gan = dataset["arms"]
+    none["lent_by"] = "gan1"
+    dataset["arms"] = [none, gan | {"title": "flip", "name": "flip"}]
+    (_, cams), why = pictures(dataset, cache)
+    assert why == []
+    assert "Arm flip, seed 3." in cams.note
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_an_image_is_skipped_where_the_run_did(
+    dataset: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch, skip_bad: bool
+):
+    asked = []
+
+    def opened(*words: Any, **options: Any) -> Any:
+        asked.append(options["skip_bad"])
+        return open_dataset(*words, **options)
+
+    monkeypatch.setattr("trainer.report.pictures.open_dataset", opened)
+    dataset["arms"][1]["runs"][0]["config"]["skip_bad"] = skip_bad
+    assert pictures(dataset, cache)[1] == []
+    assert asked == [skip_bad]
