@@ -7,8 +7,9 @@ from pathlib import Path
 
 from trainer.progress import progress
 from trainer.report.compare import compare, settings
+from trainer.report.load import load_run
 from trainer.report.run import FEW, SOFTWARE, Facts
-from trainer.report.runs import find_runs, load_run, studies
+from trainer.report.runs import find_runs, studies
 from trainer.report.tested import effort
 from trainer.report.words import conclusions, notes
 

@@ -1,8 +1,8 @@
 """A study into numbers: AUCs, differences of arms, and what may be said of each target.
 
-Every number is from the runs' predictions.parquet. Arms are compared on the same resamples of the
-same patients. p-values are adjusted over the targets of a dataset, for each pair of arms apart
-(Holm); nothing is adjusted over pairs, datasets or subgroups.
+Every figure on test is from the runs' predictions.parquet. Arms are compared on the same resamples
+of the same patients. p-values are adjusted over the targets of a dataset, for each pair of arms
+apart (Holm); nothing is adjusted over pairs, datasets or subgroups.
 """
 
 import math
@@ -24,8 +24,9 @@ from trainer.metrics import (
     sensitivity_at,
 )
 from trainer.progress import Advance
+from trainer.report.load import files_of
 from trainer.report.run import FEW, Facts
-from trainer.report.runs import ArmRuns, Study, files_of
+from trainer.report.runs import ArmRuns, Study
 from trainer.report.tested import SEED, Tested, groups
 from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
 

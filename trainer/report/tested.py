@@ -10,7 +10,8 @@ from trainer.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
 from trainer.evaluate import numbered
 from trainer.order import Rows
 from trainer.progress import Advance
-from trainer.report.runs import Probabilities, Study
+from trainer.report.load import Probabilities
+from trainer.report.runs import Study
 
 SEED = 0  # of the resamples
 

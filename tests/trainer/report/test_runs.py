@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from builder.contract import CheckError, UsageError
-from trainer.report.runs import Study, find_runs, load_run, studies
+from trainer.report.load import load_run
+from trainer.report.runs import Study, find_runs, studies
 from trainer.report.tested import groups
 
 Writer = Callable[..., Path]
