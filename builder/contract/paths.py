@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import secrets
 from pathlib import Path, PurePosixPath
 from reprlib import repr as brief  # a stranger's value may be megabytes long, or escape codes
 
@@ -36,9 +37,12 @@ def resolve(root: Path, url: str) -> Path:
 
 
 def write_last(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that it is there whole or not at all (temp file, fsync, rename)."""
+    """Put `data` at `path` so that it is there whole or not at all (temp file, fsync, rename).
+
+    Of several processes or threads that write it at once, the last one's data stay.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)

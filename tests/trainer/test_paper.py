@@ -1,10 +1,13 @@
 import json
+import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,14 @@ from trainer.cli import main
 from trainer.config import Config
 from trainer.control import Stopped
 from trainer.fit import Recipe
-from trainer.paper import Paper, devices, estimate, pace, plan, work
+from trainer.paper import Paper, devices, estimate, fleet, pace, plan, work
 from trainer.paper.pace import Pace, makespan
+from trainer.paper.runs import Job
 from trainer.remote import Cache
 from trainer.sweep import hold
 
 WORK = sys.modules["trainer.paper.work"]
+FLEET = sys.modules["trainer.paper.fleet"]
 
 
 @pytest.fixture
@@ -73,12 +78,19 @@ def digest_of(config: Config) -> str:
 
 
 def test_every_arm_and_seed_is_a_run_and_whole_comparisons_come_first(sealed: Any, config: Config):
+    config = replace(config, recipe=replace(config.recipe, epochs=2))
     paper = planned(sealed, config, arms=())
     arms = ("none", "flip", "gan", "oversample", "pretrain", "classweight")
     assert titles(paper) == [f"tiny {arm} {seed}" for seed in (0, 1) for arm in arms]
     assert paper.jobs[0].config.out == config.out / "tiny" / "none-seed0"
     assert paper.jobs[1].config.recipe.augment == "flip"
-    assert planned(sealed, config, seeds=1).jobs[0].images == 129
+    assert {job.images for job in paper.jobs} == {2 * 129}
+
+
+def test_images_are_those_that_the_arm_shows(sealed: Any, config: Config):
+    own = replace(config.recipe, epochs=3, steps="own", mix="synthetic=0.5")
+    paper = planned(sealed, replace(config, recipe=own), arms=("none", "gan", "pretrain"), seeds=1)
+    assert [job.images for job in paper.jobs] == [3 * 97, 3 * (97 + 16), 16 + 2 * 97]
 
 
 def test_seeds_count_from_the_one_that_is_named(sealed: Any, config: Config):
@@ -129,9 +141,51 @@ def test_what_cannot_be_planned_is_refused(
         planned(sealed, config, paths=[str(tmp_path / "empty")])
     with pytest.raises(UsageError, match="Two manifests are called tiny"):
         planned(sealed, config, paths=[str(sealed.path)] * 2)
-    plain = sealer(tmp_path / "plain", counts={("train", "real"): 50, ("val", "real"): 20})
+    counts = {("train", "real"): 50, ("val", "real"): 20, ("test", "real"): 20}
+    plain = sealer(tmp_path / "plain", counts=counts)
     with pytest.raises(UsageError, match="need synthetic images"):
         planned(plain, config, arms=("gan",))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_dataset_without_images_to_choose_or_compare_by_is_refused(
+    config: Config, tmp_path: Path, sealer: Any, split: str
+):
+    counts = {("train", "real"): 50, ("val", "real"): 20, ("test", "real"): 20}
+    del counts[split, "real"]
+    without = sealer(tmp_path / "without", counts=counts)
+    with pytest.raises(UsageError, match=f"{without.path} has no {split}"):
+        planned(without, config, arms=("none",))
+
+
+def test_what_would_end_a_run_is_refused_before_any(sealed: Any, config: Config):
+    with pytest.raises(UsageError, match="--arm pretrain needs two epochs"):
+        planned(sealed, config, arms=("none", "pretrain"))
+    pieces = replace(config, recipe=replace(config.recipe, batch=2, accumulate=2))
+    with pytest.raises(UsageError, match="too few for 2 pieces"):
+        planned(sealed, pieces)
+
+
+def test_torchrun_is_refused(sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without torchrun"):
+        planned(sealed, config)
+
+
+def test_runs_with_and_without_a_grid_do_not_share_a_folder(
+    sealed: Any, config: Config, tmp_path: Path
+):
+    without, grid = planned(sealed, config), planned(sealed, config, grid=True)
+    finish(without.jobs[0].config, without.jobs[0].digest)
+    with pytest.raises(UsageError, match=r"none-seed0 was begun without it: leave it out, or"):
+        planned(sealed, config, grid=True)
+    elsewhere = tmp_path / "elsewhere"
+    with hold(elsewhere / "tiny/none-grid", wait=False):  # begun, and refused at once
+        planned(sealed, config, out=elsewhere)
+    (elsewhere / "tiny/none-grid/sweep.journal").touch()
+    with pytest.raises(UsageError, match=r"none-grid was begun with --grid: give it again, or"):
+        planned(sealed, config, out=elsewhere)
+    assert planned(sealed, config, out=elsewhere, grid=True).jobs[0].title == grid.jobs[0].title
 
 
 def test_a_run_is_complete_when_its_report_is_of_this_recipe(sealed: Any, config: Config):
@@ -147,6 +201,25 @@ def test_a_run_is_complete_when_its_report_is_of_this_recipe(sealed: Any, config
         replace(job, digest="0").complete()
     (job.config.out / "report.json").write_text("{")
     assert not job.complete()
+
+
+def test_a_report_is_current_when_it_is_of_these_runs_as_they_are(sealed: Any, config: Config):
+    paper = planned(sealed, config)
+    for job in paper.jobs:
+        finish(job.config, job.digest)
+    arm = {"runs": [{"folder": str(folder)} for folder in paper.folders()]}
+    facts = {"settings": {"min_positives": 5}, "datasets": [{"arms": [arm]}]}
+    assert paper.reported(5) is None
+    paper.report.mkdir()
+    path = paper.report / "report.json"
+    path.write_text(json.dumps(facts))
+    assert paper.reported(5) == facts
+    assert paper.reported(6) is None
+    assert planned(sealed, config, seeds=1).reported(5) is None  # another set of runs
+    os.utime(path, (0, 0))
+    assert paper.reported(5) is None
+    path.write_text("[")
+    assert paper.reported(5) is None
 
 
 def more(recipe: Recipe) -> Recipe:
@@ -184,7 +257,8 @@ def test_a_run_that_fails_does_not_keep_the_others(
         train(config)
 
     monkeypatch.setattr(WORK, "train", diverges)
-    with pytest.raises(CheckError, match=r"1 of 4 runs failed, .* tiny, gan, seed 0: The loss"):
+    hint = rf"\(xtrain report {config.out} compares what is complete\)"
+    with pytest.raises(CheckError, match=rf"1 of 4 runs failed {hint}, .* gan, seed 0: The loss"):
         work(paper)
     assert trained == ["none-seed0", "none-seed1", "gan-seed1"]
 
@@ -225,6 +299,21 @@ def test_the_grid_chooses_the_point_of_all_seeds(
     assert paper.jobs[0].chosen().out.name == "lr0.5"
 
 
+def test_a_grid_that_failed_is_not_searched_with_another_seed(
+    sealed: Any, config: Config, trained: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    seeds = []
+
+    def fails(config: Config, *_: Any) -> None:
+        seeds.append(config.recipe.seed)
+        raise UsageError("All 18 points of the sweep failed.")
+
+    monkeypatch.setattr(WORK, "sweep", fails)
+    with pytest.raises(CheckError, match=r"2 of 2 runs failed, .* gan, seed 0: All 18 points"):
+        work(planned(sealed, config, arms=("gan",), grid=True))
+    assert (seeds, trained) == ([0], [])
+
+
 # --- how long it takes ---------------------------------------------------------------------------
 
 
@@ -232,12 +321,22 @@ PACE = Pace(training=10, scoring=100, reading=1000, start=2, save=3)
 
 
 def test_seconds_are_those_of_epochs_and_of_what_comes_once(sealed: Any, config: Config):
-    job = replace(planned(sealed, config).jobs[0], images=50, val=200, test=1000)
-    once = 2 + 1000 / 1000 + 1200 / 100
-    assert PACE.seconds(job) == pytest.approx((50 / 10 + 200 / 100 + 3) + once)
-    grid = replace(job, grid=config.out, first=True)
-    assert PACE.seconds(grid) == pytest.approx(18 * PACE.seconds(job))
-    assert PACE.seconds(replace(grid, first=False)) == PACE.seconds(job)
+    job = replace(planned(sealed, config).jobs[0], images=100, val=200, test=1000)
+    job = replace(job, config=replace(job.config, recipe=more(job.config.recipe)))
+    epochs, once = 100 / 10 + 2 * (200 / 100 + 3), 2 + 1000 / 1000 + 1200 / 100
+    assert PACE.run(job) == pytest.approx(epochs + once)
+    assert PACE.grid(job, 1) == pytest.approx(18 * epochs + once)
+    assert PACE.grid(job, 4) == pytest.approx(5 * epochs + once)  # 4 + 4 + 4 + 4 + 2 points
+
+
+def test_a_grid_is_shared_by_all_processes_and_its_runs_follow(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainer.paper.show.measure", lambda *_: PACE)
+    paper = planned(sealed, config, arms=("gan",), seeds=3, grid=True)
+    run, grid = PACE.run(paper.jobs[0]), PACE.grid(paper.jobs[0], 2)
+    _, sentence = estimate(paper, ["cuda:0", "cuda:1"], threads=1)
+    assert f"about {round((grid + run) / 60)} minutes with 2 processes" in sentence
 
 
 def test_makespan_is_of_runs_taken_up_in_order():
@@ -254,12 +353,45 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
     monkeypatch.setattr(pace, "SECONDS", 0.2)
     paper = planned(sealed, config)
     finish(paper.jobs[0].config, paper.jobs[0].digest)
-    rows, sentence = estimate(paper, jobs, threads=1)
+    rows, sentence = estimate(paper, ["cpu"] * jobs, threads=1)
     assert [*rows.columns[3].cells] == ["1", "2"]
     assert sentence.startswith("3 of 4 runs are left; they take about ")
     assert ("with 2 processes" in sentence) == (jobs == 2)
     assert "32×32 px: training" in sentence
     assert {path.name for path in config.out.iterdir()} <= {"data", "tiny"}  # nothing is kept
+
+
+def test_each_process_measures_its_own_device(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def measured(job: Job) -> Pace:
+        asked.append((job.config.device, job.config.workers))
+        return PACE
+
+    @contextmanager
+    def here(*_: Any) -> Iterator[Any]:
+        yield type("Here", (), {"map": staticmethod(map)})
+
+    monkeypatch.setattr(pace, "_measured", measured)
+    monkeypatch.setattr(pace, "ProcessPoolExecutor", here)
+    job = planned(sealed, config).jobs[0]
+    assert pace.measure(job, ["cuda:0", "cuda:1"], 3) == PACE
+    assert asked == [("cuda:0", 3), ("cuda:1", 3)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stopped("somewhere", signal.SIGINT)])
+def test_a_signal_while_measuring_claims_nothing(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, error: BaseException
+):
+    def stopped(_: Job) -> Pace:
+        raise error
+
+    monkeypatch.setattr(pace, "_measured", stopped)
+    with pytest.raises(UsageError, match=r"^Stopped while measuring; nothing was kept\.$") as found:
+        estimate(planned(sealed, config), ["cpu"], threads=1)
+    assert found.value.exit_code == 130
 
 
 def test_each_gpu_gets_a_process(monkeypatch: pytest.MonkeyPatch):
@@ -268,6 +400,73 @@ def test_each_gpu_gets_a_process(monkeypatch: pytest.MonkeyPatch):
     assert devices("cuda", 4) == ["cuda:0", "cuda:1", "cuda:2", "cuda:0"]
     assert devices("cuda:1", 2) == ["cuda:1", "cuda:1"]
     assert devices("cpu", None) == ["cpu"]
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def child(code: str) -> Callable[..., Any]:
+    """What stands in for a process of the fleet."""
+
+    def start(log: Path, **_: Any) -> "subprocess.Popen[bytes]":
+        with log.open("ab") as file:
+            return subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=file, stderr=file
+            )
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print('1 of 4 runs failed.'); raise SystemExit(1)", r"^1 of 4 runs failed. \(more in "),
+        ("raise SystemExit(3)", "^A process ended with 3"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            r"ended by signal 9 \(Killed\), maybe for want of memory: the same command goes on",
+        ),
+    ],
+)
+def test_a_process_that_failed_is_named_unless_all_is_complete(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+):
+    monkeypatch.setattr(FLEET, "_start", child(code))
+    paper = planned(sealed, config, seeds=1)
+    with pytest.raises(CheckError, match=said):
+        fleet(paper, devices=["cpu", "cpu"], threads=1)
+    for job in paper.jobs:
+        finish(job.config, job.digest)
+    fleet(paper, devices=["cpu"], threads=1)  # others made up for it
+    name = f"job-{platform.node()}-{os.getpid()}-"
+    assert {path.name for path in config.out.glob("job-*")} == {f"{name}0.log", f"{name}1.log"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_stops_all_processes(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+):
+    monkeypatch.setattr(FLEET, "_start", child("import time; time.sleep(60)"))
+    monkeypatch.setattr(FLEET, "_watch", lambda *_: signal.raise_signal(number))
+    began, before = time.monotonic(), signal.getsignal(number)
+    with pytest.raises(Stopped, match="all processes") as found:
+        fleet(planned(sealed, config), devices=["cpu", "cpu"], threads=1)
+    assert found.value.exit_code == 128 + number
+    assert time.monotonic() - began < 30
+    assert signal.getsignal(number) == before
+
+
+def test_a_second_signal_acts_as_usual(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    def twice(*_: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(FLEET, "_start", child("import time; time.sleep(60)"))
+    monkeypatch.setattr(FLEET, "_watch", twice)
+    with pytest.raises(KeyboardInterrupt):
+        fleet(planned(sealed, config), devices=["cpu"], threads=1)
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -287,11 +486,38 @@ def test_the_command_trains_compares_and_reports(shared: Any, tmp_path: Path):
     found = json.loads((tmp_path / "paper/report/report.json").read_text())
     assert [arm["title"] for arm in found["datasets"][0]["arms"]] == ["none", "gan"]
     before = (tmp_path / "paper/report/report.html").stat().st_mtime_ns
-    assert CliRunner().invoke(main, asked(shared, tmp_path / "paper")).exit_code == 0
+    again = CliRunner().invoke(main, asked(shared, tmp_path / "paper"))
+    assert (again.exit_code, again.stdout) == (0, done.stdout)
     assert (tmp_path / "paper/report/report.html").stat().st_mtime_ns == before
     other = CliRunner().invoke(main, asked(shared, tmp_path / "paper", "--lr=0.1"))
     assert other.exit_code == 2
     assert "was trained with lr 0.001, now it is 0.1" in other.output
+
+
+def test_the_report_is_of_the_planned_runs_and_written_by_one_process_at_a_time(
+    shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked_of = []
+
+    def write(runs: tuple[Path, ...], out: Path, **_: Any) -> dict[str, Any]:
+        with hold(out, wait=False) as held:
+            assert not held
+        asked_of.extend(runs)
+        return {"datasets": [], "notes": []}
+
+    monkeypatch.setattr("trainer.paper.work", lambda _: True)
+    monkeypatch.setattr("trainer.report.write.write_report", write)
+    done = CliRunner().invoke(main, asked(shared, tmp_path))
+    assert done.exit_code == 0, done.output
+    assert asked_of == [tmp_path / "tiny/none-seed0", tmp_path / "tiny/gan-seed0"]
+
+
+def test_the_grid_chooses_its_options_itself(shared: Any, tmp_path: Path):
+    words = ["paper", str(shared.path), f"--out={tmp_path}", "--grid"]
+    for option in ("--lr=0.001", "--batch=32", "--optimizer=adam"):
+        refused = CliRunner().invoke(main, [*words, option])
+        assert refused.exit_code == 2
+        assert f"--grid chooses {option.partition('=')[0]} itself" in refused.output
 
 
 def crew(sealed: Any, out: Path) -> "subprocess.Popen[str]":
@@ -319,9 +545,36 @@ def test_two_processes_share_the_runs_and_stop_together(shared: Any, tmp_path: P
     again = crew(shared, out)
     said = again.communicate(timeout=600)
     assert again.returncode == 0, said
-    assert (out / "report/report.html").is_file()
+    assert said[0].count("Lung Lesion: ") == said[0].count("Files: ") == 1
+    command = json.loads((out / "report/report.json").read_text())["command"]
+    assert command.endswith("--jobs=2 --seeds=2")  # the user's own
     logs = "".join(path.read_text() for path in out.glob("job-*.log"))
     assert logs.count("] tiny, ") >= 4
+    assert "Files: " not in logs
     for name in ("none-seed0", "gan-seed0", "none-seed1", "gan-seed1"):
         assert (out / "tiny" / name / "report.json").is_file()
     shutil.rmtree(out)
+
+
+@pytest.mark.slow
+def test_processes_stop_when_their_parent_is_killed(shared: Any, tmp_path: Path):
+    out = tmp_path / "paper"
+    parent = crew(shared, out)
+    while not list(out.rglob("last.pt")):
+        assert parent.poll() is None, parent.communicate()
+        time.sleep(0.1)
+    parent.kill()
+    parent.communicate()
+    runs = [path.parent for path in out.rglob(".lock")]
+    for _ in range(600):
+        if all(free(run) for run in runs):
+            break
+        time.sleep(0.1)
+    assert all(free(run) for run in runs)
+    assert not (out / "report").exists()
+    assert len(list(out.rglob("report.json"))) < 4
+
+
+def free(run: Path) -> bool:
+    with hold(run, wait=False) as held:
+        return held

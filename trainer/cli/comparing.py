@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from builder.contract import UsageError
 from trainer.cli.options import (
@@ -48,7 +49,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int, **words: Any) 
     """
     if (out / "last.pt").exists():
         raise UsageError(f"{out} is a run's own folder: choose another --out.")
-    _report(runs, out, min_positives, words)
+    _say(_write(runs, out, min_positives, words), out)
 
 
 @click.command()
@@ -113,34 +114,54 @@ def paper(
     their synthetic pixels alone.
     """
     from trainer.paper import devices, estimate, fleet, plan, work
+    from trainer.sweep import hold
 
+    _check_grid(grid)
     config = config_of(words | {"shards": "", "out": out, "arm": None})
     planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
     places = devices(words["device"], jobs)
-    threads = max(1, cores() // len(places))
+    threads = max(1, cores() // len(places)) if len(places) > 1 else words["workers"]
     if dry_run:
         from rich.console import Console
 
-        rows, sentence = estimate(planned, len(places), threads)
+        rows, sentence = estimate(planned, places, threads)
         Console().print(rows)
         click.echo(sentence)
         return
     if len(places) > 1 and planned.left():
-        fleet(planned, [*sys.argv[1:], f"--workers={threads}"], devices=places, threads=threads)
+        fleet(planned, devices=places, threads=threads)
     if not work(planned):
         click.echo("The runs that are left are in other processes' hands; the last one reports.")
-    elif not planned.reported(words["min_positives"]):
-        _report((out,), planned.report, words["min_positives"], words)
+        return
+    with hold(planned.report, wait=True):  # several processes may have seen the last run complete
+        found = planned.reported(words["min_positives"]) or _write(
+            planned.folders(), planned.report, words["min_positives"], words
+        )
+    _say(found, planned.report)
 
 
-def _report(runs: tuple[Path, ...], out: Path, min_positives: int, words: dict[str, Any]) -> None:
-    """Write the report, and say what it says."""
+def _check_grid(grid: bool) -> None:
+    """Raise UsageError where an option was given that the grid chooses."""
+    asked = click.get_current_context().get_parameter_source
+    for name in ("lr", "batch", "optimizer"):
+        if grid and asked(name) is not ParameterSource.DEFAULT:
+            raise UsageError(f"--grid chooses --{name} itself: leave one of the two out.")
+
+
+def _write(
+    runs: tuple[Path, ...], out: Path, min_positives: int, words: dict[str, Any]
+) -> dict[str, Any]:
+    """What report.json holds, once all files of the report are written."""
     from trainer.report.write import write_report
 
     command = shlex.join(["xtrain", *sys.argv[1:]])
-    found = write_report(
+    return write_report(
         runs, out, min_positives=min_positives, command=command, cache=cache_of(words)
     )
+
+
+def _say(found: dict[str, Any], out: Path) -> None:
+    """What the report in `out` says, on stdout."""
     for dataset in found["datasets"]:
         click.echo(f"{dataset['name']}:")
         for said in dataset["conclusions"]:

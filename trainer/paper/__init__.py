@@ -2,14 +2,16 @@
 
     out/gan10/gan-seed0/       a run of xtrain fit, one folder each
     out/gan10/gan-grid/        the arm's grid (--grid); its best point is the run of the first seed
-    out/report/                what compares them, by the process that completes the last one
+    out/report/                what compares them, by the command that completes the last one
+    out/job-HOST-PID-N.log     what the processes of --jobs said
 
 Any number of processes, on every machine that sees `out`, share the runs: who trains one holds the
 lock in its folder. One that was left by a dead process is gone on with by the next to come.
 """
 
 from trainer.paper.fleet import devices, fleet
-from trainer.paper.runs import Paper, plan
+from trainer.paper.planning import plan
+from trainer.paper.runs import Paper
 from trainer.paper.show import estimate
 from trainer.paper.work import work
 

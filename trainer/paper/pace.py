@@ -3,6 +3,7 @@
 import heapq
 import math
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from builder.contract import UsageError
+from trainer.control import Stopped
 from trainer.fit import Run
 from trainer.model import build, save_weights
 from trainer.order import Rows
@@ -38,29 +41,58 @@ class Pace:
     start: float  # seconds before a run's first step: network, hashing of the shards
     save: float  # seconds per epoch: checkpoint and weights
 
-    def seconds(self, job: Job) -> float:
-        """How long a whole run takes, or with a grid and the first seed all of its points."""
-        config = job.config
-        epochs, points = config.recipe.epochs, 1
-        if job.grid is not None and job.first:
-            points = math.prod(map(len, GRID.values()))
-        epoch = job.images / self.training + job.val / self.scoring + self.save
-        once = self.start + job.test / self.reading + (job.val + job.test) / self.scoring
-        return points * (epochs * epoch + once)
+    def run(self, job: Job) -> float:
+        """How many seconds a whole run takes."""
+        return self._epochs(job) + self._once(job)
+
+    def grid(self, job: Job, jobs: int) -> float:
+        """How many seconds all points of a grid take, which `jobs` processes share.
+
+        They wait for its last point. Test images are scored once, by the best one.
+        """
+        points = math.prod(map(len, GRID.values()))
+        return math.ceil(points / jobs) * self._epochs(job) + self._once(job)
+
+    def _epochs(self, job: Job) -> float:
+        between = job.val / self.scoring + self.save
+        return job.images / self.training + job.config.recipe.epochs * between
+
+    def _once(self, job: Job) -> float:
+        return self.start + job.test / self.reading + (job.val + job.test) / self.scoring
 
 
-def measure(job: Job, jobs: int, threads: int) -> Pace:
-    """The pace of runs like this one, in each of `jobs` processes on `threads` cores each."""
-    if jobs == 1:
-        return _measure(job)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
-        found = [astuple(pace) for pace in pool.map(_measure, [job] * jobs)]
+def measure(job: Job, devices: Sequence[str], threads: int) -> Pace:
+    """The mean pace of runs like this one, by a process on each device with so many threads.
+
+    After a signal UsageError says that nothing was kept.
+    """
+    each = [job.on(device, threads) for device in devices]
+    try:
+        if len(each) == 1:
+            return _measure(each[0])
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(len(each), context, torch.set_num_threads, (threads,)) as pool:
+            found = [astuple(pace) for pace in pool.map(_measure, each)]
+    except KeyboardInterrupt:
+        raise _stopped(128 + signal.SIGINT) from None
     return Pace(**dict(zip(Pace.__slots__, np.mean(found, axis=0).tolist(), strict=True)))
+
+
+def _stopped(exit_code: int) -> UsageError:
+    error = UsageError("Stopped while measuring; nothing was kept.")
+    error.exit_code = exit_code
+    return error
 
 
 def _measure(job: Job) -> Pace:
     """The pace in this process, measured on the run's dataset; nothing is kept."""
+    try:
+        return _measured(job)
+    except Stopped as stopped:  # it says that all was saved
+        raise _stopped(stopped.exit_code) from None
+
+
+def _measured(job: Job) -> Pace:
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="xtrain-") as folder:
         out = Path(folder) / "run"

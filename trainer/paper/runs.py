@@ -1,17 +1,11 @@
 """Which runs the experiment takes, and which of them are complete."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from builder.contract import UsageError
-from trainer.arms import ARMS, TREATMENTS, control_digest, default_arm
-from trainer.config import Config, resolve
-from trainer.locate import Located, locate
-from trainer.remote import is_url
-
-BALANCED = "oversample"
+from trainer.config import Config, Facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +17,7 @@ class Job:
     digest: str
     arm: str
     size: tuple[int, int]  # of an image, pixels
-    images: int  # in an epoch
+    images: int  # in all epochs together
     val: int
     test: int
     grid: Path | None  # the folder of the arm's grid, where its points are chosen by one
@@ -33,6 +27,10 @@ class Job:
     def title(self) -> str:
         """Dataset, arm and seed."""
         return f"{self.dataset}, {self.arm}, seed {self.config.recipe.seed}"
+
+    def on(self, device: str, workers: int) -> "Job":
+        """The same run on that device, with so many decode threads."""
+        return replace(self, config=replace(self.config, device=device, workers=workers))
 
     def chosen(self) -> Config | None:
         """What is to be trained: with a grid its best point, None until that is known."""
@@ -82,96 +80,26 @@ class Paper:
         """The folder of the report."""
         return self.out / "report"
 
-    def reported(self, min_positives: int) -> bool:
-        """Whether the report is there, of these runs as they are now."""
+    def folders(self) -> tuple[Path, ...]:
+        """The runs' folders, once the best points are known."""
+        return tuple((job.chosen() or job.config).out for job in self.jobs)
+
+    def reported(self, min_positives: int) -> Facts | None:
+        """The report that is there, where it is of these runs as they are now."""
+        path = self.report / "report.json"
         try:
-            path = self.report / "report.json"
-            asked = json.loads(path.read_bytes())["settings"]["min_positives"]
-            runs = [job.chosen() or job.config for job in self.jobs]
-            newest = max((run.out / "report.json").stat().st_mtime for run in runs)
-            return bool(asked == min_positives and path.stat().st_mtime >= newest)
+            found: Facts = json.loads(path.read_bytes())
+            asked = found["settings"]["min_positives"]
+            arms = [arm for dataset in found["datasets"] for arm in dataset["arms"]]
+            shown = {Path(run["folder"]).resolve() for arm in arms for run in arm["runs"]}
+            folders = self.folders()
+            newest = max((folder / "report.json").stat().st_mtime for folder in folders)
+            current = path.stat().st_mtime >= newest
         except (OSError, ValueError, KeyError, TypeError):
-            return False
+            return None
+        same = shown == {folder.resolve() for folder in folders}
+        return found if same and current and asked == min_positives else None
 
     def left(self) -> list[Job]:
         """The runs that are not complete."""
         return [job for job in self.jobs if not job.complete()]
-
-
-def find_manifests(paths: Sequence[str]) -> list[str]:
-    """Manifest files and URLs; of a folder all its .json files, or those of its manifests/."""
-    found = []
-    for path in paths:
-        if is_url(path) or not Path(path).is_dir():
-            found.append(path)
-            continue
-        folder = Path(path)
-        inside = folder / "manifests" if (folder / "manifests").is_dir() else folder
-        files = sorted(str(file) for file in inside.glob("*.json"))
-        if not files:
-            raise UsageError(f"{path} holds no manifest: name a folder with files like gan10.json.")
-        found += files
-    return found
-
-
-def plan(
-    paths: Sequence[str],
-    config: Config,
-    *,
-    arms: Sequence[str],
-    seeds: int,
-    grid: bool,
-    out: Path,
-) -> Paper:
-    """Every dataset × arm × seed; what a dataset cannot have is left out.
-
-    `config` is what all runs share; its seed is the first one's. No `arms` means all of them. A
-    control is trained once for all datasets that differ in their synthetic pixels alone.
-    """
-    found = [
-        (path, locate(path, config.shards_root, config.cache)) for path in find_manifests(paths)
-    ]
-    _check_names(found)
-    begun: dict[tuple[str, str], str] = {}  # (arm, control digest) → the dataset that has it
-    jobs = []
-    for path, located in found:
-        controls = control_digest(located.manifest, located.index)
-        for arm in arms or ARMS:
-            lent = arm not in TREATMENTS and begun.setdefault((arm, controls), path) != path
-            if not lent and _possible(located, arm):
-                shared = replace(config, shards=path, recipe=replace(config.recipe, arm=arm))
-                jobs += [_job(located, shared, seed, out, grid=grid) for seed in range(seeds)]
-    if not jobs:
-        raise UsageError("No dataset can have any of these arms: they need synthetic images.")
-    order = sorted(jobs, key=lambda job: job.config.recipe.seed)  # stable: whole comparisons first
-    return Paper(out=out, jobs=tuple(order))
-
-
-def _check_names(found: Sequence[tuple[str, Located]]) -> None:
-    names = [located.manifest.name for _, located in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"Two manifests are called {name}: their runs would share a folder.")
-
-
-def _possible(located: Located, arm: str) -> bool:
-    return arm not in (*TREATMENTS, BALANCED) or default_arm(located.manifest) == "gan"
-
-
-def _job(located: Located, config: Config, seed: int, out: Path, *, grid: bool) -> Job:
-    manifest, index = located.manifest, located.index
-    recipe = replace(config.recipe, seed=config.recipe.seed + seed)
-    folder = out / manifest.name / f"{recipe.arm}-seed{recipe.seed}"
-    config = resolve(replace(config, recipe=recipe, out=folder), manifest, suffix="")
-    return Job(
-        config=config,
-        dataset=manifest.name,
-        digest=manifest.digest,
-        arm=recipe.arm,
-        size=(manifest.image.height, manifest.image.width),
-        images=int((index.split == "train").sum()),
-        val=int((index.split == "val").sum()),
-        test=int((index.split == "test").sum()),
-        grid=out / manifest.name / f"{recipe.arm}-grid" if grid else None,
-        first=seed == 0,
-    )

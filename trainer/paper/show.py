@@ -1,22 +1,24 @@
 """How long the experiment will take, as a table and a sentence."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from trainer.paper.pace import Pace, makespan, measure
 from trainer.paper.runs import Job, Paper
 
 
-def estimate(paper: Paper, jobs: int, threads: int) -> tuple[Table, str]:
+def estimate(paper: Paper, devices: Sequence[str], threads: int) -> tuple[Table, str]:
     """A row per dataset and arm, and how long the runs that are left take together.
 
-    `jobs` processes of `threads` threads share the runs; their pace is measured once for each image
-    size. A run that was begun counts whole.
+    A process of `threads` threads on each of `devices`, which may repeat, shares in the runs; their
+    pace is measured once for each image size. A run or grid that was begun counts whole.
     """
-    left = paper.left()
+    left, jobs = paper.left(), len(devices)
     paces: dict[tuple[int, int], Pace] = {}
     for job in paper.jobs:
         if job.size not in paces:
-            paces[job.size] = measure(job, jobs, threads)
+            paces[job.size] = measure(job, devices, threads)
     shown = Table("dataset", "arm", "runs", "left", "images a run", "minutes a run")
     for column in shown.columns[2:]:
         column.justify = "right"
@@ -24,16 +26,18 @@ def estimate(paper: Paper, jobs: int, threads: int) -> tuple[Table, str]:
     for job in paper.jobs:
         groups.setdefault((job.dataset, job.arm), []).append(job)
     for (dataset, arm), group in groups.items():
-        job = group[-1]  # with a grid the first one is all of its points
+        job = group[0]
         shown.add_row(
             dataset,
             arm,
             str(len(group)),
             str(sum(one in left for one in group)),
-            f"{job.images * job.config.recipe.epochs:,}",
-            f"{paces[job.size].seconds(job) / 60:.1f}",
+            f"{job.images:,}",
+            f"{paces[job.size].run(job) / 60:.1f}",
         )
-    seconds = makespan([paces[job.size].seconds(job) for job in left], jobs)
+    grids = [job for job in left if job.grid is not None and job.first]
+    runs = [paces[job.size].run(job) for job in left if job not in grids]
+    seconds = sum(paces[job.size].grid(job, jobs) for job in grids) + makespan(runs, jobs)
     rates = ", ".join(
         f"{height}×{width} px: training {pace.training:,.0f}, scoring {pace.scoring:,.0f} images/s"
         for (height, width), pace in paces.items()

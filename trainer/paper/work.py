@@ -1,5 +1,6 @@
 """The runs of the experiment, one after the other."""
 
+import shlex
 import sys
 from dataclasses import replace
 
@@ -30,23 +31,26 @@ def work(paper: Paper) -> bool:
                 _say(f"{job.title} failed: {error}")
     if failed:
         title, reason = next(iter(failed.items()))
+        some = len(paper.left()) < len(paper.jobs)
+        hint = f" (xtrain report {shlex.quote(str(paper.out))} compares what is complete)"
         raise CheckError(
-            f"{len(failed)} of {len(paper.jobs)} runs failed, the first of them {title}: {reason}"
+            f"{len(failed)} of {len(paper.jobs)} runs failed{hint * some}, the first of them"
+            f" {title}: {reason}"
         )
     return not paper.left()
 
 
 def _take(job: Job, line: str) -> bool:
     """Whether the run was free; if so, it is now complete."""
-    if job.grid is not None and (job.first or job.chosen() is None):
+    if job.grid is not None and job.first:
         if job.complete():
             return False
         _say(f"{line}: the grid")
         sweep(replace(job.config, out=job.grid), GRID, None)  # processes share its points
-        if job.first:
-            return True
+        return True
     config = job.chosen()
-    assert config is not None, "the grid has just been searched"
+    if config is None:  # the first seed came before this one, and failed
+        raise UsageError(f"The arm's grid in {job.grid} has no best point.")
     with hold(config.out, wait=False) as held:
         if held and not job.complete():
             _say(line)

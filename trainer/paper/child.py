@@ -1,0 +1,33 @@
+"""One of the processes of fleet.py: it works on the runs that stdin brings, and reports nothing.
+
+The pipe stays open as long as the parent lives: when it ends, this process saves and stops too.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import threading
+
+from builder.contract import UsageError
+from trainer.paper.work import work
+
+
+def main() -> None:
+    """The runs done; a refusal is one sentence on stderr, and its exit code."""
+    paper = pickle.load(sys.stdin.buffer)  # from the parent alone
+    threading.Thread(target=_follow, daemon=True).start()
+    try:
+        work(paper)
+    except (UsageError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
+
+
+def _follow() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing more is sent: this waits for the end of the pipe
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
