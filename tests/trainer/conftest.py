@@ -159,7 +159,7 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
         name="tiny",
         pathologies=NAMES,
         image=ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0),
-        recipe={"regime": 10},
+        recipe={"regime": "10"},
         plan=PlanProof(
             share=(1, 100),
             real=len(train) - synthetic,
