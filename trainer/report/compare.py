@@ -30,6 +30,8 @@ from trainer.report.runs import ArmRuns, Study
 from trainer.report.tested import SEED, Tested, groups
 from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
 
+ELSE = {"helped": "better", "hurt": "worse"}  # only against none may an arm have helped
+
 
 def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
     """What report.json says of a dataset, as plain JSON types; null where there is no figure.
@@ -205,7 +207,7 @@ def _comparisons(
             if at in adjusted:
                 positives = int((tested.labels[:, at] == 1).sum())
                 row["holm"] = _number(float(adjusted[at]))
-                row["verdict"] = (
+                said = (
                     verdict(
                         gaps[at],
                         adjusted[at],
@@ -216,6 +218,7 @@ def _comparisons(
                     if at in gaps
                     else "too few positives"
                 )
+                row["verdict"] = said if arms[j].name == "none" else ELSE.get(said, said)
             found.append(row)
     return found
 

@@ -12,6 +12,8 @@ VERDICTS = {  # colour and marker; no arm has these colours, for a verdict is no
     "helped": ("#0b5cad", ">"),
     "no evidence": (QUIET, "o"),
     "hurt": ("#a8430d", "<"),
+    "better": ("#0b5cad", ">"),  # as helped, but against another control than no augmentation
+    "worse": ("#a8430d", "<"),
     "one seed": ("#6b6200", "D"),
 }
 ARMS = {  # colour, marker and dashes: an arm looks the same in every figure

@@ -67,6 +67,8 @@ def _opening(arm: str, row: Facts) -> str:
     return {
         "helped": f"{arm} helped {against}",
         "hurt": f"{arm} hurt {against}",
+        "better": f"{arm} was better than {row['control']}",
+        "worse": f"{arm} was worse than {row['control']}",
         "one seed": f"with one seed, {arm} was {_word(row)} than {row['control']}, which another"
         " seed may not repeat",
     }.get(row["verdict"], f"no evidence that {arm} helped or hurt {against}")
@@ -92,7 +94,7 @@ def small(p: float) -> str:
 
 def _credit(first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
     """Whether balancing alone explains what the first comparison says."""
-    effect = first["verdict"] in ("helped", "hurt")
+    effect = first["verdict"] in ("helped", "hurt", "better", "worse")
     if balanced is None:
         unknown = f"; without the arm {BALANCED} nobody can say if the balance alone does it"
         return unknown if effect else ""
@@ -101,14 +103,14 @@ def _credit(first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
         return f", which is {same.partition(',')[0]}"
     numbers = _numbers(balanced)
     said = {
-        "helped": f"it was better than {same} ({numbers})",
-        "hurt": f"it was worse than {same} ({numbers})",
+        "better": f"it was better than {same} ({numbers})",
+        "worse": f"it was worse than {same} ({numbers})",
         "one seed": f"with one seed, it was {_word(balanced)} than {same} ({numbers})",
     }.get(balanced["verdict"])
     if first["verdict"] != "helped":
         either = " either" if first["verdict"] == "no evidence" else ""
         return f"; {said or f'no evidence of a difference from {same}{either} ({numbers})'}"
-    if balanced["verdict"] == "helped":
+    if balanced["verdict"] == "better":
         return f", and by more than {same} ({numbers})"
     if said:
         return f", but {said}"
@@ -119,12 +121,19 @@ def _credit(first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
 
 
 def _briefly(row: Facts) -> str:
-    return f"{_word(row)} with one seed" if row["verdict"] == "one seed" else str(row["verdict"])
+    control = f"{row['control']} ({_numbers(row)})"
+    said = {
+        "helped": "better than",
+        "hurt": "worse than",
+        "better": "better than",
+        "worse": "worse than",
+        "one seed": f"with one seed {_word(row)} than",
+    }.get(row["verdict"], "no evidence of a difference from")
+    return f"{said} {control}"
 
 
 def _others(rows: Sequence[Facts]) -> str:
-    said = [f"{row['control']} {_briefly(row)} ({_numbers(row)})" for row in rows]
-    return f" Against the other controls: {'; '.join(said)}." if said else ""
+    return f" Besides: {'; '.join(map(_briefly, rows))}." if rows else ""
 
 
 def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:

@@ -235,6 +235,8 @@ def holm_faults(dataset: dict) -> list[str]:
                 else "hurt" if sure and row["high"] < 0
                 else "no evidence"
             )  # fmt: skip
+            if row["control"].partition(",")[0] != "none":  # only against none it helped or hurt
+                word = {"helped": "better", "hurt": "worse"}.get(word, word)
             if row["verdict"] != word:
                 found.append(f"{row['arm']} {row['pathology']}: {row['verdict']} is not {word}")
     return found

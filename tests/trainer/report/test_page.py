@@ -145,7 +145,7 @@ def test_the_answer_comes_first_with_every_sentence_and_verdict(shown: str, fact
             assert plain(found["sentence"]) in answer
     for note in facts["notes"]:
         assert note in answer
-    assert "beyond balance: helped" in answer
+    assert "against balance: better" in answer
 
 
 def test_what_is_not_drawn_is_said(shown: str):
@@ -199,7 +199,7 @@ def test_one_training_each_is_marked_as_such(run_writer: Callable[..., Path], tm
     for arm in ("none", "gan", "oversample"):
         run_writer(tmp_path, arm, 0)
     text = Parsed(page(across([tmp_path], min_positives=10, command="xtrain report runs"))).text
-    assert "one seed beyond balance: one seed" in text
+    assert "one seed against balance: one seed" in text
 
 
 def test_two_datasets_of_one_name_are_told_apart(facts: Facts):

@@ -9,6 +9,7 @@ import pytest
 from trainer.report.across import across
 from trainer.report.published import FIGURE_4, TABLE_1, TABLE_2, aucs, counts, gaps
 from trainer.report.tables import DASH, Table, tables
+from trainer.report.tables.dataset import EFFECTS
 
 Facts = dict[str, Any]
 
@@ -144,7 +145,7 @@ def test_differences_are_the_comparisons_of_targets(facts: Facts):
     assert cell(table, "seeds' part", *start) == f"{100 * row['seed_share']:.0f} %"
     assert cell(table, "p", "gan", "none", "Lung Lesion") == "< 0.001"
     assert {row[2] for row in table.rows} == {*facts["datasets"][0]["targets"]}
-    effects = {number for number, row in enumerate(table.rows) if row[-1] in ("helped", "hurt")}
+    effects = {number for number, row in enumerate(table.rows) if row[-1] in EFFECTS}
     assert table.strong == effects
     assert effects
 

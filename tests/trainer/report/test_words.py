@@ -27,15 +27,15 @@ SAME = "the same balance of real images, oversample"
 @pytest.mark.parametrize(
     ("plain", "balanced", "words"),
     [
-        ("helped", "helped", f"gan helped against none {NUMBERS}, and by more than {SAME} "),
+        ("helped", "better", f"gan helped against none {NUMBERS}, and by more than {SAME} "),
         ("helped", "no evidence", ", but there is no evidence that the generator did it and not"
          " the balancing: against oversample +0.020, "),
-        ("helped", "hurt", f", but it was worse than {SAME} {NUMBERS}"),
+        ("helped", "worse", f", but it was worse than {SAME} {NUMBERS}"),
         ("no evidence", "no evidence", f"no evidence that gan helped or hurt against none"
          f" {NUMBERS}; no evidence of a difference from {SAME} either"),
-        ("no evidence", "hurt", f"; it was worse than {SAME}"),
-        ("no evidence", "helped", f"; it was better than {SAME}"),
-        ("hurt", "hurt", "gan hurt against none"),
+        ("no evidence", "worse", f"; it was worse than {SAME}"),
+        ("no evidence", "better", f"; it was better than {SAME}"),
+        ("hurt", "worse", "gan hurt against none"),
         ("hurt", "no evidence", f"; no evidence of a difference from {SAME} {NUMBERS}."),
         ("one seed", "one seed", f"with one seed, gan was better than none, which another seed may"
          f" not repeat {NUMBERS}; with one seed, it was better than {SAME}"),
@@ -51,15 +51,22 @@ def test_the_sentence_names_the_verdict_and_the_control(plain: str, balanced: st
 
 
 def test_other_controls_are_named_at_the_end():
-    found = said(row("none", "helped"), row("oversample", "helped"), row("flip", "no evidence"))
-    assert found["sentence"].endswith(f" Against the other controls: flip no evidence {NUMBERS}.")
+    others = (row("flip", "no evidence"), row("classweight", "worse"))
+    found = said(row("none", "helped"), row("oversample", "better"), *others)
+    assert found["sentence"].endswith(
+        f" Besides: no evidence of a difference from flip {NUMBERS}; worse than classweight"
+        f" {NUMBERS}."
+    )
 
 
 def test_without_the_balanced_control_the_generator_gets_no_credit():
     words = "without the arm oversample nobody can say if the balance alone does it"
-    for control in ("none", "flip"):
-        found = said(row(control, "helped"))
-        assert found["sentence"].startswith(f"Fracture: gan helped against {control} (")
+    for control, verdict, said_of in (
+        ("none", "helped", "gan helped against none"),
+        ("flip", "better", "gan was better than flip"),
+    ):
+        found = said(row(control, verdict))
+        assert found["sentence"].startswith(f"Fracture: {said_of} (")
         assert words in found["sentence"]
         assert found["over_balancing"] is None
     assert words not in said(row("none", "no evidence"))["sentence"]
@@ -68,13 +75,13 @@ def test_without_the_balanced_control_the_generator_gets_no_credit():
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_balanced_control_alone_gives_the_credit(flip: bool):
     others = [row("flip", "no evidence")] if flip else []
-    found = said(*others, row("oversample", "helped"))
+    found = said(*others, row("oversample", "better"))
     assert found["sentence"].startswith(
-        f"Fracture: gan helped against oversample {NUMBERS}, which is the same balance of real"
+        f"Fracture: gan was better than oversample {NUMBERS}, which is the same balance of real"
         " images."
     )
-    assert (found["verdict"], found["over_balancing"]) == ("helped", "helped")
-    assert ("Against the other controls: flip" in found["sentence"]) == flip
+    assert (found["verdict"], found["over_balancing"]) == ("better", "better")
+    assert ("Besides: no evidence of a difference from flip" in found["sentence"]) == flip
 
 
 def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers():
@@ -82,7 +89,7 @@ def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers():
     found = said(*rows, arm="gan, flip")
     assert found["sentence"].startswith("Fracture: gan, flip helped against none, flip (")
     assert found["over_balancing"] == "no evidence"  # the only one there is
-    assert "none hurt" in found["sentence"]
+    assert "Besides: worse than none (" in found["sentence"]
 
 
 def test_without_figures_there_is_no_verdict():

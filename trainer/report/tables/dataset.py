@@ -22,6 +22,8 @@ from trainer.report.tables.cells import (
 from trainer.report.tables.notes import no_interval, reasons, seeds
 from trainer.report.words import BALANCED, PLAIN, control_of, treated
 
+EFFECTS = ("helped", "hurt", "better", "worse")
+
 
 def differences(dataset: Facts, settings: Facts) -> Table:
     """Arm less control for each target, with the verdict."""
@@ -54,7 +56,8 @@ def differences(dataset: Facts, settings: Facts) -> Table:
             [
                 "AUC of the arm less the control's, on the same resamples of the same test"
                 f" patients. p is adjusted over the targets of each pair of arms (Holm). Helped or"
-                f" hurt: the interval is without 0 and the adjusted p at most {settings['level']}."
+                " hurt, better or worse: the interval is without 0 and the adjusted p at most"
+                f" {settings['level']}."
                 " The seeds' part is their share of the variance. One seed does not tell it: such a"
                 " difference is one of two trainings, not of the arms.",
                 *reasons(dataset, dataset["targets"]),
@@ -63,7 +66,7 @@ def differences(dataset: Facts, settings: Facts) -> Table:
         ),
         dataset=dataset["name"],
         starts=starts(rows, 2),
-        strong=frozenset(i for i, row in enumerate(found) if row["verdict"] in ("helped", "hurt")),
+        strong=frozenset(i for i, row in enumerate(found) if row["verdict"] in EFFECTS),
     )
 
 
