@@ -442,6 +442,17 @@ def test_a_process_that_failed_is_named_unless_all_is_complete(
     assert {path.name for path in config.out.glob("job-*")} == {f"{name}0.log", f"{name}1.log"}
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """The signals as a terminal's process has them: tests in the background may ignore some."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_stops_all_processes(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -456,6 +467,7 @@ def test_a_signal_stops_all_processes(
     assert signal.getsignal(number) == before
 
 
+@pytest.mark.usefixtures("heard")
 def test_a_second_signal_acts_as_usual(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch
 ):
