@@ -12,8 +12,6 @@ from builder.contract import UsageError
 from trainer.cli.options import (
     ARMS,
     OUT,
-    cache_of,
-    caching,
     config_of,
     cores,
     machine,
@@ -40,8 +38,7 @@ from trainer.cli.options import (
     help="Where report.html, .md, .json and .tex go.",
 )
 @scoring
-@caching
-def report(runs: tuple[Path, ...], out: Path, min_positives: int, **words: Any) -> None:
+def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     """Compare the runs in the folders RUNS, or below them: did the synthetic images help?
 
     Runs of one arm with different seeds are taken together; arms of one dataset are compared on the
@@ -49,7 +46,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int, **words: Any) 
     """
     if (out / "last.pt").exists():
         raise UsageError(f"{out} is a run's own folder: choose another --out.")
-    _say(_write(runs, out, min_positives, words), out)
+    _say(_write(runs, out, min_positives), out)
 
 
 @click.command()
@@ -135,7 +132,7 @@ def paper(
         return
     with hold(planned.report, wait=True):  # several processes may have seen the last run complete
         found = planned.reported(words["min_positives"]) or _write(
-            planned.folders(), planned.report, words["min_positives"], words
+            planned.folders(), planned.report, words["min_positives"]
         )
     _say(found, planned.report)
 
@@ -148,16 +145,12 @@ def _check_grid(grid: bool) -> None:
             raise UsageError(f"--grid chooses --{name} itself: leave one of the two out.")
 
 
-def _write(
-    runs: tuple[Path, ...], out: Path, min_positives: int, words: dict[str, Any]
-) -> dict[str, Any]:
+def _write(runs: tuple[Path, ...], out: Path, min_positives: int) -> dict[str, Any]:
     """What report.json holds, once all files of the report are written."""
     from trainer.report.write import write_report
 
     command = shlex.join(["xtrain", *sys.argv[1:]])
-    return write_report(
-        runs, out, min_positives=min_positives, command=command, cache=cache_of(words)
-    )
+    return write_report(runs, out, min_positives=min_positives, command=command)
 
 
 def _say(found: dict[str, Any], out: Path) -> None:

@@ -46,21 +46,6 @@ dataset = together(
     ),
     shards_root,
 )
-caching = together(
-    click.option(
-        "--cache-dir",
-        type=OUT,
-        metavar="DIR",
-        help="Where fetched shards are kept.  [default: ~/.cache/cxr-rebalance/shards]",
-    ),
-    click.option(
-        "--cache-size",
-        default="100GB",
-        show_default=True,
-        metavar="SIZE",
-        help="How much of it; the least recently used ones go first.",
-    ),
-)
 machine = together(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
     click.option(
@@ -74,7 +59,19 @@ machine = together(
         is_flag=True,
         help="Count images that cannot be read and leave them out, instead of stopping.",
     ),
-    caching,
+    click.option(
+        "--cache-dir",
+        type=OUT,
+        metavar="DIR",
+        help="Where fetched shards are kept.  [default: ~/.cache/cxr-rebalance/shards]",
+    ),
+    click.option(
+        "--cache-size",
+        default="100GB",
+        show_default=True,
+        metavar="SIZE",
+        help="How much of it; the least recently used ones go first.",
+    ),
 )
 memory = click.option(
     "--cache",

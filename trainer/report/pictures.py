@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from builder.contract import CheckError, UsageError
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
-from trainer.locate import locate
+from trainer.locate import locate_folder
 from trainer.model import load_weights
 from trainer.predict import Classifier, load_classifier
-from trainer.remote import Cache, is_url
+from trainer.remote import is_url
 from trainer.report.page import Picture
 from trainer.report.run import Facts
 from trainer.stream import open_dataset
@@ -23,7 +23,7 @@ SIDE_BY_SIDE = 4  # images of each origin
 INCHES = 1.2
 
 
-def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
+def pictures(dataset: Facts) -> tuple[list[Picture], list[str]]:
     """The pictures of one dataset of report.json, and why there are none.
 
     CAMs are of the first seed of the first arm with synthetic images, or of the first arm of the
@@ -36,7 +36,7 @@ def pictures(dataset: Facts, cache: Cache) -> tuple[list[Picture], list[str]]:
         if place and is_url(place):
             return [], [f"{name}: no pictures of images, for the dataset is at URL: {place}"]
     try:
-        found = locate(config["shards"], config["shards_root"], cache)
+        found = locate_folder(config["shards"], config["shards_root"])
         if found.manifest.digest != dataset["digest"]:
             raise UsageError(f"{config['shards']} is another dataset now.")
         classifier = _classifier(run, dataset["digest"])

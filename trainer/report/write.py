@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.contract import write_last
-from trainer.remote import Cache
 from trainer.report.across import across
 from trainer.report.page import page
 from trainer.report.pictures import pictures
@@ -13,14 +12,12 @@ from trainer.report.run import Facts
 from trainer.report.text import latex, markdown
 
 
-def write_report(
-    paths: Sequence[Path], out: Path, *, min_positives: int, command: str, cache: Cache
-) -> Facts:
+def write_report(paths: Sequence[Path], out: Path, *, min_positives: int, command: str) -> Facts:
     """What report.json holds, once all four files lie in `out`; report.json is the last of them."""
     facts = across(paths, min_positives=min_positives, command=command)
     shown = []
     for dataset in facts["datasets"]:
-        found, why = pictures(dataset, cache)
+        found, why = pictures(dataset)
         shown += found
         facts["notes"] += why
     write_last(out / "report.html", page(facts, shown).encode())

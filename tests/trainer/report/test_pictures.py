@@ -8,14 +8,8 @@ from PIL import Image
 
 from builder.contract import load_manifest
 from trainer.model import build, save_weights
-from trainer.remote import Cache
 from trainer.report.pictures import pictures
 from trainer.stream import open_dataset
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(folder=tmp_path / "cache", most_bytes=10**9)
 
 
 def weights(folder: Path, manifest: str, names: Sequence[str], epoch: int = 2) -> None:
@@ -43,8 +37,8 @@ def dataset(shared: Any, tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_images_and_maps_are_shown_of_the_arm_with_synthetic_images(dataset: Any, cache: Cache):
-    (examples, cams), why = pictures(dataset, cache)
+def test_images_and_maps_are_shown_of_the_arm_with_synthetic_images(dataset: Any):
+    (examples, cams), why = pictures(dataset)
     assert why == []
     assert (examples.key, cams.key, examples.dataset) == (
         "examples", "cams", dataset["digest"],
@@ -56,50 +50,48 @@ def test_images_and_maps_are_shown_of_the_arm_with_synthetic_images(dataset: Any
             assert len(image.convert("L").getcolors()) > 50
 
 
-def test_pictures_are_the_same_each_time(dataset: Any, cache: Cache):
-    assert pictures(dataset, cache) == pictures(dataset, cache)
+def test_pictures_are_the_same_each_time(dataset: Any):
+    assert pictures(dataset) == pictures(dataset)
 
 
-def test_a_dataset_that_is_elsewhere_is_a_note(dataset: Any, cache: Cache, tmp_path: Path):
+def test_a_dataset_that_is_elsewhere_is_a_note(dataset: Any, tmp_path: Path):
     run = dataset["arms"][1]["runs"][0]
     run["config"]["shards"] = str(tmp_path / "moved.json")
-    found, (why,) = pictures(dataset, cache)
+    found, (why,) = pictures(dataset)
     assert found == []
     assert why.startswith(
         "tiny: no pictures of images, for the dataset cannot be read: Cannot read"
     )
 
 
-def test_another_dataset_in_its_place_is_not_shown(dataset: Any, cache: Cache):
-    found, (why,) = pictures(dataset | {"digest": "0" * 64}, cache)
+def test_another_dataset_in_its_place_is_not_shown(dataset: Any):
+    found, (why,) = pictures(dataset | {"digest": "0" * 64})
     assert found == []
     assert "is another dataset now" in why
 
 
-def test_without_weights_there_are_no_pictures(dataset: Any, cache: Cache, tmp_path: Path):
+def test_without_weights_there_are_no_pictures(dataset: Any, tmp_path: Path):
     (tmp_path / "best.safetensors").unlink()
-    found, (why,) = pictures(dataset, cache)
+    found, (why,) = pictures(dataset)
     assert found == []
     assert "cannot be read" in why
 
 
 @pytest.mark.parametrize("changes", [{"epoch": 1}, {"manifest": "0" * 64}], ids=str)
-def test_weights_that_were_not_tested_are_not_shown(
-    dataset: Any, cache: Cache, tmp_path: Path, changes: Any
-):
+def test_weights_that_were_not_tested_are_not_shown(dataset: Any, tmp_path: Path, changes: Any):
     facts = {"manifest": dataset["digest"], "names": ["Lung Lesion", "Fracture", "Hernia"]}
     weights(tmp_path, **(facts | changes))
-    found, (why,) = pictures(dataset, cache)
+    found, (why,) = pictures(dataset)
     assert found == []
     assert "best.safetensors does not hold the weights of epoch 2 of its run" in why
 
 
 @pytest.mark.parametrize("names", [["Lung Lesion"], ["Fracture", "Lung Lesion"]], ids=str)
 def test_maps_are_of_the_outputs_that_the_weights_name(
-    dataset: Any, cache: Cache, tmp_path: Path, names: list[str]
+    dataset: Any, tmp_path: Path, names: list[str]
 ):
     weights(tmp_path, dataset["digest"], names)
-    found, why = pictures(dataset, cache)
+    found, why = pictures(dataset)
     if len(names) > 1:
         assert len(found) == 2
     else:
@@ -108,27 +100,27 @@ def test_maps_are_of_the_outputs_that_the_weights_name(
 
 @pytest.mark.parametrize("place", ["shards", "shards_root"])
 def test_nothing_is_fetched_that_a_report_names(
-    dataset: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch, place: str
+    dataset: Any, monkeypatch: pytest.MonkeyPatch, place: str
 ):
-    monkeypatch.delattr("trainer.report.pictures.locate")
+    monkeypatch.delattr("trainer.report.pictures.locate_folder")
     dataset["arms"][1]["runs"][0]["config"][place] = "https://localhost/manifests/gan1.json"
-    found, (why,) = pictures(dataset, cache)
+    found, (why,) = pictures(dataset)
     assert found == []
     assert "the dataset is at URL: https://localhost/manifests/gan1.json" in why
 
 
-def test_maps_are_of_an_arm_of_the_datasets_own(dataset: Any, cache: Cache):
+def test_maps_are_of_an_arm_of_the_datasets_own(dataset: Any):
     none, gan = dataset["arms"]
     none["lent_by"] = "gan1"
     dataset["arms"] = [none, gan | {"title": "flip", "name": "flip"}]
-    (_, cams), why = pictures(dataset, cache)
+    (_, cams), why = pictures(dataset)
     assert why == []
     assert "Arm flip, seed 3." in cams.note
 
 
 @pytest.mark.parametrize("skip_bad", [False, True])
 def test_an_image_is_skipped_where_the_run_did(
-    dataset: Any, cache: Cache, monkeypatch: pytest.MonkeyPatch, skip_bad: bool
+    dataset: Any, monkeypatch: pytest.MonkeyPatch, skip_bad: bool
 ):
     asked = []
 
@@ -138,5 +130,5 @@ def test_an_image_is_skipped_where_the_run_did(
 
     monkeypatch.setattr("trainer.report.pictures.open_dataset", opened)
     dataset["arms"][1]["runs"][0]["config"]["skip_bad"] = skip_bad
-    assert pictures(dataset, cache)[1] == []
+    assert pictures(dataset)[1] == []
     assert asked == [skip_bad]
