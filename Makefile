@@ -21,10 +21,10 @@ install: .venv/installed  ## create .venv and install the project with its teste
 demo: install  ## radiographs for NIH's labels; then the main job with phantoms and its verdict
 	$(BIN)/xbuild synth --dataset nih --real none --regime 1 --name nih1 --out $(DEMO) \
 	  --target Cardiomegaly --target Mass --target Pleural_Thickening
-	$(BIN)/xbuild synth --dataset demo --regime 1 --holdout 0.02 0.02 --image-size 64 --out $(DEMO)
+	$(BIN)/xbuild synth --dataset demo --regime 1 --holdout 0.005 0.02 --image-size 64 --out $(DEMO)
 	$(BIN)/xbuild verify $(DEMO)/manifests/gan1.json
-	$(BIN)/xtrain paper $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 3 --seeds 1 \
-	  --arm none --arm oversample --arm gan
+	$(BIN)/xtrain paper $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 2 --seeds 1 \
+	  --arm oversample --arm gan
 	@echo
 	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
 	@echo 'Verdict:  $(DEMO)/runs/report/report.html'

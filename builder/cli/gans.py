@@ -1,0 +1,149 @@
+"""Commands that make a generator: import-gan, fit-gan."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.cli.options import FILE, FOLDER
+
+
+@click.command()
+@click.argument("pickle", type=FILE)
+@click.argument("out", type=FILE)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME",
+    help="The network's labels in order.  [default: CheXpert's 14]",
+)
+def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
+    """Convert a published TensorFlow pickle.
+
+    network-final.pkl becomes safetensors; no TensorFlow is needed and no code from the pickle is
+    run.
+    """
+    from builder.generators.tfpickle import convert
+    from builder.labels import CHEXPERT
+
+    made = convert(pickle, out, labels or CHEXPERT)
+    click.echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
+    if made.ignored:
+        click.echo(f"Without effect on the images: {', '.join(made.ignored)}.")
+
+
+@click.command()
+@click.argument("manifest", type=FILE)
+@click.option(
+    "--out",
+    type=FILE,
+    default=Path("gan.safetensors"),
+    show_default=True,
+    help="Where the weights go; card and run folder go beside.",
+)
+@click.option("--resolution", type=int, default=64, show_default=True, help="Pixels, 4 to 1024.")
+@click.option(
+    "--kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=500,
+    show_default=True,
+    help="Thousands of real images to show.",
+)
+@click.option(
+    "--loss",
+    type=click.Choice(["logistic-r1", "wgan-gp"]),
+    default="logistic-r1",
+    show_default=True,
+    help="The paper's is wgan-gp.",
+)
+@click.option(
+    "--conditioning",
+    type=click.Choice(["projection", "acgan"]),
+    default="projection",
+    show_default=True,
+    help="How the discriminator knows the labels.",
+)
+@click.option("--diffaug/--no-diffaug", default=True, show_default=True, help="For small sets.")
+@click.option("--grow/--no-grow", default=False, show_default=True, help="Progressive growing.")
+@click.option(
+    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images an iteration."
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=0.002,
+    show_default=True,
+    help="Learning rate of both networks.",
+)
+@click.option(
+    "--gamma",
+    type=click.FloatRange(0, min_open=True),
+    show_default="0.0002 × resolution² / batch",
+    help="Weight of R1.",
+)
+@click.option(
+    "--fmap-base",
+    type=click.IntRange(4),
+    default=1024,
+    show_default=True,
+    help="Feature maps: min(base / 2^stage, max); the paper's base is 8192.",
+)
+@click.option(
+    "--fmap-max",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="See --fmap-base; the paper's is 512.",
+)
+@click.option(
+    "--latent-size",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Latents; the paper has 512.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of weights, latents and order.",
+)
+@click.option(
+    "--snapshot-kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=10,
+    show_default=True,
+    help="How often to save; a killed run goes on from there.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@click.option("--shards-root", type=FOLDER, help="Where shards/ lies, if not beside manifests/.")
+def fit_gan(
+    manifest: Path,
+    out: Path,
+    snapshot_kimg: float,
+    device: str,
+    shards_root: Path | None,
+    **settings: Any,
+) -> None:
+    """Train a generator on sealed real images.
+
+    Only the real training images of MANIFEST are seen.
+    Interrupted, it goes on from the last snapshot in gan.run/ when run again.
+    """
+    from builder import show
+    from builder.fitgan.run import fit_gan as train
+    from builder.fitgan.run import pick_device
+    from builder.fitgan.settings import Settings
+
+    train(
+        manifest,
+        out=out,
+        settings=Settings(**{k: v for k, v in settings.items() if v is not None}),
+        snapshot_kimg=snapshot_kimg,
+        device=pick_device(device),
+        root=shards_root,
+        watch=show.progress,
+    )
+    click.echo(f"{out}; its card is {out.with_suffix('.card.md')}.")
