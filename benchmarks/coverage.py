@@ -75,7 +75,7 @@ def arms(case: Case, number: int) -> tuple[ArmAucs, ArmAucs, int]:
 
 
 def once(case: Case, number: int) -> tuple[float, ...] | None:
-    """Whether each interval holds, which side it misses, and whether "helped" is said."""
+    """Whether each interval holds, and whether "helped" or "hurt" is said."""
     control, arm, positives = arms(case, number)
     if positives < 10:
         return None  # no figure is given
@@ -85,7 +85,7 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
         auc.low <= case.control <= auc.high,
         gap.low <= case.effect <= gap.high,
         # As if of several seeds: with one it is never said.
-        verdict(gap, gap.p, positives=positives, seeds=2) == "helped",
+        *(verdict(gap, gap.p, seeds=2) == word for word in ("helped", "hurt")),
         gap.high - gap.low,
         gap.seed_share,
     )
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
     names = "positives", "images each", "seeds", "seed sd", "effect"
-    told = "AUC holds", "difference holds", "helped", "width", "seeds' share"
+    told = "AUC holds", "difference holds", "helped", "hurt", "width", "seeds' share"
     table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
     start = time.perf_counter()
     settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
@@ -122,10 +122,11 @@ def main() -> None:
                 control=asked.auc, effect=effect, resamples=asked.resamples,
             )  # fmt: skip
             found = pool.map(partial(once, case), range(asked.repeats), chunksize=20)
-            auc, gap, helped, width, share = np.mean([f for f in found if f], axis=0)
+            auc, gap, helped, hurt, width, share = np.mean([f for f in found if f], axis=0)
             table.add_row(
                 *map(str, (positives, each, ":".join(map(str, seeds[::-1])), sd, effect)),
-                f"{auc:.1%}", f"{gap:.1%}", f"{helped:.1%}", f"{width:.3f}", f"{share:.0%}",
+                *(f"{rate:.1%}" for rate in (auc, gap, helped, hurt)),
+                f"{width:.3f}", f"{share:.0%}",
             )  # fmt: skip
     Console(width=120).print(table)
     error = np.sqrt(0.95 * 0.05 / asked.repeats)

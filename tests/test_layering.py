@@ -43,6 +43,7 @@ TRAINER = (
     "ram",
     "shards",
     "locate",
+    "lock",
     "stream",
     "arms",
     "augment",

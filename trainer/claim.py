@@ -1,16 +1,16 @@
 """May a run start, and is its folder its own?"""
 
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from shutil import rmtree
 
 import torch
 from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError
 from trainer.config import Config
+from trainer.lock import LOCK, NoLocksError, hold, holds
 from trainer.model import SMALLEST
 
 
@@ -52,29 +52,37 @@ def check_out(config: Config) -> None:
 
 @contextmanager
 def claim(out: Path, fabric: Fabric) -> Iterator[None]:
-    """The folder `out` for this run alone; it is gone again if a failure left it empty."""
-    out.mkdir(parents=True, exist_ok=True)
-    file = os.open(out, os.O_RDONLY)
-    try:
-        if fabric.is_global_zero:
-            _lock(file, out)
-        yield
-    except torch.OutOfMemoryError:
-        raise UsageError(
-            "The device has not enough memory: choose a smaller --batch or a larger --accumulate."
-        ) from None
-    finally:
-        os.close(file)
-        with suppress(OSError):  # not empty: the run's files stay
-            out.rmdir()
+    """The folder `out` for this run alone; it is gone again if a failure left it empty.
+
+    What a killed process had not finished to write is cleared away.
+    """
+    with _alone(out) if fabric.is_global_zero else nullcontext():
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise UsageError(
+                "The device has not enough memory: choose a smaller --batch or a larger"
+                " --accumulate."
+            ) from None
 
 
-def _lock(file: int, out: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UsageError(
-            f"Another xtrain is writing into {out}: wait for it, or use another --out."
-        ) from None
-    except OSError:  # a file system without locks: only the user's care keeps runs apart
-        pass
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    nested = holds(out)  # by a sweep or an experiment, to which its lock says that it was begun
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(hold(out, wait=None))
+        except NoLocksError:  # only the user's care keeps runs apart
+            held = True
+        if not held:
+            raise UsageError(
+                f"Another xtrain is writing into {out}: wait for it, or use another --out."
+            )
+        for leftover in out.glob(".*.tmp"):
+            leftover.unlink()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if not nested and {path.name for path in out.iterdir()} <= {LOCK}:
+                    rmtree(out)

@@ -9,12 +9,22 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from builder.contract import CheckError, Manifest, UsageError, sha256_file
-from trainer.arms import default_arm, parse_mix
-from trainer.fit import Recipe
+from trainer.arms import ARMS, AUGMENTS, STEPS, default_arm, parse_mix
+from trainer.devices import PRECISIONS
+from trainer.fit import OPTIMIZERS, Recipe
 from trainer.remote import Cache
 from trainer.statistics import MIN_POSITIVES
 
 Facts = dict[str, Any]
+
+CHOICES = {
+    "arm": ARMS,
+    "augment": AUGMENTS,
+    "optimizer": OPTIMIZERS,
+    "precision": PRECISIONS,
+    "steps": STEPS,
+}
+LEAST = {"epochs": 1, "batch": 2, "lr": 0.0, "seed": 0, "accumulate": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +102,12 @@ def asked_of(run: Path) -> Facts:
     except ValueError:
         asked = None
     kinds = {field.name: field.type for field in fields(Recipe)} | {"shards": str}
-    facts = asked if isinstance(asked, dict) else {}
-    if bad := [name for name, kind in kinds.items() if type(facts.get(name)) is not kind]:
+    facts: Facts = {"shards_root": None} | (asked if isinstance(asked, dict) else {})
+    bad = [name for name, kind in kinds.items() if type(facts.get(name)) is not kind]
+    bad += [name for name, known in CHOICES.items() if not bad and facts[name] not in known]
+    bad += [name for name, least in LEAST.items() if not bad and not facts[name] >= least]
+    if not bad and not isinstance(facts["shards_root"], str | None):
+        bad = ["shards_root"]
+    if bad:
         raise CheckError(f"{path} does not say the {bad[0]} of the run: it was changed or is cut.")
-    return facts | {"shards_root": facts.get("shards_root")}
+    return facts

@@ -31,7 +31,8 @@ LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
 FEWEST = 5  # resamples beyond a percentile that is read off; farther out it is stretched
 MIN_POSITIVES = 10
 
-Verdict = Literal["helped", "hurt", "no evidence", "one seed", "too few positives"]
+Verdict = Literal["helped", "hurt", "no evidence", "one seed", "no verdict"]
+NO_VERDICT: Verdict = "no verdict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,22 +103,15 @@ def holm(p: Floats) -> Floats:
     return adjusted
 
 
-def verdict(
-    found: Estimate,
-    adjusted_p: float,
-    *,
-    positives: int,
-    seeds: int,
-    min_positives: int = MIN_POSITIVES,
-) -> Verdict:
+def verdict(found: Estimate, adjusted_p: float, *, seeds: int) -> Verdict:
     """What to say of a difference whose p is adjusted for all targets.
 
     An effect needs both: the interval without 0, and the adjusted p at most 0.05. With one seed in
-    an arm it is an effect of that training, and no more is said of it.
+    an arm it is an effect of that training, and no more is said of it. Without p there is none.
     """
-    if positives < min_positives:
-        return "too few positives"
-    if not (adjusted_p <= LEVEL and (found.low > 0 or found.high < 0)):  # nan is no evidence
+    if np.isnan(adjusted_p):
+        return NO_VERDICT
+    if not (adjusted_p <= LEVEL and (found.low > 0 or found.high < 0)):
         return "no evidence"
     if seeds < 2:
         return "one seed"

@@ -23,9 +23,10 @@ from trainer.evaluate import evaluate
 from trainer.fit import Recipe, fit
 from trainer.history import best_epoch, write_unread
 from trainer.locate import Located, locate
+from trainer.lock import hold
 from trainer.model import build, load_into, load_weights
 from trainer.stream import Dataset, batches, open_dataset
-from trainer.sweep import Fitted, Grid, Trial, hold, search, winner
+from trainer.sweep import Fitted, Grid, Trial, search, winner
 from trainer.sweep import save as save_sweep
 from trainer.track import require, trackers
 
@@ -120,7 +121,8 @@ def sweep(
         save_sweep(trials, out)
         best = winner(trials)
         folder = out / best.folder
-        with hold(folder, wait=True), claim(folder, ready.fabric):  # the processes end together
+        pause = ready.control.sleep  # the processes end together
+        with hold(folder, wait=pause), claim(folder, ready.fabric):
             return trials, _score_once(ready, replace(recipe, **best.params), folder)
 
 

@@ -82,6 +82,8 @@ class Manifest:
 def load_manifest(path: Path) -> Manifest:
     """The manifest at `path`, every field checked; CheckError says what is wrong with it."""
     try:
+        if path.exists() and not path.is_file():
+            raise CheckError(f"{path} is not a file.")
         if path.stat().st_size > 64 << 20:
             raise CheckError(f"{path} is larger than any manifest: expected a JSON of a few KB.")
         raw = json.loads(

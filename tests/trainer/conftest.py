@@ -5,6 +5,8 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from builder.contract import (
 from trainer.control import Control, Place
 from trainer.devices import connect
 from trainer.fit import Recipe
+from trainer.lock import hold
 from trainer.shards import Folder
 from trainer.stream import Dataset, open_dataset
 
@@ -259,3 +262,20 @@ RECIPE = Recipe(
 def recipe() -> Recipe:
     """Three epochs of the gan arm."""
     return RECIPE
+
+
+@pytest.fixture
+def locked() -> Callable[[Path], AbstractContextManager[None]]:
+    """A folder's lock, held as another process would."""
+
+    @contextmanager
+    def elsewhere(folder: Path) -> Iterator[None]:
+        with ThreadPoolExecutor(1) as thread:
+            lock = hold(folder, wait=None)
+            assert thread.submit(lock.__enter__).result()
+            try:
+                yield
+            finally:
+                thread.submit(lock.__exit__, None, None, None).result()
+
+    return elsewhere

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from trainer.cli import main
 from trainer.config import Config
 from trainer.control import Stopped
 from trainer.fit import Recipe
+from trainer.lock import hold
 from trainer.paper import Paper, devices, estimate, fleet, pace, plan, work
 from trainer.paper.pace import Pace, makespan
 from trainer.paper.runs import Job
 from trainer.remote import Cache
-from trainer.sweep import hold
 
 WORK = sys.modules["trainer.paper.work"]
-FLEET = sys.modules["trainer.paper.fleet"]
+PROCESSES = sys.modules["trainer.paper.processes"]
 
 
 @pytest.fixture
@@ -179,13 +179,13 @@ def test_runs_with_and_without_a_grid_do_not_share_a_folder(
     finish(without.jobs[0].config, without.jobs[0].digest)
     with pytest.raises(UsageError, match=r"none-seed0 was begun without it: leave it out, or"):
         planned(sealed, config, grid=True)
-    elsewhere = tmp_path / "elsewhere"
-    with hold(elsewhere / "tiny/none-grid", wait=False):  # begun, and refused at once
-        planned(sealed, config, out=elsewhere)
-    (elsewhere / "tiny/none-grid/sweep.journal").touch()
+    other = tmp_path / "elsewhere"
+    with hold(other / "tiny/none-grid", wait=None):  # begun, and refused at once
+        planned(sealed, config, out=other)
+    (other / "tiny/none-grid/sweep.journal").touch()
     with pytest.raises(UsageError, match=r"none-grid was begun with --grid: give it again, or"):
-        planned(sealed, config, out=elsewhere)
-    assert planned(sealed, config, out=elsewhere, grid=True).jobs[0].title == grid.jobs[0].title
+        planned(sealed, config, out=other)
+    assert planned(sealed, config, out=other, grid=True).jobs[0].title == grid.jobs[0].title
 
 
 def test_a_run_is_complete_when_its_report_is_of_this_recipe(sealed: Any, config: Config):
@@ -238,10 +238,10 @@ def test_every_run_is_trained_once(sealed: Any, config: Config, trained: list[st
 
 
 def test_what_another_process_has_in_hand_is_left_to_it(
-    sealed: Any, config: Config, trained: list[str]
+    sealed: Any, config: Config, trained: list[str], locked: Callable[..., Any]
 ):
     paper = planned(sealed, config)
-    with hold(paper.jobs[1].config.out, wait=False):
+    with locked(paper.jobs[1].config.out):
         assert not work(paper)
     assert trained == ["none-seed0", "none-seed1", "gan-seed1"]
 
@@ -359,6 +359,10 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
     assert ("with 2 processes" in sentence) == (jobs == 2)
     assert "32×32 px: training" in sentence
     assert {path.name for path in config.out.iterdir()} <= {"data", "tiny"}  # nothing is kept
+    for job in paper.jobs:
+        finish(job.config, job.digest)
+    monkeypatch.setattr("trainer.paper.show.measure", None)  # there is nothing to measure for
+    assert estimate(paper, ["cpu"] * jobs, threads=1)[1] == "All 4 runs are complete."
 
 
 def test_each_process_measures_its_own_device(
@@ -366,26 +370,35 @@ def test_each_process_measures_its_own_device(
 ):
     asked = []
 
-    def measured(job: Job) -> Pace:
+    def measured(job: Job, _: Path) -> Pace:
         asked.append((job.config.device, job.config.workers))
-        return PACE
+        return replace(PACE, training=PACE.training + len(asked))
 
-    @contextmanager
-    def here(*_: Any) -> Iterator[Any]:
-        yield type("Here", (), {"map": staticmethod(map)})
+    def here(tasks: Sequence[Callable[[], object]], *_: Any, threads: int) -> list[str]:
+        assert threads == 3
+        return [str(task() or "") for task in tasks]
 
     monkeypatch.setattr(pace, "_measured", measured)
-    monkeypatch.setattr(pace, "ProcessPoolExecutor", here)
+    monkeypatch.setattr(pace, "together", here)
     job = planned(sealed, config).jobs[0]
-    assert pace.measure(job, ["cuda:0", "cuda:1"], 3) == PACE
+    mean = replace(PACE, training=PACE.training + 1.5)
+    assert pace.measure(job, ["cuda:0", "cuda:1"], 3) == mean
     assert asked == [("cuda:0", 3), ("cuda:1", 3)]
+
+
+def test_a_device_that_cannot_measure_is_a_failure(
+    sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(PROCESSES, "_start", child("print('No such GPU.'); raise SystemExit(2)"))
+    with pytest.raises(CheckError, match=r"^The pace could not be measured: No such GPU\.$"):
+        pace.measure(planned(sealed, config).jobs[0], ["cpu", "cpu"], 1)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), Stopped("somewhere", signal.SIGINT)])
 def test_a_signal_while_measuring_claims_nothing(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ):
-    def stopped(_: Job) -> Pace:
+    def stopped(*_: Any) -> Pace:
         raise error
 
     monkeypatch.setattr(pace, "_measured", stopped)
@@ -431,7 +444,7 @@ def child(code: str) -> Callable[..., Any]:
 def test_a_process_that_failed_is_named_unless_all_is_complete(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, code: str, said: str
 ):
-    monkeypatch.setattr(FLEET, "_start", child(code))
+    monkeypatch.setattr(PROCESSES, "_start", child(code))
     paper = planned(sealed, config, seeds=1)
     with pytest.raises(CheckError, match=said):
         fleet(paper, devices=["cpu", "cpu"], threads=1)
@@ -457,8 +470,8 @@ def heard() -> Iterator[None]:
 def test_a_signal_stops_all_processes(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ):
-    monkeypatch.setattr(FLEET, "_start", child("import time; time.sleep(60)"))
-    monkeypatch.setattr(FLEET, "_watch", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(PROCESSES, "_start", child("import time; time.sleep(60)"))
+    monkeypatch.setattr(PROCESSES.time, "sleep", lambda _: signal.raise_signal(number))
     began, before = time.monotonic(), signal.getsignal(number)
     with pytest.raises(Stopped, match="all processes") as found:
         fleet(planned(sealed, config), devices=["cpu", "cpu"], threads=1)
@@ -475,8 +488,8 @@ def test_a_second_signal_acts_as_usual(
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(FLEET, "_start", child("import time; time.sleep(60)"))
-    monkeypatch.setattr(FLEET, "_watch", twice)
+    monkeypatch.setattr(PROCESSES, "_start", child("import time; time.sleep(60)"))
+    monkeypatch.setattr(PROCESSES.time, "sleep", twice)
     with pytest.raises(KeyboardInterrupt):
         fleet(planned(sealed, config), devices=["cpu"], threads=1)
 
@@ -512,8 +525,8 @@ def test_the_report_is_of_the_planned_runs_and_written_by_one_process_at_a_time(
     asked_of = []
 
     def write(runs: tuple[Path, ...], out: Path, **_: Any) -> dict[str, Any]:
-        with hold(out, wait=False) as held:
-            assert not held
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(lambda: free(out)).result() is False
         asked_of.extend(runs)
         return {"datasets": [], "notes": []}
 
@@ -588,5 +601,5 @@ def test_processes_stop_when_their_parent_is_killed(shared: Any, tmp_path: Path)
 
 
 def free(run: Path) -> bool:
-    with hold(run, wait=False) as held:
+    with hold(run, wait=None) as held:
         return held

@@ -1,6 +1,8 @@
+import errno
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from trainer.remote import Cache
 from trainer.train import Config, rescore, sweep, train
 
 FILES = [
+    ".lock",
     "best.safetensors",
     "config.json",
     "curves.png",
@@ -253,19 +256,33 @@ def test_rescoring_writes_the_same_report_and_refuses_another_dataset(
         rescore(config(shared, tmp_path / "nothing"))
 
 
-def test_two_runs_do_not_share_a_folder(sealed: Any, tmp_path: Path, monkeypatch: Any):
+def test_two_runs_do_not_share_a_folder(
+    sealed: Any, tmp_path: Path, monkeypatch: Any, locked: Callable[..., Any]
+):
     quick(monkeypatch)
-    fit, asked = module.fit, config(sealed, tmp_path / "run", lr=1e-9)
-
-    def second(*words: Any, **options: Any) -> Any:
-        monkeypatch.setattr(module, "fit", fit)
+    out = tmp_path / "run"
+    with locked(out):
         with pytest.raises(UsageError, match="Another xtrain is writing into"):
-            train(replace(asked, resume=True))
-        return fit(*words, **options)
+            train(config(sealed, out, lr=1e-9))
+        assert [path.name for path in out.iterdir()] == [".lock"]
+    leftover = out / ".last.pt.1-0a.tmp"  # of a process that was killed
+    leftover.touch()
+    train(config(sealed, out, lr=1e-9))
+    assert (out / "report.json").is_file()
+    assert not leftover.exists()
 
-    monkeypatch.setattr(module, "fit", second)
-    train(asked)
-    assert (tmp_path / "run/report.json").is_file()
+
+def test_a_file_system_without_locks_is_left_to_the_users_care(
+    sealed: Any, tmp_path: Path, monkeypatch: Any
+):
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    quick(monkeypatch)
+    monkeypatch.setattr("fcntl.flock", flock)
+    train(config(sealed, tmp_path / "run", lr=1e-9))
+    with pytest.raises(UsageError, match=r"without locks \(No locks available\), so processes"):
+        sweep(config(sealed, tmp_path / "sweep"), {"lr": (1e-9,), "batch": (16,)}, None)
 
 
 def test_a_sweep_scores_test_once_by_the_best_point(

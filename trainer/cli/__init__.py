@@ -10,6 +10,11 @@ from trainer.cli.comparing import paper, report
 from trainer.cli.fitting import evaluate, fit, sweep
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
+GOES_ON = {
+    "fit": " It goes on with --resume.",
+    "sweep": " The same command goes on.",
+    "paper": " The same command goes on.",
+}
 
 
 class Line(click.Group):
@@ -32,8 +37,7 @@ class Line(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1
         except KeyboardInterrupt:
-            fits = ctx.invoked_subcommand in ("fit", "sweep", "paper")
-            message = "Stopped." + (" xtrain fit goes on with --resume." if fits else "")
+            message = f"Stopped.{GOES_ON.get(ctx.invoked_subcommand or '', '')}"
             code = INTERRUPTED
         click.echo(message, err=True)
         raise click.exceptions.Exit(code)

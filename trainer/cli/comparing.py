@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +111,15 @@ def paper(
     share the runs. An arm without synthetic images is trained once for datasets that differ in
     their synthetic pixels alone.
     """
+    from trainer.lock import hold
     from trainer.paper import devices, estimate, fleet, plan, work
-    from trainer.sweep import hold
 
     _check_grid(grid)
     config = config_of(words | {"shards": "", "out": out, "arm": None})
     planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
     places = devices(words["device"], jobs)
-    threads = max(1, cores() // len(places)) if len(places) > 1 else words["workers"]
+    alone = len(places) == 1 or _given("workers")
+    threads = words["workers"] if alone else max(1, cores() // len(places))
     if dry_run:
         from rich.console import Console
 
@@ -130,7 +132,9 @@ def paper(
     if not work(planned):
         click.echo("The runs that are left are in other processes' hands; the last one reports.")
         return
-    with hold(planned.report, wait=True):  # several processes may have seen the last run complete
+    with hold(
+        planned.report, wait=time.sleep
+    ):  # several processes may have seen the last run complete
         found = planned.reported(words["min_positives"]) or _write(
             planned.folders(), planned.report, words["min_positives"]
         )
@@ -139,10 +143,14 @@ def paper(
 
 def _check_grid(grid: bool) -> None:
     """Raise UsageError where an option was given that the grid chooses."""
-    asked = click.get_current_context().get_parameter_source
     for name in ("lr", "batch", "optimizer"):
-        if grid and asked(name) is not ParameterSource.DEFAULT:
+        if grid and _given(name):
             raise UsageError(f"--grid chooses --{name} itself: leave one of the two out.")
+
+
+def _given(name: str) -> bool:
+    """Whether the user named the option."""
+    return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _write(runs: tuple[Path, ...], out: Path, min_positives: int) -> dict[str, Any]:
@@ -161,4 +169,6 @@ def _say(found: dict[str, Any], out: Path) -> None:
             click.echo(f"  {said['sentence']}")
     for note in found["notes"]:
         click.echo(f"Note: {note}")
-    click.echo(f"Files: {out}/report.html, report.md, report.json, report.tex")
+    click.echo(
+        f"Files: {click.format_filename(out)}/report.html, report.md, report.json, report.tex"
+    )

@@ -7,6 +7,9 @@ from typing import Any
 import click
 
 from trainer.cli.options import (
+    BATCH,
+    LR,
+    OPTIMIZER,
     OUT,
     RECIPE,
     arm,
@@ -69,12 +72,12 @@ def fit(**words: Any) -> None:
 @memory
 @saving
 @scoring
-@click.option("--lr", multiple=True, type=float, help="A learning rate of the grid; repeatable.")
-@click.option("--batch", multiple=True, type=int, help="A batch of the grid; repeatable.")
+@click.option("--lr", multiple=True, type=LR, help="A learning rate of the grid; repeatable.")
+@click.option("--batch", multiple=True, type=BATCH, help="A batch of the grid; repeatable.")
 @click.option(
     "--optimizer",
     multiple=True,
-    type=click.Choice(["adam", "momentum"]),
+    type=OPTIMIZER,
     help="An optimizer of the grid; repeatable.",
 )
 def sweep(

@@ -129,24 +129,26 @@ shown = together(
         help="equal: as many in every arm as in gan; own: an epoch is the arm's images once.",
     ),
 )
+BATCH, LR = click.IntRange(2), click.FloatRange(0, min_open=True)
+OPTIMIZER = click.Choice(["adam", "momentum"])
 point = together(
     click.option(
         "--batch",
-        type=click.IntRange(2),
+        type=BATCH,
         default=32,
         show_default=True,
         help="Images per step, all ranks together.",
     ),
     click.option(
         "--lr",
-        type=click.FloatRange(0, min_open=True),
+        type=LR,
         default=1e-3,
         show_default=True,
         help="Learning rate.",
     ),
     click.option(
         "--optimizer",
-        type=click.Choice(["adam", "momentum"]),
+        type=OPTIMIZER,
         default="adam",
         show_default=True,
         help="momentum: SGD with 0.9.",

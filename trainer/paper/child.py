@@ -1,4 +1,4 @@
-"""One of the processes of fleet.py: it works on the runs that stdin brings, and reports nothing.
+"""One of the processes of processes.py: it does the task that stdin brings.
 
 The pipe stays open as long as the parent lives: when it ends, this process saves and stops too.
 """
@@ -10,15 +10,14 @@ import sys
 import threading
 
 from builder.contract import UsageError
-from trainer.paper.work import work
 
 
 def main() -> None:
-    """The runs done; a refusal is one sentence on stderr, and its exit code."""
-    paper = pickle.load(sys.stdin.buffer)  # from the parent alone
+    """The task done; a refusal is one sentence on stderr, and its exit code."""
+    task = pickle.load(sys.stdin.buffer)  # from the parent alone
     threading.Thread(target=_follow, daemon=True).start()
     try:
-        work(paper)
+        task()
     except (UsageError, OSError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 1)) from None

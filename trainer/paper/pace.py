@@ -1,26 +1,25 @@
 """How long runs will take, by a few steps of a real one."""
 
 import heapq
+import json
 import math
-import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from builder.contract import UsageError
+from builder.contract import CheckError, UsageError, write_last
 from trainer.control import Stopped
 from trainer.fit import Run
 from trainer.model import build, save_weights
 from trainer.order import Rows
+from trainer.paper.processes import together
 from trainer.paper.runs import Job
 from trainer.score import outputs
 from trainer.stream import Dataset, batches
@@ -28,6 +27,7 @@ from trainer.sweep import GRID
 from trainer.train import Ready, prepared
 
 SECONDS = 6.0  # of each measurement
+NOTE = "pace.json"
 WARM = 2  # steps that are not counted: memory and kernels are found in them
 
 
@@ -68,14 +68,14 @@ def measure(job: Job, devices: Sequence[str], threads: int) -> Pace:
     """
     each = [job.on(device, threads) for device in devices]
     try:
-        if len(each) == 1:
-            return _measure(each[0])
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(len(each), context, torch.set_num_threads, (threads,)) as pool:
-            found = [astuple(pace) for pace in pool.map(_measure, each)]
+        with _scratch(job.config.out) as folder:
+            if len(each) == 1:
+                return _measured(each[0], folder)
+            return _mean(each, folder, threads)
     except KeyboardInterrupt:
         raise _stopped(128 + signal.SIGINT) from None
-    return Pace(**dict(zip(Pace.__slots__, np.mean(found, axis=0).tolist(), strict=True)))
+    except Stopped as stopped:  # it says that all was saved
+        raise _stopped(stopped.exit_code) from None
 
 
 def _stopped(exit_code: int) -> UsageError:
@@ -84,30 +84,47 @@ def _stopped(exit_code: int) -> UsageError:
     return error
 
 
-def _measure(job: Job) -> Pace:
-    """The pace in this process, measured on the run's dataset; nothing is kept."""
-    try:
-        return _measured(job)
-    except Stopped as stopped:  # it says that all was saved
-        raise _stopped(stopped.exit_code) from None
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A folder where the runs will be, so that saving is timed on their disk; gone at the end."""
+    there = next(path for path in out.resolve().parents if path.is_dir())
+    with tempfile.TemporaryDirectory(prefix=".xtrain-", dir=there) as folder:
+        yield Path(folder)
 
 
-def _measured(job: Job) -> Pace:
+def _mean(each: Sequence[Job], folder: Path, threads: int) -> Pace:
+    """The mean of what a process for each job measures, all of them at once."""
+    folders = [folder / str(number) for number in range(len(each))]
+    logs = [folder / f"{number}.log" for number in range(len(each))]
+    tasks = [partial(_note, *pair) for pair in zip(each, folders, strict=True)]
+    for own in folders:
+        own.mkdir()
+    if faults := [fault for fault in together(tasks, logs, threads=threads) if fault]:
+        raise CheckError(f"The pace could not be measured: {faults[0]}")
+    found = [json.loads((own / NOTE).read_bytes()) for own in folders]
+    return Pace(**{name: float(np.mean([note[name] for note in found])) for name in found[0]})
+
+
+def _note(job: Job, folder: Path) -> None:
+    (folder / NOTE).write_text(json.dumps(asdict(_measured(job, folder))))
+
+
+def _measured(job: Job, folder: Path) -> Pace:
+    """The pace in this process, measured on the run's dataset."""
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="xtrain-") as folder:
-        out = Path(folder) / "run"
-        out.mkdir()
-        with prepared(replace(job.config, out=out)) as ready:
-            data, recipe, place = ready.data, ready.config.recipe, ready.place(out)
-            arm = ready.arm(recipe)
-            model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
-            run = Run.begin(data, arm, model, recipe, place, {})
-            opened = time.perf_counter() - began
-            reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)
-            training = _rate(partial(_train, run), arm.order.epoch(1), recipe.batch)
-            look = partial(outputs, data, model, place=place, size=recipe.batch, what="scoring")
-            scoring = _rate(look, data.rows("val"), recipe.batch)
-            save = _seconds(partial(_save, run))
+    out = folder / "run"
+    out.mkdir()
+    with prepared(replace(job.config, out=out)) as ready:
+        data, recipe, place = ready.data, ready.config.recipe, ready.place(out)
+        arm = ready.arm(recipe)
+        model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
+        run = Run.begin(data, arm, model, recipe, place, {})
+        opened = time.perf_counter() - began
+        reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)
+        training = _rate(partial(_train, run), arm.order.epoch(1), recipe.batch)
+        look = partial(outputs, data, model, place=place, size=recipe.batch, what="scoring")
+        scoring = _rate(look, data.rows("val"), recipe.batch)
+        save = _seconds(partial(_save, run))
     return Pace(
         training=training,
         scoring=scoring,
@@ -156,4 +173,4 @@ def _train(run: Run, rows: Rows) -> None:
 
 def _save(run: Run) -> None:
     run.save()
-    save_weights(run.model, {})
+    write_last(run.place.out / "best.safetensors", save_weights(run.model, {}))

@@ -9,11 +9,14 @@ from builder.contract import Manifest, UsageError
 from trainer.arms import ARMS, TREATMENTS, control_digest, default_arm, make_arm, parse_mix
 from trainer.claim import check
 from trainer.config import Config, resolve
+from trainer.devices import pick_device
 from trainer.fit import Recipe, check_pieces
 from trainer.locate import Located, locate
+from trainer.model import build
 from trainer.paper.runs import Job, Paper
 from trainer.remote import is_url
 from trainer.stream import open_dataset
+from trainer.track import require
 
 BALANCED = "oversample"
 
@@ -44,10 +47,12 @@ def plan(
     _check_names(found)
     begun: dict[tuple[str, str], str] = {}  # (arm, control digest) → the dataset that has it
     jobs = []
+    require(config.track)
+    pick_device(config.device)
     for path, located in found:
         _check(located.manifest, replace(config, shards=path))
         controls = control_digest(located.manifest, located.index)
-        for arm in arms or ARMS:
+        for arm in dict.fromkeys(arms or ARMS):
             lent = arm not in TREATMENTS and begun.setdefault((arm, controls), path) != path
             if not lent and _possible(located, arm):
                 shared = replace(config, shards=path, recipe=replace(config.recipe, arm=arm))
@@ -83,6 +88,8 @@ def _check_names(found: Sequence[tuple[str, Located]]) -> None:
 
 def _check(manifest: Manifest, config: Config) -> None:
     check(manifest, config)
+    if config.recipe.init != "random":
+        build(manifest.pathologies, init=config.recipe.init, seed=0)
     if not any(shard.split == "test" for shard in manifest.shardlist):
         raise UsageError(
             f"{config.shards} has no test images to compare the arms on: build it with"

@@ -12,11 +12,12 @@ def estimate(paper: Paper, devices: Sequence[str], threads: int) -> tuple[Table,
     """A row per dataset and arm, and how long the runs that are left take together.
 
     A process of `threads` threads on each of `devices`, which may repeat, shares in the runs; their
-    pace is measured once for each image size. A run or grid that was begun counts whole.
+    pace is measured once for each image size that is left. A run or grid that was begun counts
+    whole; the report is not counted.
     """
     left, jobs = paper.left(), len(devices)
     paces: dict[tuple[int, int], Pace] = {}
-    for job in paper.jobs:
+    for job in left:
         if job.size not in paces:
             paces[job.size] = measure(job, devices, threads)
     shown = Table("dataset", "arm", "runs", "left", "images a run", "minutes a run")
@@ -33,8 +34,10 @@ def estimate(paper: Paper, devices: Sequence[str], threads: int) -> tuple[Table,
             str(len(group)),
             str(sum(one in left for one in group)),
             f"{job.images:,}",
-            f"{paces[job.size].run(job) / 60:.1f}",
+            f"{paces[job.size].run(job) / 60:.1f}" if job.size in paces else "",
         )
+    if not left:
+        return shown, f"All {len(paper.jobs)} runs are complete."
     grids = [job for job in left if job.grid is not None and job.first]
     runs = [paces[job.size].run(job) for job in left if job not in grids]
     seconds = sum(paces[job.size].grid(job, jobs) for job in grids) + makespan(runs, jobs)

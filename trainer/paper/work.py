@@ -5,8 +5,9 @@ import sys
 from dataclasses import replace
 
 from builder.contract import CheckError, UsageError
+from trainer.lock import hold
 from trainer.paper.runs import Job, Paper
-from trainer.sweep import GRID, hold
+from trainer.sweep import GRID
 from trainer.train import sweep, train
 
 
@@ -29,15 +30,17 @@ def work(paper: Paper) -> bool:
                     raise
                 failed[job.title] = str(error)
                 _say(f"{job.title} failed: {error}")
+    still = {job.title for job in paper.left()}  # others may have made up for it
+    failed = {title: why for title, why in failed.items() if title in still}
     if failed:
         title, reason = next(iter(failed.items()))
-        some = len(paper.left()) < len(paper.jobs)
+        some = len(still) < len(paper.jobs)
         hint = f" (xtrain report {shlex.quote(str(paper.out))} compares what is complete)"
         raise CheckError(
             f"{len(failed)} of {len(paper.jobs)} runs failed{hint * some}, the first of them"
             f" {title}: {reason}"
         )
-    return not paper.left()
+    return not still
 
 
 def _take(job: Job, line: str) -> bool:
@@ -51,7 +54,7 @@ def _take(job: Job, line: str) -> bool:
     config = job.chosen()
     if config is None:  # the first seed came before this one, and failed
         raise UsageError(f"The arm's grid in {job.grid} has no best point.")
-    with hold(config.out, wait=False) as held:
+    with hold(config.out, wait=None) as held:
         if held and not job.complete():
             _say(line)
             train(config)

@@ -28,9 +28,17 @@ from trainer.report.load import files_of
 from trainer.report.run import FEW, Facts
 from trainer.report.runs import ArmRuns, Study
 from trainer.report.tested import SEED, Tested, groups
-from trainer.statistics import LEVEL, Estimate, difference, estimate, holm, verdict
+from trainer.statistics import (
+    LEVEL,
+    NO_VERDICT,
+    Estimate,
+    difference,
+    estimate,
+    holm,
+    verdict,
+)
 
-ELSE = {"helped": "better", "hurt": "worse"}  # only against none may an arm have helped
+ELSE = {"helped": "better", "hurt": "worse"}  # only a plain control says helped or hurt
 
 
 def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
@@ -42,7 +50,7 @@ def compare(study: Study, *, min_positives: int, advance: Advance) -> Facts:
     labels = tested.labels
     targets = [target["pathology"] for target in facts["plan"]["targets"]]
     return {
-        "name": facts["manifest"]["name"],
+        "name": study.name,
         "digest": facts["manifest"]["digest"],
         "regime": facts["build"].get("regime"),
         "generator": facts["generator"],
@@ -92,6 +100,7 @@ def _arm(study: Study, tested: Tested, number: int, min_positives: int) -> Facts
         "name": arm.name,
         "title": arm.title,
         "lent_by": arm.lent_by or None,
+        "modifiers": list(arm.modifiers),
         "recipe": arm.runs[0].recipe,
         "steps": arm.runs[0].facts["steps"],
         "shown": arm.runs[0].facts["shown"],
@@ -205,20 +214,10 @@ def _comparisons(
             if at in gaps:
                 row |= _plain(gaps[at]) | {"p": _number(gaps[at].p)}
             if at in adjusted:
-                positives = int((tested.labels[:, at] == 1).sum())
                 row["holm"] = _number(float(adjusted[at]))
-                said = (
-                    verdict(
-                        gaps[at],
-                        adjusted[at],
-                        positives=positives,
-                        seeds=min(len(arm.auc), len(control.auc)),
-                        min_positives=min_positives,
-                    )
-                    if at in gaps
-                    else "too few positives"
-                )
-                row["verdict"] = said if arms[j].name == "none" else ELSE.get(said, said)
+                seeds = min(len(arm.auc), len(control.auc))
+                said = verdict(gaps[at], adjusted[at], seeds=seeds) if at in gaps else NO_VERDICT
+                row["verdict"] = said if arms[j].is_plain_for(arms[i]) else ELSE.get(said, said)
             found.append(row)
     return found
 

@@ -102,7 +102,7 @@ def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"typeset": _typeset, "svg": _svg, "src": _src, "size": _size}
-    text = environment.get_template("page.html").render(
+    return environment.get_template("page.html").render(
         facts=facts,
         groups=groups,
         tables=of_all,
@@ -116,7 +116,6 @@ def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
         quiet=QUIET,
         source=published.SOURCE,
     )
-    return text.encode(errors="replace").decode()  # JSON may hold halves of letters
 
 
 def _group(dataset: Facts, name: str, found: Sequence[Table], pictures: Sequence[Picture]) -> Group:
@@ -146,7 +145,7 @@ def _scope(facts: Facts) -> dict[str, str]:
     datasets = facts["datasets"]
     folders = {run["folder"] for d in datasets for arm in d["arms"] for run in arm["runs"]}
     tested = {(d["test"]["images"], d["test"]["patients"]) for d in datasets}
-    images, patients = (sorted({f"{pair[i]:,}" for pair in tested}) for i in (0, 1))
+    images, patients = ([f"{pair[i]:,}" for pair in sorted(tested)] for i in (0, 1))
     return {
         "datasets": str(len(datasets)),
         "arms": str(len(_arms(facts))),

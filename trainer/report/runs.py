@@ -1,6 +1,7 @@
 """Runs into studies: the arms and seeds that were tested on the same images of a dataset."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from trainer.report.load import Run
 from trainer.report.run import Facts
 
 OF_AN_ARM = ("arm", "augment", "mix", "steps")
+PLAIN = ("none", "flip")  # all real images, each once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +30,21 @@ class ArmRuns:
         """One of arms.ARMS."""
         return str(self.runs[0].facts["arm"])
 
+    @property
+    def modifiers(self) -> tuple[str, ...]:
+        """What is not usual about how it was trained, such as `flip`."""
+        return self.runs[0].modifiers
+
+    def is_plain_for(self, arm: "ArmRuns") -> bool:
+        """Whether the arm has nothing of its own but what it does with the training set."""
+        return self.name in PLAIN and self.modifiers == arm.modifiers
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """The arms that were tested on a dataset."""
 
+    name: str  # no other has it
     facts: Facts  # of one of its runs
     arms: tuple[ArmRuns, ...]
     common: tuple[str, ...]  # modifiers of every arm, which no title names
@@ -61,14 +73,13 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
     for run in runs:
         by_dataset.setdefault(run.facts["manifest"]["digest"], []).append(run)
     arms = {digest: _arms(group, common) for digest, group in by_dataset.items()}
+    names = _names({digest: group[0] for digest, group in by_dataset.items()})
     found = []
     for digest, own in arms.items():
         facts = own[0].runs[0].facts
         titles = {arm.title for arm in own}
         lent = [
-            ArmRuns(
-                title=arm.title, runs=arm.runs, lent_by=other[0].runs[0].facts["manifest"]["name"]
-            )
+            replace(arm, lent_by=names[elsewhere])
             for elsewhere, other in arms.items()
             for arm in other
             if elsewhere != digest
@@ -80,10 +91,17 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
                 titles.add(arm.title)
                 own = [*own, arm]
         ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
-        study = Study(facts=facts, arms=tuple(ordered), common=common)
+        study = Study(name=names[digest], facts=facts, arms=tuple(ordered), common=common)
         _check_same_test(study)
         found.append(replace(study, arms=_with_groups(study.arms)))
     return tuple(sorted(found, key=lambda study: _place(study.facts)))
+
+
+def _names(runs: Mapping[str, Run]) -> dict[str, str]:
+    """What the datasets are called, by digest, of which some is in the name where two are alike."""
+    names = {digest: run.facts["manifest"]["name"] for digest, run in runs.items()}
+    called = Counter(names.values())
+    return {d: name if called[name] == 1 else f"{name}-{d[:8]}" for d, name in names.items()}
 
 
 def _place(facts: Facts) -> tuple[float, str]:

@@ -1,16 +1,21 @@
 """What may be said of each target, in one plain sentence.
 
-Every arm with synthetic images is judged. Against `none` it may have helped; only against
-`oversample`, which has its balance without its pixels, may the generator be given the credit.
+Every arm with synthetic images is judged. It may have helped against the arm that has the real
+images alone and was else trained as it was: `none`, or `flip` where it was flipped too. Only
+against `oversample`, which has the balance of `gan` without its pixels, may the generator be given
+the credit.
 """
 
 from collections.abc import Sequence
 
 from trainer.arms import TREATMENTS
 from trainer.report.run import Facts
-from trainer.report.runs import OF_AN_ARM
+from trainer.report.runs import OF_AN_ARM, PLAIN
+from trainer.statistics import NO_VERDICT
 
-PLAIN, BALANCED = "none", "oversample"
+BALANCED = "oversample"
+MIRRORED = "gan"  # whose very batches oversample has, without their pixels
+ENOUGH = 5  # seeds that know how much seeds differ
 
 
 def conclusions(dataset: Facts) -> list[Facts]:
@@ -24,13 +29,22 @@ def treated(dataset: Facts) -> list[str]:
     return [arm["title"] for arm in dataset["arms"] if arm["name"] in TREATMENTS]
 
 
-def control_of(dataset: Facts, arm: str, name: str) -> str | None:
-    """The title of an arm's control called `name`: the one with the arm's own modifiers, if any."""
-    titles = [other["title"] for other in dataset["arms"] if other["name"] == name]
-    _, *own = arm.split(", ")
-    return (
-        ", ".join([name, *own]) if ", ".join([name, *own]) in titles else min(titles, default=None)
-    )
+def plain_of(dataset: Facts, title: str) -> str | None:
+    """The title of the control with the real images alone, else trained as the arm was."""
+    return _alike(dataset, title, PLAIN)
+
+
+def balanced_of(dataset: Facts, title: str) -> str | None:
+    """The title of the control with the arm's balance and without its pixels."""
+    name = next(arm["name"] for arm in dataset["arms"] if arm["title"] == title)
+    return _alike(dataset, title, (BALANCED,)) if name == MIRRORED else None
+
+
+def _alike(dataset: Facts, title: str, names: Sequence[str]) -> str | None:
+    """The first arm of these names that has the modifiers of the arm called `title`."""
+    own = next(arm["modifiers"] for arm in dataset["arms"] if arm["title"] == title)
+    alike = [arm for arm in dataset["arms"] if arm["modifiers"] == own]
+    return next((arm["title"] for name in names for arm in alike if arm["name"] == name), None)
 
 
 def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
@@ -48,17 +62,24 @@ def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
     first = next(iter(rows.values()))
     if first["missing"]:
         return found | {
-            "verdict": "no verdict",
+            "verdict": NO_VERDICT,
             "sentence": f"{target}: no verdict on {arm}, for {first['missing']} in test.",
         }
-    plain, balanced = (rows.get(control_of(dataset, arm, name) or "") for name in (PLAIN, BALANCED))
+    plain = rows.get(plain_of(dataset, arm) or "")
+    balanced = rows.get(balanced_of(dataset, arm) or "")
     first = plain or balanced or first
+    if first["verdict"] == NO_VERDICT:
+        return found | {
+            "verdict": NO_VERDICT,
+            "sentence": f"{target}: no verdict on {arm}, for too few patients have it, or are"
+            f" without it, in test ({_numbers(first)} against {first['control']}).",
+        }
     others = [row for row in rows.values() if row not in (first, balanced)]
     sentence = f"{target}: {_opening(arm, first)} ({_numbers(first)})"
     return found | {
         "verdict": first["verdict"],
         "over_balancing": balanced and balanced["verdict"],
-        "sentence": f"{sentence}{_credit(first, plain, balanced)}.{_others(others)}",
+        "sentence": f"{sentence}{_credit(arm, first, plain, balanced)}.{_others(others)}",
     }
 
 
@@ -92,12 +113,18 @@ def small(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _credit(first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
+def _credit(arm: str, first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
     """Whether balancing alone explains what the first comparison says."""
-    effect = first["verdict"] in ("helped", "hurt", "better", "worse")
     if balanced is None:
-        unknown = f"; without the arm {BALANCED} nobody can say if the balance alone does it"
-        return unknown if effect else ""
+        if first["verdict"] not in ("helped", "hurt", "better", "worse"):
+            return ""
+        name, *modifiers = arm.split(", ")
+        missing = ", ".join([BALANCED, *modifiers])
+        return (
+            f"; without the arm {missing} nobody can say if the balance alone does it"
+            if name == MIRRORED
+            else "; no control has its schedule, so nobody can say if the balance alone does it"
+        )
     same = f"the same balance of real images, {balanced['control']}"
     if plain is None:
         return f", which is {same.partition(',')[0]}"
@@ -152,6 +179,18 @@ def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
                 f"{name}: an arm with one seed says nothing of other seeds; its interval is of"
                 " patients alone."
             )
+        if any(1 < n < ENOUGH for n in seeds):
+            found.append(
+                f"{name}: below {ENOUGH} seeds it is hardly known how much seeds differ; where"
+                " their part is said to be 0 %, an interval may be too narrow."
+            )
+        for arm in treated(dataset):
+            controls = [row for row in dataset["comparisons"] if row["arm"] == arm]
+            if controls and not plain_of(dataset, arm):
+                found.append(
+                    f"{name}: no arm with the real images alone was trained as {arm} was, so"
+                    " nothing can be said to have helped."
+                )
         for lender in dict.fromkeys(arm["lent_by"] for arm in dataset["arms"] if arm["lent_by"]):
             lent = ", ".join(a["title"] for a in dataset["arms"] if a["lent_by"] == lender)
             found.append(

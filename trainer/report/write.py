@@ -20,8 +20,13 @@ def write_report(paths: Sequence[Path], out: Path, *, min_positives: int, comman
         found, why = pictures(dataset)
         shown += found
         facts["notes"] += why
-    write_last(out / "report.html", page(facts, shown).encode())
-    write_last(out / "report.md", markdown(facts).encode())
-    write_last(out / "report.tex", latex(facts).encode())
-    write_last(out / "report.json", (json.dumps(facts, indent=2) + "\n").encode())
+    texts = {
+        "report.html": page(facts, shown),
+        "report.md": markdown(facts),
+        "report.tex": latex(facts),
+        "report.json": json.dumps(facts, indent=2) + "\n",
+    }
+    files = {name: text.encode(errors="replace") for name, text in texts.items()}  # paths are bytes
+    for name, data in files.items():
+        write_last(out / name, data)
     return facts

@@ -13,7 +13,7 @@ A point that failed is not tried again until sweep.journal is deleted; what is c
 
 from trainer.sweep.search import search
 from trainer.sweep.show import markdown, picture, save
-from trainer.sweep.study import Grid, hold
+from trainer.sweep.study import Grid
 from trainer.sweep.trial import Fitted, Trial, winner
 
 GRID: Grid = {  # the paper's
@@ -27,7 +27,6 @@ __all__ = [
     "Fitted",
     "Grid",
     "Trial",
-    "hold",
     "markdown",
     "picture",
     "save",

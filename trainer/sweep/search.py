@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from builder.contract import UsageError
-from trainer.sweep.study import LOCK, Grid, Params, agree, database, hold, journal, open_study
+from trainer.lock import LOCK, hold
+from trainer.sweep.study import Grid, Params, agree, database, journal, open_study
 from trainer.sweep.trial import Fitted, Trial, best_of
 
 PAUSE = 1.0  # seconds between looks at points that are in others' hands
@@ -48,7 +49,7 @@ def search(
         raise UsageError("The grid has a value twice: give each value once.")
     facts = identity | {f"grid {name}": list(values) for name, values in grid.items()}
     try:
-        with hold(out, wait=True):  # two that make a database at once get in each other's way
+        with hold(out, wait=pause):  # two that make a database at once get in each other's way
             store = journal(out / "sweep.journal") if storage is None else database(storage)
             record = open_study(
                 store, "sweep" if storage is None else out.resolve().name, grid, seed
@@ -131,7 +132,7 @@ class Sweep:
 
     def _claim(self, name: str) -> bool:
         """Whether the point's lock was free; if so, the point is now finished."""
-        with hold(self.out / name, wait=False) as held:
+        with hold(self.out / name, wait=None) as held:
             if held:  # by now another process may have finished it
                 self._tell(self._known().get(name) or self._train(name))
             return held

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from builder.contract import write_last
+from trainer.lock import hold
 from trainer.report import COLOURS, GREY
-from trainer.sweep.study import hold
 from trainer.sweep.trial import Trial, best_of
 
 SHADES = LinearSegmentedColormap.from_list("shades", ("#edf4f5", COLOURS[1]))
@@ -27,7 +28,7 @@ def save(trials: Sequence[Trial], out: Path) -> None:
     """Write sweep.json, sweep.csv, sweep.md and sweep.png into `out`."""
     best = best_of(trials)
     facts = {"best": best and best.folder, "points": [asdict(trial) for trial in trials]}
-    with hold(out, wait=True):  # the processes of a sweep end together
+    with hold(out, wait=time.sleep):  # the processes of a sweep end together
         write_last(out / "sweep.json", (json.dumps(facts, indent=2) + "\n").encode())
         write_last(out / "sweep.csv", _csv(trials))
         write_last(out / "sweep.md", markdown(trials).encode())

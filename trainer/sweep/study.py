@@ -1,9 +1,7 @@
-"""The record of a sweep: Optuna's study in a journal or a database, and locks between processes."""
+"""The record of a sweep: Optuna's study in a journal or a database."""
 
-import fcntl
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from builder.contract import CheckError, UsageError
 Params = dict[str, Any]  # one value for each name of the grid, in the grid's order
 Grid = Mapping[str, tuple[Any, ...]]
 
-LOCK = ".lock"
 GRACE = 30  # seconds until a lock on the journal is taken for a dead process's
 
 
@@ -99,16 +96,3 @@ def agree(study: optuna.Study, facts: Params, out: Path) -> None:
                 f"The sweep in {out} was begun with {name} {begun.get(name)}, now it is"
                 f" {now.get(name)}: go on with the same, or choose another --out."
             )
-
-
-@contextmanager
-def hold(folder: Path, *, wait: bool) -> Iterator[bool]:
-    """Whether the folder's lock is this process's, until the block ends or the process dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True

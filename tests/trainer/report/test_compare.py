@@ -49,6 +49,17 @@ def test_the_recomputation_notices_a_wrong_number(facts: Any, recompute: ModuleT
     assert len(said) == 4, said
 
 
+@pytest.mark.parametrize("level", [0.1, 0.01])
+def test_the_recomputation_notices_intervals_of_another_level(
+    run_folders: Path, recompute: ModuleType, monkeypatch: pytest.MonkeyPatch, level: float
+):
+    monkeypatch.setattr("trainer.statistics.LEVEL", level)
+    found = across([run_folders / "gan1"], min_positives=10, command="")
+    wide = [words for words in recompute.faults(found) if " is not ± " in words]
+    tested = [r for r in found["datasets"][0]["comparisons"] if r["target"] and not r["missing"]]
+    assert len(wide) > len(tested) / 2
+
+
 def test_the_drawn_truth_is_found(facts: Any):
     rows = facts["datasets"][0]["comparisons"]
     verdicts = {
@@ -59,7 +70,7 @@ def test_the_drawn_truth_is_found(facts: Any):
     assert verdicts["gan", "Lung Lesion"] == "helped"
     assert verdicts["pretrain", "Pleural Other"] == "hurt"
     assert verdicts["oversample", "Lung Lesion"] == "no evidence"
-    assert verdicts["gan", "Fracture"] == "too few positives"
+    assert verdicts["gan", "Fracture"] == "no verdict"
 
 
 def test_what_is_compared_with_what(facts: Any):

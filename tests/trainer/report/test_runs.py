@@ -64,6 +64,19 @@ def test_runs_are_grouped_by_dataset_arm_and_seed(run_folders: Path):
     ]  # fmt: skip
 
 
+def test_two_datasets_of_a_name_are_told_apart_by_digest(run_writer: Writer, tmp_path: Path):
+    folders = [run_writer(tmp_path / arm, arm, 0) for arm in ("none", "gan")]
+    for folder, digest in zip(folders, "ab", strict=True):
+        facts = json.loads((folder / "report.json").read_text())
+        facts["manifest"]["digest"] = digest * 64
+        (folder / "report.json").write_text(json.dumps(facts))
+    lender, other = of(*folders)
+    assert (lender.name, other.name) == ("gan1-aaaaaaaa", "gan1-bbbbbbbb")
+    assert [(arm.title, arm.lent_by) for arm in other.arms] == [
+        ("none", "gan1-aaaaaaaa"), ("gan", ""),
+    ]  # fmt: skip
+
+
 def test_controls_are_not_lent_where_the_real_half_differs(run_writer: Writer, tmp_path: Path):
     one = run_writer(tmp_path, "none", 0)
     other = run_writer(tmp_path, "gan", 0, dataset="gan10", regime="10")

@@ -148,8 +148,8 @@ def test_latex_minus_is_a_minus_and_words_keep_their_hyphen(facts: Facts):
 
 
 def test_latex_does_nothing_that_a_dataset_is_called(facts: Facts):
-    for dataset in facts["datasets"]:
-        dataset["name"] = r"x}\input{/etc/passwd}%\write18{id}"
+    for number, dataset in enumerate(facts["datasets"]):
+        dataset["name"] = rf"x}}\input{{/etc/passwd}}%\write18{{id}}{number}"
     text = latex(facts)
     assert not re.search(r"\\(input|write)", text)
     assert r"x\}\textbackslash{}input\{/etc/passwd\}\%" in text

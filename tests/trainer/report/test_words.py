@@ -12,9 +12,14 @@ def row(control: str, verdict: str, value: float = 0.02, **changes: Any) -> dict
     } | changes  # fmt: skip
 
 
+def arm_called(title: str) -> dict[str, Any]:
+    name, *modifiers = title.split(", ")
+    return {"title": title, "name": name, "modifiers": ["flip"] * (name == "flip") + modifiers}
+
+
 def said(*rows: dict[str, Any], arm: str = "gan") -> dict[str, Any]:
     titles = [arm, *(row["control"] for row in rows)]
-    arms = [{"title": title, "name": title.partition(",")[0]} for title in titles]
+    arms = [arm_called(title) for title in titles]
     rows = tuple(row | {"arm": arm} for row in rows)
     (found,) = conclusions({"arms": arms, "targets": ["Fracture"], "comparisons": list(rows)})
     return found
@@ -84,16 +89,34 @@ def test_the_balanced_control_alone_gives_the_credit(flip: bool):
     assert ("Besides: no evidence of a difference from flip" in found["sentence"]) == flip
 
 
-def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers():
-    rows = (row("none", "hurt"), row("none, flip", "helped"), row("oversample", "no evidence"))
+@pytest.mark.parametrize("plain", ["none, flip", "flip"])
+def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers(plain: str):
+    rows = (row("none", "worse"), row(plain, "helped"), row("oversample", "better"))
     found = said(*rows, arm="gan, flip")
-    assert found["sentence"].startswith("Fracture: gan, flip helped against none, flip (")
-    assert found["over_balancing"] == "no evidence"  # the only one there is
+    assert found["sentence"].startswith(f"Fracture: gan, flip helped against {plain} (")
+    assert "; without the arm oversample, flip nobody can say" in found["sentence"]
+    assert found["over_balancing"] is None
     assert "Besides: worse than none (" in found["sentence"]
+    assert "; better than oversample (" in found["sentence"]
+
+
+def test_the_schedule_of_pretrain_has_no_control():
+    found = said(row("none", "helped"), row("oversample", "better"), arm="pretrain")
+    assert "; no control has its schedule, so nobody can say if the balance" in found["sentence"]
+    assert found["over_balancing"] is None
+
+
+def test_where_nothing_could_be_tested_there_is_no_verdict():
+    found = said(row("none", "no verdict", low=None, holm=None))
+    assert found["verdict"] == "no verdict"
+    assert found["sentence"] == (
+        "Fracture: no verdict on gan, for too few patients have it, or are without it, in test"
+        " (+0.020 against none)."
+    )
 
 
 def test_without_figures_there_is_no_verdict():
-    found = said(row("none", "too few positives", missing="4 positives are fewer than 10"))
+    found = said(row("none", "no verdict", missing="4 positives are fewer than 10"))
     assert found["verdict"] == "no verdict"
     assert found["sentence"] == (
         "Fracture: no verdict on gan, for 4 positives are fewer than 10 in test."

@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_a_runs_own_folder_is_not_written_over(run_folders: Path, tmp_path: Path
     done = CliRunner().invoke(main, ["report", str(run), f"--out={run}"])
     assert done.exit_code == 2
     assert "is a run's own folder: choose another --out." in done.output
+
+
+def test_a_path_may_hold_any_bytes(run_folders: Path, tmp_path: Path):
+    out = os.fsencode(tmp_path) + b"/r\xff"
+    words = ["report", str(run_folders / "gan10"), f"--out={os.fsdecode(out)}"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert len([*Path(os.fsdecode(out)).iterdir()]) == 4
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path):

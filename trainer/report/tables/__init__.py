@@ -3,8 +3,6 @@
 All comes from report.json; a dash stands where there is nothing, and the note says why.
 """
 
-from collections.abc import Sequence
-
 from trainer.report.run import Facts
 from trainer.report.tables.cells import DASH, OTHER, Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups
@@ -16,18 +14,9 @@ __all__ = ["DASH", "OTHER", "Table", "tables"]
 
 def tables(facts: Facts) -> list[Table]:
     """The tables in reading order; one without rows is left out."""
-    datasets, settings = _named(facts["datasets"]), facts["settings"]
+    datasets, settings = facts["datasets"], facts["settings"]
     found = [table1(datasets), table2(datasets, settings)]
     for dataset in datasets:
         found += [make(dataset, settings) for make in (differences, others, figures, subgroups)]
     found += [training(datasets), repeat(datasets, facts)]
     return [table for table in found if table.rows]
-
-
-def _named(datasets: Sequence[Facts]) -> list[Facts]:
-    """The datasets, with the digest's beginning in the name where two have the same."""
-    names = [dataset["name"] for dataset in datasets]
-    return [
-        d if names.count(d["name"]) == 1 else d | {"name": f"{d['name']}-{d['digest'][:8]}"}
-        for d in datasets
-    ]

@@ -20,7 +20,7 @@ from trainer.report.tables.cells import (
     starts,
 )
 from trainer.report.tables.notes import no_interval, reasons, seeds
-from trainer.report.words import BALANCED, PLAIN, control_of, treated
+from trainer.report.words import balanced_of, plain_of, treated
 
 EFFECTS = ("helped", "hurt", "better", "worse")
 
@@ -207,6 +207,6 @@ def _judged(dataset: Facts) -> list[tuple[str, str]]:
     return [
         (arm, control)
         for arm in treated(dataset)
-        for name in (PLAIN, BALANCED)
-        if (control := control_of(dataset, arm, name))
+        for control in (plain_of(dataset, arm), balanced_of(dataset, arm))
+        if control
     ]
