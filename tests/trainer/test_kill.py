@@ -61,11 +61,12 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     seconds = time.monotonic() - began
     unbroken.stderr.close()
 
-    moments, kills = random.Random(), []
+    seed, kills = random.randrange(2**32), []
+    moments = random.Random(seed)
     while True:
         how, minutes = ((signal.SIGKILL, 0), (signal.SIGTERM, 60))[len(kills) % 2]
         run = start([*words(command, shared, broken), f"--checkpoint-minutes={minutes}"])
-        patience = moments.uniform(0.3, 0.9) * seconds if len(kills) < 3 else 300
+        patience = moments.uniform(0.2, 0.6) * seconds if len(kills) < 3 else 300
         try:
             assert run.wait(timeout=patience) == 0, run.stderr.read()
             run.stderr.close()
@@ -75,6 +76,7 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
             run.send_signal(how)
             _, said = run.communicate(timeout=120)
             kills.append((how, run.returncode, said, before, position(broken)))
+    assert kills, seed
     for how, code, said, before, after in kills:
         assert after >= before  # a checkpoint is never lost
         if how == signal.SIGTERM and code > 0:
@@ -86,7 +88,7 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
         {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.name in ENDS}
         for out in (whole, broken)
     ]
-    assert ends[0] == ends[1]
+    assert ends[0] == ends[1], seed
     assert {path.name for path in ends[0]} == ENDS
     reports = {"fit": 1, "sweep": 1, "paper": 3}[command]  # two runs, and the page of both
     assert len([*broken.rglob("report.json")]) == reports  # test was looked at once

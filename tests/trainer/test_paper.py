@@ -50,11 +50,19 @@ def titles(paper: Paper) -> list[str]:
     return [f"{job.dataset} {job.arm} {job.config.recipe.seed}" for job in paper.jobs]
 
 
+def begin(config: Config, digest: str) -> None:
+    """What the first save of train() leaves, as far as the paper looks at it."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    facts = asdict(config.recipe) | {"manifest_sha256": digest}
+    (config.out / "config.json").write_text(json.dumps(facts))
+
+
 def finish(config: Config, digest: str) -> None:
     """What train() leaves, as far as the paper looks at it."""
     config.out.mkdir(parents=True, exist_ok=True)
     facts = {"config": asdict(config.recipe), "manifest": {"digest": digest}, "controls": "c"}
     (config.out / "report.json").write_text(json.dumps(facts | {"epochs": config.recipe.epochs}))
+    begin(config, digest)
 
 
 @pytest.fixture
@@ -188,6 +196,59 @@ def test_runs_with_and_without_a_grid_do_not_share_a_folder(
     assert planned(sealed, config, out=other, grid=True).jobs[0].title == grid.jobs[0].title
 
 
+def epochs(config: Config, number: int) -> Config:
+    return replace(config, recipe=replace(config.recipe, epochs=number))
+
+
+def test_what_was_begun_as_another_run_is_refused_before_anything_is_trained(
+    sealed: Any, config: Config
+):
+    config = epochs(config, 3)
+    none, pretrain = planned(sealed, config, arms=("none", "pretrain"), seeds=1).jobs
+    begin(none.config, none.digest)
+    other = replace(config, recipe=replace(config.recipe, lr=0.5))
+    with pytest.raises(UsageError, match=r"none-seed0 was begun with lr 0\.001, now it is 0\.5"):
+        planned(sealed, other)
+    planned(sealed, epochs(config, 4), arms=("none", "pretrain"))
+    with pytest.raises(UsageError, match="none-seed0 was begun with epochs 3, now it is 2"):
+        planned(sealed, epochs(config, 2))
+    begin(pretrain.config, pretrain.digest)
+    with pytest.raises(UsageError, match="pretrain-seed0 was begun with epochs 3, now it is 4"):
+        planned(sealed, epochs(config, 4), arms=("none", "pretrain"))
+    (none.config.out / "config.json").write_text("{")  # its own training says what is wrong
+    planned(sealed, other, arms=("none",))
+
+
+def test_a_grid_goes_on_with_as_many_epochs(sealed: Any, config: Config):
+    job = planned(sealed, config, arms=("none",), grid=True, seeds=1).jobs[0]
+    point = replace(config.recipe, arm="none", lr=0.5, batch=64, optimizer="momentum")
+    begin(replace(job.config, out=job.grid / "lr0.5", recipe=point), job.digest)
+    planned(sealed, config, arms=("none",), grid=True)
+    with pytest.raises(UsageError, match=r"lr0\.5 was begun with epochs 1, now it is 2"):
+        planned(sealed, epochs(config, 2), arms=("none",), grid=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"device": "cuda:77"}, "cuda:77"),
+        ({"track": ("nothing",)}, "--track nothing is unknown"),
+        ({"init": "weights.pth"}, "--init weights.pth: there is no such file"),
+    ],
+)
+def test_what_no_run_could_have_is_refused(
+    sealed: Any, config: Config, changes: dict[str, Any], said: str
+):
+    init = changes.pop("init", "random")
+    config = replace(config, recipe=replace(config.recipe, init=init), **changes)
+    with pytest.raises(UsageError, match=said):
+        planned(sealed, config)
+
+
+def test_an_arm_named_twice_is_trained_once(sealed: Any, config: Config):
+    assert len(planned(sealed, config, arms=("gan", "none", "gan"), seeds=1).jobs) == 2
+
+
 def test_a_run_is_complete_when_its_report_is_of_this_recipe(sealed: Any, config: Config):
     job = planned(sealed, config).jobs[0]
     assert not job.complete()
@@ -195,9 +256,9 @@ def test_a_run_is_complete_when_its_report_is_of_this_recipe(sealed: Any, config
     assert job.complete()
     assert not replace(job, config=replace(job.config, recipe=more(job.config.recipe))).complete()
     other = replace(job.config.recipe, lr=0.5)
-    with pytest.raises(UsageError, match=r"was trained with lr 0\.001, now it is 0\.5"):
+    with pytest.raises(UsageError, match=r"was begun with lr 0\.001, now it is 0\.5"):
         replace(job, config=replace(job.config, recipe=other)).complete()
-    with pytest.raises(UsageError, match="was trained with manifest"):
+    with pytest.raises(UsageError, match="was begun with manifest_sha256"):
         replace(job, digest="0").complete()
     (job.config.out / "report.json").write_text("{")
     assert not job.complete()
@@ -261,6 +322,21 @@ def test_a_run_that_fails_does_not_keep_the_others(
     with pytest.raises(CheckError, match=rf"1 of 4 runs failed {hint}, .* gan, seed 0: The loss"):
         work(paper)
     assert trained == ["none-seed0", "none-seed1", "gan-seed1"]
+
+
+def test_a_run_that_failed_here_and_was_done_elsewhere_is_no_failure(
+    sealed: Any, config: Config, trained: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    train = WORK.train
+
+    def out_of_memory(config: Config) -> None:
+        train(config)  # by another machine, meanwhile
+        if config.out.name == "gan-seed0":
+            raise UsageError("The device has not enough memory.")
+
+    monkeypatch.setattr(WORK, "train", out_of_memory)
+    assert work(planned(sealed, config))
+    assert len(trained) == 4
 
 
 def test_a_signal_ends_the_work(sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch):
@@ -351,6 +427,9 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
     sealed: Any, config: Config, monkeypatch: pytest.MonkeyPatch, jobs: int
 ):
     monkeypatch.setattr(pace, "SECONDS", 0.2)
+    (config.out / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(config.out / "scratch"))
+    monkeypatch.setenv("TMPDIR", str(config.out / "scratch"))
     paper = planned(sealed, config)
     finish(paper.jobs[0].config, paper.jobs[0].digest)
     rows, sentence = estimate(paper, ["cpu"] * jobs, threads=1)
@@ -358,7 +437,9 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
     assert sentence.startswith("3 of 4 runs are left; they take about ")
     assert ("with 2 processes" in sentence) == (jobs == 2)
     assert "32×32 px: training" in sentence
-    assert {path.name for path in config.out.iterdir()} <= {"data", "tiny"}  # nothing is kept
+    kept = {path.name for path in config.out.iterdir()}
+    assert kept <= {"data", "tiny", "scratch"}  # nothing is left over
+    assert not [*(config.out / "scratch").iterdir()]
     for job in paper.jobs:
         finish(job.config, job.digest)
     monkeypatch.setattr("trainer.paper.show.measure", None)  # there is nothing to measure for
@@ -516,7 +597,7 @@ def test_the_command_trains_compares_and_reports(shared: Any, tmp_path: Path):
     assert (tmp_path / "paper/report/report.html").stat().st_mtime_ns == before
     other = CliRunner().invoke(main, asked(shared, tmp_path / "paper", "--lr=0.1"))
     assert other.exit_code == 2
-    assert "was trained with lr 0.001, now it is 0.1" in other.output
+    assert "was begun with lr 0.001, now it is 0.1" in other.output
 
 
 def test_the_report_is_of_the_planned_runs_and_written_by_one_process_at_a_time(
@@ -588,16 +669,19 @@ def test_processes_stop_when_their_parent_is_killed(shared: Any, tmp_path: Path)
     while not list(out.rglob("last.pt")):
         assert parent.poll() is None, parent.communicate()
         time.sleep(0.1)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    assert len(children) == 2
     parent.kill()
     parent.communicate()
-    runs = [path.parent for path in out.rglob(".lock")]
-    for _ in range(600):
-        if all(free(run) for run in runs):
+    for _ in range(1200):
+        if not any(Path("/proc", child).exists() for child in children):
             break
         time.sleep(0.1)
-    assert all(free(run) for run in runs)
+    assert not any(Path("/proc", child).exists() for child in children)
+    logs = [path.read_text() for path in out.glob("job-*.log")]
+    assert all("Stopped" in log for log in logs), logs
+    assert all(free(path.parent) for path in out.rglob(".lock"))
     assert not (out / "report").exists()
-    assert len(list(out.rglob("report.json"))) < 4
 
 
 def free(run: Path) -> bool:

@@ -60,6 +60,8 @@ def plan(
     if not jobs:
         raise UsageError("No dataset can have any of these arms: they need synthetic images.")
     order = sorted(jobs, key=lambda job: job.config.recipe.seed)  # stable: whole comparisons first
+    for job in order:
+        job.check()
     return Paper(out=out, jobs=tuple(order))
 
 

@@ -1,11 +1,13 @@
 """Which runs the experiment takes, and which of them are complete."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from builder.contract import UsageError
 from trainer.config import Config, Facts
+from trainer.sweep import GRID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,27 @@ class Job:
         out = self.grid / best["folder"] if self.first else self.config.out
         return replace(self.config, out=out, recipe=replace(self.config.recipe, **best["params"]))
 
+    def check(self) -> None:
+        """Raise UsageError where its folder holds a run that it cannot go on with.
+
+        More epochs than were asked for can follow, but for `pretrain`, whose synthetic ones are a
+        share of all, and for a grid, whose best point is of so many.
+        """
+        folder, loose = self.config.out, list[str]()
+        if self.grid is not None and self.first:
+            folder = next((path.parent for path in self.grid.glob("*/config.json")), self.grid)
+            loose += GRID
+        elif self.grid is not None:
+            return  # what it was begun with must be the best point, once that is known
+        try:
+            known = json.loads((folder / "config.json").read_bytes())
+            more = self.config.recipe.epochs >= known["epochs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # not there, or cut: its training says so
+        if more and self.grid is None and self.arm != "pretrain":
+            loose.append("epochs")
+        _compare(known, replace(self.config, out=folder), self.digest, loose=loose)
+
     def complete(self) -> bool:
         """Whether its folder holds its report; UsageError where that is another recipe's."""
         config = self.chosen()
@@ -53,19 +76,23 @@ class Job:
 def _complete(config: Config, digest: str) -> bool:
     try:
         found = json.loads((config.out / "report.json").read_bytes())
-        known = found["config"] | {"manifest": found["manifest"]["digest"]}
+        known = found["config"] | {"manifest_sha256": found["manifest"]["digest"]}
         epochs, current = found["epochs"], "controls" in found
     except (OSError, ValueError, KeyError, TypeError):
         return False  # not there, or cut
-    asked = asdict(config.recipe) | {"manifest": digest}
-    del asked["epochs"]
+    _compare(known, config, digest, loose=("epochs",))
+    return bool(current and epochs == config.recipe.epochs)
+
+
+def _compare(known: Facts, config: Config, digest: str, *, loose: Sequence[str]) -> None:
+    """Raise UsageError where a run was begun as another one, but for what is `loose`."""
+    asked = asdict(config.recipe) | {"manifest_sha256": digest}
     for name, value in asked.items():
-        if known.get(name) != value:
+        if name not in loose and known.get(name) != value:
             raise UsageError(
-                f"{config.out} was trained with {name} {known.get(name)}, now it is {value}: go on"
+                f"{config.out} was begun with {name} {known.get(name)}, now it is {value}: go on"
                 " with the same, or choose another --out."
             )
-    return bool(current and epochs == config.recipe.epochs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
