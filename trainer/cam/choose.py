@@ -46,18 +46,18 @@ def cams_of(
             for cam in make_cams(model, numbers, batch.images, key[batch.rows.numpy()]):
                 made[cam.pathology, cam.key] = cam
             bad |= {key[row]: reason for row, reason in batch.bad}
+    shown = {name: [row for row in rows[name] if key[row] not in bad] for name in pathologies}
     return Cams(
         pathologies=pathologies,
         cams=tuple(
             replace(made[name, key[row]], origin=index.origin[row], split=index.split[row])
             for name in pathologies
-            for row in rows[name]
-            if key[row] not in bad
+            for row in shown[name]
         ),
         notes={
-            name: _how_many(index, rows[name], split)
+            name: _how_many(index, shown[name], split)
             for name in pathologies
-            if len(rows[name]) < images
+            if len(shown[name]) < images
         },
         skipped=tuple(BadImage(image=image, reason=reason) for image, reason in bad.items()),
     )
@@ -81,9 +81,9 @@ def _choose(data: Dataset, pathology: str, count: int, split: str) -> Rows:
     return np.concatenate([positive[: count - len(rendered)], rendered])
 
 
-def _how_many(index: Index, rows: Rows, split: str) -> str:
+def _how_many(index: Index, rows: Sequence[int], split: str) -> str:
     """How many real images are among the rows, where there should be more."""
-    found = int((index.origin[rows] == "real").sum())
+    found = sum(index.origin[row] == "real" for row in rows)
     return f"{found or 'no'} positive real {split} image{'' if found == 1 else 's'}"
 
 
