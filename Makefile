@@ -29,8 +29,8 @@ demo: install  ## radiographs for NIH's labels; then the main job with phantoms 
 	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
 	@echo 'Verdict:  $(DEMO)/runs/report/report.html'
 
-test: install  ## all tests
-	$(BIN)/python -m pytest
+test: install  ## all tests, two at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 quick: install  ## the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -m 'not slow'

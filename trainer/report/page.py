@@ -20,7 +20,7 @@ from trainer.report.figures import aucs, calibration, forest, losses, rocs
 from trainer.report.look import INK, QUIET, VERDICTS, looks
 from trainer.report.run import Facts
 from trainer.report.tables import Table, tables
-from trainer.report.words import BALANCED
+from trainer.report.words import BALANCED, with_minus
 
 PICTURES = ("examples", "cams")
 SECTIONS = {  # in reading order; one with nothing to show is left out
@@ -178,8 +178,9 @@ def _arms(facts: Facts) -> dict[str, Any]:
 
 def _typeset(text: str) -> str:
     """Words with minus signs where JSON has hyphens, and no break within `p < 0.001`."""
-    text = re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
-    return re.sub(r"\bp (< )?(?=\d)", lambda found: found[0].replace(" ", "\u00a0"), text)
+    return re.sub(
+        r"\bp (< )?(?=\d)", lambda found: found[0].replace(" ", "\u00a0"), with_minus(text)
+    )
 
 
 def _svg(chart: Chart) -> Markup:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from trainer.report.run import Facts
 from trainer.report.tables import Table, tables
+from trainer.report.words import with_minus
 
 NATURAL = 95  # letters in a row that a page takes in small print
 PIECE = 8  # letters of monospaced words between two places where they may break
@@ -173,7 +174,7 @@ def _columns(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Words that LaTeX sets as they are; a number's hyphen becomes a minus sign."""
-    return _letters(re.sub(r"(?<![\w.-])-(?=\d)", "−", " ".join(text.split())))
+    return _letters(with_minus(" ".join(text.split())))
 
 
 def _broken(text: str) -> str:

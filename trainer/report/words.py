@@ -6,6 +6,7 @@ against `oversample`, which has the balance of `gan` without its pixels, may the
 the credit.
 """
 
+import re
 from collections.abc import Sequence
 
 from trainer.arms import TREATMENTS
@@ -106,6 +107,11 @@ def _numbers(row: Facts) -> str:
         return value
     p = "" if row.get("holm") is None else f", p {small(row['holm'])}"
     return f"{value}, {row['low']:+.3f} to {row['high']:+.3f}{p}"
+
+
+def with_minus(text: str) -> str:
+    """Words whose numbers have a minus sign where JSON has a hyphen."""
+    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
 
 
 def small(p: float) -> str:

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt  # rich brings it
 
 from trainer.report.across import across
 from trainer.report.tables import tables
-from trainer.report.text import latex, markdown
+from trainer.report.text import NATURAL, latex, markdown
 
 Facts = dict[str, Any]
 NASTY = r"50% & <b>_x_|$#^~{`}[*]\ --"
@@ -125,10 +125,22 @@ def test_latex_rows_have_as_many_cells_as_their_head(nasty: Facts):
         assert cells == {len(table.columns)}
 
 
-def test_latex_columns_fit_the_line(facts: Facts):
-    for spec in re.findall(r"\\begin\{longtable\}\{(.*)\}$", latex(facts), re.MULTILINE):
+def test_latex_columns_fit_the_line_and_hold_their_longest_word(facts: Facts):
+    specs = re.findall(r"\\begin\{longtable\}\{(.*)\}$", latex(facts), re.MULTILINE)
+    wrapped = 0
+    for spec, table in zip(specs, tables(facts), strict=True):
         parts = [float(part) for part in re.findall(r"\\dimexpr([\d.]+)\\linewidth", spec)]
-        assert not parts or sum(parts) == pytest.approx(1, abs=0.01)
+        columns = [*zip(table.columns, *table.rows, strict=True)]
+        if not parts:
+            assert sum(max(map(len, column)) for column in columns) <= NATURAL
+            continue
+        wrapped += 1
+        assert sum(parts) == pytest.approx(1, abs=0.01)
+        for part, column, letter in zip(parts, columns, table.align, strict=True):
+            if letter != "m":  # which may break anywhere
+                word = max(len(word) for cell in column for word in cell.split())
+                assert part * NATURAL >= word - 0.5, column[0]
+    assert wrapped
 
 
 def test_latex_needs_the_packages_that_it_names(facts: Facts):
