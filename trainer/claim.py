@@ -71,15 +71,14 @@ def _alone(out: Path) -> Iterator[None]:
     nested = holds(out)  # by a sweep or an experiment, to which its lock says that it was begun
     with ExitStack() as stack:
         try:
-            held = stack.enter_context(hold(out, wait=None))
+            if not stack.enter_context(hold(out, wait=None)):
+                raise UsageError(
+                    f"Another xtrain is writing into {out}: wait for it, or use another --out."
+                )
+            for leftover in out.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
         except NoLocksError:  # only the user's care keeps runs apart
-            held = True
-        if not held:
-            raise UsageError(
-                f"Another xtrain is writing into {out}: wait for it, or use another --out."
-            )
-        for leftover in out.glob(".*.tmp"):
-            leftover.unlink()
+            pass
         try:
             yield
         finally:

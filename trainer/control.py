@@ -72,7 +72,10 @@ class Control:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM become wishes; a later one acts as it always does."""
+        """SIGINT and SIGTERM become wishes; a later one acts as it always does.
+
+        Stopped at the end where nobody looked: what would come next is not begun.
+        """
         first = 0.0
 
         def note(number: int, _: FrameType | None) -> None:
@@ -92,6 +95,8 @@ class Control:
             yield
         finally:
             restore()
+        if self.signal:  # it came when there was nothing left to stop
+            raise Stopped("at the end", self.signal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

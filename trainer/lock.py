@@ -1,10 +1,11 @@
 """A folder as one process's own, among all machines that see it."""
 
+import errno
 import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,7 @@ from builder.contract import UsageError
 LOCK = ".lock"  # a file, for over NFS only what is open for writing can be locked
 LOOK = 1.0  # seconds between looks at a lock that is waited for
 
+_WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _mine: dict[Path, tuple[int, int]] = {}  # the thread that holds the folder
 
 
@@ -30,18 +32,18 @@ def hold(folder: Path, *, wait: Callable[[float], object] | None) -> Iterator[bo
     if holds(folder):
         yield True
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    while not (file := _locked(folder)) and wait is not None:
+        wait(LOOK)
+    if not file:
+        yield False
+        return
     path = folder.resolve() / LOCK
-    with path.open("a") as file:
-        while not (held := _lock(file, folder)) and wait is not None:
-            wait(LOOK)
-        if held:
-            _mine[path] = _thread()
+    with file:
+        _mine[path] = _thread()
         try:
-            yield held
+            yield True
         finally:
-            if held:
-                del _mine[path]
+            del _mine[path]
 
 
 def holds(folder: Path) -> bool:
@@ -53,14 +55,33 @@ def _thread() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()  # a fork has the number of the thread that made it
 
 
-def _lock(file: IO[str], folder: Path) -> bool:
+def _locked(folder: Path) -> IO[str] | None:
+    """The folder's lock file, locked; None where another has it."""
+    path = folder / LOCK
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # a failed run has just taken its folder away
+            file = _open(path)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
+            except BlockingIOError:
+                file.close()
+                return None
+            except OSError as error:
+                file.close()
+                if error.errno not in _WITHOUT:
+                    raise
+                raise NoLocksError(
+                    f"{folder} is on a file system without locks ({error.strerror}), so processes"
+                    " cannot share it: choose another --out."
+                ) from None
+            file.close()
+
+
+def _open(path: Path) -> IO[str]:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise NoLocksError(
-            f"{folder} is on a file system without locks ({os.strerror(error.errno or 0)}), so"
-            " processes cannot share it: choose another --out."
-        ) from None
-    return True
+        return path.open("a")
+    except PermissionError:  # another user's: may still be locked, but over NFS
+        return path.open()

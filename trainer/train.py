@@ -118,10 +118,10 @@ def sweep(
             seed=recipe.seed,
             pause=ready.control.sleep,
         )
-        save_sweep(trials, out)
+        pause = ready.control.sleep  # the processes end together
+        save_sweep(trials, out, pause)
         best = winner(trials)
         folder = out / best.folder
-        pause = ready.control.sleep  # the processes end together
         with hold(folder, wait=pause), claim(folder, ready.fabric):
             return trials, _score_once(ready, replace(recipe, **best.params), folder)
 

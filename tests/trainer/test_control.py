@@ -19,13 +19,14 @@ def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number
     acted = []
     before = signal.signal(number, lambda *_: acted.append(number))
     try:
-        with control.listening():
+        with pytest.raises(Stopped, match="at the end") as found, control.listening():  # noqa: PT012
             assert control.wish() is Wish.GO_ON
             os.kill(os.getpid(), number)
             assert control.wish() is Wish.STOP
             assert (control.signal, acted) == (number, [])
             os.kill(os.getpid(), number)
             assert acted == [number]
+        assert found.value.exit_code == 128 + number
     finally:
         signal.signal(number, before)
 
@@ -36,7 +37,7 @@ def test_ranks_get_signals_twice_and_heed_the_first_alone(control: Control, monk
     control._patience = 10.0
     before = signal.signal(signal.SIGTERM, lambda *_: acted.append("ended"))
     try:
-        with control.listening():
+        with pytest.raises(Stopped), control.listening():  # noqa: PT012
             for now[0] in (0.0, 0.2, 9.0):
                 os.kill(os.getpid(), signal.SIGTERM)
             assert (control.wish(), acted) == (Wish.STOP, [])

@@ -66,7 +66,7 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     while True:
         how, minutes = ((signal.SIGKILL, 0), (signal.SIGTERM, 60))[len(kills) % 2]
         run = start([*words(command, shared, broken), f"--checkpoint-minutes={minutes}"])
-        patience = moments.uniform(0.2, 0.6) * seconds if len(kills) < 3 else 300
+        patience = moments.uniform(0.2, 0.45) * seconds if len(kills) < 3 else 300
         try:
             assert run.wait(timeout=patience) == 0, run.stderr.read()
             run.stderr.close()

@@ -1,4 +1,7 @@
+import errno
+import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ def test_who_has_it_gets_it_again_and_keeps_it(tmp_path: Path):
         assert holds(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks")
 def test_a_fork_does_not_have_its_parents_lock(tmp_path: Path):
     with hold(tmp_path, wait=None):
         if (child := os.fork()) == 0:
@@ -47,6 +51,39 @@ def test_waiting_looks_again_and_may_be_ended(tmp_path: Path, locked: Callable[.
         pass
     assert looks == [LOOK] * 3
     with hold(tmp_path, wait=wait) as held:
+        assert held
+
+
+def test_a_folder_that_was_removed_meanwhile_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, flock, removed = tmp_path / "run", fcntl.flock, []
+
+    def late(file: Any, how: int) -> None:
+        if not removed:
+            removed.append(shutil.rmtree(folder))
+        flock(file, how)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with hold(folder, wait=None) as held:
+        assert held
+        assert (folder / LOCK).exists()
+    assert removed
+
+
+def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: Any):
+    def broken(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("fcntl.flock", broken)
+    with pytest.raises(OSError, match="Input/output"), hold(tmp_path, wait=None):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
+def test_another_users_lock_can_be_held(tmp_path: Path):
+    (tmp_path / LOCK).touch(mode=0o444)
+    with hold(tmp_path, wait=None) as held:
         assert held
 
 

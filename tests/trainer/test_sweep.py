@@ -177,7 +177,7 @@ def test_two_processes_share_the_points(tmp_path: Path, database: bool):
 
     def work(number: int) -> None:
         trials = run(tmp_path, fit, storage=storage)
-        save(trials, tmp_path)
+        save(trials, tmp_path, time.sleep)
         (tmp_path / f"result{number}").write_text(repr(trials))
 
     processes = [in_process(partial(work, number)) for number in range(2)]
@@ -328,7 +328,7 @@ def test_a_damaged_journal_is_refused_and_may_be_deleted(tmp_path: Path, line: b
 def test_tables_hold_every_point(tmp_path: Path):
     trials = run(tmp_path)
     trials = (replace(trials[0], val_auc=None, best_epoch=None, failed="a | b"), *trials[1:])
-    save(trials, tmp_path)
+    save(trials, tmp_path, time.sleep)
     facts = json.loads((tmp_path / "sweep.json").read_bytes())
     assert facts["best"] == winner(trials).folder
     assert [Trial(**point) for point in facts["points"]] == list(trials)
@@ -347,7 +347,7 @@ def test_where_all_failed_the_tables_still_say_why(tmp_path: Path):
     trials = [
         Trial(params=trial.params, folder=trial.folder, failed="No.") for trial in run(tmp_path)
     ]
-    save(trials, tmp_path)
+    save(trials, tmp_path, time.sleep)
     assert json.loads((tmp_path / "sweep.json").read_bytes())["best"] is None
     assert markdown(trials).count("failed: No.") == 8
 

@@ -281,6 +281,10 @@ def test_a_file_system_without_locks_is_left_to_the_users_care(
     quick(monkeypatch)
     monkeypatch.setattr("fcntl.flock", flock)
     train(config(sealed, tmp_path / "run", lr=1e-9))
+    other = tmp_path / "run/.last.pt.1-0a.tmp"  # another process may be writing it
+    other.touch()
+    train(config(sealed, tmp_path / "run", lr=1e-9, resume=True))
+    assert other.exists()
     with pytest.raises(UsageError, match=r"without locks \(No locks available\), so processes"):
         sweep(config(sealed, tmp_path / "sweep"), {"lr": (1e-9,), "batch": (16,)}, None)
 

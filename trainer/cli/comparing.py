@@ -115,11 +115,12 @@ def paper(
     from trainer.paper import devices, estimate, fleet, plan, work
 
     _check_grid(grid)
+    places = devices(words["device"], jobs)
+    threads = max(1, cores() // len(places))
+    if not _given("workers"):
+        words["workers"] = threads
     config = config_of(words | {"shards": "", "out": out, "arm": None})
     planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
-    places = devices(words["device"], jobs)
-    alone = len(places) == 1 or _given("workers")
-    threads = words["workers"] if alone else max(1, cores() // len(places))
     if dry_run:
         from rich.console import Console
 

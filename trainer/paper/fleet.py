@@ -29,13 +29,14 @@ def devices(device: str, jobs: int | None) -> list[str]:
 def fleet(paper: Paper, *, devices: Sequence[str], threads: int) -> None:
     """Every run complete that no other machine has in hand, by a process on each of `devices`.
 
-    What a process says goes into `paper.out`/job-HOST-PID-N.log. CheckError where one failed and
-    the others could not make up for it. Stopped after a signal, once all of them have saved.
+    Each computes with so many threads; what it says goes into `paper.out`/job-HOST-PID-N.log.
+    CheckError where one failed and the others could not make up for it. Stopped after a signal,
+    once all of them have saved.
     """
     paper.out.mkdir(parents=True, exist_ok=True)
     name = f"job-{platform.node()}-{os.getpid()}"
     logs = [paper.out / f"{name}-{number}.log" for number in range(len(devices))]
-    shares = [tuple(job.on(device, threads) for job in paper.jobs) for device in devices]
+    shares = [tuple(job.on(device) for job in paper.jobs) for device in devices]
     tasks = [partial(work, replace(paper, jobs=jobs)) for jobs in shares]
     images = {job.title: job.images for job in paper.left()}
     with progress(f"{len(images)} runs", sum(images.values())) as advance:
@@ -46,6 +47,7 @@ def fleet(paper: Paper, *, devices: Sequence[str], threads: int) -> None:
                 advance(images.pop(title))
 
         faults = together(tasks, logs, threads=threads, look=look)
-    named = [f"{fault} (more in {log})" for fault, log in zip(faults, logs, strict=True) if fault]
-    if named and paper.left():
-        raise CheckError(named[0])
+    failed = [pair for pair in zip(faults, logs, strict=True) if pair[0]]
+    if failed and paper.left():
+        fault, log = failed[0]
+        raise CheckError(f"{fault} (more in {log}). The same command goes on with what is left.")

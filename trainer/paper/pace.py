@@ -3,6 +3,7 @@
 import heapq
 import json
 import math
+import os
 import signal
 import tempfile
 import time
@@ -66,7 +67,7 @@ def measure(job: Job, devices: Sequence[str], threads: int) -> Pace:
 
     After a signal UsageError says that nothing was kept.
     """
-    each = [job.on(device, threads) for device in devices]
+    each = [job.on(device) for device in devices]
     try:
         with _scratch(job.config.out) as folder:
             if len(each) == 1:
@@ -88,6 +89,8 @@ def _stopped(exit_code: int) -> UsageError:
 def _scratch(out: Path) -> Iterator[Path]:
     """A folder where the runs will be, so that saving is timed on their disk; gone at the end."""
     there = next(path for path in out.resolve().parents if path.is_dir())
+    if not os.access(there, os.W_OK):
+        there = Path(tempfile.gettempdir())
     with tempfile.TemporaryDirectory(prefix=".xtrain-", dir=there) as folder:
         yield Path(folder)
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from builder.contract import Manifest, UsageError
 from trainer.arms import ARMS, TREATMENTS, control_digest, default_arm, make_arm, parse_mix
 from trainer.claim import check
@@ -47,8 +49,6 @@ def plan(
     _check_names(found)
     begun: dict[tuple[str, str], str] = {}  # (arm, control digest) → the dataset that has it
     jobs = []
-    require(config.track)
-    pick_device(config.device)
     for path, located in found:
         _check(located.manifest, replace(config, shards=path))
         controls = control_digest(located.manifest, located.index)
@@ -60,9 +60,12 @@ def plan(
     if not jobs:
         raise UsageError("No dataset can have any of these arms: they need synthetic images.")
     order = sorted(jobs, key=lambda job: job.config.recipe.seed)  # stable: whole comparisons first
+    paper = Paper(out=out, jobs=tuple(order))
     for job in order:
         job.check()
-    return Paper(out=out, jobs=tuple(order))
+    if paper.left():
+        _check_start(config, [located.manifest for _, located in found])
+    return paper
 
 
 def find_manifests(paths: Sequence[str]) -> list[str]:
@@ -90,13 +93,21 @@ def _check_names(found: Sequence[tuple[str, Located]]) -> None:
 
 def _check(manifest: Manifest, config: Config) -> None:
     check(manifest, config)
-    if config.recipe.init != "random":
-        build(manifest.pathologies, init=config.recipe.init, seed=0)
     if not any(shard.split == "test" for shard in manifest.shardlist):
         raise UsageError(
             f"{config.shards} has no test images to compare the arms on: build it with"
             " --holdout 0.05 0.05."
         )
+
+
+def _check_start(config: Config, manifests: Sequence[Manifest]) -> None:
+    """Raise UsageError or CheckError for what no run could have."""
+    require(config.track)
+    if not torch.cuda.is_available():  # else a look would take memory of the first GPU for good
+        pick_device(config.device)
+    if config.recipe.init != "random":
+        for manifest in manifests:
+            build(manifest.pathologies, init=config.recipe.init, seed=0)
 
 
 def _possible(located: Located, arm: str) -> bool:

@@ -56,9 +56,9 @@ def _fault(code: int, log: Path) -> str:
     if code < 0:
         died = f"A process was ended by signal {-code} ({signal.strsignal(-code)})"
         memory = ", maybe for want of memory" if code == -signal.SIGKILL else ""
-        return f"{died}{memory}: the same command goes on with its run"
+        return f"{died}{memory}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    return " ".join(last) or f"A process ended with {code}."
+    return " ".join(last) or f"A process ended with {code}"
 
 
 @contextmanager

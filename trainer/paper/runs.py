@@ -30,9 +30,9 @@ class Job:
         """Dataset, arm and seed."""
         return f"{self.dataset}, {self.arm}, seed {self.config.recipe.seed}"
 
-    def on(self, device: str, workers: int) -> "Job":
-        """The same run on that device, with so many decode threads."""
-        return replace(self, config=replace(self.config, device=device, workers=workers))
+    def on(self, device: str) -> "Job":
+        """The same run on that device."""
+        return replace(self, config=replace(self.config, device=device))
 
     def chosen(self) -> Config | None:
         """What is to be trained: with a grid its best point, None until that is known."""
@@ -47,10 +47,10 @@ class Job:
         return replace(self.config, out=out, recipe=replace(self.config.recipe, **best["params"]))
 
     def check(self) -> None:
-        """Raise UsageError where its folder holds a run that it cannot go on with.
+        """Raise UsageError where its folder holds a run that it will not go on with.
 
-        More epochs than were asked for can follow, but for `pretrain`, whose synthetic ones are a
-        share of all, and for a grid, whose best point is of so many.
+        One that was begun with fewer epochs can go on, but for `pretrain`, whose synthetic ones are
+        a share of all, and for a grid, whose best point is of so many.
         """
         folder, loose = self.config.out, list[str]()
         if self.grid is not None and self.first:
@@ -118,10 +118,11 @@ class Paper:
             found: Facts = json.loads(path.read_bytes())
             asked = found["settings"]["min_positives"]
             arms = [arm for dataset in found["datasets"] for arm in dataset["arms"]]
+            current = all("modifiers" in arm for arm in arms)  # or it is of an earlier version
             shown = {Path(run["folder"]).resolve() for arm in arms for run in arm["runs"]}
             folders = self.folders()
             newest = max((folder / "report.json").stat().st_mtime for folder in folders)
-            current = path.stat().st_mtime >= newest
+            current &= path.stat().st_mtime >= newest
         except (OSError, ValueError, KeyError, TypeError):
             return None
         same = shown == {folder.resolve() for folder in folders}

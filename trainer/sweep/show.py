@@ -3,8 +3,7 @@
 import csv
 import io
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,14 @@ SHADES = LinearSegmentedColormap.from_list("shades", ("#edf4f5", COLOURS[1]))
 COLUMNS = ("val_auc", "best_epoch", "seconds", "failed")
 
 
-def save(trials: Sequence[Trial], out: Path) -> None:
-    """Write sweep.json, sweep.csv, sweep.md and sweep.png into `out`."""
+def save(trials: Sequence[Trial], out: Path, pause: Callable[[float], object]) -> None:
+    """Write sweep.json, sweep.csv, sweep.md and sweep.png into `out`.
+
+    `pause` waits some seconds for other processes, and may raise to end that.
+    """
     best = best_of(trials)
     facts = {"best": best and best.folder, "points": [asdict(trial) for trial in trials]}
-    with hold(out, wait=time.sleep):  # the processes of a sweep end together
+    with hold(out, wait=pause):  # the processes of a sweep end together
         write_last(out / "sweep.json", (json.dumps(facts, indent=2) + "\n").encode())
         write_last(out / "sweep.csv", _csv(trials))
         write_last(out / "sweep.md", markdown(trials).encode())
