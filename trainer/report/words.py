@@ -141,7 +141,7 @@ def _credit(arm: str, first: Facts, plain: Facts | None, balanced: Facts | None)
         "one seed": f"with one seed, it was {_word(balanced)} than {same} ({numbers})",
     }.get(balanced["verdict"])
     if first["verdict"] != "helped":
-        either = " either" if first["verdict"] == "no evidence" else ""
+        either = ", either" if first["verdict"] == "no evidence" else ""
         return f"; {said or f'no evidence of a difference from {same}{either} ({numbers})'}"
     if balanced["verdict"] == "better":
         return f", and by more than {same} ({numbers})"

@@ -37,7 +37,7 @@ SAME = "the same balance of real images, oversample"
          " the balancing: against oversample +0.020, "),
         ("helped", "worse", f", but it was worse than {SAME} {NUMBERS}"),
         ("no evidence", "no evidence", f"no evidence that gan helped or hurt against none"
-         f" {NUMBERS}; no evidence of a difference from {SAME} either"),
+         f" {NUMBERS}; no evidence of a difference from {SAME}, either"),
         ("no evidence", "worse", f"; it was worse than {SAME}"),
         ("no evidence", "better", f"; it was better than {SAME}"),
         ("hurt", "worse", "gan hurt against none"),
