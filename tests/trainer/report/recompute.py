@@ -6,8 +6,8 @@ pandas and scikit-learn on the images as they are: AUCs and their differences, o
 and of subgroups, and the figures and curves beside them. A bootstrap of its own, with other draws
 and written the slow way, for the standard errors of the targets' differences, which therefore agree
 within its noise and not exactly; intervals and p-values are compared with those of Student's t with
-that error. Holm's p and the verdicts follow from the raw p. Not recomputed: the intervals of AUCs,
-of other pathologies and of subgroups.
+that error, where ten patients or more have the pathology. Holm's p and the verdicts follow from the
+raw p. Not recomputed: the intervals of AUCs, of other pathologies and of subgroups.
 """
 
 import json
@@ -25,6 +25,7 @@ EXACT = 1e-9
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
 WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
 DEVIATES = 0.5  # standard normal deviates, by which their p-values may
+ENOUGH = 10  # patients with the pathology: of fewer, resamples are too askew for Student
 
 
 def test_rows(folder: str) -> pd.DataFrame:
@@ -211,8 +212,8 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
     found, error = [], float(np.sqrt(variance))
     if not 0.8 * error <= row["error"] <= 1.25 * error + EXACT:
         found.append(f"{where}: the report says a standard error of {row['error']}, found {error}")
-    if row["error"] > EXACT:
-        ill = min(len({*places[labels == value]}) for value in (0, 1))
+    ill = min(len({*places[labels == value]}) for value in (0, 1))
+    if row["error"] > EXACT and ill >= ENOUGH:
         degrees = degrees_of(row["error"] ** 2, row["seed_share"], doubts, ill - 1, several)
         found += [f"{where}: {words}" for words in students_faults(row, degrees)]
     return found
