@@ -101,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--positives", type=int, nargs="+", default=[15, 30, 100])
     parser.add_argument("--per-patient", type=int, nargs="+", default=[3])
-    parser.add_argument("--seeds", type=both, nargs="+", default=["1", "2", "5", "5:2"])
+    parser.add_argument("--seeds", type=both, nargs="+", default=[(1, 1), (2, 2), (5, 5), (2, 5)])
     parser.add_argument("--seed-sd", type=float, nargs="+", default=[0.2], help="0 with one seed")
     parser.add_argument("--auc", type=float, default=0.75)
     parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.06])
