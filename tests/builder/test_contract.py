@@ -1,4 +1,5 @@
 import json
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +117,13 @@ def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, text: str) -> Non
         load_manifest(path)
     with pytest.raises(CheckError, match="Cannot read the manifest"):
         load_manifest(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev", "pipe"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, path: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckError, match="is not a file"):
+        load_manifest(tmp_path / path)
 
 
 def test_saving_and_loading_give_the_same_manifest_and_digest(sealed: Path) -> None:
