@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from shutil import rmtree
 
 import torch
 from lightning_fabric import Fabric
@@ -82,6 +81,7 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):
-                if not nested and {path.name for path in out.iterdir()} <= {LOCK}:
-                    rmtree(out)
+            if not nested and [path.name for path in out.iterdir()] == [LOCK]:
+                (out / LOCK).unlink()
+                with suppress(OSError):  # another process has come meanwhile: its files stay
+                    out.rmdir()

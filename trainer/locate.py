@@ -35,16 +35,15 @@ def locate(shards: str, shards_root: str | None, cache: Cache) -> Located:
     Its shards are beside the manifest, or below the folder or URL `shards_root`. CheckError where
     manifest and index do not agree; what is behind a URL passes through `cache`.
     """
-    if not is_url(shards) and not is_url(shards_root or ""):
-        return locate_folder(shards, shards_root)
     if is_url(shards):
         manifest, index = _remote(shards, cache)
         root = shards_root or _split(shards)[0]
-    else:
-        assert shards_root is not None  # it is a URL
+    elif shards_root and is_url(shards_root):
         manifest = load_manifest(Path(shards))
         index = load_index(manifest, index_root(manifest, Path(shards), None))
         root = shards_root
+    else:
+        return locate_folder(shards, shards_root)
     source: Source
     if is_url(root):
         source = Bucket(Remote(root, cache), manifest.shardlist, cache.most_bytes)
@@ -56,7 +55,7 @@ def locate(shards: str, shards_root: str | None, cache: Cache) -> Located:
 def locate_folder(shards: str, shards_root: str | None) -> Located:
     """The dataset whose manifest is the file `shards` and whose shards lie in a folder.
 
-    Nothing is fetched. CheckError as above.
+    Nothing is fetched. CheckError where manifest and index do not agree.
     """
     path, root = Path(shards), Path(shards_root) if shards_root else None
     manifest = load_manifest(path)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from builder.cli.options import FILE, FOLDER, recipe_options
+from builder.cli.options import FILE, FOLDER, recipe_options, shards_root
 from builder.contract import CheckError
 
 
@@ -154,7 +154,7 @@ def synth(
 
 @click.command()
 @click.argument("manifest", type=FILE)
-@click.option("--shards-root", type=FOLDER, help="Where shards/ lies, if not beside manifests/.")
+@shards_root
 def verify(manifest: Path, shards_root: Path | None) -> None:
     """Recompute everything from the shards.
 

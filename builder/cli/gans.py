@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from builder.cli.options import FILE, FOLDER
+from builder.cli.options import FILE, SEED, shards_root
 
 
 @click.command()
@@ -105,7 +105,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=SEED,
     default=0,
     show_default=True,
     help="Of weights, latents and order.",
@@ -118,7 +118,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     help="How often to save; a killed run goes on from there.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
-@click.option("--shards-root", type=FOLDER, help="Where shards/ lies, if not beside manifests/.")
+@shards_root
 def fit_gan(
     manifest: Path,
     out: Path,

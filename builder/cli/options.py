@@ -8,6 +8,11 @@ import click
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+SEED = click.IntRange(0, 2**63 - 1)
+
+shards_root = click.option(
+    "--shards-root", type=FOLDER, help="Where shards/ lies, if not beside manifests/."
+)
 
 
 def number(value: str) -> str:
@@ -95,7 +100,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**63 - 1),
+            type=SEED,
             default=0,
             show_default=True,
             help="Of split, draws and latents.",

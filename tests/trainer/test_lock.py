@@ -80,9 +80,20 @@ def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: 
         pass
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
-def test_another_users_lock_can_be_held(tmp_path: Path):
-    (tmp_path / LOCK).touch(mode=0o444)
+def test_another_users_lock_can_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: Callable[..., Any]
+):
+    ours = Path.open
+
+    def theirs(path: Path, mode: str = "r") -> Any:
+        if mode != "r":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return ours(path, mode)
+
+    (tmp_path / LOCK).touch()
+    monkeypatch.setattr(Path, "open", theirs)
+    with locked(tmp_path), hold(tmp_path, wait=None) as held:
+        assert not held
     with hold(tmp_path, wait=None) as held:
         assert held
 

@@ -133,9 +133,8 @@ def paper(
     if not work(planned):
         click.echo("The runs that are left are in other processes' hands; the last one reports.")
         return
-    with hold(
-        planned.report, wait=time.sleep
-    ):  # several processes may have seen the last run complete
+    # Several processes may have seen the last run complete.
+    with hold(planned.report, wait=time.sleep):
         found = planned.reported(words["min_positives"]) or _write(
             planned.folders(), planned.report, words["min_positives"]
         )
