@@ -1,9 +1,9 @@
 """How often the 95 % interval holds the truth, and how often "helped" is said of nothing.
 
     python benchmarks/coverage.py                           # two minutes on two cores
-    python benchmarks/coverage.py --positives 20 --seeds 5 10:2 --seed-sd 0.3 --repeats 5000
+    python benchmarks/coverage.py --positives 20 --seeds 5 10:2 --seed-sd 0.1:0.4 --repeats 5000
 
-`--seeds 10:2` is ten seeds of the arm and two of the control.
+`--seeds 10:2` is ten seeds of the arm and two of the control; so is `--seed-sd`.
 
 Scores are binormal: a positive image's lie `mu` higher. A quarter of their variance is the
 patient's and a quarter the image's, the same for all arms and seeds; and so again for what an arm's
@@ -13,6 +13,7 @@ seed makes of each. A patient with the pathology shows it in three images of fou
 
 import argparse
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,13 +36,16 @@ class Case:
     positives: int
     per_patient: int
     seeds: tuple[int, int]  # of the control and of the arm
-    seed_sd: float
+    seed_sd: tuple[float, float]  # of the control's and of the arm's
     control: float  # AUC
     effect: float
     resamples: int
 
-    def mu(self, auc: float) -> float:
-        return float(norm.ppf(auc) * np.sqrt(2 + self.seed_sd**2))
+    @property
+    def mu(self) -> np.ndarray:
+        """[2]: of control and arm."""
+        aucs = np.array([self.control, self.control + self.effect])
+        return np.array(norm.ppf(aucs) * np.sqrt(2 + np.square(self.seed_sd)))
 
 
 def simulated(case: Case, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,8 +56,7 @@ def simulated(case: Case, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     ill = rng.random(count) < PREVALENCE / SHOWN
     patients = np.repeat(np.arange(count), case.per_patient)
     labels = (ill[patients] & (rng.random(len(patients)) < SHOWN)).astype(np.int8)
-    means = np.array([case.mu(case.control), case.mu(case.control + case.effect)])
-    mu = means[:, None] + case.seed_sd * rng.standard_normal((2, seeds))
+    mu = case.mu[:, None] + np.array(case.seed_sd)[:, None] * rng.standard_normal((2, seeds))
     own = (2, seeds)
     noise = sum(
         rng.standard_normal((*shape, count))[..., patients]
@@ -68,8 +71,7 @@ def arms(case: Case, number: int) -> tuple[ArmAucs, ArmAucs, int]:
     labels, patients, scores = simulated(case, number)
     counts = resample(patients[-1] + 1, case.resamples, seed=number)
     control, arm = (
-        arm_aucs(labels, scores[i, : case.seeds[i]], patients, counts, name=name, threads=1)
-        for i, name in enumerate(("control", "arm"))
+        arm_aucs(labels, scores[i, : case.seeds[i]], patients, counts, threads=1) for i in (0, 1)
     )
     return control, arm, int(labels.sum())
 
@@ -79,8 +81,8 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     control, arm, positives = arms(case, number)
     if positives < 10:
         return None  # no figure is given
-    auc = estimate(control, 0, seed=number)
-    gap = difference(arm, control, 0, seed=number)
+    auc = estimate(control, 0, among=(control, arm))
+    gap = difference(arm, control, 0)
     return (
         auc.low <= case.control <= auc.high,
         gap.low <= case.effect <= gap.high,
@@ -91,18 +93,27 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     )
 
 
-def both(words: str) -> tuple[int, int]:
-    """(control's, arm's) numbers of seeds."""
+def both(kind: Callable[[str], float], words: str) -> tuple[float, ...]:
+    """(control's, arm's) of what is said as arm:control, or once for both."""
     arm, _, control = words.partition(":")
-    return int(control or arm), int(arm)
+    return kind(control or arm), kind(arm)
+
+
+def said(pair: tuple[float, float]) -> str:
+    return ":".join(map(str, pair[::-1]))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--positives", type=int, nargs="+", default=[15, 30, 100])
     parser.add_argument("--per-patient", type=int, nargs="+", default=[3])
-    parser.add_argument("--seeds", type=both, nargs="+", default=[(1, 1), (2, 2), (5, 5), (2, 5)])
-    parser.add_argument("--seed-sd", type=float, nargs="+", default=[0.2], help="0 with one seed")
+    parser.add_argument(
+        "--seeds", type=partial(both, int), nargs="+", default=[(1, 1), (2, 2), (5, 5), (2, 5)]
+    )
+    parser.add_argument(
+        "--seed-sd", type=partial(both, float), nargs="+", default=[(0.2, 0.2)],
+        help="0 with one seed",
+    )  # fmt: skip
     parser.add_argument("--auc", type=float, default=0.75)
     parser.add_argument("--effects", type=float, nargs="+", default=[0.0, 0.06])
     parser.add_argument("--repeats", type=int, default=400)
@@ -114,7 +125,7 @@ def main() -> None:
     table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
     start = time.perf_counter()
     settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
-    unique = dict.fromkeys((p, k, s, sd if max(s) > 1 else 0.0) for p, k, s, sd in settings)
+    unique = dict.fromkeys((p, k, s, sd if max(s) > 1 else (0.0, 0.0)) for p, k, s, sd in settings)
     with ProcessPoolExecutor(asked.jobs) as pool:
         for (positives, each, seeds, sd), effect in product(unique, asked.effects):
             case = Case(
@@ -124,7 +135,7 @@ def main() -> None:
             found = pool.map(partial(once, case), range(asked.repeats), chunksize=20)
             auc, gap, helped, hurt, width, share = np.mean([f for f in found if f], axis=0)
             table.add_row(
-                *map(str, (positives, each, ":".join(map(str, seeds[::-1])), sd, effect)),
+                *map(str, (positives, each, said(seeds), said(sd), effect)),
                 *(f"{rate:.1%}" for rate in (auc, gap, helped, hurt)),
                 f"{width:.3f}", f"{share:.0%}",
             )  # fmt: skip

@@ -30,7 +30,6 @@ class ArmAucs:
     auc: Floats  # [S, L], of the images as they are
     resampled: Floats  # [S, L, R]
     patients: Rows  # [L], those with a positive or those with a negative, whichever are fewer
-    name: str  # two arms draw their seeds apart by it
 
 
 def resample(patients: int, resamples: int, *, seed: int) -> Counts:
@@ -48,7 +47,6 @@ def arm_aucs(
     patients: Rows,
     counts: Counts,
     *,
-    name: str = "",
     threads: int = 2,
 ) -> ArmAucs:
     """AUCs of scores [S, N, L] for labels [N, L] in {1, 0, -1 = unknown}, in all resamples.
@@ -71,7 +69,7 @@ def arm_aucs(
         min(len(np.unique(patients[labels[:, i] == known])) for known in (0, 1))
         for i in range(pathologies)
     ]
-    return ArmAucs(auc=found[..., 0], resampled=found[..., 1:], patients=np.array(fewer), name=name)
+    return ArmAucs(auc=found[..., 0], resampled=found[..., 1:], patients=np.array(fewer))
 
 
 def _aucs(labels: Labels, scores: Scores, patients: Rows, blocks: Sequence[Counts]) -> Floats:

@@ -123,17 +123,15 @@ def _on_test(
     counts = resample(int(patients.max()) + 1, RESAMPLES, seed=seed)
     aucs = arm_aucs(labels, probabilities[None], patients, counts)
     return tuple(
-        score
-        if score.missing
-        else _measured(score, labels[:, i], probabilities[:, i], aucs, i, seed)
+        score if score.missing else _measured(score, labels[:, i], probabilities[:, i], aucs, i)
         for i, score in enumerate(_scores(data, labels, probabilities, min_positives))
     )
 
 
 def _measured(
-    score: Score, labels: Labels, probabilities: Probabilities, aucs: ArmAucs, i: int, seed: int
+    score: Score, labels: Labels, probabilities: Probabilities, aucs: ArmAucs, i: int
 ) -> Score:
-    found, low, high, missing = estimate(aucs, i, seed=seed), None, None, ""
+    found, low, high, missing = estimate(aucs, i), None, None, ""
     if math.isfinite(found.low):
         low, high = found.low, found.high
     elif aucs.patients[i] < 2:

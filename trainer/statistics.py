@@ -1,19 +1,19 @@
 """Whether one arm's AUC differs from another's, with intervals that a sceptic believes.
 
 Two things vary from one experiment to the next: the patients of the test set and the seeds of the
-training. The model is that of readers and cases in a fully crossed study: the AUC of a seed is the
-arm's own plus an effect of the patients, of the seed, and of both at once. Resampling patients and
-seeds together counts the last one twice and shrinks the seeds' part by (S - 1)/S (Gallas et al.
-2009, Commun. Stat. A 38, 2586; Owen 2007, Ann. Appl. Stat. 1, 386). So a resample is here the mean
-over seeds on resampled patients, plus a normal draw with the unbiased variance of the seeds' own
-part. Seeds of two arms count as independent. With one seed only patients vary, and nothing is said
-of other seeds.
+training. The model is that of readers and cases in radiology, with readers (here seeds) of one
+modality each (Obuchowski & Rockette 1995, Commun. Stat. B 24, 285; Hillis 2014, Stat. Med. 33,
+330): the AUC of a seed is the arm's own plus an effect of the patients, of the seed, and of both
+at once. The seeds' spread holds the last two. Resampled patients hold the first and the last, so
+the last is taken out there, and what is left is not below 0. Two seeds are too few to know their
+spread: an arm that has two is taken to vary as the arms beside it do, all their seeds together.
+With one seed only patients vary, and nothing is said of other seeds.
 
-The interval of a difference is the expanded percentile one (Hesterberg 2015, Am. Stat. 69, 371):
-percentiles at the levels where Student's t has 2.5 %, for a few positives or seeds know their own
-variance badly. The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596),
-and of the seeds' part not more than if all seeds varied alike: that two of them hardly differ is
-luck more often than not.
+The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), with the
+patients' beside the seeds'. The interval of a difference is the expanded percentile one (Hesterberg
+2015, Am. Stat. 69, 371): the resamples' percentiles where Student's t has 2.5 %, for a few
+positives or seeds know their own variance badly, about the value by as much more or less as the
+standard error is of patients and seeds.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,6 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from trainer.bootstrap import ArmAucs, Floats
-from trainer.order import random_words
 
 LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
 FEWEST = 5  # resamples beyond a percentile that is read off; farther out it is stretched
@@ -52,21 +51,22 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """What the seeds of an arm add."""
+class _Seeds:
+    """What seeds add to the variance."""
 
-    moved: Floats  # [R], deviation from the value, in each resample
     variance: float
+    interaction: float  # of it, how each seed fares with these patients
     doubt: float  # variance² over its degrees of freedom, for Satterthwaite
 
 
-def estimate(arm: ArmAucs, pathology: int, *, seed: int) -> Estimate:
+def estimate(arm: ArmAucs, pathology: int, *, among: Sequence[ArmAucs] = ()) -> Estimate:
     """The AUC of an arm: the mean over its seeds.
 
-    Its interval is Student's t on the logit (Pepe 2003, ch. 5): near 1 the percentiles are too
-    high. An AUC of just 0 or 1, or one that no resample moves, has none.
+    `among` are the arms that it stands among, itself too, on the same images and resamples; they
+    matter where it has two seeds. The interval is Student's t on the logit (Pepe 2003, ch. 5): near
+    1 the percentiles are too high. An AUC of just 0 or 1, or one that no resample moves, has none.
     """
-    found = _estimate([(1, arm)], pathology, seed)
+    found = _estimate([(1, arm)], pathology, among or [arm])
     if not (0 < found.value < 1 and found.error > 0):
         return replace(found, low=np.nan, high=np.nan, p=np.nan)
     middle, error = logit(found.value), found.error / (found.value * (1 - found.value))
@@ -79,19 +79,14 @@ def estimate(arm: ArmAucs, pathology: int, *, seed: int) -> Estimate:
     )
 
 
-def difference(arm: ArmAucs, control: ArmAucs, pathology: int, *, seed: int) -> Estimate:
+def difference(arm: ArmAucs, control: ArmAucs, pathology: int) -> Estimate:
     """The AUC of an arm less its control's, on the same images and resamples.
 
     p is the level at which the interval would end at 0 (Efron & Tibshirani 1993, ch. 15.4), with
     one added to the resamples beyond 0 and to all (Davison & Hinkley 1997, ch. 4). Where no
     resample is beyond 0 they only say that it is small; how small, Student's t does.
     """
-    same = arm.resampled.shape[1:] == control.resampled.shape[1:]
-    if not same or not np.array_equal(arm.patients, control.patients):
-        raise ValueError(f"{arm.name} and {control.name} are not of the same images and resamples.")
-    if arm.name == control.name:
-        raise ValueError(f"Two arms are called {arm.name!r}: they would draw the same seeds.")
-    return _estimate([(1, arm), (-1, control)], pathology, seed)
+    return _estimate([(1, arm), (-1, control)], pathology, [arm, control])
 
 
 def holm(p: Floats) -> Floats:
@@ -118,43 +113,42 @@ def verdict(found: Estimate, adjusted_p: float, *, seeds: int) -> Verdict:
     return "helped" if found.low > 0 else "hurt"
 
 
-def _estimate(arms: Sequence[tuple[int, ArmAucs]], pathology: int, seed: int) -> Estimate:
+def _estimate(
+    arms: Sequence[tuple[int, ArmAucs]], pathology: int, alike: Sequence[ArmAucs]
+) -> Estimate:
     """The signed sum of the arms' means over seeds, its percentiles and its test against 0."""
+    first = arms[0][1]
+    for other in alike:
+        same = other.resampled.shape[1:] == first.resampled.shape[1:]
+        if not same or not np.array_equal(other.patients, first.patients):
+            raise ValueError("The arms are not of the same images and resamples.")
     value = float(sum(sign * arm.auc[:, pathology].mean() for sign, arm in arms))
-    patients = int(arms[0][1].patients[pathology])
-    drawn = np.array([sign * arm.resampled[:, pathology].mean(axis=0) for sign, arm in arms])
-    valid = np.isfinite(drawn.sum(axis=0))  # a resample may miss a class
-    if patients < 2 or valid.sum() < 2:
+    patients = int(first.patients[pathology])
+    drawn = sum(sign * arm.resampled[:, pathology].mean(axis=0) for sign, arm in arms)
+    moved = drawn[np.isfinite(drawn)] - value  # a resample may miss a class
+    if patients < 2 or len(moved) < 2:
         return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
-    seeds = [_seeds(sign, arm, pathology, seed) for sign, arm in arms]
-    moved = drawn.sum(axis=0) - value
-    variance = float(moved[valid].var())
-    degrees = _degrees(variance, patients - 1, seeds, [len(arm.auc) for _, arm in arms])
-    moved = (moved + sum(part.moved for part in seeds))[valid]
-    total = variance + sum(part.variance for part in seeds)
+    variance = float(moved.var())
+    seeds = _seeds([arm for _, arm in arms], pathology, alike)
+    cases = max(0.0, variance - seeds.interaction)
+    total = cases + seeds.variance
+    doubt = cases**2 / (patients - 1) + seeds.doubt
+    degrees = total**2 / doubt if doubt else float(patients - 1)
+    error = float(np.sqrt(total))
+    if variance:
+        moved *= error / np.sqrt(variance)
+    else:  # no resample moves it: seeds that are all perfect or all of chance
+        moved = error * norm.ppf((np.arange(len(moved)) + 0.5) / len(moved))
     low, high = np.clip(value + _ends(moved, degrees), -1.0, 1.0)
     return Estimate(
         value=value,
         low=float(low),
         high=float(high),
-        p=_p(value + moved, value, float(np.sqrt(total)), degrees),
-        error=float(np.sqrt(total)),
-        seed_share=(total - variance) / total if total else 0.0,
+        p=_p(value + moved, value, error, degrees),
+        error=error,
+        seed_share=max(0.0, total - variance) / total if total else 0.0,
         degrees=degrees,
     )
-
-
-def _degrees(
-    variance: float, patients: int, seeds: Sequence[_Part], counts: Sequence[int]
-) -> float:
-    """Of freedom, of the patients' variance and that of so many seeds of each arm together."""
-    added, doubt = sum(part.variance for part in seeds), sum(part.doubt for part in seeds)
-    if not doubt:
-        return float(patients)
-    several = np.array([count for count in counts if count > 1], float)
-    alike = (1 / several).sum() ** 2 / (1 / (several**2 * (several - 1))).sum()
-    own = min(added**2 / doubt, alike)
-    return float((variance + added) ** 2 / (variance**2 / patients + added**2 / own))
 
 
 def _ends(moved: Floats, degrees: float) -> Floats:
@@ -164,25 +158,30 @@ def _ends(moved: Floats, degrees: float) -> Floats:
     return np.quantile(moved, (norm.cdf(-read), norm.cdf(read))) * (reach / read)
 
 
-def _seeds(sign: int, arm: ArmAucs, pathology: int, seed: int) -> _Part:
-    """What an arm's seeds add to the mean over them: nothing where there is one.
+def _seeds(arms: Sequence[ArmAucs], pathology: int, alike: Sequence[ArmAucs]) -> _Seeds:
+    """Of the sum of the arms' means, each over several seeds, or else nothing."""
+    several = [arm for arm in arms if len(arm.auc) > 1]
+    two = any(len(arm.auc) == 2 for arm in several)
+    groups = [(several, alike)] if two else [([arm], [arm]) for arm in several]
+    variance = interaction = doubt = 0.0
+    for members, known_from in groups:
+        share = sum(1 / len(arm.auc) for arm in members)
+        degrees = sum(len(arm.auc) - 1 for arm in known_from)
+        spread, both = np.sum([_squares(arm, pathology) for arm in known_from], axis=0) / degrees
+        variance += float(share * spread)
+        interaction += float(share * both)
+        doubt += float((share * spread) ** 2 / degrees)
+    return _Seeds(variance=variance, interaction=interaction, doubt=doubt)
 
-    Their AUCs differ by the seeds and by how each fares with these patients; the second is in the
-    patients' part already and is subtracted (as Gallas 2006, Acad. Radiol. 13, 353, does). The
-    rest is drawn as normal: the mean of five values drawn of five has too short tails.
+
+def _squares(arm: ArmAucs, pathology: int) -> tuple[float, float]:
+    """Sums of squares of the seeds about their mean: of the AUCs, and of what patients do to it.
+
+    The second is the seeds' deviations in a resample about their own mean, averaged over resamples.
     """
     auc, resampled = arm.auc[:, pathology], arm.resampled[:, pathology]
-    seeds, resamples = resampled.shape
-    spread = float(auc.var(ddof=1)) if seeds > 1 else 0.0
     apart = resampled - resampled.mean(axis=0)
-    own = max(0.0, spread - float(np.nanvar(apart, axis=1).sum()) / max(1, seeds - 1))
-    words = random_words(resamples, "seeds", arm.name, seed)
-    normal = norm.ppf((words // 2**11 + 0.5) / 2**53)  # 53 bits: never 0 or 1
-    return _Part(
-        moved=sign * np.sqrt(own / seeds) * normal,
-        variance=own / seeds,
-        doubt=(spread / seeds) ** 2 / (seeds - 1) if own else 0.0,
-    )
+    return float(((auc - auc.mean()) ** 2).sum()), float(np.nanvar(apart, axis=1).sum())
 
 
 def _p(resampled: Floats, value: float, error: float, degrees: float) -> float:

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from trainer.bootstrap import ArmAucs, arm_aucs, resample
 from trainer.statistics import Estimate, difference, estimate, holm, verdict
@@ -28,8 +28,7 @@ def made(
     scores = (mu * labels + noise).astype(np.float32)
     counts = resample(images, 2000, seed=3)
     both = [
-        arm_aucs(labels[:, None], scores[i, ..., None], np.arange(images), counts, name=name)
-        for i, name in enumerate(("none", "gan"))
+        arm_aucs(labels[:, None], scores[i, ..., None], np.arange(images), counts) for i in (0, 1)
     ]
     return labels, scores, both
 
@@ -37,7 +36,7 @@ def made(
 def test_one_auc_agrees_with_delong():
     labels, scores, (control, _) = made(gap=0.3)
     aucs, covariance = delong(labels, scores[:, 0])
-    found, error = estimate(control, 0, seed=0), np.sqrt(covariance[0, 0])
+    found, error = estimate(control, 0), np.sqrt(covariance[0, 0])
     assert found.value == pytest.approx(aucs[0])
     assert found.error == pytest.approx(error, rel=0.05)
     assert (found.low, found.high) == pytest.approx(aucs[0] + np.array([-2, 2]) * error, abs=0.006)
@@ -50,7 +49,7 @@ def test_a_paired_difference_agrees_with_delong(gap: float):
     labels, scores, (control, arm) = made(gap=gap)
     aucs, covariance = delong(labels, scores[:, 0])
     error = np.sqrt(np.array([-1, 1]) @ covariance @ np.array([-1, 1]))
-    found = difference(arm, control, 0, seed=0)
+    found = difference(arm, control, 0)
     assert found.value == pytest.approx(aucs[1] - aucs[0])
     assert found.error == pytest.approx(error, rel=0.05)
     expected = 2 * norm.sf(abs(found.value) / error)
@@ -60,24 +59,21 @@ def test_a_paired_difference_agrees_with_delong(gap: float):
 
 def test_the_other_way_round_is_the_same_difference():
     _, _, (control, arm) = made(gap=0.2)
-    one, other = difference(arm, control, 0, seed=0), difference(control, arm, 0, seed=0)
+    one, other = difference(arm, control, 0), difference(control, arm, 0)
     assert (one.value, one.p) == pytest.approx((-other.value, other.p))
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
 
 def test_equal_scores_differ_by_nothing():
     _, _, (control, _) = made(gap=0)
-    twin = ArmAucs(
-        auc=control.auc, resampled=control.resampled, patients=control.patients, name="twin"
-    )
-    found = difference(twin, control, 0, seed=0)
+    found = difference(control, control, 0)
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_seeds_that_differ_widen_the_interval_by_their_own_part():
     _, _, (control, arm) = made(gap=0.1, seeds=5, seed_sd=0.4)
     one = made(gap=0.1, seeds=5, seed_sd=0.0)[2]
-    apart, alike = difference(arm, control, 0, seed=0), difference(one[1], one[0], 0, seed=0)
+    apart, alike = difference(arm, control, 0), difference(one[1], one[0], 0)
     assert apart.error > 2 * alike.error
     assert apart.seed_share > 0.7
     assert 5 < apart.degrees < 30  # two times four, and a little
@@ -87,41 +83,93 @@ def test_seeds_that_differ_widen_the_interval_by_their_own_part():
     assert patients < apart.error**2 < spread + patients
 
 
+def parts(arm: ArmAucs) -> tuple[float, float]:
+    """Of a seed's AUC: its variance, and how much of that is how it fares with the patients."""
+    about = arm.resampled[:, 0] - arm.resampled[:, 0].mean(axis=0)
+    return float(arm.auc[:, 0].var(ddof=1)), float(about.var(axis=1).sum() / (len(about) - 1))
+
+
+@pytest.mark.parametrize(("gap", "seed_sd", "positive"), [(0.1, 0.3, 0), (1, 0.3, 1), (1, 0, 1)])
+def test_the_error_and_its_degrees_are_those_of_readers_nested_in_modalities(
+    gap: float, seed_sd: float, positive: bool
+):
+    """Hillis 2014: MS[R(T)] + r max(Cov2 - Cov3, 0), with readers of each modality on their own."""
+    control, arm = made(gap=gap, seeds=4, seed_sd=seed_sd)[2]
+    found = difference(arm, control, 0)
+    (spread, both), (other, other_both) = parts(arm), parts(control)
+    drawn = (arm.resampled - control.resampled)[:, 0].mean(axis=0).var()
+    cases, seeds = drawn - (both + other_both) / 4, (spread + other) / 4
+    assert (cases > 0) == positive
+    cases = max(0, cases)
+    assert found.error == pytest.approx(np.sqrt(cases + seeds))
+    doubt = cases**2 / (arm.patients[0] - 1) + ((spread / 4) ** 2 + (other / 4) ** 2) / 3
+    assert found.degrees == pytest.approx((cases + seeds) ** 2 / doubt)
+    assert found.seed_share == pytest.approx(max(0, 1 - drawn / (cases + seeds)))
+
+
+def test_two_seeds_are_taken_to_vary_as_those_of_the_arms_beside_them():
+    control, arm = made(gap=0.1, seeds=5, seed_sd=0.3)[2]
+    two = ArmAucs(auc=control.auc[:2], resampled=control.resampled[:2], patients=control.patients)
+    (spread, both), (other, other_both) = parts(arm), parts(two)
+    spread, both = (4 * spread + other) / 5, (4 * both + other_both) / 5
+    drawn = two.resampled[:, 0].mean(axis=0).var()
+    among = estimate(two, 0, among=[arm, two])
+    assert among.error == pytest.approx(np.sqrt(drawn - both / 2 + spread / 2))
+    assert among.degrees > estimate(two, 0).degrees  # 5 of the seeds, not 1
+    drawn = (arm.resampled[:, 0].mean(axis=0) - two.resampled[:, 0].mean(axis=0)).var()
+    share = 1 / 5 + 1 / 2
+    expected = np.sqrt(drawn - share * both + share * spread)
+    assert difference(arm, two, 0).error == pytest.approx(expected)
+    assert estimate(arm, 0, among=[arm, two]) == estimate(arm, 0)  # five know for themselves
+
+
+def test_an_arm_of_one_seed_adds_nothing_but_its_patients():
+    control, arm = made(gap=0.1, seeds=5, seed_sd=0.3)[2]
+    one = ArmAucs(auc=control.auc[:1], resampled=control.resampled[:1], patients=control.patients)
+    assert estimate(one, 0, among=[one, arm]) == estimate(one, 0)
+    spread, both = parts(arm)
+    drawn = (arm.resampled[:, 0].mean(axis=0) - one.resampled[0, 0]).var()
+    found = difference(arm, one, 0)
+    assert found.error == pytest.approx(np.sqrt(drawn - both / 5 + spread / 5))
+
+
+def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_them():
+    auc = np.array([[1.0], [0.5], [1.0]])
+    still = ArmAucs(
+        auc=auc, resampled=np.repeat(auc[..., None], 400, axis=2), patients=np.array([40])
+    )
+    half = ArmAucs(auc=auc[1:2], resampled=still.resampled[1:2], patients=still.patients)
+    found = difference(still, half, 0)
+    assert found.value == pytest.approx(1 / 3)
+    assert found.error == pytest.approx(np.sqrt(auc.var(ddof=1) / 3))
+    assert found.low < 0 < found.high  # t with two degrees of freedom
+    assert found.p == pytest.approx(2 * t.sf(2, 2), abs=0.01)
+
+
 def test_what_patients_and_seeds_share_is_counted_once():
     """Seeds of one truth, each with a noise of its own: spread that the patients have already."""
     errors = {number: made(gap=0, seeds=number, own=3.0)[2][0] for number in (1, 5)}
-    one, five = (estimate(arm, 0, seed=0).error for arm in errors.values())
+    one, five = (estimate(arm, 0).error for arm in errors.values())
     naive = np.sqrt(five**2 + errors[5].auc.var(ddof=1) / 5)
     assert five < 0.7 * one
     assert five < naive
 
 
-def test_a_seed_repeats_everything_and_arms_draw_apart():
-    _, _, (control, arm) = made(gap=0.1, seeds=3, seed_sd=0.3)
-    first = difference(arm, control, 0, seed=4)
-    assert first == difference(arm, control, 0, seed=4)
-    assert first != difference(arm, control, 0, seed=5)
-    with pytest.raises(ValueError, match="called 'gan'"):
-        difference(arm, arm, 0, seed=4)
-
-
-def aucs(resampled: Any, patients: int, name: str = "a") -> ArmAucs:
+def aucs(resampled: Any, patients: int) -> ArmAucs:
     drawn = np.array(resampled, float)[None, None]
-    return ArmAucs(
-        auc=np.full((1, 1), 0.7), resampled=drawn, patients=np.array([patients]), name=name
-    )
+    return ArmAucs(auc=np.full((1, 1), 0.7), resampled=drawn, patients=np.array([patients]))
 
 
 def test_resamples_without_a_class_do_not_count():
     rng = np.random.default_rng(0)
     drawn = rng.normal(0.7, 0.05, 400)
     gaps = np.insert(drawn, 50, [np.nan] * 9)
-    assert estimate(aucs(gaps, 40), 0, seed=0) == estimate(aucs(drawn, 40), 0, seed=0)
+    assert estimate(aucs(gaps, 40), 0) == estimate(aucs(drawn, 40), 0)
 
 
 @pytest.mark.parametrize(("drawn", "patients"), [([np.nan] * 9, 5), ([0.7] * 9, 1), ([0.7] * 9, 0)])
 def test_patients_that_cannot_tell_give_no_interval(drawn: Any, patients: int):
-    found = estimate(aucs(drawn, patients), 0, seed=0)
+    found = estimate(aucs(drawn, patients), 0)
     assert found.value == 0.7
     assert np.isnan([found.low, found.high, found.p, found.error]).all()
     assert verdict(found, found.p, seeds=5) == "no verdict"
@@ -129,7 +177,7 @@ def test_patients_that_cannot_tell_give_no_interval(drawn: Any, patients: int):
 
 def test_an_auc_stays_in_its_range_and_few_patients_widen_it():
     drawn = np.minimum(1, np.random.default_rng(0).normal(0.7, 0.3, 2000))
-    few, many = (estimate(aucs(drawn, n), 0, seed=0) for n in (5, 500))
+    few, many = (estimate(aucs(drawn, n), 0) for n in (5, 500))
     assert 0 < few.low < many.low < many.high < few.high < 1
     assert few.p > many.p
 
@@ -141,18 +189,17 @@ def test_a_perfect_auc_has_no_interval_but_a_difference_from_it_has(value: float
         auc=np.full((1, 1), value),
         resampled=np.full((1, 1, 400), value),
         patients=np.array([40]),
-        name="perfect",
     )
-    found = estimate(perfect, 0, seed=0)
+    found = estimate(perfect, 0)
     assert found.value == value
     assert np.isnan([found.low, found.high, found.p]).all()
-    assert difference(perfect, aucs(drawn, 40), 0, seed=0).p < 0.01
+    assert difference(perfect, aucs(drawn, 40), 0).p < 0.01
 
 
 def test_arms_of_other_images_or_resamples_do_not_compare():
-    for other in (aucs([0.7] * 8, 5, "b"), aucs([0.7] * 9, 6, "b")):
+    for other in (aucs([0.7] * 8, 5), aucs([0.7] * 9, 6)):
         with pytest.raises(ValueError, match="not of the same images"):
-            difference(aucs([0.7] * 9, 5), other, 0, seed=0)
+            difference(aucs([0.7] * 9, 5), other, 0)
 
 
 def test_holm_equals_the_example_in_the_books():

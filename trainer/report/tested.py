@@ -36,7 +36,6 @@ class Tested:
             np.min([run.test.labels for run in runs], axis=0),
             tuple(np.stack([run.test.probabilities for run in arm.runs]) for arm in study.arms),
             numbered(first.patient, first.key),
-            [arm.title for arm in study.arms],
             advance,
         )
 
@@ -48,7 +47,6 @@ class Tested:
             self.labels[np.ix_(rows, columns)],
             tuple(scores[:, rows][..., columns] for scores in self.scores),
             np.unique(self.patients[rows], return_inverse=True)[1],
-            [auc.name for auc in self.aucs],
             advance,
         )
 
@@ -58,13 +56,12 @@ def _resampled(
     labels: Labels,
     scores: tuple[Probabilities, ...],
     patients: Rows,
-    titles: Sequence[str],
     advance: Advance,
 ) -> Tested:
     counts = resample(int(patients.max()) + 1, RESAMPLES, seed=SEED)
     aucs = []
-    for title, of_arm in zip(titles, scores, strict=True):
-        aucs.append(arm_aucs(labels, of_arm, patients, counts, name=title))
+    for of_arm in scores:
+        aucs.append(arm_aucs(labels, of_arm, patients, counts))
         advance(of_arm[:, 0].size)
     return Tested(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
 

@@ -16,7 +16,6 @@ from trainer.statistics import NO_VERDICT
 
 BALANCED = "oversample"
 MIRRORED = "gan"  # whose very batches oversample has, without their pixels
-ENOUGH = 5  # seeds that know how much seeds differ
 
 
 def conclusions(dataset: Facts) -> list[Facts]:
@@ -185,10 +184,11 @@ def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
                 f"{name}: an arm with one seed says nothing of other seeds; its interval is of"
                 " patients alone."
             )
-        if any(1 < n < ENOUGH for n in seeds):
+        if two := [arm["title"] for arm in dataset["arms"] if len(arm["runs"]) == 2]:
             found.append(
-                f"{name}: below {ENOUGH} seeds it is hardly known how much seeds differ; where"
-                " their part is said to be 0 %, an interval may be too narrow."
+                f"{name}: two seeds do not tell how much seeds differ, so those of {', '.join(two)}"
+                " are taken to differ as in the arms beside; where they do not, an interval may be"
+                " far too narrow."
             )
         for arm in treated(dataset):
             controls = [row for row in dataset["comparisons"] if row["arm"] == arm]

@@ -5,9 +5,10 @@
 pandas and scikit-learn on the images as they are: AUCs and their differences, of all test images
 and of subgroups, and the figures and curves beside them. A bootstrap of its own, with other draws
 and written the slow way, for the standard errors of the targets' differences, which therefore agree
-within its noise and not exactly; intervals and p-values are compared with those of Student's t with
-that error, where ten patients or more have the pathology. Holm's p and the verdicts follow from the
-raw p. Not recomputed: the intervals of AUCs, of other pathologies and of subgroups.
+within its noise and not exactly. From the report's error the degrees of freedom follow; intervals
+and p-values are compared with those of Student's t with both, where ten patients or more have the
+pathology. Holm's p and the verdicts follow from the raw p. Not recomputed: the intervals of AUCs,
+of other pathologies and of subgroups.
 """
 
 import json
@@ -22,6 +23,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 DRAWS = 300
 EXACT = 1e-9
+ROUNDING = 1e-6  # of a ratio
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
 WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
 DEVIATES = 0.5  # standard normal deviates, by which their p-values may
@@ -200,56 +202,55 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
         rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
         if 0 < labels[rows].sum() < len(rows):  # a resample may miss a class
             drawn.append([[rank_auc(labels[rows], s[rows]) for s in arms] for arms in scores])
-    resampled = np.array(drawn)  # [draws, 2, seeds]
-    variance = float(resampled.mean(axis=2).dot([1, -1]).var())
-    several, doubts = [len(arms) for arms in scores if len(arms) > 1], []
-    for number, arms in enumerate(scores):
-        if (seeds := len(arms)) > 1:
-            total = np.var([rank_auc(labels, s) for s in arms], ddof=1)
-            apart = resampled[:, number] - resampled[:, number].mean(axis=1, keepdims=True)
-            variance += max(0.0, total - apart.var(axis=0).sum() / (seeds - 1)) / seeds
-            doubts.append((total / seeds) ** 2 / (seeds - 1))
-    found, error = [], float(np.sqrt(variance))
+    resampled = [np.array(arms) for arms in zip(*drawn, strict=True)]  # [draws, seeds] of each
+    aucs = [[rank_auc(labels, s) for s in arms] for arms in scores]
+    seeds, with_patients, doubt = of_seeds(aucs, resampled)
+    moved = resampled[0].mean(axis=1) - resampled[1].mean(axis=1)
+    error = float(np.sqrt(seeds + max(0.0, float(moved.var()) - with_patients)))
     if not 0.8 * error <= row["error"] <= 1.25 * error + EXACT:
-        found.append(f"{where}: the report says a standard error of {row['error']}, found {error}")
+        return [f"{where}: the report says a standard error of {row['error']}, found {error}"]
+    if row["error"] <= EXACT:
+        return []
     ill = min(len({*places[labels == value]}) for value in (0, 1))
-    if row["error"] > EXACT and ill >= ENOUGH:
-        degrees = degrees_of(row["error"] ** 2, row["seed_share"], doubts, ill - 1, several)
-        found += [f"{where}: {words}" for words in students_faults(row, degrees)]
+    cases = row["error"] ** 2 - seeds  # all but the resamples is exact
+    degrees = row["error"] ** 4 / (cases**2 / (ill - 1) + doubt)
+    found = []
+    if not abs(row["degrees"] / degrees - 1) <= ROUNDING:
+        found.append(f"{where}: the report says {row['degrees']} degrees of freedom, not {degrees}")
+    if ill >= ENOUGH:
+        found += [f"{where}: {words}" for words in students_faults(row)]
     return found
 
 
-def degrees_of(
-    variance: float, share: float, doubts: list[float], patients: int, seeds: list[int]
-) -> tuple[float, float]:
-    """Satterthwaite's degrees of freedom, fewest and most.
+def of_seeds(aucs: list[list[float]], resampled: list[np.ndarray]) -> tuple[float, float, float]:
+    """What seeds add to the variance of a difference; of it, with the patients; and its doubt.
 
-    An arm whose seeds add nothing is not doubted, and which one that is this script cannot tell
-    for sure where it is close.
+    Where an arm has two seeds, the seeds of both arms are taken to vary alike. Doubt is variance²
+    over degrees of freedom.
     """
-    if not share:
-        return patients, patients
-    added = share * variance
-    alike = sum(1 / n for n in seeds) ** 2 / sum(1 / (n**2 * (n - 1)) for n in seeds)
-    few, many = (
-        variance**2 / ((variance - added) ** 2 / patients + max(doubt, added**2 / alike))
-        for doubt in (sum(doubts), min(doubts))
-    )
-    return few, many
+    several = [(arm, drawn) for arm, drawn in zip(aucs, resampled, strict=True) if len(arm) > 1]
+    shares = [1 / len(arm) for arm, _ in several]
+    degrees = [len(arm) - 1 for arm, _ in several]
+    squares = [len(arm) * np.var(arm) for arm, _ in several]
+    both = [(drawn - drawn.mean(axis=1, keepdims=True)).var(axis=0).sum() for _, drawn in several]
+    if any(len(arm) == 2 for arm, _ in several):
+        shares, degrees, squares, both = ([sum(x)] for x in (shares, degrees, squares, both))
+    own = [s * q / d for s, q, d in zip(shares, squares, degrees, strict=True)]
+    with_patients = [s * q / d for s, q, d in zip(shares, both, degrees, strict=True)]
+    doubts = [v**2 / d for v, d in zip(own, degrees, strict=True)]
+    return float(sum(own)), float(sum(with_patients)), float(sum(doubts))
 
 
-def students_faults(row: dict, degrees: tuple[float, float]) -> list[str]:
+def students_faults(row: dict) -> list[str]:
     """Whether interval and p are about those of Student's t."""
     found = []
-    widest, narrowest = (t.ppf(0.975, number) * row["error"] for number in degrees)
+    reach = t.ppf(0.975, row["degrees"]) * row["error"]
     half, inside = (row["high"] - row["low"]) / 2, row["low"] > -1 and row["high"] < 1
-    if inside and not (1 - WIDTH) * narrowest <= half <= (1 + WIDTH) * widest:
-        found.append(f"{row['low']} to {row['high']} is not ± {narrowest} to {widest}")
-    most, least = (
-        norm.isf(t.sf(abs(row["value"]) / row["error"], number)) for number in degrees[::-1]
-    )
-    if not least - DEVIATES <= norm.isf(row["p"] / 2) <= most + DEVIATES:
-        found.append(f"p {row['p']} is not about {2 * norm.sf(most)} to {2 * norm.sf(least)}")
+    if inside and not abs(half / reach - 1) <= WIDTH:
+        found.append(f"{row['low']} to {row['high']} is not ± {reach}")
+    p = 2 * t.sf(abs(row["value"]) / row["error"], row["degrees"])
+    if not abs(norm.isf(row["p"] / 2) - norm.isf(p / 2)) <= DEVIATES:
+        found.append(f"p {row['p']} is not about {p}")
     return found
 
 

@@ -93,7 +93,7 @@ def test_curves_and_subgroups_are_recomputed_too(unread: str, faults: Any):
 def test_a_difference_without_p_is_recomputed_without(unread: str, faults: Any):
     facts = json.loads(unread)
     row = facts["datasets"][0]["comparisons"][0]
-    row |= dict.fromkeys(("low", "high", "error", "seed_share", "p", "holm"))
+    row |= dict.fromkeys(("low", "high", "error", "degrees", "seed_share", "p", "holm"))
     row["value"] += 1
     said = [words for words in faults(facts) if "Holm" not in words]
     assert len(said) == 1, said
