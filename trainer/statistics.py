@@ -11,9 +11,8 @@ With one seed only patients vary, and nothing is said of other seeds.
 
 The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), with the
 patients' beside the seeds'. The interval of a difference is the expanded percentile one (Hesterberg
-2015, Am. Stat. 69, 371): the resamples' percentiles where Student's t has 2.5 %, for a few
-positives or seeds know their own variance badly, about the value by as much more or less as the
-standard error is of patients and seeds.
+2015, Am. Stat. 69, 371): percentiles at the levels where Student's t has 2.5 %, for a few positives
+or seeds know their own variance badly; of the resamples, with a normal draw for what the seeds add.
 """
 
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from trainer.bootstrap import ArmAucs, Floats
+from trainer.order import random_words
 
 LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
 FEWEST = 5  # resamples beyond a percentile that is read off; farther out it is stretched
@@ -135,10 +135,7 @@ def _estimate(
     doubt = cases**2 / (patients - 1) + seeds.doubt
     degrees = total**2 / doubt if doubt else float(patients - 1)
     error = float(np.sqrt(total))
-    if variance:
-        moved *= error / np.sqrt(variance)
-    else:  # no resample moves it: seeds that are all perfect or all of chance
-        moved = error * norm.ppf((np.arange(len(moved)) + 0.5) / len(moved))
+    moved = _with_seeds(moved, variance, total)
     low, high = np.clip(value + _ends(moved, degrees), -1.0, 1.0)
     return Estimate(
         value=value,
@@ -149,6 +146,19 @@ def _estimate(
         seed_share=max(0.0, total - variance) / total if total else 0.0,
         degrees=degrees,
     )
+
+
+def _with_seeds(moved: Floats, variance: float, total: float) -> Floats:
+    """Deviations [R] of that variance, or [2 R] where the seeds add to it.
+
+    What they add is normal, and drawn to both sides, so that an arm less its control is just its
+    control less the arm the other way round.
+    """
+    if total <= variance:
+        return moved * np.sqrt(total / variance) if variance else moved
+    words = random_words(len(moved), "seeds")
+    drawn = np.sqrt(total - variance) * norm.ppf((words // 2**11 + 0.5) / 2**53)  # never 0 or 1
+    return np.concatenate([moved + drawn, moved - drawn])
 
 
 def _ends(moved: Floats, degrees: float) -> Floats:

@@ -136,7 +136,7 @@ def test_an_arm_of_one_seed_adds_nothing_but_its_patients():
 def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_them():
     auc = np.array([[1.0], [0.5], [1.0]])
     still = ArmAucs(
-        auc=auc, resampled=np.repeat(auc[..., None], 400, axis=2), patients=np.array([40])
+        auc=auc, resampled=np.repeat(auc[..., None], 2000, axis=2), patients=np.array([40])
     )
     half = ArmAucs(auc=auc[1:2], resampled=still.resampled[1:2], patients=still.patients)
     found = difference(still, half, 0)
