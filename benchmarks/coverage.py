@@ -3,7 +3,7 @@
     python benchmarks/coverage.py                           # two minutes on two cores
     python benchmarks/coverage.py --positives 20 --seeds 5 10:2 --seed-sd 0.1:0.4 --repeats 5000
 
-`--seeds 10:2` is ten seeds of the arm and two of the control; so is `--seed-sd`.
+`--seeds 10:2` is ten seeds of the arm and two of the control; likewise `--seed-sd 0.1:0.4`.
 
 Scores are binormal: a positive image's lie `mu` higher. A quarter of their variance is the
 patient's and a quarter the image's, the same for all arms and seeds; and so again for what an arm's
@@ -81,7 +81,7 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     control, arm, positives = arms(case, number)
     if positives < 10:
         return None  # no figure is given
-    auc = estimate(control, 0, among=(control, arm))
+    auc = estimate(control, 0, beside=[arm])
     gap = difference(arm, control, 0)
     return (
         auc.low <= case.control <= auc.high,
@@ -121,11 +121,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
     names = "positives", "images each", "seeds", "seed sd", "effect"
-    told = "AUC holds", "difference holds", "helped", "hurt", "width", "seeds' share"
+    told = "AUC of the control holds", "difference holds", "helped", "hurt", "width", "seeds' share"
     table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
     start = time.perf_counter()
     settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
-    unique = dict.fromkeys((p, k, s, sd if max(s) > 1 else (0.0, 0.0)) for p, k, s, sd in settings)
+    unique = dict.fromkeys(
+        (p, k, s, tuple(sd if n > 1 else 0.0 for n, sd in zip(s, sds, strict=True)))
+        for p, k, s, sds in settings
+    )
     with ProcessPoolExecutor(asked.jobs) as pool:
         for (positives, each, seeds, sd), effect in product(unique, asked.effects):
             case = Case(

@@ -1,18 +1,21 @@
 """Whether one arm's AUC differs from another's, with intervals that a sceptic believes.
 
 Two things vary from one experiment to the next: the patients of the test set and the seeds of the
-training. The model is that of readers and cases in radiology, with readers (here seeds) of one
-modality each (Obuchowski & Rockette 1995, Commun. Stat. B 24, 285; Hillis 2014, Stat. Med. 33,
-330): the AUC of a seed is the arm's own plus an effect of the patients, of the seed, and of both
-at once. The seeds' spread holds the last two. Resampled patients hold the first and the last, so
-the last is taken out there, and what is left is not below 0. Two seeds are too few to know their
-spread: an arm that has two is taken to vary as the arms beside it do, all their seeds together.
-With one seed only patients vary, and nothing is said of other seeds.
+training. The model is that of readers and cases in radiology (Obuchowski & Rockette 1995, Commun.
+Stat. B 24, 285), with readers, here seeds, of one modality each (Hillis 2014, Stat. Med. 33, 330):
+the AUC of a seed is the arm's own plus an effect of the patients, of the seed, and of both at once.
+The seeds' spread holds the last two. Resampled patients hold the first and the last, so the last is
+taken out there, and what is left is not below 0. Where seeds are more alike than that by luck, an
+interval is narrower than one of patients alone.
+
+Two seeds are too few to know their spread: where an arm has two, one spread is taken for all arms,
+of all their seeds together. With one seed only patients vary, and nothing is said of other seeds.
 
 The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), with the
 patients' beside the seeds'. The interval of a difference is the expanded percentile one (Hesterberg
 2015, Am. Stat. 69, 371): percentiles at the levels where Student's t has 2.5 %, for a few positives
-or seeds know their own variance badly; of the resamples, with a normal draw for what the seeds add.
+or seeds know their own variance badly. They are of the resamples, with a normal draw for what seeds
+add to their variance, or drawn together by what they take from it.
 """
 
 from collections.abc import Sequence
@@ -38,7 +41,8 @@ NO_VERDICT: Verdict = "no verdict"
 class Estimate:
     """An AUC or a difference of two, its 95 % interval, and a test of no effect.
 
-    All but `value` are nan where patients cannot tell: one of them has all positives or negatives.
+    All but `value` are nan where patients cannot tell: one of them has all positives or negatives,
+    or neither they nor seeds move the value.
     """
 
     value: float
@@ -46,27 +50,18 @@ class Estimate:
     high: float
     p: float  # two-sided, of an AUC of 0.5 or a difference of 0
     error: float  # standard error, of patients and seeds
-    seed_share: float  # of error², what the seeds add; 0 with one seed
+    seed_share: float  # of error², what seeds add to the patients'; 0 with one, or if they do not
     degrees: float  # of freedom
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seeds:
-    """What seeds add to the variance."""
-
-    variance: float
-    interaction: float  # of it, how each seed fares with these patients
-    doubt: float  # variance² over its degrees of freedom, for Satterthwaite
-
-
-def estimate(arm: ArmAucs, pathology: int, *, among: Sequence[ArmAucs] = ()) -> Estimate:
+def estimate(arm: ArmAucs, pathology: int, *, beside: Sequence[ArmAucs] = ()) -> Estimate:
     """The AUC of an arm: the mean over its seeds.
 
-    `among` are the arms that it stands among, itself too, on the same images and resamples; they
-    matter where it has two seeds. The interval is Student's t on the logit (Pepe 2003, ch. 5): near
-    1 the percentiles are too high. An AUC of just 0 or 1, or one that no resample moves, has none.
+    The arms `beside` it, on the same images and resamples, matter where it has two seeds. The
+    interval is Student's t on the logit (Pepe 2003, ch. 5): near 1 the percentiles are too high. An
+    AUC of just 0 or 1, or one that no resample moves, has none.
     """
-    found = _estimate([(1, arm)], pathology, among or [arm])
+    found = _estimate([(1, arm)], pathology, beside)
     if not (0 < found.value < 1 and found.error > 0):
         return replace(found, low=np.nan, high=np.nan, p=np.nan)
     middle, error = logit(found.value), found.error / (found.value * (1 - found.value))
@@ -79,14 +74,19 @@ def estimate(arm: ArmAucs, pathology: int, *, among: Sequence[ArmAucs] = ()) -> 
     )
 
 
-def difference(arm: ArmAucs, control: ArmAucs, pathology: int) -> Estimate:
+def difference(
+    arm: ArmAucs, control: ArmAucs, pathology: int, *, beside: Sequence[ArmAucs] = ()
+) -> Estimate:
     """The AUC of an arm less its control's, on the same images and resamples.
+
+    The arms `beside` them matter where one of the two has two seeds. A difference that neither
+    resamples nor seeds move has no interval, unless it is 0.
 
     p is the level at which the interval would end at 0 (Efron & Tibshirani 1993, ch. 15.4), with
     one added to the resamples beyond 0 and to all (Davison & Hinkley 1997, ch. 4). Where no
     resample is beyond 0 they only say that it is small; how small, Student's t does.
     """
-    return _estimate([(1, arm), (-1, control)], pathology, [arm, control])
+    return _estimate([(1, arm), (-1, control)], pathology, beside)
 
 
 def holm(p: Floats) -> Floats:
@@ -114,11 +114,13 @@ def verdict(found: Estimate, adjusted_p: float, *, seeds: int) -> Verdict:
 
 
 def _estimate(
-    arms: Sequence[tuple[int, ArmAucs]], pathology: int, alike: Sequence[ArmAucs]
+    arms: Sequence[tuple[int, ArmAucs]], pathology: int, beside: Sequence[ArmAucs]
 ) -> Estimate:
     """The signed sum of the arms' means over seeds, its percentiles and its test against 0."""
-    first = arms[0][1]
-    for other in alike:
+    own = [arm for _, arm in arms]
+    every = list({id(arm): arm for arm in (*own, *beside)}.values())
+    first = own[0]
+    for other in every:
         same = other.resampled.shape[1:] == first.resampled.shape[1:]
         if not same or not np.array_equal(other.patients, first.patients):
             raise ValueError("The arms are not of the same images and resamples.")
@@ -129,10 +131,12 @@ def _estimate(
     if patients < 2 or len(moved) < 2:
         return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
     variance = float(moved.var())
-    seeds = _seeds([arm for _, arm in arms], pathology, alike)
-    cases = max(0.0, variance - seeds.interaction)
-    total = cases + seeds.variance
-    doubt = cases**2 / (patients - 1) + seeds.doubt
+    seeds, interaction, doubt = _seeds(own, pathology, every)
+    cases = max(0.0, variance - interaction)
+    total = cases + seeds
+    if value and not total:
+        return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
+    doubt += cases**2 / (patients - 1)
     degrees = total**2 / doubt if doubt else float(patients - 1)
     error = float(np.sqrt(total))
     moved = _with_seeds(moved, variance, total)
@@ -151,13 +155,13 @@ def _estimate(
 def _with_seeds(moved: Floats, variance: float, total: float) -> Floats:
     """Deviations [R] of that variance, or [2 R] where the seeds add to it.
 
-    What they add is normal, and drawn to both sides, so that an arm less its control is just its
-    control less the arm the other way round.
+    What they add is normal, and drawn to both sides, so that swapping arm and control changes the
+    sign and no more.
     """
     if total <= variance:
         return moved * np.sqrt(total / variance) if variance else moved
-    words = random_words(len(moved), "seeds")
-    drawn = np.sqrt(total - variance) * norm.ppf((words // 2**11 + 0.5) / 2**53)  # never 0 or 1
+    order = np.argsort(random_words(len(moved), "seeds"))
+    drawn = np.sqrt(total - variance) * norm.ppf((order + 0.5) / len(moved))
     return np.concatenate([moved + drawn, moved - drawn])
 
 
@@ -168,11 +172,17 @@ def _ends(moved: Floats, degrees: float) -> Floats:
     return np.quantile(moved, (norm.cdf(-read), norm.cdf(read))) * (reach / read)
 
 
-def _seeds(arms: Sequence[ArmAucs], pathology: int, alike: Sequence[ArmAucs]) -> _Seeds:
-    """Of the sum of the arms' means, each over several seeds, or else nothing."""
+def _seeds(
+    arms: Sequence[ArmAucs], pathology: int, every: Sequence[ArmAucs]
+) -> tuple[float, float, float]:
+    """The seeds' variance of the sum of the arms' means, the patients' part in it, and its doubt.
+
+    The patients' part is how each seed fares with them. Doubt is variance² over its degrees of
+    freedom, for Satterthwaite. All are 0 with one seed each.
+    """
     several = [arm for arm in arms if len(arm.auc) > 1]
     two = any(len(arm.auc) == 2 for arm in several)
-    groups = [(several, alike)] if two else [([arm], [arm]) for arm in several]
+    groups = [(several, every)] if two else [([arm], [arm]) for arm in several]
     variance = interaction = doubt = 0.0
     for members, known_from in groups:
         share = sum(1 / len(arm.auc) for arm in members)
@@ -181,7 +191,7 @@ def _seeds(arms: Sequence[ArmAucs], pathology: int, alike: Sequence[ArmAucs]) ->
         variance += float(share * spread)
         interaction += float(share * both)
         doubt += float((share * spread) ** 2 / degrees)
-    return _Seeds(variance=variance, interaction=interaction, doubt=doubt)
+    return variance, interaction, doubt
 
 
 def _squares(arm: ArmAucs, pathology: int) -> tuple[float, float]:

@@ -57,8 +57,9 @@ def test_a_paired_difference_agrees_with_delong(gap: float):
     assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
-def test_the_other_way_round_is_the_same_difference():
-    _, _, (control, arm) = made(gap=0.2)
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_the_other_way_round_is_the_same_difference(seeds: int):
+    _, _, (control, arm) = made(gap=0.2, seeds=seeds, seed_sd=0.3)
     one, other = difference(arm, control, 0), difference(control, arm, 0)
     assert (one.value, one.p) == pytest.approx((-other.value, other.p))
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
@@ -113,20 +114,27 @@ def test_two_seeds_are_taken_to_vary_as_those_of_the_arms_beside_them():
     (spread, both), (other, other_both) = parts(arm), parts(two)
     spread, both = (4 * spread + other) / 5, (4 * both + other_both) / 5
     drawn = two.resampled[:, 0].mean(axis=0).var()
-    among = estimate(two, 0, among=[arm, two])
-    assert among.error == pytest.approx(np.sqrt(drawn - both / 2 + spread / 2))
-    assert among.degrees > estimate(two, 0).degrees  # 5 of the seeds, not 1
+    found = estimate(two, 0, beside=[arm])
+    assert found == estimate(two, 0, beside=[arm, two])
+    cases, seeds = drawn - both / 2, spread / 2
+    assert found.error == pytest.approx(np.sqrt(cases + seeds))
+    doubt = cases**2 / (two.patients[0] - 1) + seeds**2 / 5
+    assert found.degrees == pytest.approx((cases + seeds) ** 2 / doubt)
     drawn = (arm.resampled[:, 0].mean(axis=0) - two.resampled[:, 0].mean(axis=0)).var()
     share = 1 / 5 + 1 / 2
     expected = np.sqrt(drawn - share * both + share * spread)
     assert difference(arm, two, 0).error == pytest.approx(expected)
-    assert estimate(arm, 0, among=[arm, two]) == estimate(arm, 0)  # five know for themselves
+    assert estimate(arm, 0, beside=[two]) == estimate(arm, 0)  # five know for themselves
+    both_two = ArmAucs(auc=arm.auc[3:], resampled=arm.resampled[3:], patients=arm.patients)
+    alone, beside = (difference(both_two, two, 0, beside=some) for some in ((), [arm]))
+    assert beside.value == alone.value
+    assert beside.degrees > alone.degrees  # a third arm counts too
 
 
 def test_an_arm_of_one_seed_adds_nothing_but_its_patients():
     control, arm = made(gap=0.1, seeds=5, seed_sd=0.3)[2]
     one = ArmAucs(auc=control.auc[:1], resampled=control.resampled[:1], patients=control.patients)
-    assert estimate(one, 0, among=[one, arm]) == estimate(one, 0)
+    assert estimate(one, 0, beside=[arm]) == estimate(one, 0)
     spread, both = parts(arm)
     drawn = (arm.resampled[:, 0].mean(axis=0) - one.resampled[0, 0]).var()
     found = difference(arm, one, 0)
@@ -148,11 +156,11 @@ def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_the
 
 def test_what_patients_and_seeds_share_is_counted_once():
     """Seeds of one truth, each with a noise of its own: spread that the patients have already."""
-    errors = {number: made(gap=0, seeds=number, own=3.0)[2][0] for number in (1, 5)}
-    one, five = (estimate(arm, 0).error for arm in errors.values())
-    naive = np.sqrt(five**2 + errors[5].auc.var(ddof=1) / 5)
+    arms = {number: made(gap=0, seeds=number, own=3.0)[2][0] for number in (1, 5)}
+    one, five = (estimate(arm, 0).error for arm in arms.values())
+    twice = arms[5].resampled[:, 0].mean(axis=0).var() + arms[5].auc.var(ddof=1) / 5
     assert five < 0.7 * one
-    assert five < naive
+    assert five < 0.9 * np.sqrt(twice)
 
 
 def aucs(resampled: Any, patients: int) -> ArmAucs:
@@ -160,11 +168,41 @@ def aucs(resampled: Any, patients: int) -> ArmAucs:
     return ArmAucs(auc=np.full((1, 1), 0.7), resampled=drawn, patients=np.array([patients]))
 
 
-def test_resamples_without_a_class_do_not_count():
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(0.7, 0.05, 400)
-    gaps = np.insert(drawn, 50, [np.nan] * 9)
-    assert estimate(aucs(gaps, 40), 0) == estimate(aucs(drawn, 40), 0)
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_resamples_without_a_class_do_not_count(seeds: int):
+    drawn = np.random.default_rng(0).normal(0.7, 0.05, (seeds, 1, 400))
+    auc, patients = drawn.mean(axis=2), np.array([40])
+    gaps = np.insert(drawn, 50, np.full((9, seeds, 1), np.nan), axis=2)
+    whole, holed = (ArmAucs(auc=auc, resampled=r, patients=patients) for r in (drawn, gaps))
+    assert estimate(holed, 0) == estimate(whole, 0)
+
+
+def test_seeds_more_alike_than_their_patients_let_expect_narrow_the_interval():
+    drawn = np.random.default_rng(0).normal(0.7, 0.05, (3, 1, 2000))
+    arm = ArmAucs(auc=np.full((3, 1), 0.7), resampled=drawn, patients=np.array([400]))
+    arm.auc[0] += 0.01
+    spread, both = parts(arm)
+    assert spread < both
+    resamples = drawn.mean(axis=0).var()
+    found = estimate(arm, 0)
+    assert found.seed_share == 0
+    assert found.error == pytest.approx(np.sqrt(max(0, resamples - both / 3) + spread / 3))
+    none = ArmAucs(auc=arm.auc - 0.1, resampled=drawn[:, :, ::-1] - 0.1, patients=arm.patients)
+    gap = difference(arm, none, 0)
+    moved = (arm.resampled - none.resampled).mean(axis=0)
+    assert gap.high - gap.low < np.diff(np.quantile(moved, (0.025, 0.975)))
+
+
+def test_a_difference_that_nothing_moves_has_no_interval():
+    """Seeds of one AUC each, and resamples that move every seed but not their mean."""
+    drawn = np.array([[[0.7, 0.8]], [[0.8, 0.7]]])
+    one, other = (
+        ArmAucs(auc=np.full((2, 1), auc), resampled=drawn, patients=np.array([40]))
+        for auc in (0.75, 0.72)
+    )
+    found = difference(one, other, 0)
+    assert found.value == pytest.approx(0.03)
+    assert np.isnan([found.low, found.high, found.p]).all()
 
 
 @pytest.mark.parametrize(("drawn", "patients"), [([np.nan] * 9, 5), ([0.7] * 9, 1), ([0.7] * 9, 0)])

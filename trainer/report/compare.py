@@ -132,7 +132,7 @@ def _figures(tested: Tested, arm: int, i: int, min_positives: int) -> Facts:
     labels, scores = tested.labels[:, i], tested.scores[arm][:, :, i]
     if missing := _missing(labels, min_positives):
         return {"missing": missing}
-    found = estimate(tested.aucs[arm], i, among=tested.aucs)
+    found = estimate(tested.aucs[arm], i, beside=tested.aucs)
     diagrams = [reliability(labels, seed) for seed in scores]
     curves = [roc(labels, seed) for seed in scores]
     precision = [average_precision(labels, seed) for seed in scores]
@@ -197,7 +197,7 @@ def _comparisons(
     for i, j in pairs(arms):
         arm, control = tested.aucs[i], tested.aucs[j]
         gaps = {
-            at: difference(arm, control, at)
+            at: difference(arm, control, at, beside=tested.aucs)
             for at in (*places, *rest)
             if not _missing(tested.labels[:, at], min_positives)
         }
@@ -250,12 +250,12 @@ def _subgroups(
             }
             if not row["missing"]:
                 row["auc"] = {
-                    title: _plain(estimate(auc, i, among=part.aucs))
+                    title: _plain(estimate(auc, i, beside=part.aucs))
                     for title, auc in zip(titles, part.aucs, strict=True)
                 }
                 row["differences"] = [
                     {"arm": titles[a], "control": titles[b]}
-                    | _plain(difference(part.aucs[a], part.aucs[b], i))
+                    | _plain(difference(part.aucs[a], part.aucs[b], i, beside=part.aucs))
                     for a, b in pairs(study.arms)
                     if study.arms[a].name in TREATMENTS
                 ]

@@ -72,7 +72,8 @@ def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
         return found | {
             "verdict": NO_VERDICT,
             "sentence": f"{target}: no verdict on {arm}, for too few patients have it, or are"
-            f" without it, in test ({_numbers(first)} against {first['control']}).",
+            " without it, in test, or nothing moves the difference"
+            f" ({_numbers(first)} against {first['control']}).",
         }
     others = [row for row in rows.values() if row not in (first, balanced)]
     sentence = f"{target}: {_opening(arm, first)} ({_numbers(first)})"
@@ -186,9 +187,9 @@ def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
             )
         if two := [arm["title"] for arm in dataset["arms"] if len(arm["runs"]) == 2]:
             found.append(
-                f"{name}: two seeds do not tell how much seeds differ, so those of {', '.join(two)}"
-                " are taken to differ as in the arms beside; where they do not, an interval may be"
-                " far too narrow."
+                f"{name}: two seeds ({'; '.join(two)}) do not tell how much seeds differ, so where"
+                " an arm has two, the seeds of all arms are taken to differ alike; where they do"
+                " not, an interval may be far too narrow."
             )
         for arm in treated(dataset):
             controls = [row for row in dataset["comparisons"] if row["arm"] == arm]

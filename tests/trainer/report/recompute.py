@@ -24,6 +24,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 DRAWS = 300
 EXACT = 1e-9
 ROUNDING = 1e-6  # of a ratio
+SHARE = 0.3  # by which shares of the variance may differ: resamples are few
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
 WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
 DEVIATES = 0.5  # standard normal deviates, by which their p-values may
@@ -124,10 +125,11 @@ def faults(report: dict) -> list[str]:
                 continue
             where = f"{dataset['name']} {row['arm']} - {row['control']} {row['pathology']}"
             arm, control = tables[row["arm"]], tables[row["control"]]
+            rest = [tables[title] for title in tables if title not in (row["arm"], row["control"])]
             name = row["pathology"]
             check(where, row["value"], mean_auc(arm, name) - mean_auc(control, name))
             if row["target"] and row["p"] is not None:
-                wrong += interval_faults(where, row, arm, control)
+                wrong += interval_faults(where, row, arm, control, rest)
         check_subgroups(check, dataset, tables)
         wrong += holm_faults(dataset)
     return wrong
@@ -186,7 +188,7 @@ def rank_auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(ranks / (positives * (len(labels) - positives)))
 
 
-def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str]:
+def interval_faults(where: str, row: dict, arm: list, control: list, rest: list[list]) -> list[str]:
     """Whether the standard error is that of patients and seeds, and the interval some t's of it."""
     rng, name = np.random.default_rng(12), row["pathology"]
     known = (arm[0][f"label:{name}"] >= 0).to_numpy()
@@ -194,7 +196,7 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
     places = np.array(pd.factorize(arm[0]["patient"])[0])[known]
     scores = [
         np.array([t[f"probability:{name}"].to_numpy()[known] for t in arms])
-        for arms in (arm, control)
+        for arms in (arm, control, *(rest if 2 in (len(arm), len(control)) else ()))
     ]
     groups = [np.flatnonzero(places == patient) for patient in range(places.max() + 1)]
     drawn = []
@@ -213,8 +215,13 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
         return []
     ill = min(len({*places[labels == value]}) for value in (0, 1))
     cases = row["error"] ** 2 - seeds  # all but the resamples is exact
+    if cases < -EXACT:
+        return [f"{where}: {row['error']}² is less than the seeds' own {seeds}"]
     degrees = row["error"] ** 4 / (cases**2 / (ill - 1) + doubt)
     found = []
+    share = max(0.0, 1 - moved.var() / row["error"] ** 2)
+    if not abs(row["seed_share"] - share) <= SHARE:
+        found.append(f"{where}: the seeds' part is said to be {row['seed_share']}, found {share}")
     if not abs(row["degrees"] / degrees - 1) <= ROUNDING:
         found.append(f"{where}: the report says {row['degrees']} degrees of freedom, not {degrees}")
     if ill >= ENOUGH:
@@ -225,20 +232,19 @@ def interval_faults(where: str, row: dict, arm: list, control: list) -> list[str
 def of_seeds(aucs: list[list[float]], resampled: list[np.ndarray]) -> tuple[float, float, float]:
     """What seeds add to the variance of a difference; of it, with the patients; and its doubt.
 
-    Where an arm has two seeds, the seeds of both arms are taken to vary alike. Doubt is variance²
-    over degrees of freedom.
+    Of the arm, its control and others. Where one of the two has two seeds, one variance is taken
+    for the seeds of all arms. Doubt is variance² over degrees of freedom.
     """
-    several = [(arm, drawn) for arm, drawn in zip(aucs, resampled, strict=True) if len(arm) > 1]
-    shares = [1 / len(arm) for arm, _ in several]
-    degrees = [len(arm) - 1 for arm, _ in several]
-    squares = [len(arm) * np.var(arm) for arm, _ in several]
-    both = [(drawn - drawn.mean(axis=1, keepdims=True)).var(axis=0).sum() for _, drawn in several]
-    if any(len(arm) == 2 for arm, _ in several):
-        shares, degrees, squares, both = ([sum(x)] for x in (shares, degrees, squares, both))
-    own = [s * q / d for s, q, d in zip(shares, squares, degrees, strict=True)]
-    with_patients = [s * q / d for s, q, d in zip(shares, both, degrees, strict=True)]
-    doubts = [v**2 / d for v, d in zip(own, degrees, strict=True)]
-    return float(sum(own)), float(sum(with_patients)), float(sum(doubts))
+    parts = [
+        (len(arm) - 1, len(arm) * np.var(arm), (drawn.T - drawn.mean(axis=1)).var(axis=1).sum())
+        for arm, drawn in zip(aucs, resampled, strict=True)
+    ]
+    of_both = [(1 / len(arm), *part) for arm, part in zip(aucs[:2], parts, strict=False) if part[0]]
+    if any(len(arm) == 2 for arm in aucs[:2]):
+        of_both = [(sum(share for share, *_ in of_both), *np.sum(parts, axis=0))]
+    share, degrees, squares, with_patients = np.array(of_both).reshape(-1, 4).T
+    own = share * squares / degrees
+    return own.sum(), (share * with_patients / degrees).sum(), (own**2 / degrees).sum()
 
 
 def students_faults(row: dict) -> list[str]:

@@ -49,6 +49,16 @@ def test_the_recomputation_notices_a_wrong_number(facts: Any, recompute: ModuleT
     assert len(said) == 4, said
 
 
+@pytest.mark.parametrize("key", ["error", "degrees", "seed_share"])
+def test_the_recomputation_notices_a_wrong_part_of_an_interval(
+    facts: Any, recompute: ModuleType, key: str
+):
+    wrong = json.loads(json.dumps(facts))
+    row = wrong["datasets"][0]["comparisons"][0]
+    row[key] = row[key] * 1.02 if key != "seed_share" else (row[key] + 0.5) % 1
+    assert len(recompute.faults(wrong)) == 1
+
+
 @pytest.mark.parametrize("level", [0.1, 0.01])
 def test_the_recomputation_notices_intervals_of_another_level(
     run_folders: Path, recompute: ModuleType, monkeypatch: pytest.MonkeyPatch, level: float
@@ -56,7 +66,7 @@ def test_the_recomputation_notices_intervals_of_another_level(
     monkeypatch.setattr("trainer.statistics.LEVEL", level)
     found = across([run_folders / "gan1"], min_positives=10, command="")
     noticed = [words for words in recompute.faults(found) if " is not ± " in words]
-    assert len(noticed) > 3  # not all, for where seeds differ the degrees of freedom are a guess
+    assert len(noticed) > 3
 
 
 def test_the_drawn_truth_is_found(facts: Any):
@@ -170,6 +180,31 @@ def test_arms_of_different_recipes_are_compared_with_a_note(
     found = across([tmp_path], min_positives=10, command="")
     for words in ("lr (none 0.001, gan 0.01)", "init (none random, gan imagenet)"):
         assert f"gan1: the arms were trained with different {words}." in found["notes"]
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        {"none": 2, "gan": 2},
+        {"none": 2, "gan": 4},
+        {"none": 1, "gan": 2},
+        {"none": 2, "gan": 3, "flip": 2},
+    ],
+)
+def test_few_seeds_and_other_numbers_of_them_are_recomputed_too(
+    seeds: dict[str, int],
+    run_writer: Callable[..., Path],
+    recompute: ModuleType,
+    tmp_path: Path,
+):
+    for arm, number in seeds.items():
+        for seed in range(number):
+            run_writer(tmp_path, arm, seed)
+    found = across([tmp_path], min_positives=10, command="")
+    assert recompute.faults(found) == []
+    two = "; ".join(arm for arm, number in seeds.items() if number == 2)
+    notes = [note for note in found["notes"] if "two seeds (" in note]
+    assert [f"two seeds ({two}) do not" in note for note in notes] == [True] * bool(two)
 
 
 def test_it_is_the_same_every_time(run_folders: Path, facts: Any):

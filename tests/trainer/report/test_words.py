@@ -110,8 +110,8 @@ def test_where_nothing_could_be_tested_there_is_no_verdict():
     found = said(row("none", "no verdict", low=None, holm=None))
     assert found["verdict"] == "no verdict"
     assert found["sentence"] == (
-        "Fracture: no verdict on gan, for too few patients have it, or are without it, in test"
-        " (+0.020 against none)."
+        "Fracture: no verdict on gan, for too few patients have it, or are without it, in test, or"
+        " nothing moves the difference (+0.020 against none)."
     )
 
 

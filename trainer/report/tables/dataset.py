@@ -58,8 +58,8 @@ def differences(dataset: Facts, settings: Facts) -> Table:
                 f" patients. p is adjusted over the targets of each pair of arms (Holm). Helped or"
                 " hurt, better or worse: the interval is without 0 and the adjusted p at most"
                 f" {settings['level']}."
-                " The seeds' part is their share of the variance. One seed does not tell it: such a"
-                " difference is one of two trainings, not of the arms.",
+                " The seeds' part is what share of the variance they add to the patients'. One seed"
+                " does not tell it: such a difference is one of two trainings, not of the arms.",
                 *reasons(dataset, dataset["targets"]),
                 *no_interval(found),
             ]

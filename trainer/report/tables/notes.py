@@ -33,5 +33,8 @@ def reasons(dataset: Facts, names: Iterable[str]) -> list[str]:
 def no_interval(comparisons: Iterable[Facts]) -> list[str]:
     """Why a difference has no interval, where one has none."""
     if any("value" in row and row["low"] is None for row in comparisons):
-        return ["No interval where all positives or all negatives are one patient's."]
+        return [
+            "No interval where all positives or all negatives are one patient's, or where neither"
+            " patients nor seeds move the difference."
+        ]
     return []
