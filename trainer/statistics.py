@@ -8,8 +8,9 @@ The seeds' spread holds the last two. Resampled patients hold the first and the 
 taken out there, and what is left is not below 0. Where seeds are more alike than that by luck, an
 interval is narrower than one of patients alone.
 
-Two seeds are too few to know their spread: where an arm has two, one spread is taken for all arms,
-of all their seeds together. With one seed only patients vary, and nothing is said of other seeds.
+Two seeds are too few to know their spread: where an arm has two, one spread of logits is taken for
+all arms, of all their seeds together. With one seed only patients vary, and nothing is said of
+other seeds.
 
 The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), with the
 patients' beside the seeds'. The interval of a difference is the expanded percentile one (Hesterberg
@@ -185,7 +186,7 @@ def _seeds(
     groups = [(several, every)] if two else [([arm], [arm]) for arm in several]
     variance = interaction = doubt = 0.0
     for members, known_from in groups:
-        share = sum(1 / len(arm.auc) for arm in members)
+        share = sum(_slope(arm, pathology) ** 2 / len(arm.auc) for arm in members)
         degrees = sum(len(arm.auc) - 1 for arm in known_from)
         spread, both = np.sum([_squares(arm, pathology) for arm in known_from], axis=0) / degrees
         variance += float(share * spread)
@@ -197,11 +198,21 @@ def _seeds(
 def _squares(arm: ArmAucs, pathology: int) -> tuple[float, float]:
     """Sums of squares of the seeds about their mean: of the AUCs, and of what patients do to it.
 
-    The second is the seeds' deviations in a resample about their own mean, averaged over resamples.
+    Both of logits, by the delta method. The second is the seeds' deviations in a resample about
+    their own mean, averaged over resamples.
     """
     auc, resampled = arm.auc[:, pathology], arm.resampled[:, pathology]
-    apart = resampled - resampled.mean(axis=0)
-    return float(((auc - auc.mean()) ** 2).sum()), float(np.nanvar(apart, axis=1).sum())
+    if not (slope := _slope(arm, pathology)):
+        return 0.0, 0.0
+    apart = (resampled - resampled.mean(axis=0)) / slope
+    squares = ((auc - auc.mean()) / slope) ** 2
+    return float(squares.sum()), float(np.nanvar(apart, axis=1).sum())
+
+
+def _slope(arm: ArmAucs, pathology: int) -> float:
+    """Of the mean AUC over its logit; 0 where all seeds are perfect, or perfectly wrong."""
+    mean = float(arm.auc[:, pathology].mean())
+    return mean * (1 - mean)
 
 
 def _p(resampled: Floats, value: float, error: float, degrees: float) -> float:

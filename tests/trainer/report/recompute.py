@@ -24,7 +24,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 DRAWS = 300
 EXACT = 1e-9
 ROUNDING = 1e-6  # of a ratio
-SHARE = 0.3  # by which shares of the variance may differ: resamples are few
+NOISE = 0.25  # by which variances of so few draws may differ
+SHARE = 0.3  # by which shares of the variance may
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
 WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
 DEVIATES = 0.5  # standard normal deviates, by which their p-values may
@@ -208,8 +209,10 @@ def interval_faults(where: str, row: dict, arm: list, control: list, rest: list[
     aucs = [[rank_auc(labels, s) for s in arms] for arms in scores]
     seeds, with_patients, doubt = of_seeds(aucs, resampled)
     moved = resampled[0].mean(axis=1) - resampled[1].mean(axis=1)
-    error = float(np.sqrt(seeds + max(0.0, float(moved.var()) - with_patients)))
-    if not 0.8 * error <= row["error"] <= 1.25 * error + EXACT:
+    variance = seeds + max(0.0, moved.var() - with_patients)
+    noise = NOISE * (moved.var() + with_patients) + EXACT
+    if not abs(row["error"] ** 2 - variance) <= noise:
+        error = np.sqrt(variance)
         return [f"{where}: the report says a standard error of {row['error']}, found {error}"]
     if row["error"] <= EXACT:
         return []
@@ -232,14 +235,20 @@ def interval_faults(where: str, row: dict, arm: list, control: list, rest: list[
 def of_seeds(aucs: list[list[float]], resampled: list[np.ndarray]) -> tuple[float, float, float]:
     """What seeds add to the variance of a difference; of it, with the patients; and its doubt.
 
-    Of the arm, its control and others. Where one of the two has two seeds, one variance is taken
-    for the seeds of all arms. Doubt is variance² over degrees of freedom.
+    Of the arm, its control and others. Where one of the two has two seeds, one variance of logits
+    is taken for the seeds of all arms. Doubt is variance² over degrees of freedom.
     """
+    slopes = [np.mean(arm) * (1 - np.mean(arm)) for arm in aucs]
     parts = [
-        (len(arm) - 1, len(arm) * np.var(arm), (drawn.T - drawn.mean(axis=1)).var(axis=1).sum())
-        for arm, drawn in zip(aucs, resampled, strict=True)
+        (
+            len(arm) - 1,
+            len(arm) * np.var(arm) / slope**2,
+            (drawn.T - drawn.mean(axis=1)).var(axis=1).sum() / slope**2,
+        )
+        for arm, drawn, slope in zip(aucs, resampled, slopes, strict=True)
     ]
-    of_both = [(1 / len(arm), *part) for arm, part in zip(aucs[:2], parts, strict=False) if part[0]]
+    several = [i for i in (0, 1) if len(aucs[i]) > 1]
+    of_both = [(slopes[i] ** 2 / len(aucs[i]), *parts[i]) for i in several]
     if any(len(arm) == 2 for arm in aucs[:2]):
         of_both = [(sum(share for share, *_ in of_both), *np.sum(parts, axis=0))]
     share, degrees, squares, with_patients = np.array(of_both).reshape(-1, 4).T
