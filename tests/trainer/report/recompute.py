@@ -24,8 +24,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 DRAWS = 300
 EXACT = 1e-9
 ROUNDING = 1e-6  # of a ratio
-NOISE = 0.25  # by which variances of so few draws may differ
-SHARE = 0.3  # by which shares of the variance may
+NOISE = 0.4  # by which variances of so few draws may differ
+SHARE = 0.3  # by which their shares may
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
 WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
 DEVIATES = 0.5  # standard normal deviates, by which their p-values may
