@@ -188,8 +188,8 @@ def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
         if two := [arm["title"] for arm in dataset["arms"] if len(arm["runs"]) == 2]:
             found.append(
                 f"{name}: two seeds ({'; '.join(two)}) do not tell how much seeds differ, so where"
-                " an arm has two, the seeds of all arms are taken to differ alike; where they do"
-                " not, an interval may be far too narrow."
+                " an arm has two, the logits of all arms' seeds are taken to differ alike; where"
+                " they do not, an interval may be far too narrow."
             )
         for arm in treated(dataset):
             controls = [row for row in dataset["comparisons"] if row["arm"] == arm]
