@@ -181,6 +181,7 @@ def _seeds(
     The patients' part is how each seed fares with them. Doubt is variance² over its degrees of
     freedom, for Satterthwaite. All are 0 with one seed each.
     """
+    arms, every = ([arm for arm in some if _slope(arm, pathology)] for some in (arms, every))
     several = [arm for arm in arms if len(arm.auc) > 1]
     two = any(len(arm.auc) == 2 for arm in several)
     groups = [(several, every)] if two else [([arm], [arm]) for arm in several]
@@ -202,15 +203,14 @@ def _squares(arm: ArmAucs, pathology: int) -> tuple[float, float]:
     their own mean, averaged over resamples.
     """
     auc, resampled = arm.auc[:, pathology], arm.resampled[:, pathology]
-    if not (slope := _slope(arm, pathology)):
-        return 0.0, 0.0
+    slope = _slope(arm, pathology)
     apart = (resampled - resampled.mean(axis=0)) / slope
     squares = ((auc - auc.mean()) / slope) ** 2
     return float(squares.sum()), float(np.nanvar(apart, axis=1).sum())
 
 
 def _slope(arm: ArmAucs, pathology: int) -> float:
-    """Of the mean AUC over its logit; 0 where all seeds are perfect, or perfectly wrong."""
+    """Of the mean AUC over its logit; 0 where all seeds are perfect or wrong, and tell nothing."""
     mean = float(arm.auc[:, pathology].mean())
     return mean * (1 - mean)
 

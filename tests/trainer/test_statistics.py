@@ -196,6 +196,17 @@ def test_seeds_more_alike_than_their_patients_let_expect_narrow_the_interval():
     assert gap.high - gap.low < np.diff(np.quantile(moved, (0.025, 0.975)))
 
 
+def test_two_perfect_seeds_add_nothing_and_do_not_break_the_arms_beside_them():
+    arm = made(gap=0, seeds=2, seed_sd=0.3)[2][0]
+    perfect = ArmAucs(
+        auc=np.ones((2, 1)), resampled=np.ones_like(arm.resampled), patients=arm.patients
+    )
+    (spread, both), drawn = parts(arm), arm.resampled[:, 0].mean(axis=0).var()
+    found = difference(perfect, arm, 0)
+    assert found.error == pytest.approx(np.sqrt(max(0, drawn - both / 2) + spread / 2))
+    assert np.isfinite([found.low, found.high, found.p]).all()
+
+
 def test_a_difference_that_nothing_moves_has_no_interval():
     """Seeds of one AUC each, and resamples that move every seed but not their mean."""
     drawn = np.array([[[0.7, 0.8]], [[0.8, 0.7]]])

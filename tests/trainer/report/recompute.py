@@ -241,15 +241,15 @@ def of_seeds(aucs: list[list[float]], resampled: list[np.ndarray]) -> tuple[floa
     slopes = [np.mean(arm) * (1 - np.mean(arm)) for arm in aucs]
     parts = [
         (
-            len(arm) - 1,
-            len(arm) * np.var(arm) / slope**2,
-            (drawn.T - drawn.mean(axis=1)).var(axis=1).sum() / slope**2,
+            len(arm) - 1 if slope else 0,  # logits of perfect seeds tell nothing
+            len(arm) * np.var(arm) / (slope or 1) ** 2,
+            (drawn.T - drawn.mean(axis=1)).var(axis=1).sum() / (slope or 1) ** 2,
         )
         for arm, drawn, slope in zip(aucs, resampled, slopes, strict=True)
     ]
-    several = [i for i in (0, 1) if len(aucs[i]) > 1]
+    several = [i for i in (0, 1) if parts[i][0]]
     of_both = [(slopes[i] ** 2 / len(aucs[i]), *parts[i]) for i in several]
-    if any(len(arm) == 2 for arm in aucs[:2]):
+    if any(len(aucs[i]) == 2 for i in several):
         of_both = [(sum(share for share, *_ in of_both), *np.sum(parts, axis=0))]
     share, degrees, squares, with_patients = np.array(of_both).reshape(-1, 4).T
     own = share * squares / degrees
