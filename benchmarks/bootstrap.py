@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from builder.labels import CHEXPERT, read_labels
-from trainer.bootstrap import RESAMPLES, arm_aucs, resample
+from trainer.evaluate.bootstrap import RESAMPLES, arm_aucs, resample
 
 FEW = 3  # resamples by scikit-learn
 

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import norm
 
-from trainer.bootstrap import ArmAucs, arm_aucs, resample
-from trainer.statistics import difference, estimate, verdict
+from trainer.evaluate.bootstrap import ArmAucs, arm_aucs, resample
+from trainer.evaluate.inference import difference, estimate, verdict
 
 SHOWN = 0.75  # of a patient's images with the pathology
 PREVALENCE = 0.1
@@ -81,7 +81,7 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     control, arm, positives = arms(case, number)
     if positives < 10:
         return None  # no figure is given
-    auc = estimate(control, 0, beside=[arm])
+    auc = estimate(control, 0, pooled_with=[arm])
     gap = difference(arm, control, 0)
     return (
         auc.low <= case.control <= auc.high,

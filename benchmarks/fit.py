@@ -27,13 +27,14 @@ from stream_peers import BITS, Work
 
 from builder.contract import load_index, load_manifest
 from trainer.arms import EVEN, make_arm
-from trainer.control import Control, Place
-from trainer.devices import connect, pick_device
-from trainer.fit import OPTIMIZERS, Recipe, Run
+from trainer.fit.control import Control, Place
+from trainer.fit.devices import connect, pick_device
+from trainer.fit.loop import OPTIMIZERS, Run
+from trainer.fit.score import masked_loss
 from trainer.model import build
-from trainer.score import masked_loss
-from trainer.shards import Folder
-from trainer.stream import Dataset, open_dataset
+from trainer.recipe import Recipe
+from trainer.stream.batches import Dataset, open_dataset
+from trainer.stream.shards import Folder
 
 REAL = Path(__file__).parents[2] / "shared/data/nih1k_224/images"
 Pass = Callable[[], tuple[float, float]]  # → (images a second, share of waiting for data)

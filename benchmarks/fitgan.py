@@ -16,10 +16,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from builder.fitgan.data import Reals
+from builder.fitgan.distributed import join
 from builder.fitgan.losses import R1_EVERY
 from builder.fitgan.run import pick_device
 from builder.fitgan.settings import Settings
-from builder.fitgan.team import join
 from builder.fitgan.train import iterate, make_networks
 
 LABELS = tuple(f"label {i}" for i in range(14))

@@ -38,7 +38,7 @@ from builder.contract import Sample, dataset_root, decode_image, load_index, loa
 from builder.plan import philox
 from builder.render import render
 from trainer.model import build, load_weights
-from trainer.stream import scale
+from trainer.stream.batches import scale
 
 COUNT = 1500
 SUBSETS, PAIRS, DRAWS = 50, 400, 20

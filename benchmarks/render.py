@@ -30,12 +30,12 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from builder import generators
-from builder.accept.constant import judge
+from builder.checks.constant import judge
 from builder.draw import draw, latents
+from builder.engines.jobs import render_jobs
 from builder.fitgan.networks import Generator as Network
 from builder.fitgan.run import export
 from builder.fitgan.settings import Settings
-from builder.jobs import render_jobs
 from builder.plan import plan_balance
 from builder.recipe import Recipe
 from builder.render import BATCH, best_batch, condition

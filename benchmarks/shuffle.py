@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from builder.contract import Index, dataset_root, load_index, load_manifest
-from trainer.order import WINDOW, Order, Part, Rows
+from trainer.stream.order import WINDOW, Order, Part, Rows
 
 EPOCHS = 5
 

@@ -71,8 +71,8 @@ def ours(
     import torch
 
     from trainer.arms import EVEN, default_arm, make_arm
-    from trainer.shards import Folder
-    from trainer.stream import batches, open_dataset, scale
+    from trainer.stream.batches import batches, open_dataset, scale
+    from trainer.stream.shards import Folder
 
     torch.set_num_threads(1)  # idle threads of OpenMP spin on the cores that decode
     root = Path(work.folder, dataset)

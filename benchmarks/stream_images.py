@@ -10,11 +10,11 @@ from stream_peers import BITS, Work, spelled
 
 from builder.contract import ImageSpec, PlanProof, Sample, TargetCount, load_index, load_manifest
 from builder.draw import latents
-from builder.encode import encode
 from builder.generators import load
 from builder.render import Picture
 from builder.seal import seal
 from builder.write import Job, write_shard
+from builder.write.encode import encode
 
 SIDE = 224
 CHEXPERT = (390, 320)  # width and height of CheXpert-small's files
@@ -90,7 +90,9 @@ def proof(*, real: int, synthetic: int) -> PlanProof:
     target = TargetCount(
         pathology=BITS[0], real_positives=real // 2, render=synthetic, positives=half, share=0.5
     )
-    return PlanProof(share=(1, 100), real=real, synthetic=synthetic, fewest=0, targets=(target,))
+    return PlanProof(
+        share=(1, 100), real=real, synthetic=synthetic, lower_bound=0, targets=(target,)
+    )
 
 
 def loosened(images: Images, work: Work) -> None:

@@ -7,10 +7,10 @@ import argparse
 import time
 from pathlib import Path
 
+from builder.store import Cache, default_cache_folder
 from trainer.arms import EVEN, default_arm, make_arm
-from trainer.locate import locate
-from trainer.remote import Cache, default_cache_folder
-from trainer.stream import batches, open_dataset
+from trainer.stream.batches import batches, open_dataset
+from trainer.stream.locate import locate
 
 
 def resident() -> float:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    cache = Cache(folder=default_cache_folder(), most_bytes=10**11)
+    cache = Cache(folder=default_cache_folder(), max_bytes=10**11)
     found = locate(options.manifest, None, cache)
     with open_dataset(
         found.manifest, found.index, source=found.source, workers=options.workers

@@ -24,9 +24,9 @@ import webdataset
 from PIL import Image
 
 from builder.contract import ImageSpec, Sample
-from builder.encode import encode
 from builder.render import Picture
 from builder.write import Job, write_shard
+from builder.write.encode import encode
 
 PATHOLOGIES = tuple(f"pathology {i}" for i in range(14))
 

@@ -1,8 +1,8 @@
 """The line itself: labels → split → plan → draw → render → write → seal."""
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -12,29 +12,28 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from builder import generators
-from builder.accept import ALWAYS, Check, Context, Judge, find_check
-from builder.accept.duplicate import DUPLICATE
+from builder.checks import ALWAYS, Check, Context, Judge, find_check
+from builder.checks.duplicate import DUPLICATE
 from builder.claim import claimed, keep_recipes
 from builder.contract import Manifest, UsageError
 from builder.draw import draw
-from builder.engine import Engine, Pace
-from builder.jobs import (
+from builder.engines.jobs import (
     bad_images,
     list_rejects,
     pack_jobs,
     packed_labels,
     render_jobs,
 )
+from builder.engines.local import Engine, Throughput
+from builder.engines.workers import write_shards
 from builder.labels import LabelTable, read_labels
 from builder.plan import Plan
+from builder.progress import Progress
 from builder.recipe import IMAGE_SIZE, Recipe
 from builder.render import check_generator
 from builder.seal import seal
 from builder.split import Split, split_patients
-from builder.workers import write_shards
 from builder.write import Shard
-
-Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 _SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
@@ -71,7 +70,7 @@ class Built:
     """A sealed dataset and how the rendering of its images went."""
 
     manifest: Manifest
-    pace: Pace
+    pace: Throughput
 
 
 def synth(
@@ -80,14 +79,14 @@ def synth(
     out: Path,
     workers: int | None,
     skip_bad: bool,
-    watch: Watch,
+    progress: Progress,
     batch: int | None = None,
     keep_rejects: bool = False,
 ) -> Built:
     """The sealed dataset under `out`; what an interrupted run completed is kept.
 
     `workers`: processes, default one per core, or per GPU where the generator uses them. `batch`:
-    images per call of the generator, default the fastest on a GPU. `watch(title, total)` gives a
+    images per call of the generator, default the fastest on a GPU. `progress(title, total)` gives a
     context whose function is told the number of images done.
     """
     table, split = blueprint.table, blueprint.split
@@ -95,7 +94,9 @@ def synth(
     recipe, checks = _with_checks(recipe, split)
     with claimed(out):
         keep_recipes(_recipes(recipe, loaded, out))
-        real = _pack(recipe, table, split, out=out, workers=workers, skip_bad=skip_bad, watch=watch)
+        real = _pack(
+            recipe, table, split, out=out, workers=workers, skip_bad=skip_bad, progress=progress
+        )
         labels, plan = table.labels[split.train], blueprint.plan
         if any(shard.bad for shard in real):  # the promise is about the images that are there
             labels = packed_labels(real)
@@ -106,7 +107,7 @@ def synth(
         engine = Engine.of(loaded.generator, workers=workers, batch=batch, folder=folder)
         with TemporaryDirectory() as scratch:
             shown = [name for name, count in zip(plan.names, plan.render, strict=True) if count]
-            judges = _judges(checks, shown, recipe, table, real, out, Path(scratch), watch)
+            judges = _judges(checks, shown, recipe, table, real, out, Path(scratch), progress)
             jobs = partial(
                 render_jobs,
                 recipe,
@@ -119,7 +120,7 @@ def synth(
                 threads=engine.threads,
                 aside=out / f"{recipe.name}-rejected" if keep_rejects else None,
             )
-            synthetic, pace = engine.render(jobs, folder, DUPLICATE in recipe.accept, watch)
+            synthetic, pace = engine.render(jobs, folder, DUPLICATE in recipe.accept, progress)
         rejects = list_rejects(synthetic, out / f"{recipe.name}-rejected.csv")
         manifest = seal(
             [*real, *synthetic],
@@ -190,20 +191,20 @@ def _judges(
     real: Sequence[Shard],
     out: Path,
     scratch: Path,
-    watch: Watch,
+    progress: Progress,
 ) -> list[Judge]:
     """The checks made ready for images of `targets`, by what the real images show."""
     entries = [shard.entry for shard in real if shard.entry]
     total = sum(e.nsamples for check in checks for e in entries if e.split in check.needs)
-    looking = watch("looking at real images", total) if total else nullcontext(lambda _: None)
-    with looking as tick:
+    looking = progress("looking at real images", total) if total else nullcontext(lambda _: None)
+    with looking as advance:
         context = Context(
             root=out,
             shards=tuple((entry.split, entry.url) for entry in entries),
             image=recipe.image,
             pathologies=table.pathologies,
             scratch=scratch,
-            tick=tick,
+            advance=advance,
         )
         return [check.prepared(context, targets) for check in checks]
 
@@ -236,13 +237,13 @@ def _pack(
     out: Path,
     workers: int | None,
     skip_bad: bool,
-    watch: Watch,
+    progress: Progress,
 ) -> list[Shard]:
     if recipe.real == "none":
         return []
     jobs = pack_jobs(recipe, table, split, root=out, skip_bad=skip_bad)
-    with watch("packing real images", sum(len(job.samples) for job in jobs)) as tick:
-        shards = write_shards(jobs, workers=workers or os.cpu_count() or 1, tick=tick)
+    with progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
+        shards = write_shards(jobs, workers=workers or os.cpu_count() or 1, advance=advance)
     bad_images(shards, out / f"{recipe.name}-left-out.csv", skip_bad=skip_bad)
     return shards
 

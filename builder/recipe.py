@@ -8,7 +8,7 @@ from typing import Any
 from builder.contract import KEY, ImageSpec, Labels, UsageError
 from builder.draw import slug
 from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
-from builder.plan import MOST_PER_REAL, Plan, plan_balance, rare_targets
+from builder.plan import MAX_PER_REAL, Plan, plan_balance, rare_targets
 from builder.split import REGIMES
 
 IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
@@ -41,7 +41,7 @@ class Recipe:
     share: str = "0.15"
     rare_below: str = "0.05"
     targets: tuple[str, ...] = ()  # (): the pathologies below rare_below
-    most_per_real: int = MOST_PER_REAL
+    max_per_real: int = MAX_PER_REAL
     real: str = "pack"  # "none": the synthetic images alone
     image_size: int = 0  # 0: the generator's, at most IMAGE_SIZE
     codec: str = "jpg"
@@ -117,7 +117,7 @@ class Recipe:
             share=Fraction(self.share),
             seed=self.seed,
             names=self.targets,
-            most_per_real=self.most_per_real,
+            max_per_real=self.max_per_real,
         )
 
 

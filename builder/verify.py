@@ -3,14 +3,13 @@
 Reads what is on disk and nothing else: no label table, no recipe, no generator.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from builder import tar
 from builder.contract import (
     GROUPS,
     PATIENT,
@@ -26,16 +25,21 @@ from builder.contract import (
     index_root,
     load_index,
     load_manifest,
+    tar,
 )
+from builder.progress import Advance
 
 
 def verify(
-    manifest_path: Path, *, root: Path | None = None, tick: Callable[[int], None] = lambda _: None
+    manifest_path: Path,
+    *,
+    root: Path | None = None,
+    advance: Advance = lambda _: None,
 ) -> Iterator[str]:
     """The faults of a dataset, one sentence each; none: it is what it says.
 
     Checks the manifest and the index, each shard's size, sha256, layout, labels and pixels, its
-    .idx, and the plan's counts and shares in integers. `tick` is told the samples done.
+    .idx, and the plan's counts and shares in integers. `advance` is told the samples done.
     """
     try:
         manifest = load_manifest(manifest_path)
@@ -48,7 +52,7 @@ def verify(
     for shard in manifest.shardlist:
         yield from _check_shard(manifest, index, shard, start, root)
         start += shard.nsamples
-        tick(shard.nsamples)
+        advance(shard.nsamples)
     yield from _check_plan(manifest, index)
 
 
@@ -156,8 +160,8 @@ def _check_plan(manifest: Manifest, index: Index) -> Iterator[str]:
             yield f"{target.pathology} is said to have a share of {target.share}: it has not."
         if not positive[synthetic & (index.target == target.pathology)].all():
             yield f"An image made for {target.pathology} has not the label."
-    if not 0 <= plan.fewest <= plan.synthetic:
-        yield f"The plan's lower bound {plan.fewest} is none of {plan.synthetic} images."
+    if not 0 <= plan.lower_bound <= plan.synthetic:
+        yield f"The plan's lower bound {plan.lower_bound} is none of {plan.synthetic} images."
     if not np.isin(index.target[synthetic], [target.pathology for target in plan.targets]).all():
         yield "A synthetic image was made for something that is no target."
     yield from _check_patients(index, synthetic)

@@ -8,12 +8,12 @@ import torch
 from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError
+from builder.contract.lock import LOCK, NoLocksError, hold, holds
 from trainer.config import Config
-from trainer.lock import LOCK, NoLocksError, hold, holds
 from trainer.model import SMALLEST
 
 
-def check(manifest: Manifest, config: Config) -> None:
+def check_trainable(manifest: Manifest, config: Config) -> None:
     """Raise UsageError where no run can start: nothing to learn or to choose by."""
     splits = {shard.split for shard in manifest.shardlist}
     image = manifest.image

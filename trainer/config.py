@@ -9,11 +9,12 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from builder.contract import CheckError, Manifest, UsageError, sha256_file
+from builder.store import Cache
 from trainer.arms import ARMS, AUGMENTS, STEPS, default_arm, parse_mix
-from trainer.devices import PRECISIONS
-from trainer.fit import OPTIMIZERS, Recipe
-from trainer.remote import Cache
-from trainer.statistics import MIN_POSITIVES
+from trainer.evaluate.inference import MIN_POSITIVES
+from trainer.fit.devices import PRECISIONS
+from trainer.fit.loop import OPTIMIZERS
+from trainer.recipe import Recipe
 
 Facts = dict[str, Any]
 
@@ -24,7 +25,7 @@ CHOICES = {
     "precision": PRECISIONS,
     "steps": STEPS,
 }
-LEAST = {"epochs": 1, "batch": 2, "lr": 0.0, "seed": 0, "accumulate": 1}
+MIN_VALUES = {"epochs": 1, "batch": 2, "lr": 0.0, "seed": 0, "accumulate": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ def asked_of(run: Path) -> Facts:
     facts: Facts = {"shards_root": None} | (asked if isinstance(asked, dict) else {})
     bad = [name for name, kind in kinds.items() if type(facts.get(name)) is not kind]
     bad += [name for name, known in CHOICES.items() if not bad and facts[name] not in known]
-    bad += [name for name, least in LEAST.items() if not bad and not facts[name] >= least]
+    bad += [name for name, least in MIN_VALUES.items() if not bad and not facts[name] >= least]
     if not bad and not isinstance(facts["shards_root"], str | None):
         bad = ["shards_root"]
     if bad:

@@ -12,23 +12,24 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import CheckError, UsageError, write_last
+from builder.contract.lock import hold
 from trainer import report
 from trainer.arms import Arm, make_arm, parse_mix
-from trainer.checkpoint import State, load_notes
-from trainer.claim import check, check_out, claim
+from trainer.claim import check_out, check_trainable, claim
 from trainer.config import Config, describe, resolve
-from trainer.control import Control, Place
-from trainer.devices import connect
-from trainer.evaluate import evaluate
-from trainer.fit import Recipe, fit
-from trainer.history import best_epoch, write_unread
-from trainer.locate import Located, locate
-from trainer.lock import hold
+from trainer.evaluate.scores import evaluate
+from trainer.fit.checkpoint import State, load_notes
+from trainer.fit.control import Control, Place
+from trainer.fit.devices import connect
+from trainer.fit.history import best_epoch, write_unread
+from trainer.fit.loop import fit
+from trainer.fit.track import require, trackers
 from trainer.model import build, load_into, load_weights
-from trainer.stream import Dataset, batches, open_dataset
+from trainer.recipe import Recipe
+from trainer.stream.batches import Dataset, batches, open_dataset
+from trainer.stream.locate import Located, locate
 from trainer.sweep import Fitted, Grid, Trial, search, winner
 from trainer.sweep import save as save_sweep
-from trainer.track import require, trackers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,7 +208,7 @@ def prepared(config: Config, *, runs: bool = True) -> Iterator[Ready]:
     found = locate(config.shards, config.shards_root, config.cache)
     require(config.track)
     config = resolve(config, found.manifest, suffix="" if runs else "-sweep")
-    check(found.manifest, config)
+    check_trainable(found.manifest, config)
     if runs:
         check_out(config)
     with (

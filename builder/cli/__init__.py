@@ -6,7 +6,7 @@ import click
 
 from builder.cli.building import plan, synth, verify
 from builder.cli.gans import fit_gan, import_gan
-from builder.contract import UsageError
+from builder.contract import Refusal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +33,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted; run the same command to go on.", err=True)
         sys.exit(130)
-    except UsageError as error:
+    except Refusal as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:

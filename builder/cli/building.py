@@ -17,12 +17,12 @@ def plan(labels: Path | None, root: Path | None, as_json: bool, **recipe: Any) -
 
     Reads labels only, writes nothing.
     """
-    from builder import show
     from builder.build import prepare
+    from builder.cli.plan_text import plan_json, plan_text
     from builder.recipe import Recipe
 
     blueprint = prepare(Recipe(**recipe), labels=labels, root=root)
-    click.echo(show.plan_json(blueprint) if as_json else show.plan_text(blueprint))
+    click.echo(plan_json(blueprint) if as_json else plan_text(blueprint))
 
 
 @click.command()
@@ -121,14 +121,16 @@ def synth(
     Real and synthetic shards, index and manifest, in the folders shards/ and manifests/ of --out.
     Interrupted, it goes on where it stopped when run again.
     """
-    from builder import show
     from builder.build import prepare
     from builder.build import synth as build
+    from builder.cli.plan_text import plan_text, throughput_text
+    from builder.contact_sheet import contact_sheet
+    from builder.progress import progress
     from builder.recipe import Recipe
 
     given = {name: value for name, value in recipe.items() if value is not None}
     blueprint = prepare(Recipe(**given), labels=labels, root=root)
-    click.echo(show.plan_text(blueprint))
+    click.echo(plan_text(blueprint))
     if blueprint.recipe.generator == "phantom" and recipe["dataset"] != "demo":
         click.echo(
             "Note: phantoms are drawings, not radiographs; give a real --generator.", err=True
@@ -140,15 +142,15 @@ def synth(
         out=out,
         workers=workers,
         skip_bad=skip_bad,
-        watch=show.progress,
+        progress=progress,
         batch=batch,
         keep_rejects=keep_rejects,
     )
     manifest = built.manifest
     path = out / "manifests" / f"{manifest.name}.json"
     sheet = path.with_suffix(".png")
-    show.contact_sheet(manifest, path, sheet)
-    click.echo(f"\n{show.pace_text(built)}")
+    contact_sheet(manifest, path, sheet)
+    click.echo(f"\n{throughput_text(built)}")
     click.echo(f"Sealed {path} ({manifest.index.rows:,} images); pictures in {sheet}.")
 
 
@@ -160,13 +162,13 @@ def verify(manifest: Path, shards_root: Path | None) -> None:
 
     Sizes, hashes, layout, labels, pixels and shares: OK, or every fault.
     """
-    from builder import show
     from builder.contract import load_manifest
+    from builder.progress import progress
     from builder.verify import verify as faults_of
 
     sealed = load_manifest(manifest)  # for the length of the bar; verify looks for itself
-    with show.progress("verifying", sealed.index.rows) as tick:
-        faults = list(faults_of(manifest, root=shards_root, tick=tick))
+    with progress("verifying", sealed.index.rows) as advance:
+        faults = list(faults_of(manifest, root=shards_root, advance=advance))
     for fault in faults:
         click.echo(fault, err=True)
     if faults:

@@ -132,10 +132,10 @@ def fit_gan(
     Only the real training images of MANIFEST are seen.
     Interrupted, it goes on from the last snapshot in gan.run/ when run again.
     """
-    from builder import show
     from builder.fitgan.run import fit_gan as train
     from builder.fitgan.run import pick_device
     from builder.fitgan.settings import Settings
+    from builder.progress import progress
 
     train(
         manifest,
@@ -144,6 +144,6 @@ def fit_gan(
         snapshot_kimg=snapshot_kimg,
         device=pick_device(device),
         root=shards_root,
-        watch=show.progress,
+        progress=progress,
     )
     click.echo(f"{out}; its card is {out.with_suffix('.card.md')}.")

@@ -69,7 +69,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Pathologies below this share of the whole table are targets.",
         ),
         click.option(
-            "--most-per-real",
+            "--max-per-real",
             type=click.IntRange(1),
             default=5,
             show_default=True,

@@ -9,7 +9,7 @@ root, or decodes more pixels than the manifest's geometry allows. Every refusal 
     root/shards/.../train-00000-of-00006.tar (+ .idx)    Sample after Sample: image and JSON
 """
 
-from builder.contract.errors import CheckError, UsageError
+from builder.contract.errors import CheckError, Refusal, Stopped, UsageError
 from builder.contract.image import CODECS, ImageSpec, decode_image
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
@@ -57,8 +57,10 @@ __all__ = [
     "Labels",
     "Manifest",
     "PlanProof",
+    "Refusal",
     "Sample",
     "ShardEntry",
+    "Stopped",
     "TargetCount",
     "UsageError",
     "check_pathologies",

@@ -20,8 +20,8 @@ from builder.contract.paths import dataset_root, resolve, sha256_file
 
 Labels = npt.NDArray[np.int8]
 
-_MOST_ROWS = 10**8
-_MOST_ROW_BYTES = 400  # of the file; no honest row comes near it
+_MAX_ROWS = 10**8
+_MAX_ROW_BYTES = 400  # of the file; no honest row comes near it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     if not path.is_file():
         raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
     rows = manifest.index.rows
-    if rows > _MOST_ROWS or path.stat().st_size > _MOST_ROW_BYTES * (rows + 100):
+    if rows > _MAX_ROWS or path.stat().st_size > _MAX_ROW_BYTES * (rows + 100):
         raise CheckError(f"{path} is too large for an index of {rows:,} rows.")
     if sha256_file(path) != manifest.index.sha256:
         raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from reprlib import repr as brief  # a stranger's value may be megabytes long, or escape codes
 from typing import Any, cast
 
-from builder.contract.errors import CheckError, UsageError
+from builder.contract.errors import CheckError, Refusal
 from builder.contract.image import CODECS, ImageSpec
 from builder.contract.names import KEY, NAME, ORIGINS, SCHEMA, SPLITS, check_pathologies
 from builder.contract.paths import check_url, sha256_bytes, write_last
@@ -43,7 +43,7 @@ class PlanProof:
     share: tuple[int, int]
     real: int
     synthetic: int
-    fewest: int  # proven lower bound on `synthetic`; equal to it = the plan is optimal
+    lower_bound: int  # proven lower bound on `synthetic`; equal to it = the plan is optimal
     targets: tuple[TargetCount, ...]
 
     def broken(self) -> list[TargetCount]:
@@ -104,7 +104,7 @@ def load_manifest(path: Path) -> Manifest:
         raise CheckError(f"{path} is nested too deeply to be a manifest.") from None
     except (KeyError, TypeError, ValueError) as error:
         raise CheckError(f"{path} is not a manifest of schema {SCHEMA}: {error}.") from None
-    except UsageError as error:
+    except Refusal as error:
         raise CheckError(f"{path}: {error}") from None
     return manifest
 

@@ -19,8 +19,8 @@ from builder.contract import (
     load_index,
 )
 
-FEWEST_IMAGES = 64
-FEWEST_PATIENTS = 16
+MIN_IMAGES = 64
+MIN_PATIENTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +73,10 @@ def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
     index = load_index(manifest, root)
     rows = np.flatnonzero((index.split == "train") & (index.origin == "real"))
     patients = sorted(set(index.patient[rows].tolist()))
-    if len(rows) < FEWEST_IMAGES or len(patients) < FEWEST_PATIENTS:
+    if len(rows) < MIN_IMAGES or len(patients) < MIN_PATIENTS:
         raise UsageError(
             f"{manifest.name} has {len(rows)} real training images of {len(patients)} patients: "
-            f"a generator needs {FEWEST_IMAGES} of {FEWEST_PATIENTS} at the very least."
+            f"a generator needs {MIN_IMAGES} of {MIN_PATIENTS} at the very least."
         )
     _check_memory(len(rows) * resolution**2)
     if not (index.labels[rows] == 1).any():

@@ -7,7 +7,7 @@ gan.run/              recipe.json · snapshot.pt · history.csv · sheets of fix
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -29,13 +29,12 @@ from builder.contract import (
 from builder.fitgan import snapshot
 from builder.fitgan.card import card, curves, sheet
 from builder.fitgan.data import Reals, load_reals
+from builder.fitgan.distributed import Team, join
 from builder.fitgan.networks import Generator
 from builder.fitgan.settings import Settings
-from builder.fitgan.team import Team, join
 from builder.fitgan.train import Networks, iterate, make_networks, stream, to_float
 from builder.generators.pggan_format import pack
-
-Watch = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+from builder.progress import Progress
 
 COLUMNS = 8  # of a sheet
 _COLLAPSED = 0.1  # of the reals' spread
@@ -50,7 +49,7 @@ def fit_gan(
     snapshot_kimg: float,
     device: torch.device,
     root: Path | None,
-    watch: Watch,
+    progress: Progress,
 ) -> Networks:
     """The networks at the end of the run, with every file named above on disk.
 
@@ -68,9 +67,9 @@ def fit_gan(
     ):
         networks = _begin(folder, settings, manifest, reals, team, device)
         every = max(round(snapshot_kimg * 1000 / settings.batch), 1)
-        with watch("training", settings.iterations * settings.batch) as tick:
-            tick(networks.iteration * settings.batch)
-            records = _ticked(iterate(networks, reals, settings, team), settings.batch, tick)
+        with progress("training", settings.iterations * settings.batch) as advance:
+            advance(networks.iteration * settings.batch)
+            records = _ticked(iterate(networks, reals, settings, team), settings.batch, advance)
             for chunk in _chunks(records, every, networks):
                 _keep(networks, reals, settings, folder, chunk, team)
         if team.rank == 0:
@@ -136,10 +135,10 @@ def _recipe(settings: Settings) -> dict[str, Any]:
 
 
 def _ticked(
-    records: Iterator[dict[str, float]], batch: int, tick: Callable[[int], None]
+    records: Iterator[dict[str, float]], batch: int, advance: Callable[[int], None]
 ) -> Iterator[dict[str, float]]:
     for record in records:
-        tick(batch)
+        advance(batch)
         yield record
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from builder.contract import CheckError
 from builder.fitgan.data import Reals
 from builder.fitgan.diffaug import augment, changes
+from builder.fitgan.distributed import Team
 from builder.fitgan.losses import (
     R1_EVERY,
     discriminator_loss,
@@ -26,7 +27,6 @@ from builder.fitgan.losses import (
 )
 from builder.fitgan.networks import Discriminator, Generator
 from builder.fitgan.settings import Settings
-from builder.fitgan.team import Team
 
 EMA_KIMG = 10.0  # half-life of the moving average, once warmed up
 _WARM_UP = 0.05  # the half-life is at most this share of the images seen

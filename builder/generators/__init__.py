@@ -20,7 +20,7 @@ from builder.contract import CheckError, UsageError, sha256_file
 from builder.render import Generator
 
 GROUP = "cxr_rebalance.generators"
-_MOST_HEADER_BYTES = 8 << 20
+_MAX_HEADER_BYTES = 8 << 20
 
 Options = tuple[tuple[str, str], ...]
 
@@ -85,7 +85,7 @@ def _generator_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             (size,) = struct.unpack("<Q", file.read(8))
-            if size > _MOST_HEADER_BYTES:
+            if size > _MAX_HEADER_BYTES:
                 raise ValueError
             header = json.loads(file.read(size))
         return str(json.loads(header["__metadata__"]["header"])["generator"])

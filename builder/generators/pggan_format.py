@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import CheckError, UsageError, check_pathologies
+from builder.contract import CheckError, Refusal, check_pathologies
 
 GENERATOR = "pggan"
 VERSION = 1
@@ -113,7 +113,7 @@ def _check_labels(labels: Any) -> None:
         raise CheckError(f"The labels must be a list of names, found {brief(labels)}.")
     try:
         check_pathologies(labels)
-    except UsageError as error:
+    except Refusal as error:
         raise CheckError(str(error)) from None
 
 

@@ -11,13 +11,12 @@ from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
-from builder import tar
-from builder.accept import Reject
-from builder.contract import Sample
+from builder.checks import Reject
+from builder.contract import Sample, tar
 from builder.contract.radiograph import BadImage
-from builder.encode import encode
 from builder.render import Picture
-from builder.write.job import STAGES, Job, Shard, Tick, shard_of
+from builder.write.encode import encode
+from builder.write.job import STAGES, Advance, Job, Shard, shard_of
 
 _BLOCK = 32  # images that are encoded by one task, and told to the progress bar at once
 _AHEAD = 2  # blocks per encoding thread that may wait: bounds memory
@@ -39,7 +38,7 @@ class Hashed:
         self.size += len(data)
 
 
-def fill(job: Job, out: Hashed, tick: Tick) -> Shard:
+def fill(job: Job, out: Hashed, advance: Advance) -> Shard:
     """Write the members block by block: while one is encoded, the next images are made."""
     kept: list[tuple[Sample, int, int]] = []
     bad: list[BadImage] = []
@@ -70,7 +69,7 @@ def fill(job: Job, out: Hashed, tick: Tick) -> Shard:
                         rejects.append((item.sample, item.reason))
                     else:
                         bad.append(item)
-            tick(sum(not isinstance(item, Reject) for item, *_ in items))
+            advance(sum(not isinstance(item, Reject) for item, *_ in items))
     out.write(tar.END)
     shard = shard_of(job, kept, bad, out.size, out.sha256.hexdigest())
     return replace(shard, rejects=tuple(rejects), pace=pace)

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from builder.accept import Reject
+from builder.checks import Reject
 from builder.contract import ImageSpec, Sample, ShardEntry
 from builder.contract.radiograph import BadImage
 from builder.render import Picture
 
 Paint = Callable[[Sequence[Sample]], Iterable[Picture | Reject | BadImage]]
-Tick = Callable[[int], None]  # told the number of images done since the last call
+Advance = Callable[[int], None]  # told the number of images done since the last call
 
 STAGES = ("the generator and the checks", "encoding", "writing")
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from builder.contact_sheet import contact_sheet
 from builder.contract import Index, Manifest, load_index, load_manifest, sha256_file
-from builder.show import contact_sheet
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 

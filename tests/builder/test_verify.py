@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder import tar
 from builder.contract import (
     GROUPS,
     ImageSpec,
@@ -19,9 +18,10 @@ from builder.contract import (
     load_manifest,
     sha256_bytes,
     sha256_file,
+    tar,
 )
-from builder.encode import encode
 from builder.verify import sample_at, verify
+from builder.write.encode import encode
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -192,7 +192,7 @@ def test_shares_and_bounds_that_are_not_are_faults(sealed: Path) -> None:
     path = manifest_of(sealed)
     raw = json.loads(path.read_text())
     raw["plan"]["targets"][0]["share"] = 0.99
-    raw["plan"]["fewest"] = 10**6
+    raw["plan"]["lower_bound"] = 10**6
     path.write_text(json.dumps(raw))
     faults = "\n".join(verify(path))
     assert "said to have a share of 0.99" in faults

@@ -5,8 +5,6 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,12 +27,11 @@ from builder.contract import (
     save_manifest,
     write_last,
 )
-from trainer.control import Control, Place
-from trainer.devices import connect
-from trainer.fit import Recipe
-from trainer.lock import hold
-from trainer.shards import Folder
-from trainer.stream import Dataset, open_dataset
+from trainer.fit.control import Control, Place
+from trainer.fit.devices import connect
+from trainer.recipe import Recipe
+from trainer.stream.batches import Dataset, open_dataset
+from trainer.stream.shards import Folder
 
 SIDE = 32
 NAMES = ("Hernia", "Lung Lesion", "Fracture")  # Hernia: positives in train only
@@ -167,7 +164,7 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
             share=(1, 100),
             real=len(train) - synthetic,
             synthetic=synthetic,
-            fewest=0,
+            lower_bound=0,
             targets=(
                 TargetCount(
                     pathology="Lung Lesion",
@@ -262,20 +259,3 @@ RECIPE = Recipe(
 def recipe() -> Recipe:
     """Three epochs of the gan arm."""
     return RECIPE
-
-
-@pytest.fixture
-def locked() -> Callable[[Path], AbstractContextManager[None]]:
-    """A folder's lock, held as another process would."""
-
-    @contextmanager
-    def elsewhere(folder: Path) -> Iterator[None]:
-        with ThreadPoolExecutor(1) as thread:
-            lock = hold(folder, wait=None)
-            assert thread.submit(lock.__enter__).result()
-            try:
-                yield
-            finally:
-                thread.submit(lock.__exit__, None, None, None).result()
-
-    return elsewhere

@@ -14,10 +14,10 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from builder.contract import CheckError, UsageError, sha256_file
+from builder.store import Cache
 from trainer import train as module
 from trainer.cli import main
-from trainer.fit import Recipe
-from trainer.remote import Cache
+from trainer.recipe import Recipe
 from trainer.train import Config, rescore, sweep, train
 
 FILES = [
@@ -44,7 +44,7 @@ def config(sealed: Any, out: Path, **changes: Any) -> Config:
     place = {
         "shards": str(sealed.path), "shards_root": None, "device": "cpu", "workers": 2,
         "resume": False, "skip_bad": False, "ram_bytes": 0, "save_every": 3600.0, "track": (),
-        "cache": Cache(folder=out / "cache", most_bytes=10**9),
+        "cache": Cache(folder=out / "cache", max_bytes=10**9),
     }  # fmt: skip
     for words in (place, recipe):
         words |= {name: changes.pop(name) for name in [*changes] if name in words}

@@ -10,8 +10,8 @@ from torch import nn
 from builder.contract import Index, UsageError
 from builder.contract.radiograph import BadImage
 from trainer.cam.maps import AT_ONCE, Cam, Cams, make_cams
-from trainer.order import Rows, random_words
-from trainer.stream import Dataset, batches
+from trainer.stream.batches import Dataset, batches
+from trainer.stream.order import Rows, random_words
 
 IMAGES = 4  # per pathology, unless told otherwise
 

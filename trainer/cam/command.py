@@ -12,13 +12,13 @@ from builder.contract.radiograph import BadImage
 from trainer.cam.choose import IMAGES, cams_of, known
 from trainer.cam.maps import AT_ONCE, Cam, Cams, make_cams
 from trainer.cam.sheet import sheet
-from trainer.files import find_images, read_ahead
-from trainer.locate import Located
-from trainer.predict import load_classifier
-from trainer.stream import open_dataset
+from trainer.predict.classifier import load_classifier
+from trainer.predict.files import find_images, read_ahead
+from trainer.stream.batches import open_dataset
+from trainer.stream.locate import Located
 
-MOST_IMAGES = 12  # beside each other, and
-MOST_PATHOLOGIES = 15  # below each other: more do not make a sheet that can be read
+MAX_IMAGES = 12  # beside each other, and
+MAX_PATHOLOGIES = 15  # below each other: more do not make a sheet that can be read
 
 
 def cam_files(
@@ -40,9 +40,9 @@ def cam_files(
     _check_png(out)
     found = find_images(paths)
     count = images or (IMAGES if paths[0].is_dir() else len(found.names))
-    if count > MOST_IMAGES:
+    if count > MAX_IMAGES:
         raise UsageError(
-            f"{count:,} images do not fit beside each other: name at most {MOST_IMAGES}, or take"
+            f"{count:,} images do not fit beside each other: name at most {MAX_IMAGES}, or take"
             " the first ones with --images."
         )
     classifier = load_classifier(weights, device)
@@ -132,7 +132,7 @@ def _check_png(out: Path) -> None:
 
 def _few_enough(pathologies: Sequence[str]) -> tuple[str, ...]:
     """All of them; UsageError where that is more than a sheet bears."""
-    if len(pathologies) > MOST_PATHOLOGIES:
+    if len(pathologies) > MAX_PATHOLOGIES:
         raise UsageError(
             f"{len(pathologies)} pathologies do not fit on a sheet: choose with --pathology from"
             f" {', '.join(pathologies)}."

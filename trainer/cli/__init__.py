@@ -1,10 +1,10 @@
-"""xtrain: words into arguments. Nothing heavy is imported before a command runs."""
+"""xtrain: options into arguments. Nothing heavy is imported before a command runs."""
 
 from typing import Any
 
 import click
 
-from builder.contract import UsageError
+from builder.contract import Refusal, Stopped
 from trainer.cli.applying import cam, predict
 from trainer.cli.comparing import paper, report
 from trainer.cli.fitting import evaluate, fit, sweep
@@ -30,9 +30,10 @@ class Line(click.Group):
         """The command's result, or a sentence on stderr and its exit code."""
         try:
             return super().invoke(ctx)
-        except UsageError as error:
-            stopped = error.exit_code > 128
-            message, code = f"{error}" if stopped else f"Error: {error}", error.exit_code
+        except Stopped as stopped:
+            message, code = str(stopped), stopped.exit_code
+        except Refusal as error:
+            message, code = f"Error: {error}", error.exit_code
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1

@@ -39,19 +39,19 @@ def predict(
     split: str,
     batch: int,
     shards_root: str | None,
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Apply the WEIGHTS of a run (best.safetensors) to images, and write probabilities.
 
     Images are PNG or JPEG files, folders of them, or one manifest with its shards; files are
     prepared as they are for training.
     """
-    from trainer.devices import pick_device
-    from trainer.predict import predict_files, predict_shards
+    from trainer.fit.devices import pick_device
+    from trainer.predict.probabilities import predict_files, predict_shards
 
-    how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
-    how |= {"batch": batch, "device": pick_device(words["device"])}
-    if found := located(images, shards_root, words):
+    how = {name: options[name] for name in ("workers", "skip_bad")} | {"out": out}
+    how |= {"batch": batch, "device": pick_device(options["device"])}
+    if found := located(images, shards_root, options):
         done = predict_shards(weights, found, split=split, **how)
     else:
         done = predict_files(weights, [Path(image) for image in images], **how)
@@ -94,7 +94,7 @@ def cam(
     count: int | None,
     split: str,
     shards_root: str | None,
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Draw what speaks for a pathology in images, and what against it, by the WEIGHTS of a run.
 
@@ -102,11 +102,11 @@ def cam(
     of a manifest, half of them synthetic; those are drawn by lot, never by their score.
     """
     from trainer.cam import cam_files, cam_shards
-    from trainer.devices import pick_device
+    from trainer.fit.devices import pick_device
 
-    how = {name: words[name] for name in ("workers", "skip_bad")} | {"out": out}
-    how |= {"pathologies": pathologies, "images": count, "device": pick_device(words["device"])}
-    if found := located(images, shards_root, words):
+    how = {name: options[name] for name in ("workers", "skip_bad")} | {"out": out}
+    how |= {"pathologies": pathologies, "images": count, "device": pick_device(options["device"])}
+    if found := located(images, shards_root, options):
         done = cam_shards(weights, found, split=split, **how)
     else:
         done = cam_files(weights, [Path(image) for image in images], **how)
@@ -117,14 +117,14 @@ def cam(
         click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
 
 
-def located(images: Sequence[str], shards_root: str | None, words: dict[str, Any]) -> Any:
+def located(images: Sequence[str], shards_root: str | None, options: dict[str, Any]) -> Any:
     """The dataset whose manifest is the only one of `images`; None where they are image files."""
     if any(image.endswith(".json") for image in images):
         if len(images) > 1:
             raise UsageError("Name one manifest at a time, without other images beside it.")
-        from trainer.locate import locate
+        from trainer.stream.locate import locate
 
-        return locate(images[0], shards_root, cache_of(words))
+        return locate(images[0], shards_root, cache_of(options))
     if urls := [image for image in images if "://" in image]:
         raise UsageError(f"{urls[0]} is a URL, which only a manifest may be: fetch it first.")
     return None

@@ -103,7 +103,7 @@ def paper(
     grid: bool,
     jobs: int | None,
     dry_run: bool,
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Run the paper's experiment on MANIFESTS: every dataset × arm × seed, ending in a report.
 
@@ -111,15 +111,15 @@ def paper(
     share the runs. An arm without synthetic images is trained once for datasets that differ in
     their synthetic pixels alone.
     """
-    from trainer.lock import hold
-    from trainer.paper import devices, estimate, fleet, plan, work
+    from builder.contract.lock import hold
+    from trainer.experiment import devices, estimate, plan, run_local_workers, work
 
     _check_grid(grid)
-    places = devices(words["device"], jobs)
+    places = devices(options["device"], jobs)
     threads = max(1, cores() // len(places))
     if not _given("workers"):
-        words["workers"] = threads
-    config = config_of(words | {"shards": "", "out": out, "arm": None})
+        options["workers"] = threads
+    config = config_of(options | {"shards": "", "out": out, "arm": None})
     planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
     if dry_run:
         from rich.console import Console
@@ -129,14 +129,14 @@ def paper(
         click.echo(sentence)
         return
     if len(places) > 1 and planned.left():
-        fleet(planned, devices=places, threads=threads)
+        run_local_workers(planned, devices=places, threads=threads)
     if not work(planned):
         click.echo("The runs that are left are in other processes' hands; the last one reports.")
         return
     # Several processes may have seen the last run complete.
     with hold(planned.report, wait=time.sleep):
-        found = planned.reported(words["min_positives"]) or _write(
-            planned.folders(), planned.report, words["min_positives"]
+        found = planned.reported(options["min_positives"]) or _write(
+            planned.folders(), planned.report, options["min_positives"]
         )
     _say(found, planned.report)
 

@@ -44,11 +44,11 @@ from trainer.cli.options import (
 @saving
 @scoring
 @click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
-def fit(**words: Any) -> None:
+def fit(**options: Any) -> None:
     """Train on a dataset, score the best epoch on its test images, write the report."""
     from trainer.train import train
 
-    show(train(config_of(words)))
+    show(train(config_of(options)))
 
 
 @click.command()
@@ -85,7 +85,7 @@ def sweep(
     lr: tuple[float, ...],
     batch: tuple[int, ...],
     optimizer: tuple[str, ...],
-    **words: Any,
+    **options: Any,
 ) -> None:
     """Train every point of a grid, the paper's by default; only the best is scored on test.
 
@@ -98,7 +98,7 @@ def sweep(
     asked = {"lr": lr, "batch": batch, "optimizer": optimizer}
     grid = {name: asked[name] or values for name, values in GRID.items()}
     first = {name: values[0] for name, values in grid.items()}
-    trials, found = search(config_of(words | first), grid, storage)
+    trials, found = search(config_of(options | first), grid, storage)
     click.echo(markdown(trials))
     show(found)
 
@@ -109,17 +109,17 @@ def sweep(
 @shards_root
 @machine
 @scoring
-def evaluate(run: Path, shards: str | None, shards_root: str | None, **words: Any) -> None:
+def evaluate(run: Path, shards: str | None, shards_root: str | None, **options: Any) -> None:
     """Score the best epoch of the run in the folder RUN again, and write its report anew."""
     from trainer.config import asked_of
     from trainer.train import rescore
 
     asked = asked_of(run)
-    words |= {"shards": shards or asked["shards"], "shards_root": shards_root}
+    options |= {"shards": shards or asked["shards"], "shards_root": shards_root}
     if shards is None and shards_root is None:
-        words["shards_root"] = asked["shards_root"]
+        options["shards_root"] = asked["shards_root"]
     recipe = {name: asked[name] for name in RECIPE}
-    show(rescore(config_of(words | recipe | {"out": run})))
+    show(rescore(config_of(options | recipe | {"out": run})))
 
 
 def show(found: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from builder.contract import UsageError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def options_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """One decorator that adds several options, in the order given."""
 
     def add(command: Command) -> Command:
@@ -37,7 +37,7 @@ shards_root = click.option(
     metavar="DIR|URL",
     help="Where its shards are.  [default: beside manifests/]",
 )
-dataset = together(
+dataset = options_of(
     click.option(
         "--shards",
         required=True,
@@ -46,7 +46,7 @@ dataset = together(
     ),
     shards_root,
 )
-machine = together(
+machine = options_of(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
     click.option(
         "--workers",
@@ -78,7 +78,7 @@ memory = click.option(
     metavar="ram[:SIZE]",
     help="Keep decoded images in memory, such as ram:20GB.  [ram: half of what is free]",
 )
-saving = together(
+saving = options_of(
     click.option(
         "--checkpoint-minutes",
         type=click.FloatRange(0),
@@ -106,7 +106,7 @@ arm = click.option(
     default=None,
     help="What to train on.  [default: gan, or none without synthetic images]",
 )
-shown = together(
+shown = options_of(
     click.option(
         "--augment",
         type=click.Choice(["none", "flip"]),
@@ -131,7 +131,7 @@ shown = together(
 )
 BATCH, LR = click.IntRange(2), click.FloatRange(0, min_open=True)
 OPTIMIZER = click.Choice(["adam", "momentum"])
-point = together(
+point = options_of(
     click.option(
         "--batch",
         type=BATCH,
@@ -154,7 +154,7 @@ point = together(
         help="momentum: SGD with 0.9.",
     ),
 )
-training = together(
+training = options_of(
     click.option(
         "--epochs", type=click.IntRange(1), default=10, show_default=True, help="The paper's most."
     ),
@@ -194,39 +194,39 @@ RECIPE = (
 )
 
 
-def cache_of(words: dict[str, Any]) -> Any:
+def cache_of(options: dict[str, Any]) -> Any:
     """Where fetched shards are kept."""
-    from trainer.ram import parse_bytes
-    from trainer.remote import Cache, default_cache_folder
+    from builder.store import Cache, default_cache_folder
+    from trainer.stream.ram import parse_bytes
 
     return Cache(
-        folder=words["cache_dir"] or default_cache_folder(),
-        most_bytes=parse_bytes("--cache-size", words["cache_size"]),
+        folder=options["cache_dir"] or default_cache_folder(),
+        max_bytes=parse_bytes("--cache-size", options["cache_size"]),
     )
 
 
-def config_of(words: dict[str, Any]) -> Any:
+def config_of(options: dict[str, Any]) -> Any:
     """The config that the options stand for."""
     from trainer.config import Config
-    from trainer.fit import Recipe
-    from trainer.ram import half_of_free, parse_bytes
+    from trainer.recipe import Recipe
+    from trainer.stream.ram import half_of_free, parse_bytes
 
-    kind, _, size = (words.get("cache") or "").partition(":")
+    kind, _, size = (options.get("cache") or "").partition(":")
     if kind not in ("", "ram"):
         raise UsageError(f"--cache {kind} is not known: use ram, or ram:20GB.")
-    recipe = {name: words[name] for name in RECIPE}
+    recipe = {name: options[name] for name in RECIPE}
     return Config(
-        shards=words["shards"],
-        shards_root=words["shards_root"],
-        out=words["out"],
-        recipe=Recipe(**recipe | {"arm": words["arm"] or ""}),
-        device=words["device"],
-        workers=words["workers"],
-        resume=words.get("resume", True),
-        skip_bad=words["skip_bad"],
+        shards=options["shards"],
+        shards_root=options["shards_root"],
+        out=options["out"],
+        recipe=Recipe(**recipe | {"arm": options["arm"] or ""}),
+        device=options["device"],
+        workers=options["workers"],
+        resume=options.get("resume", True),
+        skip_bad=options["skip_bad"],
         ram_bytes=(parse_bytes("--cache", size) if size else half_of_free()) if kind else 0,
-        cache=cache_of(words),
-        save_every=60 * words.get("checkpoint_minutes", 10),
-        track=words.get("track", ()),
-        min_positives=words["min_positives"],
+        cache=cache_of(options),
+        save_every=60 * options.get("checkpoint_minutes", 10),
+        track=options.get("track", ()),
+        min_positives=options["min_positives"],
     )

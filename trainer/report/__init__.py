@@ -5,7 +5,7 @@ one page (`runs`, `compare`, `words`, `figures`, `page`); all of its words and n
 report.json.
 """
 
-from trainer.report.look import COLOURS, GREY
-from trainer.report.run import Facts, curves, gather, markdown, table
+from trainer.report.single_run import Facts, curves, gather, markdown, table
+from trainer.report.style import COLOURS, GREY
 
 __all__ = ["COLOURS", "GREY", "Facts", "curves", "gather", "markdown", "table"]

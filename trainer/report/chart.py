@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from builder.contract import sha256_bytes
-from trainer.report.look import GREY, INK, QUIET
+from trainer.report.style import GREY, INK, QUIET
 
 WIDTH = 4.3  # inches; with letters of 10.5 pt they can be read on a phone
 STYLE = {

@@ -14,8 +14,17 @@ import numpy as np
 
 from builder.contract import Labels
 from trainer.arms import TREATMENTS
-from trainer.bootstrap import RESAMPLES
-from trainer.metrics import (
+from trainer.evaluate.bootstrap import RESAMPLES
+from trainer.evaluate.inference import (
+    LEVEL,
+    NO_VERDICT,
+    Estimate,
+    difference,
+    estimate,
+    holm,
+    verdict,
+)
+from trainer.evaluate.metrics import (
     BINS,
     SPECIFICITY,
     average_precision,
@@ -25,18 +34,9 @@ from trainer.metrics import (
 )
 from trainer.progress import Advance
 from trainer.report.load import files_of
-from trainer.report.run import FEW, Facts
-from trainer.report.runs import ArmRuns, Study
-from trainer.report.tested import SEED, Tested, groups
-from trainer.statistics import (
-    LEVEL,
-    NO_VERDICT,
-    Estimate,
-    difference,
-    estimate,
-    holm,
-    verdict,
-)
+from trainer.report.resampled import SEED, Tested, groups
+from trainer.report.single_run import FEW, Facts
+from trainer.report.studies import ArmRuns, Study
 
 ELSE = {"helped": "better", "hurt": "worse"}  # only a plain control says helped or hurt
 
@@ -132,7 +132,7 @@ def _figures(tested: Tested, arm: int, i: int, min_positives: int) -> Facts:
     labels, scores = tested.labels[:, i], tested.scores[arm][:, :, i]
     if missing := _missing(labels, min_positives):
         return {"missing": missing}
-    found = estimate(tested.aucs[arm], i, beside=tested.aucs)
+    found = estimate(tested.aucs[arm], i, pooled_with=tested.aucs)
     diagrams = [reliability(labels, seed) for seed in scores]
     curves = [roc(labels, seed) for seed in scores]
     precision = [average_precision(labels, seed) for seed in scores]
@@ -197,7 +197,7 @@ def _comparisons(
     for i, j in pairs(arms):
         arm, control = tested.aucs[i], tested.aucs[j]
         gaps = {
-            at: difference(arm, control, at, beside=tested.aucs)
+            at: difference(arm, control, at, pooled_with=tested.aucs)
             for at in (*places, *rest)
             if not _missing(tested.labels[:, at], min_positives)
         }
@@ -250,12 +250,12 @@ def _subgroups(
             }
             if not row["missing"]:
                 row["auc"] = {
-                    title: _plain(estimate(auc, i, beside=part.aucs))
+                    title: _plain(estimate(auc, i, pooled_with=part.aucs))
                     for title, auc in zip(titles, part.aucs, strict=True)
                 }
                 row["differences"] = [
                     {"arm": titles[a], "control": titles[b]}
-                    | _plain(difference(part.aucs[a], part.aucs[b], i, beside=part.aucs))
+                    | _plain(difference(part.aucs[a], part.aucs[b], i, pooled_with=part.aucs))
                     for a, b in pairs(study.arms)
                     if study.arms[a].name in TREATMENTS
                 ]

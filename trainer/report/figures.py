@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from trainer.report.chart import WIDTH, Chart, make_chart
-from trainer.report.look import GREY, INK, VERDICTS, Look, looks
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
+from trainer.report.style import GREY, INK, VERDICTS, Look, looks
 
 TOGETHER = 3  # arms whose losses are still readable in one figure
 LETTERS = 24  # in a line of an arm's name

@@ -23,12 +23,13 @@ from builder.contract import (
     KEY,
     CheckError,
     Labels,
+    Refusal,
     UsageError,
     check_pathologies,
     sha256_file,
 )
 from trainer.arms import ARMS, AUGMENTS, STEPS, parse_mix
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
 
 Probabilities = npt.NDArray[np.float32]
 Words = npt.NDArray[np.object_]
@@ -42,7 +43,13 @@ TARGET = {"pathology": str, "render": int, "share": NUMBER}
 SHAPE = {  # what is read of report.json; a type, an object's fields, or a list of such
     "manifest": {"name": str, "digest": str},
     "build": dict,
-    "plan": {"share": [int], "real": int, "synthetic": int, "fewest": int, "targets": [TARGET]},
+    "plan": {
+        "share": [int],
+        "real": int,
+        "synthetic": int,
+        "lower_bound": int,
+        "targets": [TARGET],
+    },
     "image": dict,
     "controls": str,
     "generator": dict,
@@ -176,7 +183,7 @@ def _check(facts: Facts) -> None:
     targets = [target["pathology"] for target in plan["targets"]]
     try:
         parse_mix(config["mix"])
-    except UsageError:
+    except Refusal:
         raise ValueError from None
     if not (
         KEY.fullmatch(facts["manifest"]["name"])
@@ -239,7 +246,7 @@ def _predictions(path: Path) -> Predictions:
     words = {type(word) for name in ("key", "patient") for word in columns[name]}
     try:
         check_pathologies(names)
-    except UsageError:
+    except Refusal:
         raise ValueError from None
     if not (
         ((probabilities >= 0) & (probabilities <= 1)).all()

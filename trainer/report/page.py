@@ -14,13 +14,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from trainer.report import published
+from trainer.report import paper_values
 from trainer.report.chart import Chart
+from trainer.report.conclusions import BALANCED, with_minus
 from trainer.report.figures import aucs, calibration, forest, losses, rocs
-from trainer.report.look import INK, QUIET, VERDICTS, looks
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
+from trainer.report.style import INK, QUIET, VERDICTS, looks
 from trainer.report.tables import Table, tables
-from trainer.report.words import BALANCED, with_minus
 
 PICTURES = ("examples", "cams")
 SECTIONS = {  # in reading order; one with nothing to show is left out
@@ -114,7 +114,7 @@ def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
         verdicts=VERDICTS,
         ink=INK,
         quiet=QUIET,
-        source=published.SOURCE,
+        source=paper_values.SOURCE,
     )
 
 

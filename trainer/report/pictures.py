@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, Refusal, UsageError
+from builder.store import is_url
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
-from trainer.locate import locate_folder
 from trainer.model import load_weights
-from trainer.predict import Classifier, load_classifier
-from trainer.remote import is_url
+from trainer.predict.classifier import Classifier, load_classifier
 from trainer.report.page import Picture
-from trainer.report.run import Facts
-from trainer.stream import open_dataset
+from trainer.report.single_run import Facts
+from trainer.stream.batches import open_dataset
+from trainer.stream.locate import locate_folder
 
 SIDE_BY_SIDE = 4  # images of each origin
 INCHES = 1.2
@@ -52,7 +52,7 @@ def pictures(dataset: Facts) -> tuple[list[Picture], list[str]]:
             model, outputs = classifier.model, classifier.pathologies
             cams = cams_of(data, model, targets, outputs=outputs, images=2 * SIDE_BY_SIDE)
             few = cams_of(data, model, targets, outputs=outputs)
-    except (OSError, UsageError) as error:
+    except (OSError, Refusal) as error:
         return [], [f"{name}: no pictures of images, for the dataset cannot be read: {error}"]
     if not cams.cams:
         return [], [f"{name}: no pictures, for no test image is positive for a target."]

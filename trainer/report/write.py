@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.contract import write_last
-from trainer.report.across import across
+from trainer.report.build_report import across
+from trainer.report.markup import latex, markdown
 from trainer.report.page import page
 from trainer.report.pictures import pictures
-from trainer.report.run import Facts
-from trainer.report.text import latex, markdown
+from trainer.report.single_run import Facts
 
 
 def write_report(paths: Sequence[Path], out: Path, *, min_positives: int, command: str) -> Facts:

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from builder.contract import UsageError
-from trainer.lock import LOCK, hold
+from builder.contract.lock import LOCK, hold
 from trainer.sweep.study import Grid, Params, agree, database, journal, open_study
 from trainer.sweep.trial import Fitted, Trial, best_of
 
@@ -143,8 +143,6 @@ class Sweep:
         try:
             found = self.fit(dict(params), self.out / name)
         except UsageError as error:
-            if error.exit_code != UsageError.exit_code:
-                raise
             failed = str(error)
         else:
             if math.isfinite(found.val_auc):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from builder.contract import write_last
-from trainer.lock import hold
+from builder.contract.lock import hold
 from trainer.report import COLOURS, GREY
 from trainer.sweep.trial import Trial, best_of
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainer.model import build, save_weights
-from trainer.stream import scale
+from trainer.stream.batches import scale
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")  # as in the datasets of the conftest above
 

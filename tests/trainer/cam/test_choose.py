@@ -9,8 +9,8 @@ from torch import nn
 
 from builder.contract import CheckError, UsageError, load_index
 from trainer.cam import Cam, activation_maps, cams_of
-from trainer.shards import Folder
-from trainer.stream import Dataset, batches, open_dataset
+from trainer.stream.batches import Dataset, batches, open_dataset
+from trainer.stream.shards import Folder
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")
 

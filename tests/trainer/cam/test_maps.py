@@ -7,7 +7,7 @@ from torch import nn
 
 from trainer.cam import activation_maps, overlay
 from trainer.model import build
-from trainer.stream import scale
+from trainer.stream.batches import scale
 
 Settled = Callable[..., nn.Module]
 Blots = Callable[..., torch.Tensor]

@@ -82,7 +82,7 @@ def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> dict[
             "share": [3, 20],
             "real": 2050,
             "synthetic": 1000,
-            "fewest": 998,
+            "lower_bound": 998,
             "targets": [
                 {"pathology": name, "real_positives": 90, "render": 333, "positives": 458,
                  "share": 0.1502}

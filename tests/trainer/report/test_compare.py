@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainer.report.across import across
+from trainer.report.build_report import across
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_the_recomputation_notices_a_wrong_part_of_an_interval(
 def test_the_recomputation_notices_intervals_of_another_level(
     run_folders: Path, recompute: ModuleType, monkeypatch: pytest.MonkeyPatch, level: float
 ):
-    monkeypatch.setattr("trainer.statistics.LEVEL", level)
+    monkeypatch.setattr("trainer.evaluate.inference.LEVEL", level)
     found = across([run_folders / "gan1"], min_positives=10, command="")
     noticed = [words for words in recompute.faults(found) if " is not ± " in words]
     assert len(noticed) > 3

@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from trainer.report.across import across
+from trainer.report.build_report import across
 from trainer.report.chart import Chart
 from trainer.report.figures import aucs, calibration, forest, losses, rocs
-from trainer.report.look import ARMS, VERDICTS, looks
+from trainer.report.style import ARMS, VERDICTS, looks
 
 Facts = dict[str, Any]
 KINDS = (losses, rocs, aucs, forest, calibration)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from builder.contract import sha256_bytes
-from trainer.report.across import across
+from trainer.report.build_report import across
 from trainer.report.figures import VERDICTS
 from trainer.report.page import Picture, page
 from trainer.report.tables import tables

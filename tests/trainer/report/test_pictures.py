@@ -9,7 +9,7 @@ from PIL import Image
 from builder.contract import load_manifest
 from trainer.model import build, save_weights
 from trainer.report.pictures import pictures
-from trainer.stream import open_dataset
+from trainer.stream.batches import open_dataset
 
 
 def weights(folder: Path, manifest: str, names: Sequence[str], epoch: int = 2) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainer.report.across import across
-from trainer.report.published import FIGURE_4, TABLE_1, TABLE_2, aucs, counts, gaps
+from trainer.report.build_report import across
+from trainer.report.paper_values import FIGURE_4, TABLE_1, TABLE_2, aucs, counts, gaps
 from trainer.report.tables import DASH, Table, tables
 from trainer.report.tables.dataset import EFFECTS
 
@@ -81,7 +81,7 @@ def test_images_stand_above_those_of_the_paper(facts: Facts):
 
 
 def test_a_plan_that_meets_the_bound_is_called_the_fewest(facts: Facts):
-    facts["datasets"][0]["plan"]["fewest"] = 1000
+    facts["datasets"][0]["plan"]["lower_bound"] = 1000
     assert "gan1: 1,000 rendered images are proven to be the fewest." in found(facts)["table1"].note
 
 

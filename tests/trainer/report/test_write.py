@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from trainer.cli import main
-from trainer.report.across import across
+from trainer.report.build_report import across
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 All comes from report.json; a dash stands where there is nothing, and the note says why.
 """
 
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
 from trainer.report.tables.cells import DASH, OTHER, Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups
 from trainer.report.tables.paper import table1, table2, training

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.contract import KEY
-from trainer.report.run import Facts
-from trainer.report.words import small
+from trainer.report.conclusions import small
+from trainer.report.single_run import Facts
 
 DASH = "–"
 OTHER = "†"  # after a figure of the paper that is of other images than ours

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from trainer.report.run import Facts
+from trainer.report.conclusions import balanced_of, plain_of, treated
+from trainer.report.single_run import Facts
 from trainer.report.tables.cells import (
     DASH,
     WEAK,
@@ -20,7 +21,6 @@ from trainer.report.tables.cells import (
     starts,
 )
 from trainer.report.tables.notes import no_interval, reasons, seeds
-from trainer.report.words import balanced_of, plain_of, treated
 
 EFFECTS = ("helped", "hurt", "better", "worse")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
 
 
 def seeds(dataset: Facts) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from trainer.arms import ARMS
-from trainer.report import published
-from trainer.report.run import Facts
+from trainer.report import paper_values
+from trainer.report.single_run import Facts
 from trainer.report.tables.cells import (
     DASH,
     OTHER,
@@ -37,13 +37,13 @@ def table1(datasets: Sequence[Facts]) -> Table:
         ours = images(plan["real"], rendered, plan["real"] + plan["synthetic"])
         reached = (DASH, *(share(shares.get(target), 2) for target in targets), DASH)
         rows += [(*begin, "images", *ours), (*begin, "share reached", *reached)]
-        if paper := published.counts(dataset):
+        if paper := paper_values.counts(dataset):
             sic = "" if paper.total == paper.combined else f" (sic; adds up to {paper.total:,})"
             *theirs, combined = images(paper.real, paper.rendered, paper.combined)
             rows.append((*begin, "images, paper", *theirs, combined + sic))
         notes.append(_fewest(dataset["name"], plan))
-    if any(map(published.counts, datasets)):
-        notes.append(f"The paper's counts are Table 1 of {published.SOURCE}.")
+    if any(map(paper_values.counts, datasets)):
+        notes.append(f"The paper's counts are Table 1 of {paper_values.SOURCE}.")
     return Table(
         key="table1",
         title="Images per regime",
@@ -57,10 +57,10 @@ def table1(datasets: Sequence[Facts]) -> Table:
 
 def _fewest(name: str, plan: Facts) -> str:
     """Whether fewer rendered images could have reached the shares."""
-    made, fewest = plan["synthetic"], plan["fewest"]
-    if made == fewest:
+    made, bound = plan["synthetic"], plan["lower_bound"]
+    if made == bound:
         return f"{name}: {made:,} rendered images are proven to be the fewest."
-    return f"{name}: {made:,} rendered images, of which at least {fewest:,} are proven necessary."
+    return f"{name}: {made:,} rendered images, of which at least {bound:,} are proven necessary."
 
 
 def table2(datasets: Sequence[Facts], settings: Facts) -> Table:
@@ -76,14 +76,14 @@ def table2(datasets: Sequence[Facts], settings: Facts) -> Table:
             positives = str(dataset["positives"][name]["positives"])
             found = (arms[title][name].get("auc") if title in arms else None for title in titles)
             rows.append((dataset["name"], regime(dataset), name, positives, *map(estimate, found)))
-            papers.append(_papers(dataset, published.aucs(dataset, name), 3))
+            papers.append(_papers(dataset, paper_values.aucs(dataset, name), 3))
         notes += [seeds(dataset), *reasons(dataset, names)]
     columns: Row = ("dataset", "regime", "pathology", "positives", *titles)
     if any(word != DASH for paper in papers for word in paper):
-        columns += tuple(f"paper, {word}" for word in published.ARMS.values())
+        columns += tuple(f"paper, {word}" for word in paper_values.ARMS.values())
         rows = [(*row, *paper) for row, paper in zip(rows, papers, strict=True)]
         notes.append(
-            f"The paper's are Table 2 of {published.SOURCE}: one number each, of other patients."
+            f"The paper's are Table 2 of {paper_values.SOURCE}: one number each, of other patients."
         )
         notes += _dagger(rows)
     return Table(
@@ -101,7 +101,9 @@ def training(datasets: Sequence[Facts]) -> Table:
     """How each arm was trained and what its losses came to; the paper's gap beside it."""
     rows, papers = list[Row](), list[str]()
     for dataset in datasets:
-        gaps = dict(zip(published.ARMS, _papers(dataset, published.gaps(dataset), 2), strict=True))
+        gaps = dict(
+            zip(paper_values.ARMS, _papers(dataset, paper_values.gaps(dataset), 2), strict=True)
+        )
         for arm in dataset["arms"]:
             lent = f" (of {arm['lent_by']})" if arm["lent_by"] else ""
             last = arm["last"]
@@ -136,7 +138,7 @@ def training(datasets: Sequence[Facts]) -> Table:
     if any(paper != DASH for paper in papers):
         columns += ("gap, paper",)
         rows = [(*row, paper) for row, paper in zip(rows, papers, strict=True)]
-        notes += [f"The paper's gap is Figure 4 of {published.SOURCE}.", *_dagger(rows)]
+        notes += [f"The paper's gap is Figure 4 of {paper_values.SOURCE}.", *_dagger(rows)]
     return Table(
         key="training",
         title="Training of each arm",
@@ -150,10 +152,10 @@ def training(datasets: Sequence[Facts]) -> Table:
 
 def _papers(dataset: Facts, found: Mapping[str, float] | None, places: int) -> Row:
     """The paper's figure for each of its arms."""
-    mark = OTHER if published.of_other_images(dataset) else ""
+    mark = OTHER if paper_values.of_other_images(dataset) else ""
     return tuple(
         f"{found[arm]:.{places}f}{mark}" if found and arm in found else DASH
-        for arm in published.ARMS
+        for arm in paper_values.ARMS
     )
 
 

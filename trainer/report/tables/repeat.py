@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
-from trainer.report.run import Facts
+from trainer.report.single_run import Facts
 from trainer.report.tables.cells import DASH, Row, Table, starts
 
 

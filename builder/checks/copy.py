@@ -1,0 +1,114 @@
+"""Near-copies of a real training image: what a generator that memorises gives away."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.checks import Context, Judge, fraction
+from builder.checks.similarity import Floats, normal, thumbs
+from builder.contract import Bytes, ImageSpec, Sample, UsageError, decode_image
+from builder.contract.tar import Member
+
+Item = tuple[Path, Member]
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """The check `copy` or `copy:FRACTION`.
+
+    Rejects an image that is more alike to its most alike training image, reduced and pixel by
+    pixel, than all but FRACTION (0.01) of the held-out real images are to theirs.
+    """
+
+    identity: str
+    unusual: float
+    needs: tuple[str, ...] = ("train", "val")
+
+    def prepared(self, context: Context, targets: Sequence[str]) -> Judge:  # noqa: ARG002
+        """A judge that keeps the reductions of the training images, and reads the images again."""
+        places: list[tuple[int, int, int]] = []
+        files: list[Path] = []
+        reductions: list[Floats] = []
+        for block in _blocks(context.real("train")):
+            for path, member in block:
+                if not files or files[-1] != path:
+                    files.append(path)
+                places.append((len(files) - 1, member.offset, len(member.image)))
+            reductions.append(thumbs(np.stack([context.pixels(member) for _, member in block])))
+        table = context.scratch / f"copy-{self.unusual:g}.npy"
+        np.save(table, np.concatenate(reductions))
+        shelf = _Shelf(table, tuple(files), np.array(places, dtype=np.int64), context.image)
+        likeness = [
+            shelf.nearest(np.stack([context.pixels(member) for _, member in block]))
+            for block in _blocks(context.real("val"))
+        ]
+        held = np.concatenate(likeness, axis=1)
+        if held.shape[1] * self.unusual < 1:
+            raise UsageError(
+                f"{self.identity} needs {int(np.ceil(1 / self.unusual))} held-out images to know "
+                f"what is unusual and val has {held.shape[1]}: use a larger --holdout, or a larger "
+                "fraction."
+            )
+        limits = np.quantile(held, 1 - self.unusual, axis=1)
+        return _Judge(shelf, float(limits[0]), float(limits[1]))
+
+
+def load(argument: str) -> Copy:
+    """The check; UsageError where the argument is no fraction."""
+    unusual = fraction("copy", argument, "0.01")
+    return Copy(identity=f"copy:{unusual:g}", unusual=unusual)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shelf:
+    """The training images: their reductions in a file, and where each image lies."""
+
+    table: Path
+    files: tuple[Path, ...]
+    places: npt.NDArray[np.int64]  # [N, 3]: file, offset, size
+    image: ImageSpec
+
+    def nearest(self, images: Bytes) -> Floats:
+        """float32 [2, N]: correlation of reductions and of pixels with the most alike image."""
+        alike = thumbs(images) @ _mapped(self.table).T
+        place = alike.argmax(axis=1)
+        theirs = np.stack([self._read(*self.places[i].tolist()) for i in place])
+        pixels = (normal(images) * normal(theirs)).sum(axis=1)
+        return np.stack([alike[np.arange(len(images)), place], pixels])
+
+    def _read(self, file: int, offset: int, size: int) -> Bytes:
+        with self.files[file].open("rb") as shard:
+            shard.seek(offset)
+            return decode_image(shard.read(size), self.image)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    shelf: _Shelf
+    most_reduced: float
+    most_pixels: float
+
+    def __call__(self, images: Bytes, samples: Sequence[Sample]) -> list[str]:  # noqa: ARG002
+        reduced, pixels = self.shelf.nearest(images)
+        near = (reduced > self.most_reduced) & (pixels > self.most_pixels)
+        words = "it is a near-copy of a real training image"
+        return [words if is_near else "" for is_near in near.tolist()]
+
+
+@lru_cache(maxsize=2)
+def _mapped(table: Path) -> Floats:
+    """The reductions in a file, whose memory all processes share."""
+    reductions: Floats = np.load(table, mmap_mode="r")
+    return reductions
+
+
+def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while block := list(islice(items, _BLOCK)):
+        yield block

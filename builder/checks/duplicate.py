@@ -1,0 +1,43 @@
+"""Images that a finished set holds twice, exactly or nearly; looked for across all its shards."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.checks.similarity import Floats, thumbs
+from builder.contract import Bytes
+
+# Correlation of the reductions. Among 2,043 NIH radiographs of 961 patients no two patients' images
+# reach 0.974, and of one patient's pairs one in a thousand passes 0.98; the same image with noise
+# of 10 grey levels has 0.999.
+ALIKE = 0.99
+
+DUPLICATE = "duplicate"  # what --accept calls it
+
+
+def duplicates(blocks: Iterable[tuple[Sequence[str], Bytes]]) -> frozenset[str]:
+    """The keys of images that are alike to an earlier one which is not itself a duplicate.
+
+    `blocks` are (keys, images uint8 [N, H, W]) in order; the result does not depend on the cuts.
+    """
+    kept: list[Floats] = []
+    found: set[str] = set()
+    for keys, images in blocks:
+        small = thumbs(images)
+        known = np.zeros(len(small), dtype=np.bool_)
+        for earlier in kept:
+            known |= (small @ earlier.T > ALIKE).any(axis=1)
+        own = _first_of_each(small, known)
+        kept.append(small[own])
+        found.update(key for key, is_own in zip(keys, own.tolist(), strict=True) if not is_own)
+    return frozenset(found)
+
+
+def _first_of_each(small: Floats, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which images are like none known and none before them that is kept."""
+    alike = small @ small.T > ALIKE
+    own = ~known
+    for place in np.flatnonzero(np.triu(alike, 1).any(axis=0)):
+        own[place] &= not (alike[place, :place] & own[:place]).any()
+    return own

@@ -1,0 +1,61 @@
+"""The datasets by name, and one reader for all of them → LabelTable."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from builder.contract import UsageError, check_pathologies
+from builder.labels.chexpert import read_chexpert
+from builder.labels.demographics import FRONTAL
+from builder.labels.label_table import LabelTable
+from builder.labels.nih import read_nih
+from builder.labels.pathologies import canonical
+from builder.labels.table import read_table
+
+
+def read_labels(
+    dataset: str,
+    *,
+    labels: Path | None = None,
+    root: Path | None = None,
+    uncertain: str = "ones",
+    views: str = "all",
+) -> LabelTable:
+    """The label table of a dataset after the uncertainty policy and the choice of views.
+
+    `uncertain`: -1 becomes 1 ("ones": U-Ones, the paper's), 0 ("zeros") or stays -1 ("mask").
+    Raises UsageError with row and column for a table that cannot be trusted.
+    """
+    if root is not None and not root.is_dir():
+        raise UsageError(f"The image folder {root} does not exist: check --root.")
+    table = READERS[dataset](labels, root)
+    check_pathologies(table.pathologies)
+    if len({canonical(name) for name in table.pathologies}) < len(table.pathologies):
+        raise UsageError(f"Two label columns name the same pathology: {list(table.pathologies)}.")
+    if uncertain != "mask":
+        known = np.where(table.labels < 0, np.int8(uncertain == "ones"), table.labels)
+        table = replace(table, labels=known)
+    return _frontal(table) if views == "frontal" else table
+
+
+def _frontal(table: LabelTable) -> LabelTable:
+    keep = table.rows["view"].isin(FRONTAL).to_numpy()
+    if not keep.any():
+        raise UsageError("--views frontal leaves no row: the table names no frontal view.")
+    return replace(table, rows=table.rows[keep].reset_index(drop=True), labels=table.labels[keep])
+
+
+def _read_demo(labels: Path | None, root: Path | None) -> LabelTable:
+    if labels is not None or root is not None:
+        raise UsageError("--dataset demo brings its own labels and images: drop --labels, --root.")
+    return replace(read_chexpert(None, None), dataset="demo")
+
+
+READERS: dict[str, Callable[[Path | None, Path | None], LabelTable]] = {
+    "chexpert": read_chexpert,
+    "nih": read_nih,
+    "table": read_table,
+    "demo": _read_demo,
+}

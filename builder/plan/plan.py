@@ -1,0 +1,228 @@
+"""The fewest synthetic images that lift every target to its share → Plan.
+
+Usable on its own, for any multi-label problem:
+
+    from builder.plan import plan_balance
+    plan = plan_balance(labels, targets=[4, 11, 12], share=Fraction(15, 100), seed=0)
+    plan.render     # images to make per target: each copies a drawn row's whole label vector
+    plan.rows(0)    # the rows of `labels` drawn for the first target
+
+Image j of target t copies the label vector of a row drawn uniformly, with replacement, from L_t,
+the rows in which t is positive. The draws of a target are one fixed sequence, a function of (seed,
+target); a plan says how long a prefix n_t of each to use. Images made for one target count for
+another when it co-occurs in the vector drawn, and against it (through the total) when not. With
+P_p real positives among N rows, and c_tp(n) positives of p among the first n draws of t, the plan
+is the solution of the integer programme
+
+    minimise Σ_t n_t   subject to   b·(P_p + Σ_t c_tp(n_t)) ≥ a·(N + Σ_t n_t)  for every target p
+
+for a share of a/b. It is counted on the draw as realised, hence exact: a plan that holds only in
+expectation misses the share in most draws.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.contract import PlanProof, TargetCount, UsageError
+from builder.plan.branch_and_bound import solve
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+MAX_PER_REAL = 5  # synthetic images per real one that a plan may ask for, unless told otherwise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A quota per target, T targets over N real rows, with what follows from it."""
+
+    targets: tuple[int, ...]  # columns of the label matrix
+    names: tuple[str, ...]  # [T], these seed each target's draws
+    share: Fraction
+    seed: int
+    real: int  # N
+    pools: tuple[Ints, ...]  # [T] L_t: row numbers with t positive
+    render: tuple[int, ...]  # [T] images to make
+    positives: tuple[int, ...]  # [T] after: real and synthetic, whichever target they were made for
+    lower_bound: int  # proven lower bound on the number of images; equal to `synthetic` = optimal
+
+    @property
+    def synthetic(self) -> int:
+        """The number of images to make."""
+        return sum(self.render)
+
+    def rows(self, i: int) -> Ints:
+        """The row numbers whose label vectors the images of target number `i` copy, in order."""
+        return draw_rows(self.pools[i], self.render[i], seed=self.seed, name=self.names[i])
+
+    def proof(self) -> PlanProof:
+        """The counts that a manifest carries and anybody can check in integers."""
+        total = self.real + self.synthetic
+        return PlanProof(
+            share=(self.share.numerator, self.share.denominator),
+            real=self.real,
+            synthetic=self.synthetic,
+            lower_bound=self.lower_bound,
+            targets=tuple(
+                TargetCount(
+                    pathology=name,
+                    real_positives=len(pool),
+                    render=render,
+                    positives=positives,
+                    share=positives / total,
+                )
+                for name, pool, render, positives in zip(
+                    self.names, self.pools, self.render, self.positives, strict=True
+                )
+            ),
+        )
+
+
+def philox(*words: object) -> np.random.Philox:
+    """A counter-based stream named by `words`: the same on every machine and numpy version."""
+    name = "\x1f".join(str(word) for word in words)
+    key = hashlib.blake2b(name.encode(), digest_size=16, person=b"cxr-rebalance").digest()
+    return np.random.Philox(key=int.from_bytes(key, "little"))
+
+
+def draw_rows(pool: Ints, count: int, *, seed: int, name: str) -> Ints:
+    """The first `count` draws from `pool`, uniform with replacement; longer ones extend shorter."""
+    raw = philox(seed, "label vector", name).random_raw(count)
+    uniform = (np.asarray(raw) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return pool[(uniform * len(pool)).astype(np.int64)]
+
+
+def rare_targets(
+    labels: npt.ArrayLike, *, below: Fraction, exclude: Sequence[int] = ()
+) -> list[int]:
+    """The columns with fewer positives than `below` of all rows, `exclude` left out."""
+    positives = (np.asarray(labels) == 1).sum(axis=0)
+    rows = len(np.asarray(labels))
+    return [
+        column
+        for column, count in enumerate(positives.tolist())
+        if column not in exclude and count < below * rows
+    ]
+
+
+def plan_balance(
+    labels: npt.ArrayLike,
+    *,
+    targets: Sequence[int],
+    share: Fraction,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+    max_per_real: int = MAX_PER_REAL,
+) -> Plan:
+    """The plan with the fewest images such that every target holds `share` of the combined set.
+
+    `labels` is [N, L]; 1 is positive, anything else is not. `names` (default: the column numbers)
+    seed the draws, one per target. UsageError where a target has no positive, or the shares cannot
+    hold together with at most `max_per_real` images per real one; it says what would work.
+    """
+    matrix = np.asarray(labels) == 1
+    names = tuple(names) if names is not None else tuple(str(column) for column in targets)
+    if not 0 < share < 1:
+        raise UsageError(f"--share is a fraction above 0 and below 1, got {float(share):g}.")
+    if not targets:
+        raise UsageError("No target: no pathology is rare here; name some by --target.")
+    if len(set(targets)) < len(targets):
+        raise UsageError("A target was named twice.")
+    positive = matrix[:, list(targets)]
+    for name, count in zip(names, positive.sum(axis=0).tolist(), strict=True):
+        if not count:
+            raise UsageError(
+                f"{name} has no positive among the {len(matrix)} real images of this regime, so "
+                "there is no label vector to draw: choose a larger --regime or other --target."
+            )
+    need = share.numerator * len(matrix) - share.denominator * positive.sum(axis=0)
+    pools = tuple(np.flatnonzero(column) for column in positive.T)
+    relaxed = _relax(positive, share)
+    if relaxed is None or sum(relaxed[0]) > max_per_real * len(matrix):
+        raise UsageError(_advice(positive, share, names, max_per_real))
+    expected, weights = relaxed
+    length = ceil(1.05 * sum(expected) + 10 * sum(expected) ** 0.5) + 100
+    while True:
+        counts = [
+            _running(positive[draw_rows(pool, length, seed=seed, name=name)])
+            for pool, name in zip(pools, names, strict=True)
+        ]
+        steps = share.numerator * np.arange(length + 1)[:, None]
+        gain = [share.denominator * count - steps for count in counts]
+        if solved := solve(gain, need, weights):
+            break
+        length *= 2  # an unlucky draw wants more than expectation says
+    render, bound = solved
+    after = positive.sum(axis=0) + sum(count[n] for count, n in zip(counts, render, strict=True))
+    return Plan(
+        targets=tuple(targets),
+        names=names,
+        share=share,
+        seed=seed,
+        real=len(matrix),
+        pools=pools,
+        render=render,
+        positives=tuple(int(count) for count in after),
+        lower_bound=bound,
+    )
+
+
+def _running(drawn: npt.NDArray[np.bool_]) -> Ints:
+    """[n + 1, T] positives of each target among the first 0, 1, … n draws."""
+    start = np.zeros((1, drawn.shape[1]), dtype=np.int64)
+    return np.concatenate([start, drawn.cumsum(axis=0, dtype=np.int64)])
+
+
+def _relax(positive: npt.NDArray[np.bool_], share: Fraction) -> tuple[list[float], Floats] | None:
+    """Images per target in expectation, and each constraint's dual price; None: cannot hold."""
+    from scipy.optimize import linprog
+
+    a, b = share.numerator, share.denominator
+    need = a * len(positive) - b * positive.sum(axis=0)
+    if (need <= 0).all():
+        return [0.0] * len(need), np.zeros(len(need))
+    given = np.stack([positive[column].mean(axis=0) for column in positive.T])  # P(p | L_t)
+    solution = linprog(np.ones(len(need)), A_ub=-(b * given - a).T, b_ub=-need, method="highs")
+    if solution.x is None:
+        return None
+    return solution.x.tolist(), np.maximum(-solution.ineqlin.marginals, 0.0)
+
+
+def _advice(
+    positive: npt.NDArray[np.bool_], share: Fraction, names: tuple[str, ...], max_per_real: int
+) -> str:
+    """Why the shares cannot hold together, and every way out, each known to work."""
+
+    def images(columns: list[int], at: Fraction) -> float:
+        relaxed = _relax(positive[:, columns], at)
+        return sum(relaxed[0]) if relaxed else float("inf")
+
+    limit = max_per_real * len(positive)
+    everything = list(range(len(names)))
+    needed = images(everything, share)
+    ways = []
+    for percent in range(ceil(100 * share) - 1, 0, -1):
+        if images(everything, Fraction(percent, 100)) <= limit:
+            ways.append(f"lower --share to {percent / 100:g}")
+            break
+    some = sorted(everything, key=lambda i: -int(positive[:, i].sum()))
+    while len(some) > 1 and images(some, share) > limit:
+        some.pop()
+    if len(some) < len(names) and images(some, share) <= limit:
+        kept = " ".join(f"--target {names[i]!r}" for i in some)
+        ways.append(f"keep {len(some)} targets ({kept})")
+    if needed < float("inf"):
+        ways.append(f"allow more by --max-per-real {ceil(needed / len(positive))}")
+        found = f"they would take {needed / len(positive):.1f} synthetic images per real one"
+    else:
+        found = "no number of images would do"
+    return (
+        f"The shares of {', '.join(names)} cannot hold together at {float(share):g} within "
+        f"{max_per_real} synthetic images per real one ({found}): {', or '.join(ways)}."
+    )

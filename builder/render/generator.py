@@ -1,0 +1,76 @@
+"""What a generator is, and whether one can show what is asked of it.
+
+A generator is any object with the three attributes and the call below. It is named by the recipe,
+found through the entry points of group `cxr_rebalance.generators`, and knows nothing of plans,
+draws or files.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from builder.contract import UsageError
+from builder.labels import find_pathology
+
+Floats = npt.NDArray[np.float32]
+Finish = Callable[[], npt.NDArray[np.uint8]]
+
+
+class Generator(Protocol):
+    """A conditional image generator.
+
+    Four things it may have besides: `unseen`, labels that no training image had, refused as
+    targets; `software`, the distributions on whose versions pixels depend; `device`, "cuda" where
+    it renders on a GPU; and `start(latents, labels)`, which begins a batch on the device without
+    waiting for it and returns a function that gives its images.
+    """
+
+    labels: tuple[str, ...]  # names of the condition's entries, in order
+    resolution: int  # pixels on a side
+    latent_size: int
+
+    def __call__(self, latents: Floats, labels: Floats) -> npt.NDArray[np.uint8]:
+        """uint8 [B, H, W] from standard normal [B, Z] and conditions [B, L], 1 = present."""
+
+
+def check_generator(
+    generator: Generator,
+    *,
+    name: str,
+    targets: Sequence[str],
+    image_size: int,
+    upsample: bool = False,
+) -> None:
+    """Raise UsageError unless `generator` can show every target at `image_size` pixels."""
+    for target in targets:
+        if find_pathology(target, generator.labels) is None:
+            raise UsageError(
+                f"The generator {name} cannot show {target}: it knows "
+                f"{', '.join(generator.labels)}."
+            )
+        if find_pathology(target, getattr(generator, "unseen", ())) is not None:
+            raise UsageError(
+                f"The generator {name} has never seen {target}: no image it was trained on had it."
+            )
+    if generator.resolution < image_size and not upsample:
+        raise UsageError(
+            f"The generator {name} makes {generator.resolution} pixels and --image-size asks for "
+            f"{image_size}: use --image-size {generator.resolution}, or --upsample if a classifier "
+            "may learn that blurry means rare."
+        )
+
+
+def start_batch(generator: Generator, latents: Floats, labels: Floats) -> Finish:
+    """Begin a batch; the function that comes back waits for it and gives its images."""
+    if (start := getattr(generator, "start", None)) is not None:
+        finish: Finish = start(latents, labels)
+        return finish
+    images = generator(latents, labels)
+    return lambda: images
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether it is torch's OutOfMemoryError, which is not imported for its name."""
+    return type(error).__name__ == "OutOfMemoryError"

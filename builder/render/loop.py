@@ -1,0 +1,109 @@
+"""The batch loop: samples in, uint8 [H, W] pixels out.
+
+While the host looks at one batch, the device is already making the next.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from builder.contract import Bytes, CheckError, Sample
+from builder.contract.radiograph import resize
+from builder.draw import latents
+from builder.labels import find_pathology
+from builder.render.batch import BATCH
+from builder.render.generator import Finish, Floats, Generator, is_out_of_memory, start_batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image to be sealed: uint8 [H, W] and what was asked of it."""
+
+    sample: Sample
+    pixels: Bytes
+
+
+def render(
+    generator: Generator,
+    samples: Iterable[Sample],
+    *,
+    pathologies: Sequence[str],
+    image_size: int,
+    seed: int,
+    batch: int = BATCH,
+) -> Iterator[Bytes]:
+    """The pixels of each sample in order, uint8 [image_size, image_size].
+
+    `samples` are taken as they are needed, up to two batches before their images are given. Every
+    call to the generator has the shape [batch, ...], the last one padded, so that a pixel does not
+    depend on how many images are asked for; `batch` is halved when the device is out of memory.
+    CheckError on output that is no image.
+    """
+    todo = iter(samples)
+    under_way: deque[tuple[int, int, Finish]] = deque()
+
+    def finish() -> Iterator[Bytes]:
+        wanted, shape, get = under_way.popleft()
+        images = get()
+        _check_batch(images, (shape, generator.resolution, generator.resolution))
+        for image in islice(images, wanted):
+            yield resize(image, image_size)
+
+    while rows := list(islice(todo, batch)):
+        latent = _latents(rows, generator.latent_size, seed)
+        conditions = condition(rows, pathologies, generator.labels)
+        while len(rows):
+            try:
+                get = start_batch(generator, _padded(latent, batch), _padded(conditions, batch))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if batch == 1:
+                    raise CheckError("The device has not the memory for a single image.") from None
+                while under_way:
+                    yield from finish()
+                batch //= 2
+                continue
+            under_way.append((len(rows[:batch]), batch, get))
+            rows, latent, conditions = rows[batch:], latent[batch:], conditions[batch:]
+            if len(under_way) == 2:
+                yield from finish()
+    while under_way:
+        yield from finish()
+
+
+def condition(
+    samples: Sequence[Sample], pathologies: Sequence[str], wanted: Sequence[str]
+) -> Floats:
+    """float32 [B, len(wanted)]: 1 where the sample is positive for that label, matched by name."""
+    known = np.array([sample.labels for sample in samples], dtype=np.int8)
+    out = np.zeros((len(samples), len(wanted)), dtype=np.float32)
+    for column, name in enumerate(wanted):
+        if (match := find_pathology(name, pathologies)) is not None:
+            out[:, column] = known[:, list(pathologies).index(match)] == 1
+    return out
+
+
+def _latents(samples: Sequence[Sample], size: int, seed: int) -> Floats:
+    out = np.empty((len(samples), size), dtype=np.float32)
+    targets = np.array([sample.target for sample in samples])
+    for target in dict.fromkeys(targets.tolist()):
+        places = np.flatnonzero(targets == target).tolist()
+        numbers = [samples[i].draw for i in places]
+        out[places] = latents(numbers, size, seed=seed, name=target)
+    return out
+
+
+def _padded(rows: Floats, batch: int) -> Floats:
+    if len(rows) >= batch:
+        return rows[:batch]
+    return np.concatenate([rows, np.repeat(rows[-1:], batch - len(rows), axis=0)])
+
+
+def _check_batch(images: object, expected: tuple[int, int, int]) -> None:
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != expected:
+        found = getattr(images, "shape", None), getattr(images, "dtype", type(images).__name__)
+        raise CheckError(f"The generator returned {found}; expected uint8 {expected}.")

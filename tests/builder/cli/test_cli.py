@@ -1,0 +1,116 @@
+"""Words in, one sentence out: exit code 2 for usage, 1 for a failed check, never a traceback."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_plan_prints_a_table_a_doctor_can_read(xbuild: Xbuild) -> None:
+    done = xbuild("plan", "--dataset", "chexpert", "--regime", "10")
+    assert done.returncode == 0
+    for words in ("Lung Lesion", "paper rendered", "3,500", "other pathologies", "reuse", "proven"):
+        assert words in done.stdout
+    assert done.stderr == ""
+
+
+def test_plan_as_json(xbuild: Xbuild) -> None:
+    done = xbuild("plan", "--dataset", "chexpert", "--regime", "1", "--json")
+    plan = json.loads(done.stdout)
+    assert list(plan)[:3] == ["real", "synthetic", "targets"]
+    assert type(plan["real"]) is int
+    assert type(plan["synthetic"]) is int
+    assert [target["pathology"] for target in plan["targets"]] == [
+        "Lung Lesion",
+        "Pleural Other",
+        "Fracture",
+    ]
+    for target in plan["targets"]:
+        assert list(target) == ["pathology", "real_positives", "render", "positives", "share"]
+        assert 100 * target["positives"] >= 15 * (plan["real"] + plan["synthetic"])
+        assert target["share"] == target["positives"] / (plan["real"] + plan["synthetic"])
+    assert sum(target["render"] for target in plan["targets"]) == plan["synthetic"]
+
+
+def test_the_default_targets_of_the_nih_radiographs_come_with_advice_that_works(
+    xbuild: Xbuild, shared: Path
+) -> None:
+    words = ["plan", "--dataset", "nih", "--root", shared / "data" / "nih1k_224"]
+    refused = xbuild(*words)
+    assert refused.returncode == 2
+    assert "cannot hold together" in refused.stderr
+    share = refused.stderr.split("lower --share to ")[1].split(",")[0]
+    kept = [word.split("'")[1] for word in refused.stderr.split("--target ")[1:]]
+    most = refused.stderr.split("--max-per-real ")[1].split(".")[0]
+    assert xbuild(*words, "--share", share).returncode == 0
+    assert xbuild(*words, *(w for k in kept for w in ("--target", k))).returncode == 0
+    assert xbuild(*words, "--max-per-real", most).returncode == 0
+
+
+BAD = {
+    "regime 0": (["plan", "--regime", "0"], 2, "in (0, 100]"),
+    "regime word": (["plan", "--regime", "ten"], 2, "'ten' is not a number"),
+    "share 1": (["plan", "--share", "1"], 2, "below 1"),
+    "unknown target": (["plan", "--target", "Gout"], 2, "No pathology is called 'Gout'"),
+    "target twice": (["plan", "--target", "Edema", "--target", "edema"], 2, "twice|do not differ"),
+    "no labels": (["plan", "--dataset", "table"], 2, "--labels FILE.csv"),
+    "no root": (["synth", "--dataset", "chexpert"], 2, "add --root FOLDER"),
+    "absent root": (["synth", "--root", "/nowhere"], 2, "does not exist"),
+    "holdout": (["plan", "--holdout", "0.6", "0.6"], 2, "--holdout"),
+    "dataset": (["plan", "--dataset", "mnist"], 2, "'mnist' is not one of"),
+    "image size": (["synth", "--image-size", "8"], 2, "16<=x<=1024"),
+    "name": (["synth", "--dataset", "demo", "--name", "Gan 10", "--dry-run"], 2, "cannot be used"),
+    "generator": (["synth", "--dataset", "demo", "--generator", "dall-e"], 2, "No generator"),
+    "absent manifest": (["verify", "absent.json"], 1, "Cannot read the manifest"),
+    "absent pickle": (["import-gan", "absent.pkl", "out.safetensors"], 1, "absent.pkl"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence(
+    xbuild: Xbuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words, code, message = BAD[case]
+    done = xbuild(*words)
+    assert done.returncode == code, done.stderr
+    assert any(part in done.stderr for part in message.split("|")), done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()[-1]) < 1000
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_hostile_pickle_is_refused_by_name(xbuild: Xbuild, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    command = f"touch {mark}".encode()
+    pickle = tmp_path / "network-final.pkl"
+    pickle.write_bytes(b"cos\nsystem\n(S'" + command + b"'\ntR.")
+    done = xbuild("import-gan", pickle, tmp_path / "out.safetensors")
+    assert done.returncode == 1
+    assert "os.system" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not mark.exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_truncated_generator_is_refused(xbuild: Xbuild, tmp_path: Path) -> None:
+    weights = tmp_path / "gan.safetensors"
+    weights.write_bytes(b"\xff\0\0\0\0\0\0\0{")
+    done = xbuild(
+        *("synth", "--dataset", "demo", "--regime", "1", "--generator", weights),
+        *("--out", tmp_path / "out"),
+    )
+    assert done.returncode == 1
+    assert "is not a generator" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_phantoms_beside_real_data_are_announced(
+    xbuild: Xbuild, small: list[object], tmp_path: Path
+) -> None:
+    done = xbuild(*small, "--out", tmp_path / "out", "--dry-run")
+    assert "phantoms are drawings, not radiographs" in done.stderr

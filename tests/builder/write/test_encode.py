@@ -1,0 +1,55 @@
+import io
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builder.contract import ImageSpec
+from builder.write.encode import encode
+
+
+def spec(side: int, codec: str) -> ImageSpec:
+    return ImageSpec(height=side, width=side, codec=codec, quality=95 if codec == "jpg" else 0)
+
+
+def smooth(side: int) -> np.ndarray:
+    ramp = np.add.outer(np.arange(side), np.arange(side)) * 255 / (2 * side)
+    return (ramp + np.random.default_rng(0).normal(0, 2, ramp.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [1, 2, 33, 224])
+@pytest.mark.parametrize("make", [smooth, lambda side: np.full((side, side), 255, np.uint8)])
+def test_png_keeps_every_pixel(side: int, make) -> None:
+    pixels = make(side)
+    with Image.open(io.BytesIO(encode(pixels, spec(side, "png")))) as picture:
+        picture.load()
+        assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (side, side))
+        assert np.array_equal(np.asarray(picture), pixels)
+
+
+def test_png_chunks_have_their_checksums() -> None:
+    data = encode(smooth(32), spec(32, "png"))
+    place, kinds = 8, []
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        kind, body = data[place + 4 : place + 8], data[place + 8 : place + 8 + size]
+        checksum = int.from_bytes(data[place + 8 + size : place + 12 + size], "big")
+        assert zlib.crc32(kind + body) == checksum
+        kinds.append(kind)
+        place += 12 + size
+    assert kinds == [b"IHDR", b"IDAT", b"IEND"]
+
+
+def test_png_is_about_as_small_as_pillows() -> None:
+    pixels = smooth(224)
+    theirs = io.BytesIO()
+    Image.fromarray(pixels).save(theirs, "PNG")
+    assert len(encode(pixels, spec(224, "png"))) < 1.2 * theirs.tell()
+
+
+def test_jpeg_is_grey_and_close() -> None:
+    pixels = smooth(64)
+    with Image.open(io.BytesIO(encode(pixels, spec(64, "jpg")))) as picture:
+        assert (picture.format, picture.mode) == ("JPEG", "L")
+        assert np.abs(np.asarray(picture).astype(int) - pixels).mean() < 2

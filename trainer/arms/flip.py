@@ -1,0 +1,34 @@
+"""Images flipped on the device: the paper's standard augmentation.
+
+What happens to an image is a pure function of (seed, epoch, its place in the epoch): the same in
+any batch, on any device and after any restart.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from trainer.stream.order import random_words
+
+Augment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (images, places) → images
+
+
+def augmentation(kind: str, *, count: int, seed: int, epoch: int) -> Augment:
+    """The augmentation of one epoch of `count` images: (images, places) → images.
+
+    `none` changes nothing. `flip` flips each image upside down, and left to right, with
+    probability one half each, independently.
+    """
+    if kind == "none":
+        return lambda images, _: images
+    words = random_words(count, "flip", seed, epoch)
+    coins = torch.stack([torch.from_numpy(words >> shift & 1 == 1) for shift in (62, 63)], dim=1)
+    return lambda images, places: flip(images, coins[places])
+
+
+def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+    """Images [B, 1, H, W] flipped along H where which[:, 0], along W where which[:, 1]."""
+    for column, axis in ((0, 2), (1, 3)):
+        chosen = which[:, column].to(images.device, non_blocking=True)[:, None, None, None]
+        images = torch.where(chosen, images.flip(axis), images)
+    return images

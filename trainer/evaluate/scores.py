@@ -1,0 +1,161 @@
+"""AUC per pathology with a 95 % interval, on images that no epoch was trained or chosen on.
+
+All figures come from the probabilities as `predictions.parquet` holds them.
+"""
+
+import io
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from builder.contract import GROUPS, Labels
+from trainer.evaluate.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
+from trainer.evaluate.inference import estimate
+from trainer.evaluate.metrics import SPECIFICITY, average_precision, reliability, sensitivity_at
+from trainer.fit.control import Place
+from trainer.fit.score import auc, outputs
+from trainer.stream.batches import Dataset
+from trainer.stream.order import Rows
+
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a split says about one pathology; `missing` says why a figure is not there."""
+
+    pathology: str
+    positives: int
+    negatives: int
+    unknown: int
+    auc: float | None = None
+    low: float | None = None  # 95 % interval of the AUC
+    high: float | None = None
+    average_precision: float | None = None  # on test, as the rest
+    calibration_error: float | None = None  # expected, in [0, 1]
+    sensitivity: float | None = None  # at SPECIFICITY
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """Scores per pathology in the manifest's order; `test` is empty where there are no images."""
+
+    val: tuple[Score, ...]
+    test: tuple[Score, ...]
+    predictions: bytes  # a parquet file, val then test in sealed order
+    unread: dict[int, str]  # reason by row of images that were not read; their labels are unknown
+
+
+def evaluate(
+    data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int, min_positives: int
+) -> Evaluation:
+    """Scores and predictions of the model on val and test; all but AUC on test alone.
+
+    A pathology with fewer than `min_positives` gets no figure.
+    """
+    val, test = data.rows("val"), data.rows("test")
+    rows = np.concatenate([val, test])
+    found = outputs(data, model, rows, place, size=batch, what="val and test")
+    probabilities = torch.sigmoid(found.logits).numpy()
+    at = len(val)
+    return Evaluation(
+        val=_scores(data, found.labels[:at], probabilities[:at], min_positives),
+        test=_on_test(data, test, found.labels[at:], probabilities[at:], seed, min_positives)
+        if len(test)
+        else (),
+        predictions=_parquet(data, rows, found.labels, probabilities),
+        unread=found.unread,
+    )
+
+
+def numbered(patients: npt.NDArray[np.object_], keys: npt.NDArray[np.object_]) -> Rows:
+    """[N]: each row's patient as a number from 0; a row without one is a patient of its own."""
+    names = np.where(patients == "", keys, patients).astype(str)
+    return np.asarray(np.unique(names, return_inverse=True)[1])
+
+
+def _scores(
+    data: Dataset, labels: Labels, probabilities: Probabilities, min_positives: int
+) -> tuple[Score, ...]:
+    """Counts and AUCs."""
+    return tuple(
+        _score(name, labels[:, i], probabilities[:, i], min_positives)
+        for i, name in enumerate(data.manifest.pathologies)
+    )
+
+
+def _score(name: str, labels: Labels, probabilities: Probabilities, min_positives: int) -> Score:
+    positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
+    value, missing = auc(labels, probabilities), ""
+    if value is None:
+        missing = f"no AUC, for no image is {'negative' if positives else 'positive'}"
+    elif positives < min_positives:
+        value = None
+        missing = f"no figure, for {positives} positives are fewer than {min_positives}"
+    return Score(
+        pathology=name,
+        positives=positives,
+        negatives=negatives,
+        unknown=int((labels < 0).sum()),
+        auc=value,
+        missing=missing,
+    )
+
+
+def _on_test(
+    data: Dataset,
+    rows: Rows,
+    labels: Labels,
+    probabilities: Probabilities,
+    seed: int,
+    min_positives: int,
+) -> tuple[Score, ...]:
+    """The scores with all their figures."""
+    index = data.index
+    patients = numbered(index.patient[rows], index.key[rows])
+    counts = resample(int(patients.max()) + 1, RESAMPLES, seed=seed)
+    aucs = arm_aucs(labels, probabilities[None], patients, counts)
+    return tuple(
+        score if score.missing else _measured(score, labels[:, i], probabilities[:, i], aucs, i)
+        for i, score in enumerate(_scores(data, labels, probabilities, min_positives))
+    )
+
+
+def _measured(
+    score: Score, labels: Labels, probabilities: Probabilities, aucs: ArmAucs, i: int
+) -> Score:
+    found, low, high, missing = estimate(aucs, i), None, None, ""
+    if math.isfinite(found.low):
+        low, high = found.low, found.high
+    elif aucs.patients[i] < 2:
+        missing = "no interval, for all positives or all negatives are one patient's"
+    else:
+        missing = f"no interval, for an AUC of {found.value:.3f} leaves nothing to resample"
+    return replace(
+        score,
+        low=low,
+        high=high,
+        average_precision=average_precision(labels, probabilities),
+        calibration_error=reliability(labels, probabilities).error,
+        sensitivity=sensitivity_at(labels, probabilities, SPECIFICITY),
+        missing=missing,
+    )
+
+
+def _parquet(data: Dataset, rows: Rows, labels: Labels, probabilities: Probabilities) -> bytes:
+    index, names = data.index, data.manifest.pathologies
+    columns = {name: getattr(index, name)[rows] for name in ("key", "split", "patient")}
+    groups = {name: getattr(index, name)[rows] for name in GROUPS}
+    columns |= {name: words for name, words in groups.items() if (words != "").any()}
+    columns |= {f"label:{name}": labels[:, i] for i, name in enumerate(names)}
+    columns |= {f"probability:{name}": probabilities[:, i] for i, name in enumerate(names)}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()

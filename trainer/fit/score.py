@@ -1,0 +1,72 @@
+"""What a model says about rows, and how wrong it is."""
+
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from builder.contract import Labels
+from trainer.fit.control import Place, Wish, stopped
+from trainer.fit.devices import merged, total
+from trainer.stream.batches import Dataset, batches, scale
+from trainer.stream.order import Rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What a model says about rows, in their order; labels are unknown where no image was read."""
+
+    logits: torch.Tensor  # float32 [N, L]
+    labels: Labels  # [N, L]
+    unread: dict[int, str]  # reason by row
+
+
+def masked_loss(
+    logits: torch.Tensor, labels: torch.Tensor, positive_weight: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(sum, count) of the binary cross-entropy over the known labels [B, L] in {1, 0, -1}."""
+    known = (labels >= 0).float()
+    summed = binary_cross_entropy_with_logits(
+        logits, labels.clamp(min=0), weight=known, pos_weight=positive_weight, reduction="sum"
+    )
+    return summed, known.sum()
+
+
+def auc(labels: Labels, scores: npt.NDArray[np.float32]) -> float | None:
+    """The area under the ROC curve over the known labels [N]; None where a class is missing."""
+    known = labels >= 0
+    if len(np.unique(labels[known])) < 2:
+        return None
+    return float(roc_auc_score(labels[known], scores[known]))
+
+
+@torch.inference_mode()
+def outputs(
+    data: Dataset, model: nn.Module, rows: Rows, place: Place, *, size: int, what: str
+) -> Outputs:
+    """What the model says about `rows`; several ranks share them. Stopped if a signal came."""
+    fabric = place.fabric
+    found = torch.zeros(2, len(rows), len(data.manifest.pathologies))
+    unread: dict[int, str] = {}
+    model.eval()
+    share = (fabric.global_rank, fabric.world_size)
+    stream = batches(
+        data, rows, size=size, workers=place.workers, what=what, share=share, device=fabric.device
+    )
+    with closing(stream):
+        for batch in stream:
+            if len(batch.rows):  # the last pieces may have fewer images than there are ranks
+                with fabric.autocast():
+                    logits = model(scale(batch.images.to(fabric.device, non_blocking=True)))
+                found[0, batch.places] = logits.float().cpu()
+                found[1, batch.places] = batch.labels
+            unread |= batch.bad
+            if place.control.wish() is Wish.STOP:
+                raise stopped(f"in {what}", place.control.signal)
+    found, unread = total(fabric, found).cpu(), merged(fabric, unread)
+    return Outputs(logits=found[0], labels=found[1].numpy().astype(np.int8), unread=unread)

@@ -1,0 +1,97 @@
+"""Image files into batches, prepared exactly as packing prepares them."""
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from builder.contract import CheckError, UsageError
+from builder.contract.radiograph import BadImage, read_radiograph
+from trainer.progress import progress
+from trainer.stream.prefetch import prefetch
+
+SUFFIXES = (".png", ".jpg", ".jpeg")  # of the images in a folder, in any case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Image files by their names, which are paths below `root`."""
+
+    root: Path
+    names: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Some images and what identifies them in a row."""
+
+    words: dict[str, Sequence[str]]  # column name → [B]
+    images: torch.Tensor  # uint8 [B, 1, H, W]
+    bad: tuple[BadImage, ...]  # left out
+
+
+def find_images(paths: Sequence[Path]) -> Images:
+    """The files as given; for one folder every PNG and JPEG below it, sorted by path.
+
+    Links to folders are not followed.
+    """
+    if len(paths) == 1 and paths[0].is_dir():
+        names = sorted(_below(paths[0]))
+        if not names:
+            raise UsageError(f"{paths[0]} holds no PNG or JPEG file: name a folder of images.")
+        return Images(root=paths[0], names=names)
+    if not paths:
+        raise UsageError("There is no image to predict: name files, or a folder of them.")
+    if folder := next((path for path in paths if path.is_dir()), None):
+        raise UsageError(f"{folder} is a folder among other paths: name one folder, or files.")
+    return Images(root=Path(), names=[str(path) for path in paths])
+
+
+def _below(folder: Path) -> Iterator[str]:
+    for where, _, files in os.walk(folder):
+        inside = Path(where).relative_to(folder)
+        for name in files:
+            if name.lower().endswith(SUFFIXES):
+                yield (inside / name).as_posix()
+
+
+def read_ahead(
+    images: Images, side: int, *, size: int, workers: int, skip_bad: bool, pin: bool
+) -> Generator[Chunk, None, None]:
+    """The images in order, uint8 [B, 1, side, side], `size` at a time.
+
+    `workers` threads each make a whole batch, at most `workers` + 2 of them ahead, in page-locked
+    memory if `pin`. An image that cannot be read raises CheckError, or is left out.
+    """
+    load = partial(_load, images, side, skip_bad=skip_bad, pin=pin)
+    count = len(images.names)
+    pieces = (slice(start, start + size) for start in range(0, count, size))
+    loaded = prefetch(load, pieces, workers=workers)
+    with closing(loaded), progress("predicting", count, waits=True) as advance:
+        for chunk, waited in loaded:
+            yield chunk
+            advance(len(chunk.images) + len(chunk.bad), waited)
+
+
+def _load(images: Images, side: int, piece: slice, *, skip_bad: bool, pin: bool) -> Chunk:
+    names = images.names[piece]
+    pixels = torch.empty((len(names), 1, side, side), dtype=torch.uint8, pin_memory=pin)
+    good: list[str] = []
+    bad: list[BadImage] = []
+    for name in names:
+        shown = os.fsencode(name).decode(errors="backslashreplace")  # any bytes may be a file name
+        try:
+            pixels.numpy()[len(good), 0] = read_radiograph(images.root / name, side)
+            good.append(shown)
+        except ValueError as error:
+            bad.append(BadImage(image=shown, reason=str(error)))
+    if bad and not skip_bad:
+        raise CheckError(
+            f"{bad[0].image} cannot be read ({bad[0].reason}): mend it, or leave such images out"
+            " with --skip-bad."
+        )
+    return Chunk(words={"image": good}, images=pixels[: len(good)], bad=tuple(bad))

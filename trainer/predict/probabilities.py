@@ -1,0 +1,149 @@
+"""Probabilities of every pathology for images: files, a folder of them, or sealed shards.
+
+Files are prepared exactly as packing prepares them, at the size that the weights were trained on.
+Rows come out in the order of the input, as a CSV or a parquet file that is there whole or not at
+all; the memory does not grow with the number of images, a list of their names apart.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from builder.contract import CheckError, UsageError
+from builder.contract.radiograph import BadImage
+from trainer.predict.classifier import Classifier, load_classifier
+from trainer.predict.files import Chunk, find_images, read_ahead
+from trainer.predict.table import check_suffix, table
+from trainer.stream.batches import Batch, Dataset, batches, open_dataset, scale
+from trainer.stream.locate import Located
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """How many rows were written, and which images were left out."""
+
+    images: int
+    skipped: tuple[BadImage, ...]
+
+
+def predict_files(
+    weights: Path,
+    paths: Sequence[Path],
+    *,
+    out: Path,
+    batch: int,
+    workers: int,
+    device: torch.device,
+    skip_bad: bool,
+) -> Predicted:
+    """What was written to `out`: `image` and a probability per pathology, for `find_images(paths)`.
+
+    `workers` threads read and prepare batches ahead. An image that cannot be read raises
+    CheckError, and nothing is written; with `skip_bad` it has no row.
+    """
+    check_suffix(out)
+    images = find_images(paths)
+    classifier = load_classifier(weights, device)
+    if classifier.height != classifier.width:
+        raise UsageError(
+            f"{weights} is for images of {classifier.height}×{classifier.width} pixels, and files"
+            " are cut to squares: predict the shards of such a dataset instead."
+        )
+    chunks = read_ahead(
+        images,
+        classifier.width,
+        size=batch,
+        workers=workers,
+        skip_bad=skip_bad,
+        pin=device.type == "cuda",
+    )
+    with closing(chunks):
+        return _write(classifier, chunks, ("image",), out)
+
+
+def predict_shards(
+    weights: Path,
+    found: Located,
+    *,
+    split: str,
+    out: Path,
+    batch: int,
+    workers: int,
+    device: torch.device,
+    skip_bad: bool,
+) -> Predicted:
+    """What was written to `out`: `key`, `split`, `origin` and a probability per pathology.
+
+    `split` is train, val, test or all; rows in sealed order. An image that cannot be read raises
+    CheckError, and nothing is written; with `skip_bad` it has no row.
+    """
+    check_suffix(out)
+    classifier, image = load_classifier(weights, device), found.manifest.image
+    if (image.height, image.width) != (classifier.height, classifier.width):
+        raise UsageError(
+            f"{weights} is for images of {classifier.height}×{classifier.width} pixels, and"
+            f" {found.manifest.name} has {image.height}×{image.width}: predict a dataset of the"
+            " same size."
+        )
+    with open_dataset(
+        found.manifest,
+        found.index,
+        source=found.source,
+        workers=workers,
+        skip_bad=skip_bad,
+        prove=False,  # only the shards that are read
+    ) as data:
+        rows = np.arange(len(data.index)) if split == "all" else data.rows(split)
+        if not len(rows):
+            raise UsageError(f"{found.manifest.name} has no {split} images: see --split.")
+        stream = batches(data, rows, size=batch, workers=workers, what="predicting", device=device)
+        with closing(stream):
+            chunks = map(partial(_sealed, data), stream)
+            return _write(classifier, chunks, ("key", "split", "origin"), out)
+
+
+def _sealed(data: Dataset, batch: Batch) -> Chunk:
+    """The images of a batch that were read."""
+    index, bad = data.index, dict(batch.bad)
+    good = np.array([row not in bad for row in batch.rows.tolist()])
+    rows = batch.rows.numpy()[good]
+    return Chunk(
+        words={name: getattr(index, name)[rows] for name in ("key", "split", "origin")},
+        images=batch.images if good.all() else batch.images[torch.from_numpy(good)],
+        bad=tuple(BadImage(image=index.key[row], reason=why) for row, why in bad.items()),
+    )
+
+
+def _write(
+    classifier: Classifier, chunks: Iterable[Chunk], words: Sequence[str], out: Path
+) -> Predicted:
+    images, skipped = 0, list[BadImage]()
+    with table(out, words, classifier.pathologies) as rows:
+        for chunk in chunks:
+            skipped += chunk.bad
+            if len(chunk.images):
+                images += len(chunk.images)
+                rows.add(chunk.words, _probabilities(classifier, chunk.images))
+        if not images:
+            first = f"{skipped[0].image}: {skipped[0].reason}"
+            raise CheckError(f"None of the {len(skipped):,} images can be read ({first}).")
+    return Predicted(images=images, skipped=tuple(skipped))
+
+
+@torch.inference_mode()
+def _probabilities(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
+    """float32 [B, L] on the CPU."""
+    try:
+        moved = images.to(classifier.device, non_blocking=True)
+        logits = classifier.model(scale(moved)).float().cpu()
+    except torch.OutOfMemoryError:
+        raise UsageError(
+            f"{classifier.device} has not the memory for {len(images)} images at once: use a"
+            " smaller --batch."
+        ) from None
+    return torch.sigmoid(logits)

@@ -1,0 +1,190 @@
+"""A report of several runs as Markdown and as LaTeX: report.md and report.tex."""
+
+import re
+from collections.abc import Iterable
+
+from trainer.report.conclusions import with_minus
+from trainer.report.single_run import Facts
+from trainer.report.tables import Table, tables
+
+NATURAL = 95  # letters in a row that a page takes in small print
+PIECE = 8  # letters of monospaced words between two places where they may break
+NEEDS = ("array", "booktabs", "longtable")
+LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "%": r"\%",
+        "&": r"\&",
+        "#": r"\#",
+        "$": r"\$",
+        "_": r"\_",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "`": r"\textasciigrave{}",
+        '"': r"\char34{}",
+        "|": r"\textbar{}",
+        "<": "$<$",
+        ">": "$>$",
+        "[": "{[}",  # after the end of a row it would be an optional argument
+        "]": "{]}",
+        "*": "{*}",  # and this a star
+        "–": r"\textendash{}",
+        "−": "$-$",
+        "×": r"$\times$",
+        "·": r"$\cdot$",
+        "†": r"\dag{}",
+        "‡": r"\ddag{}",
+        "…": r"\ldots{}",
+    }
+)
+
+
+def markdown(facts: Facts) -> str:
+    """The report for people, as GitHub reads it."""
+    lines = [f"# {_plain(_title(facts))}", ""]
+    for note in facts["notes"]:
+        lines += [f"> {_plain(note)}", ">"]
+    lines = [*lines[:-1], ""] if facts["notes"] else lines
+    lines += ["## Conclusions", ""]
+    for name, sentences in _conclusions(facts):
+        lines += [f"**{_plain(name)}**", "", *(f"- {_plain(words)}" for words in sentences), ""]
+    for table in tables(facts):
+        lines += [f"## {_plain(table.title)}", "", *_markdown_table(table), ""]
+        lines += [_plain(table.note), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _title(facts: Facts) -> str:
+    names = dict.fromkeys(dataset["name"] for dataset in facts["datasets"])
+    return f"Arms compared on {', '.join(names)}"
+
+
+def _conclusions(facts: Facts) -> list[tuple[str, list[str]]]:
+    """The sentences of each dataset that has any."""
+    return [
+        (dataset["name"], [found["sentence"] for found in dataset["conclusions"]])
+        for dataset in facts["datasets"]
+        if dataset["conclusions"]
+    ]
+
+
+def _markdown_table(table: Table) -> list[str]:
+    rules = {"r": "---:"}
+    lines = [
+        _line(_plain(name) for name in table.columns),
+        _line(rules.get(letter, "---") for letter in table.align),
+    ]
+    for number, row in enumerate(table.rows):
+        cells = [
+            _code(cell) if letter == "m" else _plain(cell)
+            for cell, letter in zip(row, table.align, strict=True)
+        ]
+        if number in table.strong:
+            cells = [f"**{cell}**" for cell in cells]
+        lines.append(_line(cells))
+    return lines
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Words that Markdown takes as they are."""
+    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"<(?=[\w/!?])|&(?=[\w#])", r"\\\g<0>", text)
+
+
+def _code(text: str) -> str:
+    """Words in a code span; a bar is escaped even there, for the table is read first."""
+    text = " ".join(text.split()).replace("|", r"\|")
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, air = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{air}{text}{air}{fence}"
+
+
+def latex(facts: Facts) -> str:
+    """The same to be read by \\input: a longtable for each table, none in two columns."""
+    lines = [
+        "% Made by xtrain report. Needs, in the preamble, LaTeX of 2020 or later and:",
+        *(f"%   \\usepackage{{{package}}}" for package in NEEDS),
+        "% Longtables do not stand in two columns: put \\onecolumn before them there.",
+        "",
+    ]
+    if facts["notes"]:
+        lines += [r"\paragraph{Notes}", *_list(facts["notes"]), ""]
+    for name, sentences in _conclusions(facts):
+        lines += [rf"\paragraph{{Conclusions, {_escaped(name)}}}", *_list(sentences), ""]
+    for table in tables(facts):
+        lines += [*_latex_table(table), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _list(sentences: Iterable[str]) -> list[str]:
+    items = (rf"  \item {_escaped(words)}" for words in sentences)
+    return [r"\begin{itemize}", *items, r"\end{itemize}"]
+
+
+def _latex_table(table: Table) -> list[str]:
+    head = " & ".join(rf"\textbf{{{_escaped(name)}}}" for name in table.columns) + r" \\"
+    lines = [
+        r"\begingroup\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\LTcapwidth}{\linewidth}",
+        rf"\begin{{longtable}}{{@{{}}{_columns(table)}@{{}}}}",
+        rf"\caption[{_escaped(table.title)}]{{{_escaped(table.title)}. {_escaped(table.note)}}}"
+        rf"\label{{tab:{table.key}}}\\",
+        *(r"\toprule", head, r"\midrule", r"\endfirsthead"),
+        *(r"\toprule", head, r"\midrule", r"\endhead"),
+        *(r"\bottomrule", r"\endfoot"),
+    ]
+    for number, row in enumerate(table.rows):
+        cells = [
+            _broken(cell) if letter == "m" else _escaped(cell)
+            for cell, letter in zip(row, table.align, strict=True)
+        ]
+        if number in table.strong:
+            cells = [rf"\textbf{{{cell}}}" for cell in cells]
+        if number in table.starts:
+            lines.append(r"\addlinespace")
+        lines.append(" & ".join(cells) + r" \\")
+    return [*lines, r"\end{longtable}", r"\endgroup"]
+
+
+def _columns(table: Table) -> str:
+    """The columns' kinds; in a table that is wider than a page, parts of the line that wrap."""
+    cells = [*zip(table.columns, *table.rows, strict=True)]
+    longest = [max(map(len, column)) for column in cells]
+    if sum(longest) <= NATURAL:
+        return table.align.replace("m", "l")
+    words = [
+        PIECE if letter == "m" else max(len(word) for cell in column for word in cell.split())
+        for column, letter in zip(cells, table.align, strict=True)
+    ]
+    for most in range(NATURAL, 0, -1):  # letters that a column is made for, its words apart
+        wide = [max(w, min(c, most)) for w, c in zip(words, longest, strict=True)]
+        if sum(wide) <= NATURAL:
+            break
+    return "".join(
+        rf">{{\{'raggedleft' if letter == 'r' else 'raggedright'}\arraybackslash}}"
+        rf"p{{\dimexpr{width / sum(wide):.3f}\linewidth-2\tabcolsep\relax}}"
+        for width, letter in zip(wide, table.align, strict=True)
+    )
+
+
+def _escaped(text: str) -> str:
+    """Words that LaTeX sets as they are; a number's hyphen becomes a minus sign."""
+    return _letters(with_minus(" ".join(text.split())))
+
+
+def _broken(text: str) -> str:
+    """Monospaced words that may break at any piece."""
+    words = " ".join(text.split())
+    pieces = [words[at : at + PIECE] for at in range(0, len(words), PIECE)]
+    quoted = (_letters(piece).replace("'", r"\textquotesingle{}") for piece in pieces)
+    return r"\texttt{" + r"\allowbreak{}".join(quoted) + "}"
+
+
+def _letters(text: str) -> str:
+    """Every letter with a meaning escaped, and no ligature of two hyphens."""
+    return re.sub("-(?=-)", "-{}", text.translate(LATEX))

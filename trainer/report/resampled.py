@@ -1,0 +1,79 @@
+"""The AUCs of a study's arms on its test images, in all resamples of the patients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder.contract import Labels
+from trainer.evaluate.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
+from trainer.evaluate.scores import numbered
+from trainer.progress import Advance
+from trainer.report.load import Probabilities
+from trainer.report.studies import Study
+from trainer.stream.order import Rows
+
+SEED = 0  # of the resamples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """The arms of a study on its test images."""
+
+    names: tuple[str, ...]  # pathologies [L]
+    labels: Labels  # [N, L]; unknown where a run did not read the image
+    patients: Rows  # [N]
+    scores: tuple[Probabilities, ...]  # [S, N, L] for each arm
+    aucs: tuple[ArmAucs, ...]
+
+    @classmethod
+    def of(cls, study: Study, advance: Advance) -> "Tested":
+        """A study's, with all pathologies; `advance` is told of AUCs as `effort` counts them."""
+        first = study.arms[0].runs[0].test
+        runs = [run for arm in study.arms for run in arm.runs]
+        return _resampled(
+            first.names,
+            np.min([run.test.labels for run in runs], axis=0),
+            tuple(np.stack([run.test.probabilities for run in arm.runs]) for arm in study.arms),
+            numbered(first.patient, first.key),
+            advance,
+        )
+
+    def part(self, rows: Rows, names: Sequence[str], advance: Advance) -> "Tested":
+        """The same for some rows [n] and pathologies only, with resamples of their patients."""
+        columns = np.array([self.names.index(name) for name in names])
+        return _resampled(
+            tuple(names),
+            self.labels[np.ix_(rows, columns)],
+            tuple(scores[:, rows][..., columns] for scores in self.scores),
+            np.unique(self.patients[rows], return_inverse=True)[1],
+            advance,
+        )
+
+
+def _resampled(
+    names: tuple[str, ...],
+    labels: Labels,
+    scores: tuple[Probabilities, ...],
+    patients: Rows,
+    advance: Advance,
+) -> Tested:
+    counts = resample(int(patients.max()) + 1, RESAMPLES, seed=SEED)
+    aucs = []
+    for of_arm in scores:
+        aucs.append(arm_aucs(labels, of_arm, patients, counts))
+        advance(of_arm[:, 0].size)
+    return Tested(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
+
+
+def groups(study: Study) -> list[tuple[str, str]]:
+    """What there is to know of the test images besides, such as ("sex", "female")."""
+    groups = study.arms[0].runs[0].test.groups if study.facts["plan"]["targets"] else {}
+    return [(name, word) for name, words in groups.items() for word in sorted({*words} - {""})]
+
+
+def effort(study: Study) -> int:
+    """How many AUCs are resampled for a study: of all pathologies, and of targets in groups."""
+    seeds = sum(len(arm.runs) for arm in study.arms)
+    names = len(study.arms[0].runs[0].test.names)
+    return seeds * (names + len(groups(study)) * len(study.facts["plan"]["targets"]))

@@ -1,0 +1,170 @@
+"""Runs into studies: the arms and seeds that were tested on the same images of a dataset."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from builder.contract import GROUPS, CheckError, UsageError
+from trainer.arms import ARMS, TREATMENTS
+from trainer.report.load import Run
+from trainer.report.single_run import Facts
+
+OF_AN_ARM = ("arm", "augment", "mix", "steps")
+PLAIN = ("none", "flip")  # all real images, each once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRuns:
+    """The seeds of one arm."""
+
+    title: str
+    runs: tuple[Run, ...]  # by seed
+    lent_by: str = ""  # the dataset that they trained on, where it is another with equal controls
+
+    @property
+    def name(self) -> str:
+        """One of arms.ARMS."""
+        return str(self.runs[0].facts["arm"])
+
+    @property
+    def modifiers(self) -> tuple[str, ...]:
+        """What is not usual about how it was trained, such as `flip`."""
+        return self.runs[0].modifiers
+
+    def is_plain_for(self, arm: "ArmRuns") -> bool:
+        """Whether the arm has nothing of its own but what it does with the training set."""
+        return self.name in PLAIN and self.modifiers == arm.modifiers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """The arms that were tested on a dataset."""
+
+    name: str  # no other has it
+    facts: Facts  # of one of its runs
+    arms: tuple[ArmRuns, ...]
+    common: tuple[str, ...]  # modifiers of every arm, which no title names
+
+
+def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The folders of complete runs at or below the paths, each once; UsageError if one has none."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        below = sorted(file.parent for file in path.rglob("predictions.parquet"))
+        if not below:
+            raise UsageError(f"{path} holds no complete run of xtrain: name folders of xtrain fit.")
+        found |= {folder.resolve(): folder for folder in below}
+    return tuple(found.values())
+
+
+def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
+    """A study for each dataset, by regime and name; arms in the order of arms.ARMS.
+
+    A control of a dataset serves as the control of another that differs in its synthetic pixels
+    alone and has no such run of its own. Raises UsageError where runs of an arm cannot be seeds of
+    one another, CheckError where runs of a dataset were not tested on the same images.
+    """
+    common = tuple(m for m in runs[0].modifiers if all(m in run.modifiers for run in runs))
+    by_dataset: dict[str, list[Run]] = {}
+    for run in runs:
+        by_dataset.setdefault(run.facts["manifest"]["digest"], []).append(run)
+    arms = {digest: _arms(group, common) for digest, group in by_dataset.items()}
+    names = _names({digest: group[0] for digest, group in by_dataset.items()})
+    found = []
+    for digest, own in arms.items():
+        facts = own[0].runs[0].facts
+        titles = {arm.title for arm in own}
+        lent = [
+            replace(arm, lent_by=names[elsewhere])
+            for elsewhere, other in arms.items()
+            for arm in other
+            if elsewhere != digest
+            and arm.name not in TREATMENTS
+            and arm.runs[0].facts["controls"] == facts["controls"]
+        ]
+        for arm in lent:
+            if arm.title not in titles:
+                titles.add(arm.title)
+                own = [*own, arm]
+        ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
+        study = Study(name=names[digest], facts=facts, arms=tuple(ordered), common=common)
+        _check_same_test(study)
+        found.append(replace(study, arms=_with_groups(study.arms)))
+    return tuple(sorted(found, key=lambda study: _place(study.facts)))
+
+
+def _names(runs: Mapping[str, Run]) -> dict[str, str]:
+    """What the datasets are called, by digest, of which some is in the name where two are alike."""
+    names = {digest: run.facts["manifest"]["name"] for digest, run in runs.items()}
+    called = Counter(names.values())
+    return {d: name if called[name] == 1 else f"{name}-{d[:8]}" for d, name in names.items()}
+
+
+def _place(facts: Facts) -> tuple[float, str]:
+    return float(facts["build"].get("regime") or 100), facts["manifest"]["name"]
+
+
+def _arms(runs: Sequence[Run], common: Sequence[str]) -> list[ArmRuns]:
+    """The arms, each called by its name and what is unusual about it, such as `gan, flip`."""
+    by_title: dict[str, list[Run]] = {}
+    for run in runs:
+        arm = run.facts["config"]["arm"]
+        known = (*common, "flip") if arm == "flip" else common
+        title = ", ".join([arm, *(m for m in run.modifiers if m not in known)])
+        by_title.setdefault(title, []).append(run)
+    return [_seeds(title, group) for title, group in by_title.items()]
+
+
+def _seeds(title: str, runs: Sequence[Run]) -> ArmRuns:
+    """The runs of an arm by seed, once they differ in their seeds and in nothing else."""
+    ordered = sorted(runs, key=lambda run: run.seed)
+    first = ordered[0]
+    for before, run in pairwise(ordered):
+        if before.seed == run.seed:
+            raise UsageError(
+                f"{before.folder} and {run.folder} are both arm {title} with seed {run.seed}:"
+                " leave one of them out."
+            )
+        if other := [k for k, v in run.recipe.items() if first.recipe.get(k) != v]:
+            raise UsageError(
+                f"{first.folder} and {run.folder} are both arm {title} but differ in {other[0]}"
+                f" ({first.recipe.get(other[0])} and {run.recipe[other[0]]}): report them apart."
+            )
+    return ArmRuns(title=title, runs=tuple(ordered))
+
+
+def _check_same_test(study: Study) -> None:
+    first = study.arms[0].runs[0]
+    labels = first.test.labels
+    for run in (run for arm in study.arms for run in arm.runs):
+        same = run.test.names == first.test.names and np.array_equal(run.test.key, first.test.key)
+        if not same or not np.array_equal(run.test.patient, first.test.patient):
+            raise CheckError(
+                f"{first.folder} and {run.folder} were not tested on the same images: evaluate"
+                " both again."
+            )
+        # an image that a run did not read has unknown labels there
+        if ((labels != run.test.labels) & (labels >= 0) & (run.test.labels >= 0)).any():
+            raise CheckError(
+                f"{run.folder} was not tested on the labels of {first.folder} and the other runs:"
+                " evaluate all of them again."
+            )
+        labels = np.maximum(labels, run.test.labels)
+
+
+def _with_groups(arms: Sequence[ArmRuns]) -> tuple[ArmRuns, ...]:
+    """The arms, with the groups of the first run that has them: an earlier version noted none."""
+    runs = [run for arm in arms for run in arm.runs]
+    last = {name: words for run in reversed(runs) for name, words in run.test.groups.items()}
+    known = {name: last[name] for name in GROUPS if name in last}
+    return tuple(
+        replace(
+            arm,
+            runs=tuple(replace(run, test=replace(run.test, groups=known)) for run in arm.runs),
+        )
+        for arm in arms
+    )

@@ -1,0 +1,198 @@
+"""A sealed dataset into batches: any sequence of its rows, at the rate of the decoder.
+
+Threads each make a whole batch: they read by the sealed index (no tar header is walked), decode
+into one preallocated uint8 tensor, and hand it over; the cast to float happens on the device.
+"""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import KW_ONLY, dataclass, replace
+
+import numpy as np
+import torch
+
+from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
+from builder.store import OutOfReach
+from trainer.progress import progress
+from trainer.stream.order import Rows, pieces_from
+from trainer.stream.prefetch import prefetch
+from trainer.stream.ram import Ram
+from trainer.stream.shards import Shards, Source
+
+CPU = torch.device("cpu")
+BLANK = 128  # the grey of an image that cannot be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Samples on their way to the device, in the order asked for: one rank's share of a batch."""
+
+    images: torch.Tensor  # uint8 [B, 1, H, W]
+    labels: torch.Tensor  # float32 [B, L] in {1, 0, -1}; -1 = unknown
+    rows: torch.Tensor  # int64 [B], rows of the sealed index
+    places: torch.Tensor  # int64 [B], where in the sequence they stand
+    known: int  # labels that are known in the whole batch, all ranks' shares together
+    position: int  # images of the sequence that are done after this batch: where to resume
+    waited: float  # seconds that the consumer waited for it
+    bad: tuple[tuple[int, str], ...]  # (row, reason) of images that are blank, their labels unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """An open dataset; the image of row i lies in the shard number `shard[i]`."""
+
+    manifest: Manifest
+    index: Index
+    shard: Rows  # [N], position in manifest.shardlist
+    shards: Shards
+    skip_bad: bool = False  # an image that cannot be read is blank, instead of the end
+    ram: Ram | None = None  # decoded images
+
+    def rows(self, split: str, origin: str | None = None) -> Rows:
+        """The rows of a split, in sealed order; those of one origin where it is given."""
+        inside = self.index.split == split
+        return np.flatnonzero(inside if origin is None else inside & (self.index.origin == origin))
+
+
+@contextmanager
+def open_dataset(
+    manifest: Manifest,
+    index: Index,
+    *,
+    source: Source,
+    workers: int,
+    skip_bad: bool = False,
+    ram_bytes: int = 0,
+    prove: bool = True,
+) -> Iterator[Dataset]:
+    """The dataset, once the size and sha256 of every shard agree.
+
+    That is checked now, or at a shard's first use without `prove` or where it must be fetched.
+    CheckError names the first shard that is not the one sealed; with `skip_bad` its images are
+    blank. Up to `ram_bytes` of decoded images are kept, training images first.
+    """
+    shards = Shards(manifest, source)
+    try:
+        if prove and source.at_hand:
+            shards.prove(workers, skip_bad=skip_bad)
+        samples = [shard.nsamples for shard in manifest.shardlist]
+        wanted = np.argsort(index.split != "train", kind="stable")
+        wanted = wanted[index.split[wanted] != "test"]
+        yield Dataset(
+            manifest=manifest,
+            index=index,
+            shard=np.repeat(np.arange(len(samples)), samples),
+            shards=shards,
+            skip_bad=skip_bad,
+            ram=Ram(wanted, len(index), manifest.image, ram_bytes) if ram_bytes else None,
+        )
+    finally:
+        shards.close()
+
+
+def batches(
+    data: Dataset,
+    rows: Rows,
+    *,
+    size: int,
+    workers: int,
+    what: str,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
+    device: torch.device = CPU,
+) -> Generator[Batch, None, None]:
+    """The batches of `rows` in order, from position `start` on, where an earlier batch ended.
+
+    `share` = (rank, ranks): every rank gets every ranks-th image of each batch, hence the same
+    number of batches. `workers` threads decode whole batches ahead, at most `workers` + 2 of them,
+    into page-locked memory where the `device` they are for is a GPU. Closing the iterator ends the
+    threads. An image that cannot be read raises CheckError with its shard and key, or is blank.
+    """
+    pieces = pieces_from(len(rows), size, start)
+    load = _Loader(data, rows, share=share, pin=device.type == "cuda")
+    shards = data.shards.ahead(data.shard[rows[start:]])
+    loaded = prefetch(
+        load, pieces, workers=workers, begin=lambda piece: shards.reach(piece.start - start)
+    )
+    with closing(loaded), progress(what, len(rows) - start, waits=True) as advance:
+        for batch, waited in loaded:
+            yield replace(batch, waited=waited)
+            advance(batch.position - start, waited)
+            start = batch.position
+
+
+@dataclass(frozen=True, slots=True)
+class _Loader:
+    """Pieces of a sequence into batches, in any thread."""
+
+    data: Dataset
+    rows: Rows
+    _: KW_ONLY
+    share: tuple[int, int]
+    pin: bool
+
+    def __call__(self, piece: range) -> Batch:
+        """One rank's share of a piece."""
+        index, image = self.data.index, self.data.manifest.image
+        rank, ranks = self.share
+        places = np.arange(piece.start + rank, piece.stop, ranks)
+        rows = self.rows[places]
+        shape = (len(rows), 1, image.height, image.width)
+        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
+        bad = self._fill(rows, images.numpy()[:, 0])
+        labels = torch.from_numpy(index.labels[rows].astype(np.float32))
+        for i in bad:
+            images[i], labels[i] = BLANK, -1
+        return Batch(
+            images=images,
+            labels=labels.pin_memory() if self.pin else labels,
+            rows=torch.from_numpy(rows),
+            places=torch.from_numpy(places),
+            known=int((index.labels[self.rows[piece.start : piece.stop]] >= 0).sum()),
+            position=piece.stop,
+            waited=0.0,
+            bad=tuple((int(rows[i]), reason) for i, reason in bad.items()),
+        )
+
+    def _fill(self, rows: Rows, pixels: Bytes) -> dict[int, str]:
+        """Why which images could not be read; the pixels [B, H, W] of the others are there."""
+        data, todo = self.data, np.arange(len(rows))
+        if data.ram is not None:
+            todo = np.flatnonzero(~data.ram.take(rows, pixels))
+        numbers, bad = data.shard[rows[todo]], dict[int, str]()
+        for number in np.unique(numbers).tolist():  # each shard is opened once for a batch
+            bad |= self._read(number, todo[numbers == number], rows, pixels)
+        if bad and not data.skip_bad:
+            raise CheckError(next(iter(bad.values())))
+        return bad
+
+    def _read(self, number: int, inside: Rows, rows: Rows, pixels: Bytes) -> dict[int, str]:
+        bad = {}
+        try:
+            with self.data.shards.open(number) as file:
+                for i in inside.tolist():
+                    if reason := self._decode(file, int(rows[i]), pixels[i]):
+                        bad[i] = reason
+        except OutOfReach:  # no fault of the shard's
+            raise
+        except CheckError as error:  # the shard is not the one sealed: nothing of it is used
+            return dict.fromkeys(inside.tolist(), str(error))
+        return bad
+
+    def _decode(self, file: int, row: int, pixels: Bytes) -> str:
+        index = self.data.index
+        try:
+            member = os.pread(file, int(index.size[row]), int(index.offset[row]))
+            decode_image(member, self.data.manifest.image, pixels)
+        except (ValueError, OSError) as error:
+            return f"{index.shard[row]}: the image of {index.key[row]!r} is not readable: {error}."
+        if self.data.ram is not None:
+            self.data.ram.keep(row, pixels)
+        return ""
+
+
+def scale(images: torch.Tensor) -> torch.Tensor:
+    """float32 in [-1024, 1024], torchxrayvision's range, from uint8; on the images' device."""
+    # The bits of ((x / 255) · 2 - 1) · 1024, for powers of two round nothing.
+    return images.float().div_(255).mul_(2048).sub_(1024)

@@ -1,0 +1,90 @@
+"""Where a dataset is: manifest, index and shards, in a folder or behind a URL."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from builder.contract import (
+    Index,
+    Manifest,
+    UsageError,
+    dataset_root,
+    index_root,
+    load_index,
+    load_manifest,
+)
+from builder.store import Cache, Remote, is_url
+from trainer.stream.shards import Bucket, Folder, Source
+
+MAX_MANIFEST = 64 << 20
+MAX_INDEX = 4 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """A dataset that was found; none of its shards has been read."""
+
+    manifest: Manifest
+    index: Index
+    source: Source
+
+
+def locate(shards: str, shards_root: str | None, cache: Cache) -> Located:
+    """The dataset whose manifest is the file or URL `shards`.
+
+    Its shards are beside the manifest, or below the folder or URL `shards_root`. CheckError where
+    manifest and index do not agree; what is behind a URL passes through `cache`.
+    """
+    if is_url(shards):
+        manifest, index = _remote(shards, cache)
+        root = shards_root or _split(shards)[0]
+    elif shards_root and is_url(shards_root):
+        manifest = load_manifest(Path(shards))
+        index = load_index(manifest, index_root(manifest, Path(shards), None))
+        root = shards_root
+    else:
+        return locate_folder(shards, shards_root)
+    source: Source
+    if is_url(root):
+        source = Bucket(Remote(root, cache), manifest.shardlist, cache.max_bytes)
+    else:
+        source = Folder(Path(root))
+    return Located(manifest=manifest, index=index, source=source)
+
+
+def locate_folder(shards: str, shards_root: str | None) -> Located:
+    """The dataset whose manifest is the file `shards` and whose shards lie in a folder.
+
+    Nothing is fetched. CheckError where manifest and index do not agree.
+    """
+    path, root = Path(shards), Path(shards_root) if shards_root else None
+    manifest = load_manifest(path)
+    index = load_index(manifest, index_root(manifest, path, root))
+    return Located(manifest=manifest, index=index, source=Folder(root or dataset_root(path)))
+
+
+def _split(url: str) -> tuple[str, str]:
+    """(root, path below it) of a manifest's URL, by the same rule as for files."""
+    head, _, name = url.rpartition("/")
+    if not name.endswith(".json"):
+        raise UsageError(f"{url} is no manifest: it should end like manifests/gan10.json.")
+    above, _, folder = head.rpartition("/")
+    return (above, f"manifests/{name}") if folder == "manifests" else (head, name)
+
+
+def _remote(url: str, cache: Cache) -> tuple[Manifest, Index]:
+    """Manifest and index behind a URL, through the same checks as files."""
+    root, below = _split(url)
+    remote = Remote(root, cache)
+    try:
+        with TemporaryDirectory(prefix="xtrain-") as folder:
+            path = Path(folder) / below
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(remote.read(below, max_bytes=MAX_MANIFEST))
+            manifest = load_manifest(path)
+            parquet = Path(folder) / PurePosixPath(manifest.index.url)
+            parquet.parent.mkdir(parents=True, exist_ok=True)
+            parquet.write_bytes(remote.read(manifest.index.url, max_bytes=MAX_INDEX))
+            return manifest, load_index(manifest, Path(folder))
+    finally:
+        remote.close()

@@ -1,0 +1,186 @@
+"""The shards of a dataset as files that were proved to be the ones sealed.
+
+A shard is hashed before its first use, and again whenever its file is no longer the one that was
+hashed (another inode, size or time): what is swapped or cut during a run does not train a model.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from builder.contract import CheckError, Manifest, ShardEntry, UsageError, check_shard
+from builder.store import OutOfReach, Remote
+from trainer.progress import progress
+from trainer.stream.order import WINDOW, Rows
+
+AHEAD = 2 * WINDOW  # shards asked for before their first image is needed
+
+
+class Source(Protocol):
+    """Where shards come from: a folder, or a URL with a cache."""
+
+    at_hand: bool  # whether reading all of them at once is no loss
+
+    def path(self, shard: ShardEntry) -> Path:
+        """A local file that is the shard as sealed; CheckError names the shard that is not."""
+
+    def expect(self, shards: Sequence[ShardEntry]) -> None:
+        """Ask for shards that will be needed soon; returns at once."""
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+
+
+class Folder:
+    """Shards below a local folder."""
+
+    at_hand = True
+
+    def __init__(self, root: Path) -> None:
+        """Nothing is read yet."""
+        self.root = root
+
+    def path(self, shard: ShardEntry) -> Path:
+        """The shard's own file, hashed now."""
+        return check_shard(shard, self.root)
+
+    def expect(self, shards: Sequence[ShardEntry]) -> None:
+        """Ask the kernel to read the files ahead, where it can be asked."""
+        for shard in shards if hasattr(os, "posix_fadvise") else ():
+            with suppress(OSError):
+                file = os.open(self.root / shard.url, os.O_RDONLY)
+                try:
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+                finally:
+                    os.close(file)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class Bucket:
+    """Shards behind a URL, fetched into a cache of bounded size."""
+
+    at_hand = False
+
+    def __init__(self, remote: Remote, shards: Sequence[ShardEntry], max_bytes: int) -> None:
+        """Refuse what is missing, and a cache that cannot hold what is shuffled together."""
+        total = sum(shard.filesize for shard in shards)
+        needed = min(total, 4 * WINDOW * max(shard.filesize for shard in shards))
+        if max_bytes < needed:
+            raise UsageError(
+                f"A cache of {max_bytes / 1e9:.2f} GB cannot hold the shards that are read"
+                f" together: choose --cache-size {-(-needed // 10**9)}GB or more."
+            )
+        remote.missing({shard.url: shard.filesize for shard in shards})
+        self.remote = remote
+
+    def path(self, shard: ShardEntry) -> Path:
+        """The shard in the cache, fetched if it is not there."""
+        return self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
+
+    def expect(self, shards: Sequence[ShardEntry]) -> None:
+        """Fetch in the background."""
+        self.remote.prefetch(shards)
+
+    def close(self) -> None:
+        """Stop fetching."""
+        self.remote.close()
+
+
+class Shards:
+    """The shards of a manifest by number, each proved before it is read."""
+
+    def __init__(self, manifest: Manifest, source: Source) -> None:
+        """Nothing is read yet."""
+        self.entries = manifest.shardlist
+        self._source = source
+        self._locks = [threading.Lock() for _ in self.entries]
+        self._proved: dict[int, tuple[Path, tuple[int, ...]]] = {}
+        self._bad: dict[int, str] = {}
+
+    def prove(self, workers: int, *, skip_bad: bool) -> None:
+        """Hash every shard now; CheckError names the first that is not the one sealed."""
+
+        def one(number: int) -> int:
+            try:
+                self._prove(number)
+            except CheckError:
+                if not skip_bad:
+                    raise
+            return self.entries[number].nsamples
+
+        total = sum(shard.nsamples for shard in self.entries)
+        with ThreadPoolExecutor(workers) as pool, progress("checking", total) as advance:
+            for count in pool.map(one, range(len(self.entries))):
+                advance(count)
+
+    @contextmanager
+    def open(self, number: int) -> Iterator[int]:
+        """A descriptor of a shard that is as sealed; CheckError where it no longer is."""
+        file = self._open(number)
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+    def _open(self, number: int) -> int:
+        for again in (False, True):
+            path, stamp = self._prove(number, again=again)
+            with suppress(FileNotFoundError):  # gone from the cache
+                file = os.open(path, os.O_RDONLY)
+                if _stamp(os.fstat(file)) == stamp:
+                    return file
+                os.close(file)
+        raise CheckError(f"The shard {self.entries[number].url} changes while it is read.")
+
+    def _prove(self, number: int, *, again: bool = False) -> tuple[Path, tuple[int, ...]]:
+        with self._locks[number]:
+            if number in self._bad:
+                raise CheckError(self._bad[number])
+            if again or number not in self._proved:
+                try:
+                    path = self._source.path(self.entries[number])
+                    self._proved[number] = path, _stamp(path.stat())
+                except OutOfReach:  # that may pass
+                    raise
+                except CheckError as error:
+                    self._bad[number] = str(error)
+                    raise
+            return self._proved[number]
+
+    def ahead(self, numbers: Rows) -> "Ahead":
+        """What asks for shards in the order in which `numbers`, one per image, come to them."""
+        return Ahead(self._source, self.entries, numbers)
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self._source.close()
+
+
+class Ahead:
+    """Shards asked for some time before their first image is needed."""
+
+    def __init__(self, source: Source, entries: Sequence[ShardEntry], numbers: Rows) -> None:
+        """Nothing is asked for yet."""
+        found, first = np.unique(numbers, return_index=True)
+        order = np.argsort(first)
+        self._source, self._first = source, first[order]
+        self._coming = [entries[number] for number in found[order]]
+        self._asked = 0
+
+    def reach(self, position: int) -> None:
+        """The image at `position` is about to be read: ask for the AHEAD shards after its own."""
+        until = int(np.searchsorted(self._first, position, "right")) + AHEAD
+        self._source.expect(self._coming[self._asked : until])
+        self._asked = max(self._asked, min(until, len(self._coming)))
+
+
+def _stamp(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
