@@ -1,22 +1,86 @@
-"""All that the weights of a run depend on, the dataset apart → Recipe."""
+"""All that the weights of a run depend on, the dataset apart → Recipe; config.json → RunConfig."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from msgspec import Meta
+
+from builder.contract import UsageError
+from builder.contract.record import as_record, parse_json, read_bytes
+
+ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight"]
+Augment = Literal["none", "flip"]
+Steps = Literal["equal", "own"]
+Optimizer = Literal["adam", "momentum"]
+Precision = Literal["fp32", "bf16"]
+
+ARMS: tuple[ArmName, ...] = get_args(ArmName)
+AUGMENTS: tuple[Augment, ...] = get_args(Augment)
+STEPS: tuple[Steps, ...] = get_args(Steps)
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+Positive = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What decides the weights of a run, the dataset apart."""
+    """What decides the weights of a run, the dataset apart; every default is resolved."""
 
-    epochs: int
-    batch: int  # images per step, all ranks together
-    lr: float
-    optimizer: str  # a key of OPTIMIZERS
-    arm: str  # one of arms.ARMS
-    augment: str  # one of arms.AUGMENTS
+    epochs: Positive
+    batch: Annotated[int, Meta(ge=2)]  # images per step, all ranks together
+    lr: Annotated[float, Meta(gt=0)]
+    optimizer: Optimizer
+    arm: ArmName
+    augment: Augment
     mix: str  # as arms.parse_mix reads it
-    steps: str  # one of arms.STEPS
+    steps: Steps
     init: str  # random, imagenet or a path
-    seed: int
-    precision: str  # a key of devices.PRECISIONS
-    accumulate: int  # pieces in which a rank's share of a batch goes through the network
+    seed: Annotated[int, Meta(ge=0)]
+    precision: Precision
+    accumulate: Positive  # pieces in which a rank's share of a batch goes through the network
     compile: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """What config.json holds of a run: its recipe, dataset and machine. On disk it is flat."""
+
+    manifest: str  # the dataset's name
+    manifest_sha256: str
+    shards: str  # the manifest, a file or URL
+    shards_root: str | None
+    out: str
+    recipe: Recipe
+    init_sha256: str | None  # of the file that --init names
+    device: str  # its type
+    ranks: Positive
+    workers: Positive
+    skip_bad: bool
+
+    def to_json(self) -> dict[str, object]:
+        """The flat fields, as config.json and report.json hold them."""
+        facts = asdict(self)
+        recipe = facts.pop("recipe")
+        return facts | recipe
+
+
+def as_config(raw: object, what: str) -> RunConfig:
+    """The config in flat fields; CheckError names the field of `what` that is wrong."""
+    nested = {**raw, "recipe": raw} if isinstance(raw, dict) else raw
+    return as_record(nested, RunConfig, what, exact=False)
+
+
+def read_config(run: Path) -> RunConfig:
+    """The config.json of the run in the folder `run`; UsageError where there is no run."""
+    path = run / "config.json"
+    if not path.is_file():
+        raise UsageError(f"{run} holds no run of xtrain: it has no config.json.")
+    return as_config(parse_json(read_bytes(path), str(path)), str(path))
+
+
+def config_bytes(config: RunConfig) -> bytes:
+    """The file config.json."""
+    return (json.dumps(config.to_json(), indent=2) + "\n").encode()
