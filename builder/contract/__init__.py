@@ -1,16 +1,19 @@
-"""Names and shapes of everything on disk, schema 1: load, save, check.
+"""Everything on disk: names, shapes, and the checks of whatever a stranger may have written.
 
-This is the one step that `builder` and `trainer` share. A manifest, an index and a shard are
-input from strangers: nothing here runs a command, unpickles, follows a path out of the dataset's
-root, or decodes more pixels than the manifest's geometry allows. Every refusal is one sentence.
+Builder and trainer share this room and `builder.store`, and nothing else. Nothing here runs a
+command, unpickles, follows a path out of the dataset's root, or decodes more pixels than the
+manifest's geometry allows. Every refusal is one sentence.
 
     root/manifests/gan10.json       Manifest, written last: it exists = the dataset is complete
     root/manifests/gan10.parquet    Index, one row per sample; view, sex, age band where known
-    root/shards/.../train-00000-of-00006.tar (+ .idx)    Sample after Sample: image and JSON
+    root/shards/.../train-00000-of-00006.tar (+ .idx)    samples (tar, shard): image and JSON
+    run/best.safetensors            a classifier (weights)
+
+`record` reads JSON, `lock` makes a folder one process's own, `errors` is the tree of refusals.
 """
 
 from builder.contract.errors import CheckError, Refusal, Stopped, UsageError
-from builder.contract.image import CODECS, ImageSpec, decode_image
+from builder.contract.image import ImageSpec, decode_image
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
     IndexEntry,
@@ -27,6 +30,8 @@ from builder.contract.names import (
     PATIENT,
     SCHEMA,
     SPLITS,
+    Origin,
+    Split,
     check_pathologies,
 )
 from builder.contract.paths import (
@@ -41,7 +46,6 @@ from builder.contract.png import Bytes
 from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard
 
 __all__ = [
-    "CODECS",
     "GROUPS",
     "KEY",
     "MAX_JSON_BYTES",
@@ -56,10 +60,12 @@ __all__ = [
     "IndexEntry",
     "Labels",
     "Manifest",
+    "Origin",
     "PlanProof",
     "Refusal",
     "Sample",
     "ShardEntry",
+    "Split",
     "Stopped",
     "TargetCount",
     "UsageError",

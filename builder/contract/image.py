@@ -1,21 +1,26 @@
 """Geometry and codec of a dataset's images, and one image member into its pixels."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated, Literal, cast
+
+from msgspec import Meta
 
 from builder.contract.png import Bytes, decode_png
 
-CODECS = ("jpg", "png")
+MAX_SIDE = 4096  # pixels
+
+Codec = Literal["jpg", "png"]
+Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpec:
     """Geometry and codec of every image in a dataset: 8-bit grey, `height` × `width` pixels."""
 
-    height: int
-    width: int
-    codec: str
-    quality: int  # JPEG quality 1–100; 0 where the codec is lossless
+    height: Side
+    width: Side
+    codec: Codec
+    quality: Annotated[int, Meta(ge=0, le=100)]  # of JPEG; 0 where the codec is lossless
 
     @property
     def max_bytes(self) -> int:
@@ -24,19 +29,19 @@ class ImageSpec:
 
 
 def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Bytes:
-    """uint8 [H, W] pixels of one image member, into `out` if given; ValueError if it is not one.
+    """uint8 [H, W] pixels of one image member, in `out` if given; ValueError if it is no image.
 
-    The size is read from the header and refused before any pixel is decoded.
+    The size in the header is checked before any pixel is decoded.
     """
     shape = (image.height, image.width)
-    if image.codec == "jpg":
-        import simplejpeg
+    if image.codec == "png":
+        return decode_png(data, shape, out)
+    import simplejpeg
 
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        if (height, width) != shape or colours.lower() != "gray":
-            found = f"{height}×{width} {colours}"
-            raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
-        buffer = None if out is None else out[:, :, None]
-        pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
-        return pixels if out is None else out
-    return decode_png(data, shape, out)
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+    if (height, width) != shape or colours.lower() != "gray":
+        found = f"{height}×{width} {colours}"
+        raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
+    buffer = None if out is None else out[:, :, None]
+    pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
+    return pixels if out is None else out

@@ -1,13 +1,18 @@
-"""The words of schema 1, and what the names in a dataset may be."""
+"""The words of the schema, and what the names in a dataset may be."""
 
 import re
 from collections.abc import Sequence
+from typing import Final, Literal, get_args
 
 from builder.contract.errors import UsageError
 
-SCHEMA = 1
-SPLITS = ("train", "val", "test")
-ORIGINS = ("real", "synthetic")
+Split = Literal["train", "val", "test"]
+Origin = Literal["real", "synthetic"]
+
+SCHEMA: Final = 2  # what is written
+SCHEMAS = (1, 2)  # what is read; schema 1 calls the plan's lower bound `fewest`
+SPLITS: tuple[Split, ...] = get_args(Split)
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
 FIXED_COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
 GROUPS = {  # columns that an index may have, in this order, and their words; "" is unknown
     "view": ("frontal", "lateral", "ap", "pa"),

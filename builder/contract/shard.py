@@ -7,10 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from builder.contract.errors import CheckError
+from builder.contract.names import Origin, Split
 from builder.contract.paths import resolve, sha256_file
+from builder.contract.record import Count, Sha256
 
 MAX_JSON_BYTES = 1 << 16
-SMALLEST_SAMPLE = 2048  # bytes in a tar: two members of a header and a block
+MIN_SAMPLE_BYTES = 2048  # in a tar: two members of a header and a block each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,11 +20,11 @@ class ShardEntry:
     """One tar: `url` is relative to the root; names as in webdataset's wids index."""
 
     url: str
-    nsamples: int
-    filesize: int
-    sha256: str
-    split: str
-    origin: str
+    nsamples: Count
+    filesize: Count
+    sha256: Sha256
+    split: Split
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,8 @@ class Sample:
     """What was asked of one image; it travels with the pixels into the tar and the index."""
 
     key: str  # matches KEY
-    split: str
-    origin: str
+    split: Split
+    origin: Origin
     target: str  # pathology it was rendered for; "" for real ones
     draw: int  # draw number within the target; -1 for real ones
     patient: str  # salted hash; "" for synthetic ones. Never in the tar

@@ -1,0 +1,124 @@
+"""`best.safetensors`, the classifier that xtrain saves: its header, its network, its input.
+
+The network is torchxrayvision's DenseNet-121 with one grey channel and one output (a logit) per
+pathology. It takes float32 [B, 1, H, W] in [-1024, 1024], which `scale` makes of uint8 images. The
+header is JSON under the one key METADATA; the file holds tensors alone and is read without pickle.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.contract.errors import CheckError, Refusal, UsageError
+from builder.contract.image import MAX_SIDE, ImageSpec
+from builder.contract.names import check_pathologies
+from builder.contract.record import as_record, parse_json
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+METADATA = "xtrain"  # one header key, because safetensors writes several in random order
+MIN_SIDE = 29  # pixels; below that, nothing is left for DenseNet-121's last pooling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsHeader:
+    """What the weights say of themselves; the file holds the run's recipe, too."""
+
+    pathologies: tuple[str, ...]  # the outputs, in order
+    image: ImageSpec  # of the images that the network was trained on
+    manifest: str  # digest of the dataset
+    epoch: int  # the epoch after which they were saved
+
+
+def make_network(outputs: int) -> "nn.Module":
+    """The DenseNet-121 of all of xtrain's files with so many outputs, its weights random."""
+    with warnings.catch_warnings():  # its import silences every later warning of the process
+        from torchxrayvision.models import DenseNet
+
+    network: nn.Module = DenseNet(num_classes=outputs, in_channels=1)
+    return network
+
+
+def scale(images: "Tensor") -> "Tensor":
+    """float32 in [-1024, 1024], torchxrayvision's range, from uint8; on the images' device."""
+    # The bits of ((x / 255) · 2 - 1) · 1024, because powers of two round nothing.
+    return images.float().div_(255).mul_(2048).sub_(1024)
+
+
+def weights_bytes(
+    network: "nn.Module", header: WeightsHeader, recipe: Mapping[str, Any] | None = None
+) -> bytes:
+    """The file of the network's weights; `recipe` adds what else a reader may want to know."""
+    from safetensors.torch import save
+
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    facts = {**(recipe or {}), **asdict(header)}
+    return save(tensors, metadata={METADATA: json.dumps(facts)})
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """The header of a file of weights, every field checked.
+
+    UsageError where there is no such file, CheckError where it is not one that xtrain saved.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UsageError(f"{path} is missing: name the best.safetensors of a run.")
+    opener: Any = safe_open  # its stubs have no types
+    try:
+        with opener(path, framework="pt") as file:
+            text = (file.metadata() or {})[METADATA]
+            outputs = file.get_slice("classifier.bias").get_shape()
+    except (SafetensorError, KeyError, OSError):
+        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
+    header = as_record(parse_json(text.encode(), str(path)), WeightsHeader, str(path), exact=False)
+    _check(header, outputs, path)
+    return header
+
+
+def load_network(path: Path) -> "tuple[nn.Module, WeightsHeader]":
+    """The network at `path` on the CPU, ready to score images, and its header.
+
+    UsageError where there is no such file, CheckError where it holds anything else.
+    """
+    header = read_header(path)
+    network = make_network(len(header.pathologies))
+    load_into(network, path)
+    return network.eval(), header
+
+
+def load_into(network: "nn.Module", path: Path) -> None:
+    """Give the network the weights at `path`; CheckError where they belong to another network."""
+    try:
+        network.load_state_dict(load_tensors(path))
+    except RuntimeError:
+        raise CheckError(f"{path} holds the weights of another network.") from None
+
+
+def load_tensors(path: Path) -> "dict[str, Tensor]":
+    """The tensors of a file of weights by name, on the CPU; CheckError where it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError):
+        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
+    return tensors
+
+
+def _check(header: WeightsHeader, outputs: Sequence[int], path: Path) -> None:
+    names, sides = header.pathologies, (header.image.height, header.image.width)
+    try:
+        check_pathologies(names)
+    except Refusal as error:
+        raise CheckError(f"{path}: {error}") from None
+    if not names or not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
+        raise CheckError(f"{path} does not say for which pathologies and image size it is.")
+    if list(outputs) != [len(names)]:  # checked before anything of that size is made
+        raise CheckError(f"{path} does not have one output for each of its {len(names)} names.")
