@@ -35,10 +35,10 @@ from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
 
 from builder import generators
 from builder.contract import Sample, dataset_root, decode_image, load_index, load_manifest
+from builder.contract.weights import scale
 from builder.plan import philox
 from builder.render import render
 from trainer.model import build, load_weights
-from trainer.stream.batches import scale
 
 COUNT = 1500
 SUBSETS, PAIRS, DRAWS = 50, 400, 20

@@ -70,8 +70,9 @@ def ours(
     """Epochs by the trainer's own functions; `opened`: the dataset is open and proved already."""
     import torch
 
+    from builder.contract.weights import scale
     from trainer.arms import EVEN, default_arm, make_arm
-    from trainer.stream.batches import batches, open_dataset, scale
+    from trainer.stream.batches import batches, open_dataset
     from trainer.stream.shards import Folder
 
     torch.set_num_threads(1)  # idle threads of OpenMP spin on the cores that decode

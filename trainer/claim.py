@@ -9,8 +9,8 @@ from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError
 from builder.contract.lock import LOCK, NoLocksError, hold, holds
+from builder.contract.weights import MIN_SIDE
 from trainer.config import Config
-from trainer.model import SMALLEST
 
 
 def check_trainable(manifest: Manifest, config: Config) -> None:
@@ -29,10 +29,10 @@ def check_trainable(manifest: Manifest, config: Config) -> None:
             f"{config.shards} has no validation images to choose the epoch by: build it with"
             " --holdout 0.05 0.05."
         )
-    if min(image.height, image.width) < SMALLEST:
+    if min(image.height, image.width) < MIN_SIDE:
         raise UsageError(
             f"Images of {image.height}×{image.width} pixels are too small for DenseNet-121:"
-            f" it needs {SMALLEST} at least."
+            f" it needs {MIN_SIDE} at least."
         )
 
 

@@ -1,34 +1,26 @@
-"""DenseNet-121 as torchxrayvision defines it: float32 [B, 1, H, W] in [-1024, 1024] to logits.
+"""The classifier before training: the network of `builder.contract.weights`, its weights chosen.
 
-Weights come from a seed, from ImageNet, or from a file; files are read without pickle's code.
+They come from a seed, from ImageNet, or from a file; no file is read with pickle's code.
 """
 
 import io
-import json
 import re
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import nn
 from torchvision.models import DenseNet121_Weights
 
 from builder.contract import CheckError, UsageError
+from builder.contract.weights import load_tensors, make_network, read_header
 
-with warnings.catch_warnings():  # its import silences every later warning of the process
-    from torchxrayvision.models import DenseNet
+Tensors = dict[str, torch.Tensor]
 
-State = dict[str, torch.Tensor]
-
-SMALLEST = 29  # pixels; below, DenseNet-121's last pooling has nothing left
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-METADATA = "xtrain"  # one header key, for safetensors writes several in random order
 
 
 def build(pathologies: Sequence[str], *, init: str, seed: int) -> nn.Module:
@@ -38,7 +30,7 @@ def build(pathologies: Sequence[str], *, init: str, seed: int) -> nn.Module:
     `best.safetensors`; what a file does not fix (a classifier for other pathologies) is seeded.
     """
     torch.manual_seed(seed)
-    model: nn.Module = DenseNet(num_classes=len(pathologies), in_channels=1)
+    model = make_network(len(pathologies))
     if init != "random":
         try:
             state = _initial(init, pathologies)
@@ -50,7 +42,7 @@ def build(pathologies: Sequence[str], *, init: str, seed: int) -> nn.Module:
     return model.to(memory_format=torch.channels_last)  # 1.6 times faster, on a CPU too
 
 
-def _initial(init: str, pathologies: Sequence[str]) -> State:
+def _initial(init: str, pathologies: Sequence[str]) -> Tensors:
     if init == "imagenet":
         return from_imagenet(_download())
     path = Path(init)
@@ -58,16 +50,16 @@ def _initial(init: str, pathologies: Sequence[str]) -> State:
         raise UsageError(f"--init {init}: there is no such file (or use random or imagenet).")
     if path.suffix != ".safetensors":
         return from_imagenet(load_checkpoint(path))
-    state, facts = load_weights(path)
-    if facts.get("pathologies") != list(pathologies):
+    state = load_tensors(path)
+    if read_header(path).pathologies != tuple(pathologies):
         state = {name: state[name] for name in state if not name.startswith("classifier.")}
     return state
 
 
-def _download() -> State:
+def _download() -> Tensors:
     weights = DenseNet121_Weights.IMAGENET1K_V1
     try:
-        state: State = weights.get_state_dict(
+        state: Tensors = weights.get_state_dict(
             progress=sys.stderr.isatty(), check_hash=True, weights_only=True
         )
     except (OSError, RuntimeError) as error:
@@ -91,7 +83,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def from_imagenet(state: State) -> State:
+def from_imagenet(state: Tensors) -> Tensors:
     """The features of torchvision's densenet121 `state`, for grey x in [-1024, 1024].
 
     ImageNet's network takes (g - mean) / std of each colour, and g = (x / 1024 + 1) / 2 here. The
@@ -121,31 +113,3 @@ def from_imagenet(state: State) -> State:
     state["features.norm0.running_mean"] = (1024 * (running_mean - offset)).float()
     state["features.norm0.running_var"] = (1024**2 * (running_var + eps) - eps).float()
     return state
-
-
-def save_weights(model: nn.Module, facts: dict[str, Any]) -> bytes:
-    """A safetensors file of the weights with `facts` as JSON in its header."""
-    state = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    return save(state, metadata={METADATA: json.dumps(facts)})
-
-
-def load_weights(path: Path) -> tuple[State, dict[str, Any]]:
-    """Weights and facts from a file of `save_weights`; CheckError where it is not one."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[METADATA])
-        state: State = load_file(path)
-    except (SafetensorError, KeyError, ValueError):
-        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
-    if not isinstance(facts, dict):
-        raise CheckError(f"{path} has no facts about its weights: not a file that xtrain saved.")
-    return state, facts
-
-
-def load_into(model: nn.Module, path: Path) -> None:
-    """Give the model the weights at `path`; CheckError where they are another network's."""
-    state, _ = load_weights(path)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise CheckError(f"{path} holds the weights of another network.") from None

@@ -13,6 +13,7 @@ from torch import nn
 
 from builder.contract import CheckError, UsageError, write_last
 from builder.contract.lock import hold
+from builder.contract.weights import load_into, read_header
 from trainer import report
 from trainer.arms import Arm, make_arm, parse_mix
 from trainer.claim import check_out, check_trainable, claim
@@ -24,7 +25,7 @@ from trainer.fit.devices import connect
 from trainer.fit.history import best_epoch, write_unread
 from trainer.fit.loop import fit
 from trainer.fit.track import require, trackers
-from trainer.model import build, load_into, load_weights
+from trainer.model import build
 from trainer.recipe import Recipe
 from trainer.stream.batches import Dataset, batches, open_dataset
 from trainer.stream.locate import Located, locate
@@ -183,15 +184,15 @@ def _best(ready: Ready, recipe: Recipe, out: Path, *, epoch: int) -> nn.Module:
     path, manifest = out / "best.safetensors", ready.data.manifest
     if not path.is_file():
         raise UsageError(f"{path} is missing: the run must be made again, in another --out.")
-    _, facts = load_weights(path)
-    if facts.get("manifest") != manifest.digest:
+    header = read_header(path)
+    if header.manifest != manifest.digest:
         raise UsageError(
-            f"{out} was trained on the manifest {facts.get('manifest')}, and {manifest.name} is"
+            f"{out} was trained on the manifest {header.manifest}, and {manifest.name} is"
             f" {manifest.digest}: for another dataset use xtrain predict."
         )
-    if facts.get("epoch") != epoch:
+    if header.epoch != epoch:
         raise CheckError(
-            f"{path} holds epoch {facts.get('epoch')}, and the best one of the run is {epoch}:"
+            f"{path} holds epoch {header.epoch}, and the best one of the run is {epoch}:"
             " go on with xtrain fit --resume."
         )
     model = build(manifest.pathologies, init="random", seed=recipe.seed)

@@ -98,7 +98,7 @@ def cam_shards(
             f"{weights} is for images of {classifier.height}×{classifier.width} pixels, and"
             f" {manifest.name} has {image.height}×{image.width}: name a dataset of the same size."
         )
-    targets = [target.pathology for target in manifest.plan.targets]
+    targets = manifest.targets
     with open_dataset(
         manifest,
         found.index,

@@ -12,7 +12,7 @@ from torch.nn.functional import relu
 
 from builder.contract import Bytes, CheckError, UsageError
 from builder.contract.radiograph import BadImage
-from trainer.stream.batches import scale
+from builder.contract.weights import scale
 
 Map = npt.NDArray[np.float32]
 

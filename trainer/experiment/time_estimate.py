@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from builder.contract import CheckError, Stopped, write_last
+from builder.contract.weights import weights_bytes
 from trainer.experiment.jobs import Job
 from trainer.experiment.processes import run_processes
 from trainer.fit.loop import Run
 from trainer.fit.score import outputs
-from trainer.model import build, save_weights
+from trainer.model import build
 from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import Rows
 from trainer.sweep import GRID
@@ -172,4 +173,4 @@ def _train(run: Run, rows: Rows) -> None:
 
 def _save(run: Run) -> None:
     run.save()
-    write_last(run.place.out / "best.safetensors", save_weights(run.model, {}))
+    write_last(run.place.out / "best.safetensors", weights_bytes(run.model, run._header(1)))

@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from builder.contract import Stopped, UsageError, write_last
+from builder.contract.weights import WeightsHeader, scale, weights_bytes
 from trainer.arms import Arm
 from trainer.arms.flip import Augment, augmentation
 from trainer.fit.checkpoint import Partial, State, load_state, save_state
@@ -35,9 +36,8 @@ from trainer.fit.history import (
     write_unread,
 )
 from trainer.fit.score import auc, masked_loss, outputs
-from trainer.model import save_weights
 from trainer.recipe import Recipe
-from trainer.stream.batches import Batch, Dataset, batches, scale
+from trainer.stream.batches import Batch, Dataset, batches
 from trainer.stream.order import Cursor, Rows, cut
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -281,7 +281,8 @@ class Run:
         history = self.state.history
         if best_epoch(history, self.arm.choose_from) is history[-1]:
             if self.place.fabric.is_global_zero:
-                weights = save_weights(self.model, self._header(history[-1].epoch))
+                header = self._header(history[-1].epoch)
+                weights = weights_bytes(self.model, header, self._identity())
                 write_last(self.place.out / "best.safetensors", weights)
             self.place.fabric.barrier()
 
@@ -305,10 +306,14 @@ class Run:
             del facts["epochs"]
         return facts | {"order": self.state.cursor.order}
 
-    def _header(self, epoch: int) -> dict[str, Any]:
+    def _header(self, epoch: int) -> WeightsHeader:
         manifest = self.data.manifest
-        facts = {"pathologies": manifest.pathologies, "image": asdict(manifest.image)}
-        return facts | self._identity() | {"epoch": epoch}
+        return WeightsHeader(
+            pathologies=manifest.pathologies,
+            image=manifest.image,
+            manifest=manifest.digest,
+            epoch=epoch,
+        )
 
     def _write_tables(self, state: State) -> None:
         out = self.place.out

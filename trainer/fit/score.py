@@ -11,9 +11,10 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from builder.contract import Labels
+from builder.contract.weights import scale
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.devices import merged, total
-from trainer.stream.batches import Dataset, batches, scale
+from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import Rows
 
 

@@ -1,4 +1,4 @@
-"""A trained network from its file, ready to be applied → Classifier."""
+"""A trained network from its file, on its device, ready to be applied → Classifier."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from builder.contract import CheckError, Refusal, UsageError, check_pathologies
-from trainer.model import SMALLEST, build, load_into, load_weights
-
-LARGEST = 4096  # pixels on a side, as in a manifest
+from builder.contract.weights import load_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,29 +21,12 @@ class Classifier:
 
 
 def load_classifier(weights: Path, device: torch.device) -> Classifier:
-    """The network of a `best.safetensors`, ready to predict; CheckError where it is not one."""
-    if not weights.is_file():
-        raise UsageError(f"{weights} is missing: name the best.safetensors of a run.")
-    state, facts = load_weights(weights)
-    match facts:
-        case {"pathologies": [*names], "image": {"height": int(height), "width": int(width)}}:
-            told = {*map(type, names)} == {str} and min(height, width) >= SMALLEST
-        case _:
-            told = False
-    if not told or max(height, width) > LARGEST:
-        raise CheckError(f"{weights} does not say for which pathologies and image size it is.")
-    try:
-        check_pathologies(names)
-    except Refusal as error:
-        raise CheckError(f"{weights}: {error}") from None
-    if getattr(state.get("classifier.bias"), "shape", None) != (len(names),):  # or it may be huge
-        raise CheckError(f"{weights} has not one output for each of its {len(names)} pathologies.")
-    model = build(names, init="random", seed=0)
-    load_into(model, weights)
+    """The network of a `best.safetensors`; UsageError or CheckError where the file is not one."""
+    network, header = load_network(weights)
     return Classifier(
-        model=model.to(device).eval(),
+        model=network.to(memory_format=torch.channels_last).to(device),
         device=device,
-        pathologies=tuple(names),
-        height=height,
-        width=width,
+        pathologies=header.pathologies,
+        height=header.image.height,
+        width=header.image.width,
     )

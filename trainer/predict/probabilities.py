@@ -16,10 +16,11 @@ import torch
 
 from builder.contract import CheckError, UsageError
 from builder.contract.radiograph import BadImage
+from builder.contract.weights import scale
 from trainer.predict.classifier import Classifier, load_classifier
 from trainer.predict.files import Chunk, find_images, read_ahead
 from trainer.predict.table import check_suffix, table
-from trainer.stream.batches import Batch, Dataset, batches, open_dataset, scale
+from trainer.stream.batches import Batch, Dataset, batches, open_dataset
 from trainer.stream.locate import Located
 
 

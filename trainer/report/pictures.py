@@ -9,10 +9,10 @@ import torch
 from matplotlib.figure import Figure
 
 from builder.contract import CheckError, Refusal, UsageError
+from builder.contract.weights import read_header
 from builder.store import is_url
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
-from trainer.model import load_weights
 from trainer.predict.classifier import Classifier, load_classifier
 from trainer.report.page import Picture
 from trainer.report.single_run import Facts
@@ -87,8 +87,8 @@ def _classifier(run: Facts, digest: str) -> Classifier:
     """The run's network, once its weights have proved to be those that were tested."""
     weights = Path(run["folder"]) / "best.safetensors"
     classifier = load_classifier(weights, torch.device("cpu"))
-    _, facts = load_weights(weights)
-    if (facts.get("manifest"), facts.get("epoch")) != (digest, run["best_epoch"]):
+    header = read_header(weights)
+    if (header.manifest, header.epoch) != (digest, run["best_epoch"]):
         raise CheckError(
             f"{weights} does not hold the weights of epoch {run['best_epoch']} of its run."
         )

@@ -86,7 +86,7 @@ def _pathology(
     train = positive & (shown > 0)
     return {
         "pathology": name,
-        "target": any(target.pathology == name for target in data.manifest.plan.targets),
+        "target": name in data.manifest.targets,
         "train_real": int((train & (index.origin == "real")).sum()),
         "train_synthetic": int((train & (index.origin == "synthetic")).sum()),
         "shown": float(shown[positive].sum()),

@@ -190,9 +190,3 @@ class _Loader:
         if self.data.ram is not None:
             self.data.ram.keep(row, pixels)
         return ""
-
-
-def scale(images: torch.Tensor) -> torch.Tensor:
-    """float32 in [-1024, 1024], torchxrayvision's range, from uint8; on the images' device."""
-    # The bits of ((x / 255) · 2 - 1) · 1024, for powers of two round nothing.
-    return images.float().div_(255).mul_(2048).sub_(1024)

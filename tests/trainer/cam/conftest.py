@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from builder.contract.weights import scale
 from trainer.model import build, save_weights
-from trainer.stream.batches import scale
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")  # as in the datasets of the conftest above
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from builder.contract.weights import scale
 from trainer.cam import activation_maps, overlay
 from trainer.model import build
-from trainer.stream.batches import scale
 
 Settled = Callable[..., nn.Module]
 Blots = Callable[..., torch.Tensor]

@@ -16,13 +16,13 @@ from PIL import Image
 
 from builder.contract import CheckError, UsageError, load_index, load_manifest
 from builder.contract.radiograph import read_radiograph
+from builder.contract.weights import scale
 from builder.labels import read_labels
 from builder.pack import real_samples
 from trainer.model import build, load_into, save_weights
 from trainer.predict import files as module
 from trainer.predict import table as table_module
 from trainer.predict.probabilities import Predicted, predict_files, predict_shards
-from trainer.stream.batches import scale
 from trainer.stream.locate import Located
 from trainer.stream.shards import Folder
 

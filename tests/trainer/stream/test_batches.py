@@ -11,7 +11,8 @@ import torch
 import torchxrayvision as xrv
 
 from builder.contract import CheckError, decode_image, load_index
-from trainer.stream.batches import Dataset, batches, open_dataset, scale
+from builder.contract.weights import scale
+from trainer.stream.batches import Dataset, batches, open_dataset
 from trainer.stream.batches import batches as module
 from trainer.stream.order import Rows
 from trainer.stream.shards import Folder
