@@ -135,7 +135,7 @@ def load_manifest(path: Path) -> Manifest:
         raise CheckError(f"{path} has schema {found}; this version reads schema {known}.")
     if schema == 1:
         raw = _with_plan(raw, "fewest", "lower_bound")
-    manifest = as_record(raw, Manifest, f"{path} is no manifest of schema {schema}: it")
+    manifest = as_record(raw, Manifest, f"{path} (a manifest of schema {schema})")
     try:
         _check(manifest)
     except Refusal as error:

@@ -28,8 +28,10 @@ _WORDS = {  # msgspec's words for a kind of value
     "bool": "true or false",
     "array": "a list",
     "object": "an object",
-    "null": "nothing (null)",
+    "null": "null",
 }
+_SIGNS = {" >= ": " of at least ", " <= ": " of at most ", " > ": " above ", " < ": " below "}
+_SIGNS |= {"Invalid enum value": "unknown word", "Object missing required": "it has no"}
 
 
 T = TypeVar("T")
@@ -59,7 +61,11 @@ def parse_json(data: bytes, what: str) -> Any:
     """
     try:
         raw = json.loads(
-            data, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique
+            data,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_unique,
         )
         if _holds(raw) and _deeper(raw, MAX_DEPTH):
             raise RecursionError
@@ -101,9 +107,16 @@ def printable(text: str, length: int = 80) -> str:
 def _plain(message: str) -> str:
     """msgspec's message as part of a sentence."""
     said, _, where = message.partition(" - at `")
-    said = re.sub(r"`([a-z]+)`", lambda found: _WORDS.get(found[1], found[0]), said)
+    said = re.sub(r"`([a-z_ |]+)`", lambda found: _kinds(found[1]), said)
+    for sign, words in _SIGNS.items():
+        said = said.replace(sign, words)
     place = where.rstrip("`").removeprefix("$").removeprefix(".")
     return printable(said[0].lower() + said[1:] + (f" at {place}" if place else ""), 200)
+
+
+def _kinds(words: str) -> str:
+    """The kinds of value that msgspec names, in plain words."""
+    return " or ".join(_WORDS.get(word, word) for word in words.split(" | "))
 
 
 def _unknown(raw: object, known: object, place: str = "") -> str:
@@ -130,6 +143,12 @@ def _finite(word: str) -> float:
     return number
 
 
+def _whole(word: str) -> int:
+    if len(word) > 300:  # no record holds such a number; to convert it takes time
+        raise ValueError("a number is too large")
+    return int(word)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ValueError("a key stands twice")
@@ -139,7 +158,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _deeper(raw: object, depth: int) -> bool:
     """Whether lists and objects lie more than `depth` deep in each other."""
     level = [raw]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         inner = [part.values() if isinstance(part, dict) else part for part in level]
         level = [p for part in inner if isinstance(part, Iterable) for p in part if _holds(p)]
         if not level:

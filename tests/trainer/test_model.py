@@ -9,15 +9,14 @@ import torch
 import torchvision
 from torch import nn
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, ImageSpec, UsageError
+from builder.contract.weights import WeightsHeader, weights_bytes
 from trainer.model import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     build,
     from_imagenet,
     load_checkpoint,
-    load_weights,
-    save_weights,
 )
 
 NAMES = ("Edema", "Fracture")
@@ -43,13 +42,13 @@ def imagenet() -> nn.Module:
     return model.eval()
 
 
-def test_random_weights_come_from_the_seed():
+def test_random_weights_come_from_the_seed() -> None:
     first = build(NAMES, init="random", seed=1)
     assert same(first, build(NAMES, init="random", seed=1))
     assert not same(first, build(NAMES, init="random", seed=2))
 
 
-def test_outputs_are_raw_logits():
+def test_outputs_are_raw_logits() -> None:
     model = build(NAMES, init="random", seed=0)
     with torch.no_grad():
         model.classifier.bias.copy_(torch.tensor([-1e6, 1e6]))
@@ -59,7 +58,9 @@ def test_outputs_are_raw_logits():
     assert (logits[:, 1] > 1e5).all()
 
 
-def test_imagenet_features_are_exactly_torchvisions_on_grey(imagenet: nn.Module, tmp_path: Path):
+def test_imagenet_features_are_exactly_torchvisions_on_grey(
+    imagenet: nn.Module, tmp_path: Path
+) -> None:
     path = tmp_path / "densenet121-x.pth"
     torch.save(imagenet.state_dict(), path)
     model = build(NAMES, init=str(path), seed=0).eval()
@@ -76,14 +77,14 @@ def test_imagenet_features_are_exactly_torchvisions_on_grey(imagenet: nn.Module,
         assert same(imagenet.features.get_submodule(name), model.features.get_submodule(name))
 
 
-def test_adapted_first_weights_keep_the_size_that_steps_of_adam_suit(imagenet: nn.Module):
+def test_adapted_first_weights_keep_the_size_that_steps_of_adam_suit(imagenet: nn.Module) -> None:
     adapted = from_imagenet(imagenet.state_dict())["features.conv0.weight"]
     before = imagenet.features.conv0.weight
     assert adapted.shape == (64, 1, 7, 7)
     assert 0.1 < adapted.std() / before.std() < 10
 
 
-def test_old_key_names_and_missing_counters_load(imagenet: nn.Module, tmp_path: Path):
+def test_old_key_names_and_missing_counters_load(imagenet: nn.Module, tmp_path: Path) -> None:
     old = {
         re.sub(r"(denselayer\d+\.(?:norm|relu|conv))([12])\.", r"\1.\2.", name): tensor
         for name, tensor in imagenet.state_dict().items()
@@ -96,11 +97,14 @@ def test_old_key_names_and_missing_counters_load(imagenet: nn.Module, tmp_path: 
     assert same(a, b)
 
 
-def test_own_weights_come_back_with_the_classifier_only_for_the_same_pathologies(tmp_path: Path):
+def test_own_weights_come_back_with_the_classifier_only_for_the_same_pathologies(
+    tmp_path: Path,
+) -> None:
     model = build(NAMES, init="random", seed=1)
     path = tmp_path / "best.safetensors"
-    path.write_bytes(save_weights(model, {"pathologies": list(NAMES)}))
-    assert load_weights(path)[1] == {"pathologies": list(NAMES)}
+    image = ImageSpec(height=32, width=32, codec="jpg", quality=95)
+    header = WeightsHeader(pathologies=NAMES, image=image, manifest="0" * 64, epoch=1)
+    path.write_bytes(weights_bytes(model, header))
     assert same(model, build(NAMES, init=str(path), seed=2))
     other = build(NAMES[::-1], init=str(path), seed=2)
     assert same(model, other, "features.")
@@ -159,7 +163,9 @@ def broken(kind: str, imagenet: nn.Module, folder: Path) -> Path:
         "foreign",
     ],
 )
-def test_a_wrong_file_is_refused_in_one_sentence(kind: str, imagenet: nn.Module, tmp_path: Path):
+def test_a_wrong_file_is_refused_in_one_sentence(
+    kind: str, imagenet: nn.Module, tmp_path: Path
+) -> None:
     path = broken(kind, imagenet, tmp_path)
     with pytest.raises(CheckError) as caught:
         build(NAMES, init=str(path), seed=0)
@@ -167,18 +173,18 @@ def test_a_wrong_file_is_refused_in_one_sentence(kind: str, imagenet: nn.Module,
     assert str(path) in str(caught.value)
 
 
-def test_a_checkpoint_with_code_is_refused(tmp_path: Path):
+def test_a_checkpoint_with_code_is_refused(tmp_path: Path) -> None:
     torch.save({"model": Evil()}, tmp_path / "last.pt")
     with pytest.raises(CheckError, match="not a checkpoint"):
         load_checkpoint(tmp_path / "last.pt")
 
 
-def test_a_file_that_is_not_there_is_named():
+def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match=r"--init nowhere\.pth"):
         build(NAMES, init="nowhere.pth", seed=0)
 
 
-def test_imagenet_without_network_names_the_ways_out(monkeypatch: pytest.MonkeyPatch):
+def test_imagenet_without_network_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **options: object) -> None:
         assert options["weights_only"] is True
         raise urllib.error.URLError("no network")

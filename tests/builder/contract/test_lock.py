@@ -11,7 +11,9 @@ import pytest
 from builder.contract.lock import LOCK, LOOK, hold, holds
 
 
-def test_a_lock_is_one_threads_and_free_after_the_block(tmp_path: Path, locked: Callable[..., Any]):
+def test_a_lock_is_one_threads_and_free_after_the_block(
+    tmp_path: Path, locked: Callable[..., Any]
+) -> None:
     folder = tmp_path / "a/run"
     with locked(folder):
         assert not holds(folder)
@@ -24,7 +26,7 @@ def test_a_lock_is_one_threads_and_free_after_the_block(tmp_path: Path, locked: 
     assert [path.name for path in folder.iterdir()] == [LOCK]
 
 
-def test_who_has_it_gets_it_again_and_keeps_it(tmp_path: Path):
+def test_who_has_it_gets_it_again_and_keeps_it(tmp_path: Path) -> None:
     with hold(tmp_path, wait=None):
         with hold(tmp_path / "." / "", wait=None) as again:
             assert again
@@ -32,14 +34,14 @@ def test_who_has_it_gets_it_again_and_keeps_it(tmp_path: Path):
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks")
-def test_a_fork_does_not_have_its_parents_lock(tmp_path: Path):
+def test_a_fork_does_not_have_its_parents_lock(tmp_path: Path) -> None:
     with hold(tmp_path, wait=None):
         if (child := os.fork()) == 0:
             os._exit(holds(tmp_path))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_waiting_looks_again_and_may_be_ended(tmp_path: Path, locked: Callable[..., Any]):
+def test_waiting_looks_again_and_may_be_ended(tmp_path: Path, locked: Callable[..., Any]) -> None:
     looks = []
 
     def wait(seconds: float) -> None:
@@ -56,7 +58,7 @@ def test_waiting_looks_again_and_may_be_ended(tmp_path: Path, locked: Callable[.
 
 def test_a_folder_that_was_removed_meanwhile_is_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     folder, flock, removed = tmp_path / "run", fcntl.flock, []
 
     def late(file: Any, how: int) -> None:
@@ -71,7 +73,7 @@ def test_a_folder_that_was_removed_meanwhile_is_not_held(
     assert removed
 
 
-def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: Any):
+def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: Any) -> None:
     def broken(*_: Any) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -82,7 +84,7 @@ def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: 
 
 def test_another_users_lock_can_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: Callable[..., Any]
-):
+) -> None:
     ours = Path.open
 
     def theirs(path: Path, mode: str = "r") -> Any:
@@ -98,7 +100,7 @@ def test_another_users_lock_can_be_held(
         assert held
 
 
-def test_a_lock_that_comes_free_is_taken(tmp_path: Path, locked: Callable[..., Any]):
+def test_a_lock_that_comes_free_is_taken(tmp_path: Path, locked: Callable[..., Any]) -> None:
     other = locked(tmp_path)
     other.__enter__()
     with hold(tmp_path, wait=lambda _: other.__exit__(None, None, None)) as held:

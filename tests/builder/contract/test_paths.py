@@ -6,7 +6,7 @@ import pytest
 from builder.contract import write_last
 
 
-def test_many_writers_of_a_file_leave_one_of_their_files_whole(tmp_path: Path):
+def test_many_writers_of_a_file_leave_one_of_their_files_whole(tmp_path: Path) -> None:
     path, wanted = tmp_path / "below/report.json", [bytes([i]) * 10_000 for i in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda data: write_last(path, data), wanted * 10))
@@ -14,7 +14,7 @@ def test_many_writers_of_a_file_leave_one_of_their_files_whole(tmp_path: Path):
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 

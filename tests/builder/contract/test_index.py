@@ -1,0 +1,190 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from builder.contract import (
+    GROUPS,
+    CheckError,
+    Manifest,
+    index_bytes,
+    load_index,
+    load_manifest,
+)
+
+Raw = dict[str, Any]
+Reseal = Callable[[Callable[[Raw], object]], Path]
+RewriteIndex = Callable[[Callable[[Any], Any]], Manifest]
+
+
+@pytest.fixture
+def rewrite_index(sealed: Path, manifest_path: Path, rehash: Callable[[], Path]) -> RewriteIndex:
+    """As `reseal`, on the arrow table: for what our own writer would not write."""
+
+    def change_it(change: Callable[[Any], Any]) -> Manifest:
+        path = sealed / load_manifest(manifest_path).index.url
+        pq.write_table(change(pq.read_table(path)), path)
+        return load_manifest(rehash())
+
+    return change_it
+
+
+FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "offset": (lambda c: c["offset"].__setitem__(0, 10**9), "points outside"),
+    "negative": (lambda c: c["offset"].__setitem__(0, -1), "points outside"),
+    "size": (lambda c: c["size"].__setitem__(0, 10**8), "oversized"),
+    "label": (lambda c: c["labels"].__setitem__((0, 0), 7), "outside 1, 0, -1"),
+    "key": (lambda c: c["key"].__setitem__(0, "../../etc/evil"), "keys match"),
+    "twice": (lambda c: c["key"].__setitem__(0, c["key"][1]), "key twice"),
+    "split": (lambda c: c["split"].__setitem__(0, "val"), "disagree about the samples"),
+    "origin": (lambda c: c["origin"].__setitem__(0, "synthetic"), "disagree about"),
+    "view": (lambda c: c["view"].__setitem__(0, "upside"), "another view than frontal, lateral"),
+    "sex": (lambda c: c["sex"].__setitem__(0, "F"), "another sex than female, male or an empty"),
+    "exact age": (lambda c: c["age"].__setitem__(0, "63"), "another age than 0-20, 20-40"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forged_index_is_refused(sealed: Path, case: str, reseal: Reseal) -> None:
+    change, message = FORGED[case]
+    manifest = load_manifest(reseal(change))
+    with pytest.raises(CheckError, match=message):
+        load_index(manifest, sealed)
+
+
+def test_groups_are_columns_only_where_they_are_known_and_come_back(
+    sealed: Path, reseal: Reseal
+) -> None:
+    def change(columns: dict[str, Any]) -> None:
+        columns["view"][:] = ""
+        columns["sex"][:3] = ["female", "male", ""]
+        columns["age"][:5] = GROUPS["age"]
+
+    manifest = load_manifest(reseal(change))
+    names = pq.read_schema(sealed / manifest.index.url).names
+    assert names[-3:] == ["patient", "sex", "age"]
+    index = load_index(manifest, sealed)
+    assert set(index.view) == {""}
+    assert index.sex[:4].tolist() == ["female", "male", "", ""]
+    assert index.age[:6].tolist() == [*GROUPS["age"], ""]
+
+
+def test_an_index_without_groups_has_the_columns_and_bytes_it_had(
+    sealed: Path, reseal: Reseal
+) -> None:
+    def change(columns: dict[str, Any]) -> None:
+        for name in GROUPS:
+            columns[name][:] = ""
+
+    manifest = load_manifest(reseal(change))
+    path = sealed / manifest.index.url
+    start = ["key", "split", "origin", "shard", "offset", "size"]
+    assert pq.read_schema(path).names == [
+        *(*start, *manifest.pathologies),
+        *("target", "draw", "patient"),
+    ]
+    index = load_index(manifest, sealed)
+    assert all((getattr(index, name) == "").all() for name in GROUPS)
+    assert index_bytes(index, manifest.pathologies) == path.read_bytes()
+
+
+WORDS = pa.dictionary(pa.int32(), pa.string())
+REFUSED_COLUMNS = {
+    "unknown": [("height", WORDS)],
+    "another order": [("age", WORDS), ("sex", WORDS)],
+    "another type": [("sex", pa.string())],
+    "twice": [("sex", WORDS), ("sex", WORDS)],
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_COLUMNS)
+def test_an_index_with_further_columns_is_refused(
+    sealed: Path, case: str, rewrite_index: RewriteIndex
+) -> None:
+    def change(table: Any) -> Any:
+        for name, kind in REFUSED_COLUMNS[case]:
+            cells = pa.array([""] * len(table), pa.string()).cast(kind)
+            table = table.append_column(pa.field(name, kind), cells)
+        return table
+
+    with pytest.raises(CheckError, match="other columns than"):
+        load_index(rewrite_index(change), sealed)
+
+
+def test_a_word_that_no_row_uses_is_refused_too(sealed: Path, rewrite_index: RewriteIndex) -> None:
+    def change(table: Any) -> Any:
+        ages = pa.DictionaryArray.from_arrays(
+            pa.array([0] * len(table), pa.int32()), pa.array(["60-80", "63 years"])
+        )
+        return table.append_column(pa.field("age", WORDS), ages)
+
+    with pytest.raises(CheckError, match="another age than"):
+        load_index(rewrite_index(change), sealed)
+
+
+@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard", "view"])
+def test_an_index_with_a_missing_value_is_refused(
+    sealed: Path, name: str, rewrite_index: RewriteIndex
+) -> None:
+    def change(table: Any) -> Any:
+        column = table[name].to_pylist()
+        place = table.column_names.index(name)
+        field = table.schema.field(name)
+        return table.set_column(place, field, pa.array([None, *column[1:]], field.type))
+
+    with pytest.raises(CheckError, match="no value in some row"):
+        load_index(rewrite_index(change), sealed)
+
+
+def test_a_cell_of_megabytes_is_refused(sealed: Path, rewrite_index: RewriteIndex) -> None:
+    def change(table: Any) -> Any:
+        place = table.column_names.index("patient")
+        words = pa.array(["x" * 50_000] * len(table))
+        return table.set_column(place, table.schema.field("patient"), words)
+
+    with pytest.raises(CheckError, match=r"more than 100 bytes|too large"):
+        load_index(rewrite_index(change), sealed)
+
+
+def test_an_offset_beyond_all_numbers_is_refused(sealed: Path, reseal: Reseal) -> None:
+    manifest = load_manifest(reseal(lambda c: c["offset"].__setitem__(0, 2**63 - 1)))
+    with pytest.raises(CheckError, match="points outside"):
+        load_index(manifest, sealed)
+
+
+def test_an_index_of_another_shape_or_hash_is_refused(
+    sealed: Path, rehash: Callable[[], Path], manifest_path: Path
+) -> None:
+    manifest = load_manifest(manifest_path)
+    path = sealed / manifest.index.url
+    pq.write_table(pq.read_table(path).drop_columns(["patient"]), path)
+    with pytest.raises(CheckError, match="sha256 differs"):
+        load_index(manifest, sealed)
+    manifest = load_manifest(rehash())
+    with pytest.raises(CheckError, match="other columns"):
+        load_index(manifest, sealed)
+    path.write_bytes(b"PAR1 nonsense")
+    manifest = load_manifest(rehash())
+    with pytest.raises(CheckError, match="not readable"):
+        load_index(manifest, sealed)
+
+
+def test_the_index_is_much_smaller_than_pandas_default(
+    sealed: Path, tmp_path: Path, manifest_path: Path
+) -> None:
+    manifest = load_manifest(manifest_path)
+    index = load_index(manifest, sealed)
+    many = {n: np.concatenate([getattr(index, n)] * 300) for n in index.__slots__}
+    many["key"] = np.array([f"gan100-mass-{i:07d}" for i in range(len(many["key"]))], dtype=object)
+    data = index_bytes(type(index)(**many), manifest.pathologies)
+    path = tmp_path / "own.parquet"
+    path.write_bytes(data)
+    frame = pq.read_table(path).to_pandas()
+    plain = frame.astype({"split": str, "origin": str, "shard": str, "target": str})
+    plain = plain.astype(dict.fromkeys(manifest.pathologies, "int64"))
+    plain.to_parquet(tmp_path / "pandas.parquet")
+    assert len(data) <= 0.6 * (tmp_path / "pandas.parquet").stat().st_size
