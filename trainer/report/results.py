@@ -1,0 +1,269 @@
+"""What several runs say together, as report.json of a comparison holds it → Report.
+
+Figures that could not be computed are None; `missing` says why.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from builder.contract import ImageSpec, PlanProof
+from builder.contract.record import Count, Sha256, as_record
+from trainer.recipe import ArmName, RunConfig
+from trainer.report.run_report import Description, Shown, nested_config, read_facts, text_of
+
+Verdict = Literal["helped", "hurt", "better", "worse", "no evidence", "one seed", "no verdict"]
+Judgement = Verdict | Literal["no control"]  # of a target: no control arm was trained
+Setting = str | int | float | bool | None  # of a recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AucEstimate:
+    """An AUC with its 95 % interval."""
+
+    value: float
+    low: float | None  # None, as all that follow, where patients do not determine it
+    high: float | None
+    error: float | None  # standard error
+    degrees: float | None  # of freedom
+    seed_share: float | None  # share of the variance that the seeds add
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """The images of all seeds in one bin of predicted probability."""
+
+    images: Count
+    predicted: float  # mean probability
+    observed: float  # share of positives
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathologyFigures:
+    """What the test images say of one arm and pathology; all but the AUC are means over seeds."""
+
+    missing: str | None  # why there is no figure, or no interval
+    auc: AucEstimate | None = None
+    auc_of_seeds: tuple[float, ...] = ()
+    average_precision: float | None = None
+    calibration_error: float | None = None
+    sensitivity: float | None = None  # at settings.specificity
+    reliability: tuple[ReliabilityBin, ...] = ()
+    roc: tuple[float, ...] = ()  # sensitivity at evenly spaced false positive rates, 0 to 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedResult:
+    """One run of an arm."""
+
+    seed: Count
+    folder: str
+    command: str
+    config: RunConfig  # flat on disk
+    unread: Count
+    best_epoch: Count
+    val_auc_mean: float | None  # in the best epoch
+    losses: tuple[tuple[float, float], ...]  # train and validation, per epoch
+    software: dict[str, str]
+    sha256: dict[str, Sha256]  # of its files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLosses:
+    """Losses of the last epoch, means over the seeds."""
+
+    train_loss: float
+    val_loss: float
+    gap: float  # validation less train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmResult:
+    """One arm on one dataset."""
+
+    name: ArmName
+    title: str  # the name and what is unusual about it; no other arm of the dataset has it
+    lent_by: str | None  # the dataset that it trained on, where that is another one
+    modifiers: tuple[str, ...]  # everything unusual about its training, such as `flip`
+    recipe: dict[str, Setting]  # what its seeds have in common
+    steps: Count
+    shown: Shown
+    epochs: Count
+    last: LastLosses
+    runs: tuple[SeedResult, ...]  # by seed
+    pathologies: dict[str, PathologyFigures]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The AUC of an arm less that of a control, on one pathology."""
+
+    arm: str  # title
+    control: str  # title
+    pathology: str
+    target: bool
+    missing: str | None  # why there is no difference
+    value: float | None = None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+    error: float | None = None
+    degrees: float | None = None
+    seed_share: float | None = None
+    p: float | None = None  # two-sided
+    holm: float | None = None  # p adjusted over the targets of the dataset
+    verdict: Verdict | None = None  # None: the pathology is no target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubgroupDifference:
+    """The AUC of an arm less that of a control, in a subgroup."""
+
+    arm: str
+    control: str
+    value: float
+    low: float | None
+    high: float | None
+    error: float | None
+    degrees: float | None
+    seed_share: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubgroupResult:
+    """One target in one group of the test images."""
+
+    group: str  # such as sex
+    value: str  # such as female
+    pathology: str
+    images: Count
+    positives: Count
+    missing: str | None
+    auc: dict[str, AucEstimate]  # by the arm's title
+    differences: tuple[SubgroupDifference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """What may be said of one target and one arm with synthetic images."""
+
+    pathology: str
+    arm: str  # title
+    verdict: Judgement
+    over_balancing: Verdict | None  # against the same balance of real images
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSize:
+    """How much was tested."""
+
+    images: Count
+    patients: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelCounts:
+    """Test images by their label of one pathology."""
+
+    positives: Count
+    negatives: Count
+    unknown: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetResult:
+    """Everything that was found on the test images of one dataset."""
+
+    name: str  # no other dataset of the report has it
+    digest: Sha256
+    regime: str | None  # per cent
+    generator: Description | None
+    source: Description
+    build: Description
+    image: ImageSpec
+    images: dict[str, Count]
+    plan: PlanProof | None
+    targets: tuple[str, ...]
+    test: SampleSize
+    positives: dict[str, LabelCounts]  # by pathology
+    common: tuple[str, ...]  # modifiers of every arm, which no title names
+    arms: tuple[ArmResult, ...]
+    comparisons: tuple[Comparison, ...]
+    subgroups: tuple[SubgroupResult, ...]
+    conclusions: tuple[Conclusion, ...] = ()
+
+    @property
+    def label_table(self) -> str | None:
+        """The kind of its label table, such as chexpert."""
+        return text_of(self.source, "dataset")
+
+    @property
+    def generator_name(self) -> str | None:
+        """The generator of its synthetic images; None where it has real images alone."""
+        return text_of(self.generator, "name")
+
+    @property
+    def uncertain(self) -> str:
+        """The policy for uncertain labels."""
+        return text_of(self.build, "uncertain") or "ones"
+
+    def arm(self, title: str) -> ArmResult:
+        """The arm of that title."""
+        return next(arm for arm in self.arms if arm.title == title)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the figures were made."""
+
+    level: float  # of significance; intervals are of 1 - level
+    resamples: Count
+    seed: Count  # of the resamples
+    min_positives: Count  # below it there is no figure
+    few: Count  # below it there is a warning
+    specificity: float  # at which sensitivity is given
+    bins: Count  # of calibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What report.json of a comparison holds."""
+
+    settings: Settings
+    notes: tuple[str, ...]
+    datasets: tuple[DatasetResult, ...]  # by regime and name
+    command: str
+    software: dict[str, str]
+
+    def to_json(self) -> str:
+        """The text of report.json."""
+        facts = msgspec.to_builtins(self)
+        runs = (run for data in self.datasets for arm in data.arms for run in arm.runs)
+        for raw, run in zip(_runs(facts), runs, strict=True):
+            raw["config"] = run.config.to_json()  # flat, as in config.json
+        return json.dumps(facts, indent=2) + "\n"
+
+
+def read_report(path: Path) -> Report:
+    """The report.json of a comparison, every field checked; CheckError where it is damaged."""
+    raw = read_facts(path)
+    for run in _runs(raw):
+        run["config"] = nested_config(run.get("config"))
+    return as_record(raw, Report, str(path), exact=False)
+
+
+def _runs(raw: object) -> Iterator[dict[str, object]]:
+    """The runs of all arms of all datasets in the JSON of a report."""
+    for dataset in _objects(raw, "datasets"):
+        for arm in _objects(dataset, "arms"):
+            yield from _objects(arm, "runs")
+
+
+def _objects(raw: object, name: str) -> list[dict[str, object]]:
+    found = raw.get(name) if isinstance(raw, dict) else None
+    parts = found if isinstance(found, list | tuple) else ()
+    return [part for part in parts if isinstance(part, dict)]
