@@ -12,7 +12,7 @@ manifest's geometry allows. Every refusal is one sentence.
 `record` reads JSON, `lock` makes a folder one process's own, `errors` is the tree of refusals.
 """
 
-from builder.contract.errors import CheckError, Refusal, Stopped, UsageError
+from builder.contract.errors import CheckError, Refusal, Stopped, UsageError, printable
 from builder.contract.image import ImageSpec, decode_image
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
@@ -78,6 +78,7 @@ __all__ = [
     "index_root",
     "load_index",
     "load_manifest",
+    "printable",
     "resolve",
     "save_manifest",
     "sha256_bytes",

@@ -30,3 +30,9 @@ class Stopped(Exception):  # noqa: N818 - what happened, not a fault
         """`signal` is its number."""
         super().__init__(message)
         self.exit_code = 128 + signal
+
+
+def printable(text: str, length: int = 80) -> str:
+    """The text as a message may show it: no control characters, at most `length` characters."""
+    text = text if len(text) <= length else f"{text[:length]}…"
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

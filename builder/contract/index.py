@@ -1,7 +1,7 @@
 """The parquet index, `manifests/NAME.parquet`: one row per sample; write, load, check.
 
-The columns view, sex and age are there only where the label table has them. Age is a band: an
-exact one, beside a hash, would tell strangers more of a patient than a report needs.
+The columns view, sex and age exist only where the label table has them. Age is a band: an exact
+age with a hash would tell strangers more about a patient than a report needs.
 """
 
 import io
@@ -21,7 +21,7 @@ from builder.contract.paths import dataset_root, resolve, sha256_file
 Labels = npt.NDArray[np.int8]
 
 _MAX_ROWS = 10**8
-_MAX_ROW_BYTES = 400  # of the file; no honest row comes near it
+_MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Index:
 
 
 def index_root(manifest: Manifest, manifest_path: Path, shards_root: Path | None) -> Path:
-    """Where the index lies: with the manifest, or with the shards if they were moved together."""
+    """The root of the index: the manifest's, or the shards' if the index was moved with them."""
     own = dataset_root(manifest_path)
     return own if (own / manifest.index.url).is_file() else shards_root or own
 
@@ -56,7 +56,7 @@ def index_root(manifest: Manifest, manifest_path: Path, shards_root: Path | None
 def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
     """The parquet file of an index: int8 labels, dictionaries for words, deltas for integers.
 
-    A group of which no row knows anything is no column.
+    A group that no row knows has no column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -94,9 +94,7 @@ def load_index(manifest: Manifest, root: Path) -> Index:
         groups = [name for name in GROUPS if name in schema.names]
         expected = _index_schema(manifest.pathologies, groups)
         if not schema.equals(expected):
-            raise CheckError(
-                f"The index {manifest.index.url} has other columns than schema 1 asks."
-            )
+            raise CheckError(f"The index {manifest.index.url} has other columns than an index has.")
         table = _read_table(path)
         for name in groups:
             _check_group(table[name], name, manifest.index.url)
@@ -137,7 +135,7 @@ def _index_schema(pathologies: Sequence[str], groups: Sequence[str]) -> Any:
 
 
 def _read_table(path: Path) -> Any:
-    """The table, once no cell is long: a few bytes of parquet can stand for gigabytes of text."""
+    """The table, if no cell is long: a few bytes of parquet can stand for gigabytes of text."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -153,7 +151,7 @@ def _read_table(path: Path) -> Any:
 
 
 def _check_group(column: Any, name: str, where: str) -> None:
-    """CheckError unless the dictionaries, used or not, hold the group's words and nothing else."""
+    """CheckError unless the dictionaries, used or not, hold only the group's words."""
     words = {"", *GROUPS[name]}
     if not all(words.issuperset(chunk.dictionary.to_pylist()) for chunk in column.chunks):
         raise CheckError(

@@ -1,4 +1,8 @@
-"""A folder as one process's own, among all machines that see it."""
+"""A folder that belongs to one process at a time, among all machines that see it.
+
+The lock ends with the process, however it dies. `filelock` was tried: where a file system has no
+locks it falls back to a marker file, which a killed process leaves behind.
+"""
 
 import errno
 import fcntl
@@ -11,8 +15,8 @@ from typing import IO
 
 from builder.contract.errors import UsageError
 
-LOCK = ".lock"  # a file, for over NFS only what is open for writing can be locked
-LOOK = 1.0  # seconds between looks at a lock that is waited for
+LOCK = ".lock"  # a file, because over NFS only what is open for writing can be locked
+LOOK = 1.0  # seconds between two attempts
 
 _WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _mine: dict[Path, tuple[int, int]] = {}  # the thread that holds the folder
@@ -24,10 +28,11 @@ class NoLocksError(UsageError):
 
 @contextmanager
 def hold(folder: Path, *, wait: Callable[[float], object] | None) -> Iterator[bool]:
-    """Whether the folder's lock is this process's, until the block ends or the process dies.
+    """Whether this process has the folder's lock, until the block ends or the process dies.
 
-    `wait(seconds)` is called as long as another has it, and may raise to end that; with None the
-    answer is False. A thread that has it already gets it again. NoLocksError where that cannot be.
+    While another process has it, `wait(seconds)` is called again and again, and may raise; with
+    None the answer is False at once. A thread that has the lock gets it again. NoLocksError where
+    the file system has no locks.
     """
     if holds(folder):
         yield True
@@ -52,7 +57,7 @@ def holds(folder: Path) -> bool:
 
 
 def _thread() -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()  # a fork has the number of the thread that made it
+    return os.getpid(), threading.get_ident()  # a fork has the thread number of its parent
 
 
 def _locked(folder: Path) -> IO[str] | None:
@@ -60,7 +65,7 @@ def _locked(folder: Path) -> IO[str] | None:
     path = folder / LOCK
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # a failed run has just taken its folder away
+        with suppress(FileNotFoundError):  # a failed run has just removed its folder
             file = _open(path)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,5 +88,5 @@ def _locked(folder: Path) -> IO[str] | None:
 def _open(path: Path) -> IO[str]:
     try:
         return path.open("a")
-    except PermissionError:  # another user's: may still be locked, but over NFS
+    except PermissionError:  # it belongs to another user; it can be locked, except over NFS
         return path.open()

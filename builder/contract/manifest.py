@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from builder.contract.errors import CheckError, Refusal
+from builder.contract.errors import CheckError, Refusal, printable
 from builder.contract.image import ImageSpec
 from builder.contract.names import (
     KEY,
@@ -19,7 +19,6 @@ from builder.contract.record import (
     Sha256,
     as_record,
     parse_json,
-    printable,
     read_bytes,
     to_json,
 )

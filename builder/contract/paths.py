@@ -1,13 +1,12 @@
-"""Paths that stay below a dataset's root, files that are there whole, and their sha256."""
+"""Paths that stay below a dataset's root, files that are complete or absent, and their sha256."""
 
 import hashlib
 import os
 import re
 import secrets
 from pathlib import Path, PurePosixPath
-from reprlib import repr as brief  # a stranger's value may be megabytes long, or escape codes
 
-from builder.contract.errors import CheckError
+from builder.contract.errors import CheckError, printable
 
 _URL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 
@@ -23,7 +22,7 @@ def check_url(url: str) -> None:
     path = PurePosixPath(url)
     if not _URL.fullmatch(url) or ".." in path.parts or str(path) != url:
         raise CheckError(
-            f"The path {brief(url)} is refused: only plain relative paths are allowed."
+            f"The path {printable(repr(url))} is refused: only plain relative paths are allowed."
         )
 
 
@@ -37,9 +36,9 @@ def resolve(root: Path, url: str) -> Path:
 
 
 def write_last(path: Path, data: bytes) -> None:
-    """Put `data` at `path` so that it is there whole or not at all (temp file, fsync, rename).
+    """Write `data` so that `path` is complete or absent (temporary file, fsync, rename).
 
-    Of several processes or threads that write it at once, the last one's data stay.
+    If several processes or threads write it at once, the data of the last one stay.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")

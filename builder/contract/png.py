@@ -1,4 +1,4 @@
-"""An 8-bit grey PNG into its pixels; those of `builder.encode` at three times Pillow's speed.
+"""An 8-bit grey PNG into its pixels; files of our own writer at three times Pillow's speed.
 
 Such a file is one header, its pixel data and the end, and every row is stored minus the row above
 it (PNG specification, 9.2): one call inflates it, sums of whole rows undo the filter. All others
@@ -21,9 +21,9 @@ _UP = 2  # the filter of a row that is stored minus the one above it
 
 
 def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
-    """uint8 [H, W] of that shape, into `out` if given; ValueError says what is wrong with it.
+    """uint8 [H, W] of that shape, in `out` if given; ValueError says what is wrong with it.
 
-    No more is inflated than an image of that shape has, and damage is found by the checksums.
+    No more bytes are inflated than such an image has; damage is found by the checksums.
     """
     (kind, header), *body = _chunks(data)
     if kind != b"IHDR" or len(header) != 13:
@@ -41,7 +41,7 @@ def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:
-    """Kind and content of every chunk up to the end's; ValueError where one is cut or damaged."""
+    """Kind and content of every chunk before the last; ValueError where one is cut or damaged."""
     from isal import isal_zlib
 
     if data[:8] != _SIGNATURE:
@@ -61,7 +61,7 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
 
 
 def _plain(header: memoryview, body: list[_Chunk], shape: tuple[int, int]) -> Bytes | None:
-    """The pixels of a file of the simple kind; None where Pillow has to look at it."""
+    """The pixels of a file that our writer may have made; None where Pillow must read it."""
     data = body[:-1]
     if header[8:] != _GREY or {kind for kind, _ in data} != {b"IDAT"}:
         return None
@@ -77,7 +77,7 @@ def _inflate(data: bytes, shape: tuple[int, int]) -> Bytes:
     size = height * (width + 1)
     stream = isal_zlib.decompressobj()
     try:
-        rows = stream.decompress(data, size + 1)  # one byte more shows what is too long
+        rows = stream.decompress(data, size + 1)  # one byte more shows that the data is too long
     except isal_zlib.error as error:  # type: ignore[misc]  # a class, not what its stub says
         raise ValueError(f"its pixels are damaged ({error})") from None
     if len(rows) != size or not stream.eof:

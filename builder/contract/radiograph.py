@@ -1,4 +1,4 @@
-"""A file of a radiograph into the pixels that are sealed, for packing and for prediction alike."""
+"""The file of a radiograph into the pixels to seal: one reader for packing and prediction."""
 
 import warnings
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from builder.contract.png import Bytes
 
-# For the whole process, for threads share the filters: nobody can change them for one call only.
+# For the whole process: threads share the filters, so they cannot change for one call only.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
@@ -24,7 +24,7 @@ class BadImage:
 def read_radiograph(file: Path, image_size: int) -> Bytes:
     """uint8 [image_size, image_size]: grey, centre crop to a square, Lanczos.
 
-    ValueError says why a file is no radiograph.
+    ValueError says why the file cannot be used.
     """
     if not file.is_file():
         raise ValueError("missing")
@@ -47,7 +47,7 @@ def read_radiograph(file: Path, image_size: int) -> Bytes:
 
 
 def resize(image: Bytes, size: int) -> Bytes:
-    """uint8 [size, size] by Lanczos with antialiasing, as real images; itself at that size."""
+    """uint8 [size, size] by Lanczos with antialiasing; the image itself if it has that size."""
     if image.shape == (size, size):
         return image
     small = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)

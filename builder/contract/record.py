@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from builder.contract.errors import CheckError
+from builder.contract.errors import printable as printable
 
 MAX_JSON = 64 << 20  # bytes of a file
 MAX_DEPTH = 64  # of lists and objects within each other
@@ -96,12 +97,6 @@ def as_record(raw: object, kind: type[T], what: str, exact: bool = True) -> T:
 def to_json(record: object) -> str:
     """The JSON text of a record, its fields in the order in which they are declared."""
     return json.dumps(msgspec.to_builtins(record), indent=2) + "\n"
-
-
-def printable(text: str, length: int = 80) -> str:
-    """The text as a message may show it: no control characters, at most `length` characters."""
-    text = text if len(text) <= length else f"{text[:length]}…"
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _plain(message: str) -> str:

@@ -1,4 +1,4 @@
-"""One tar: its entry in the manifest, what its samples say of themselves, and its check."""
+"""One shard: its entry in the manifest, the record of a sample, and the check of its bytes."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What was asked of one image; it travels with the pixels into the tar and the index."""
+    """What was asked of one image; it travels with the pixels into tar and index."""
 
     key: str  # matches KEY
     split: Split
@@ -57,7 +57,7 @@ class Sample:
 
 @lru_cache(maxsize=8)
 def _label_format(pathologies: tuple[str, ...]) -> str:
-    """The labels' part of a JSON member; %d stands for each label."""
+    """The labels in a JSON member; %d stands for each of them."""
     return ",".join(f"{json.dumps(name).replace('%', '%%')}:%d" for name in pathologies)
 
 

@@ -26,7 +26,7 @@ _FIXED_SUM = sum(_FIXED) + sum(_TAIL) + 8 * 0x20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One sample as it lies in a tar: `offset` is the first byte of the image's data."""
+    """One sample in a tar: `offset` is the first byte of the image's data."""
 
     key: str
     offset: int
@@ -51,7 +51,7 @@ def header(name: str, size: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """The zeros that fill a member of `size` bytes up to a whole block."""
+    """The zeros that fill a member of `size` bytes to a whole block."""
     return bytes(-size % BLOCK)
 
 
