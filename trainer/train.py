@@ -4,9 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 from torch import nn
@@ -102,22 +101,20 @@ def sweep(
         recipe, out = ready.config.recipe, ready.config.out
         _check_choice(ready.data)
 
-        def point(params: dict[str, Any], folder: Path) -> Fitted:
+        def point(chosen: Recipe, folder: Path) -> Fitted:
             with claim(folder, ready.fabric):
-                state = ready.fit(replace(recipe, **params), folder, resume=True)
+                state = ready.fit(chosen, folder, resume=True)
             best = best_epoch(state.history, ready.arm(recipe).choose_from)
             seconds = sum(timing.seconds for timing in state.timings)
             return Fitted(val_auc=best.val_auc_mean or 0.0, best_epoch=best.epoch, seconds=seconds)
 
-        fixed = {name: value for name, value in asdict(recipe).items() if name not in grid}
-        identity = {"manifest": ready.data.manifest.digest} | fixed
         trials = search(
             point,
             grid=grid,
             out=out,
             storage=storage,
-            identity=identity,
-            seed=recipe.seed,
+            digest=ready.data.manifest.digest,
+            recipe=recipe,
             pause=ready.control.sleep,
         )
         pause = ready.control.sleep  # the processes end together
@@ -125,7 +122,7 @@ def sweep(
         best = winner(trials)
         folder = out / best.folder
         with hold(folder, wait=pause), claim(folder, ready.fabric):
-            return trials, _score_once(ready, replace(recipe, **best.params), folder)
+            return trials, _score_once(ready, best.params.apply(recipe), folder)
 
 
 def _check_choice(data: Dataset) -> None:

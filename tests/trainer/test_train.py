@@ -18,6 +18,7 @@ from builder.store import Cache
 from trainer import train as module
 from trainer.cli import main
 from trainer.recipe import Recipe
+from trainer.sweep import Grid
 from trainer.train import Config, rescore, sweep, train
 
 FILES = [
@@ -285,8 +286,9 @@ def test_a_file_system_without_locks_is_left_to_the_users_care(
     other.touch()
     train(config(sealed, tmp_path / "run", lr=1e-9, resume=True))
     assert other.exists()
+    grid = Grid(lr=(1e-9,), batch=(16,), optimizer=("adam",))
     with pytest.raises(UsageError, match=r"without locks \(No locks available\), so processes"):
-        sweep(config(sealed, tmp_path / "sweep"), {"lr": (1e-9,), "batch": (16,)}, None)
+        sweep(config(sealed, tmp_path / "sweep"), grid, None)
 
 
 def test_a_sweep_scores_test_once_by_the_best_point(
@@ -300,12 +302,12 @@ def test_a_sweep_scores_test_once_by_the_best_point(
         return score(ready, recipe, out)
 
     monkeypatch.setattr(module, "score", watched)
-    grid = {"lr": (1e-9, 1e-3), "batch": (16,), "optimizer": ("adam", "momentum")}
+    grid = Grid(lr=(1e-9, 1e-3), batch=(16,), optimizer=("adam", "momentum"))
     asked = config(sealed, tmp_path / "sweep")
     trials, found = sweep(asked, grid, None)
     assert len(trials) == 4
     best = max(trials, key=lambda trial: trial.val_auc)
-    assert [(r.lr, r.optimizer) for r in scored] == [(best.params["lr"], best.params["optimizer"])]
+    assert [(r.lr, r.optimizer) for r in scored] == [(best.params.lr, best.params.optimizer)]
     reports = [path.parent.name for path in (tmp_path / "sweep").rglob("report.json")]
     assert reports == [best.folder]
     again, same = sweep(asked, grid, None)

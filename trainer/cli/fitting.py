@@ -1,6 +1,7 @@
 """Commands that train and score: fit, sweep, evaluate."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from trainer.cli.options import (
     shown,
     training,
 )
+from trainer.recipe import Optimizer
 
 
 @click.command()
@@ -84,7 +86,7 @@ def sweep(
     storage: str | None,
     lr: tuple[float, ...],
     batch: tuple[int, ...],
-    optimizer: tuple[str, ...],
+    optimizer: tuple[Optimizer, ...],
     **options: Any,
 ) -> None:
     """Train every point of a grid, the paper's by default; only the best is scored on test.
@@ -92,12 +94,11 @@ def sweep(
     Interrupted, the same command goes on. Several of them, on any machines that see the same
     --out and storage, share the work.
     """
-    from trainer.sweep import GRID, markdown
+    from trainer.sweep import GRID, Grid, markdown
     from trainer.train import sweep as search
 
-    asked = {"lr": lr, "batch": batch, "optimizer": optimizer}
-    grid = {name: asked[name] or values for name, values in GRID.items()}
-    first = {name: values[0] for name, values in grid.items()}
+    grid = Grid(lr=lr or GRID.lr, batch=batch or GRID.batch, optimizer=optimizer or GRID.optimizer)
+    first = asdict(grid.points()[0])
     trials, found = search(config_of(options | first), grid, storage)
     click.echo(markdown(trials))
     show(found)

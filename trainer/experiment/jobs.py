@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.contract import UsageError
 from trainer.config import Config, Facts
-from trainer.sweep import GRID
+from trainer.sweep import VARIED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Job:
         folder, loose = self.config.out, list[str]()
         if self.grid is not None and self.first:
             folder = next((path.parent for path in self.grid.glob("*/config.json")), self.grid)
-            loose += GRID
+            loose += VARIED
         elif self.grid is not None:
             return  # what it was begun with must be the best point, once that is known
         try:

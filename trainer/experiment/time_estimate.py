@@ -52,7 +52,7 @@ class TimeEstimate:
 
         They wait for its last point. Test images are scored once, by the best one.
         """
-        points = math.prod(map(len, GRID.values()))
+        points = len(GRID.points())
         return math.ceil(points / jobs) * self._epochs(job) + self._once(job)
 
     def _epochs(self, job: Job) -> float:

@@ -2,11 +2,9 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -16,8 +14,10 @@ from matplotlib.patches import Rectangle
 
 from builder.contract import write_last
 from builder.contract.lock import hold
+from builder.contract.record import to_json
 from trainer.report import COLOURS, GREY
-from trainer.sweep.trial import Trial, best_of
+from trainer.sweep.grid import VARIED
+from trainer.sweep.trial import SweepResult, Trial, best_of
 
 SHADES = LinearSegmentedColormap.from_list("shades", ("#edf4f5", COLOURS[1]))
 COLUMNS = ("val_auc", "best_epoch", "seconds", "failed")
@@ -26,12 +26,12 @@ COLUMNS = ("val_auc", "best_epoch", "seconds", "failed")
 def save(trials: Sequence[Trial], out: Path, pause: Callable[[float], object]) -> None:
     """Write sweep.json, sweep.csv, sweep.md and sweep.png into `out`.
 
-    `pause` waits some seconds for other processes, and may raise to end that.
+    `pause(seconds)` waits for other processes, and may raise to end the wait.
     """
     best = best_of(trials)
-    facts = {"best": best and best.folder, "points": [asdict(trial) for trial in trials]}
-    with hold(out, wait=pause):  # the processes of a sweep end together
-        write_last(out / "sweep.json", (json.dumps(facts, indent=2) + "\n").encode())
+    result = SweepResult(best=best.folder if best else None, points=tuple(trials))
+    with hold(out, wait=pause):  # the processes of a sweep end at the same time
+        write_last(out / "sweep.json", to_json(result).encode())
         write_last(out / "sweep.csv", _csv(trials))
         write_last(out / "sweep.md", markdown(trials).encode())
         write_last(out / "sweep.png", picture(trials))
@@ -40,18 +40,18 @@ def save(trials: Sequence[Trial], out: Path, pause: Callable[[float], object]) -
 def _csv(trials: Sequence[Trial]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*trials[0].params, *COLUMNS])
+    writer.writerow([*VARIED, *COLUMNS])
     for trial in trials:
-        writer.writerow([*trial.params.values(), *(getattr(trial, name) for name in COLUMNS)])
+        writer.writerow([*astuple(trial.params), *(getattr(trial, name) for name in COLUMNS)])
     return text.getvalue().encode()
 
 
 def markdown(trials: Sequence[Trial]) -> str:
     """A table with a row for every point; the best one is bold."""
-    names = [*trials[0].params, "validation AUC", "best epoch", "minutes", "folder"]
+    names = [*VARIED, "validation AUC", "best epoch", "minutes", "folder"]
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for trial in trials:
-        cells = [str(value) for value in trial.params.values()]
+        cells = [str(value) for value in astuple(trial.params)]
         if trial.val_auc is None:
             cells += [f"failed: {trial.failed}".replace("|", "\\|"), "", ""]
         else:
@@ -65,10 +65,9 @@ def markdown(trials: Sequence[Trial]) -> str:
 
 def picture(trials: Sequence[Trial]) -> bytes:
     """A PNG: validation AUC by learning rate and batch, a panel per optimizer, the best framed."""
-    lrs, sizes, optimizers = (
-        list(dict.fromkeys(trial.params[name] for trial in trials))
-        for name in ("lr", "batch", "optimizer")
-    )
+    lrs = list(dict.fromkeys(trial.params.lr for trial in trials))
+    sizes = list(dict.fromkeys(trial.params.batch for trial in trials))
+    optimizers = list(dict.fromkeys(trial.params.optimizer for trial in trials))
     figure = Figure(figsize=(1.4 + 4.2 * len(optimizers), 4.4), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(optimizers), squeeze=False)[0]
     for axes, optimizer in zip(panels, optimizers, strict=True):
@@ -78,12 +77,12 @@ def picture(trials: Sequence[Trial]) -> bytes:
         axes.set_yticks([i + 0.5 for i in range(len(lrs))], [str(lr) for lr in lrs])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    there = [trial.val_auc for trial in trials if trial.val_auc is not None] or [0.5]
-    low, high, best = min(there), max(there), best_of(trials)
+    aucs = [trial.val_auc for trial in trials if trial.val_auc is not None] or [0.5]
+    low, high, best = min(aucs), max(aucs), best_of(trials)
     for trial in trials:
-        place = sizes.index(trial.params["batch"]), lrs.index(trial.params["lr"])
+        place = sizes.index(trial.params.batch), lrs.index(trial.params.lr)
         shade = None if trial.val_auc is None else (trial.val_auc - low) / (high - low or 1)
-        axes = panels[optimizers.index(trial.params["optimizer"])]
+        axes = panels[optimizers.index(trial.params.optimizer)]
         _cell(axes, place, trial.val_auc, shade=shade, framed=trial is best)
     colours = ScalarMappable(Normalize(low, high), SHADES)
     bar = figure.colorbar(colours, ax=list(panels), label="validation AUC of the best epoch")
@@ -98,10 +97,10 @@ def _cell(
 ) -> None:
     """Draw a point; its shade is in [0, 1], None where it failed."""
     x, y = place
-    look: dict[str, Any] = {"facecolor": "white", "hatch": "///"}
+    cell = Rectangle(place, 1, 1, edgecolor=GREY, lw=0.8, facecolor="white", hatch="///")
     if shade is not None:
-        look = {"facecolor": SHADES(shade)}
-    axes.add_patch(Rectangle(place, 1, 1, edgecolor=GREY, lw=0.8, **look))
+        cell = Rectangle(place, 1, 1, edgecolor=GREY, lw=0.8, facecolor=SHADES(shade))
+    axes.add_patch(cell)
     if framed:
         inner = (x + 0.02, y + 0.02)
         axes.add_patch(Rectangle(inner, 0.96, 0.96, fill=False, edgecolor=COLOURS[0], lw=3))

@@ -1,9 +1,8 @@
 """The record of a sweep: Optuna's study in a journal or a database."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.samplers import GridSampler
@@ -11,33 +10,33 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from builder.contract import CheckError, UsageError
+from builder.contract.record import as_record
+from trainer.recipe import Recipe
+from trainer.sweep.grid import VARIED, Grid
 
-Params = dict[str, Any]  # one value for each name of the grid, in the grid's order
-Grid = Mapping[str, tuple[Any, ...]]
-
-GRACE = 30  # seconds until a lock on the journal is taken for a dead process's
+GRACE = 30  # seconds after which a lock on the journal counts as left by a dead process
 
 
 class Sampler(GridSampler):
     """Optuna's grid without the call of `study.stop()`, which is an error outside `optimize()`."""
 
-    def after_trial(self, *_: Any) -> None:
-        """Nothing: the sweep itself sees when every point is finished."""
+    def after_trial(self, *_: object) -> None:
+        """Do nothing: the sweep itself sees when every point is finished."""
 
 
 class JournalLock(JournalFileOpenLock):
-    """The lock to write the journal; it cuts off the line that a crash or a full disk left half.
+    """The lock to write the journal; it removes a last line that a crash or full disk cut short.
 
-    Optuna would write the next line behind it, and could not read either.
+    Optuna would append the next line to the cut one, and could read neither of them.
     """
 
     def __init__(self, journal: Path) -> None:
-        """The lock beside the journal."""
+        """The lock of the journal in that file."""
         super().__init__(str(journal), grace_period=GRACE)
         self.journal = journal
 
     def acquire(self) -> bool:
-        """True, once the lock is this process's."""
+        """True, once this process has the lock."""
         taken = super().acquire()
         data = self.journal.read_bytes()
         if not data.endswith(b"\n"):
@@ -47,7 +46,7 @@ class JournalLock(JournalFileOpenLock):
 
 
 def journal(path: Path) -> JournalStorage:
-    """The journal in a file; CheckError where it is damaged other than by a half last line."""
+    """The journal in a file; CheckError where more than its last line is damaged."""
     backend = JournalFileBackend(str(path), lock_obj=JournalLock(path))
     try:
         for line in path.read_bytes().splitlines(keepends=True):
@@ -56,8 +55,8 @@ def journal(path: Path) -> JournalStorage:
         return JournalStorage(backend)
     except (ValueError, KeyError, TypeError, AssertionError):
         raise CheckError(
-            f"{path} is damaged or not a sweep's: delete it and repeat the command; points that"
-            " are complete are not trained again."
+            f"{path} is damaged or not the journal of a sweep: delete it and repeat the command;"
+            " complete points are not trained again."
         ) from None
 
 
@@ -72,27 +71,39 @@ def database(url: str) -> RDBStorage:
 
 
 def open_study(storage: BaseStorage, name: str, grid: Grid, seed: int) -> optuna.Study:
-    """The study `name`, a new one or the one that is there."""
+    """The study `name`, created if it does not exist."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=storage,
         study_name=name,
-        sampler=Sampler(grid, seed=seed % 2**32),  # NumPy takes no larger one
+        sampler=Sampler(asdict(grid), seed=seed % 2**32),  # NumPy takes no larger seed
         direction="maximize",
         load_if_exists=True,
     )
 
 
-def agree(study: optuna.Study, facts: Params, out: Path) -> None:
-    """Raise UsageError where the study was begun with other facts."""
-    now = {name: json.dumps(value) for name, value in facts.items()}
-    begun = study.user_attrs.get("identity", {} if study.trials else None)
-    if begun is None:
-        study.set_user_attr("identity", now)
+def identity(digest: str, recipe: Recipe, grid: Grid) -> dict[str, str]:
+    """What all calls of a sweep have in common: JSON texts by name.
+
+    `digest` is the manifest's. Of the recipe, the fields that the grid varies do not count.
+    """
+    fixed = {name: value for name, value in asdict(recipe).items() if name not in VARIED}
+    varied = {f"grid {name}": values for name, values in asdict(grid).items()}
+    facts = {"manifest": digest} | fixed | varied
+    return {name: json.dumps(value) for name, value in facts.items()}
+
+
+def agree(study: optuna.Study, facts: dict[str, str], out: Path) -> None:
+    """Raise UsageError where the study in `out` was begun with another identity."""
+    recorded = study.user_attrs.get("identity", {} if study.trials else None)
+    if recorded is None:
+        study.set_user_attr("identity", facts)
         return
-    for name in now | begun:
-        if begun.get(name) != now.get(name):
+    begun = as_record(recorded, dict[str, str], f"The identity of the sweep in {out}")
+    for name in facts | begun:
+        if begun.get(name) != facts.get(name):
             raise UsageError(
                 f"The sweep in {out} was begun with {name} {begun.get(name)}, now it is"
-                f" {now.get(name)}: go on with the same, or choose another --out."
+                f" {facts.get(name)}: repeat the command with the same value, or choose another"
+                " --out."
             )
