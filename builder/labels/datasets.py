@@ -8,11 +8,21 @@ import numpy as np
 
 from builder.contract import UsageError, check_pathologies
 from builder.labels.chexpert import read_chexpert
+from builder.labels.demo import read_demo
 from builder.labels.demographics import FRONTAL
 from builder.labels.label_table import LabelTable
 from builder.labels.nih import read_nih
 from builder.labels.pathologies import canonical
 from builder.labels.table import read_table
+
+Reader = Callable[[Path | None, Path | None], LabelTable]  # (table, folder of the images)
+
+READERS: dict[str, Reader] = {
+    "chexpert": read_chexpert,
+    "nih": read_nih,
+    "table": read_table,
+    "demo": read_demo,
+}
 
 
 def read_labels(
@@ -25,8 +35,10 @@ def read_labels(
 ) -> LabelTable:
     """The label table of a dataset after the uncertainty policy and the choice of views.
 
-    `uncertain`: -1 becomes 1 ("ones": U-Ones, the paper's), 0 ("zeros") or stays -1 ("mask").
-    Raises UsageError with row and column for a table that cannot be trusted.
+    `dataset` is a name of READERS, `labels` its table (None: the copy that is shipped, where there
+    is one), `root` the folder of its images (None: labels alone). `uncertain` turns -1 into 1
+    ("ones": U-Ones, the paper's policy) or 0 ("zeros"), or keeps it ("mask"). `views` is "all" or
+    "frontal". Raises UsageError, with row and column, for a table that cannot be trusted.
     """
     if root is not None and not root.is_dir():
         raise UsageError(f"The image folder {root} does not exist: check --root.")
@@ -45,17 +57,3 @@ def _frontal(table: LabelTable) -> LabelTable:
     if not keep.any():
         raise UsageError("--views frontal leaves no row: the table names no frontal view.")
     return replace(table, rows=table.rows[keep].reset_index(drop=True), labels=table.labels[keep])
-
-
-def _read_demo(labels: Path | None, root: Path | None) -> LabelTable:
-    if labels is not None or root is not None:
-        raise UsageError("--dataset demo brings its own labels and images: drop --labels, --root.")
-    return replace(read_chexpert(None, None), dataset="demo")
-
-
-READERS: dict[str, Callable[[Path | None, Path | None], LabelTable]] = {
-    "chexpert": read_chexpert,
-    "nih": read_nih,
-    "table": read_table,
-    "demo": _read_demo,
-}

@@ -7,17 +7,43 @@ import pandas as pd
 
 from builder.contract import UsageError
 from builder.labels.csv import read_csv, shipped_table
-from builder.labels.demographics import SEXES, VIEWS, bands, cells, known, years_of
-from builder.labels.label_table import LabelTable, at, checked
-from builder.labels.pathologies import NIH, canonical
+from builder.labels.demographics import (
+    SEXES,
+    VIEWS,
+    age_bands,
+    group_words,
+    parse_ages,
+    text_cells,
+)
+from builder.labels.label_table import LabelTable, cell_message, make_label_table
+from builder.labels.pathologies import canonical
 
+NIH = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+    "No_Finding",
+)
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def read_nih(labels: Path | None, root: Path | None) -> LabelTable:
-    """The table at `labels`, or torchxrayvision's copy: its rows with an image in `root`.
+    """NIH's table at `labels`, or torchxrayvision's copy: all rows, or those with an image.
 
-    UsageError where a finding is unknown, or none of the images is in the table.
+    `root` holds images under the table's names, in any subfolder and as PNG or JPEG; None for
+    labels alone. Raises UsageError for a table that cannot be trusted or has an unknown finding,
+    two copies of an image, or a `root` without any image of the table.
     """
     path = labels or shipped_table("Data_Entry_2017_v2020.csv.gz")
     frame = read_csv(path, ("Image Index", "Finding Labels", "Patient ID", "View Position"))
@@ -26,9 +52,9 @@ def read_nih(labels: Path | None, root: Path | None) -> LabelTable:
         {
             "image": image,
             "patient": frame["Patient ID"].astype("string"),
-            "view": known(frame, VIEWS, "View Position"),
-            "sex": known(frame, SEXES, "Patient Gender", "Patient Sex"),
-            "age": bands(years_of(cells(frame, "Patient Age"))),
+            "view": group_words(frame, VIEWS, "View Position"),
+            "sex": group_words(frame, SEXES, "Patient Gender", "Patient Sex"),
+            "age": age_bands(parse_ages(text_cells(frame, "Patient Age"))),
             "file": image,
         }
     )
@@ -42,24 +68,27 @@ def read_nih(labels: Path | None, root: Path | None) -> LabelTable:
                 "names must be like 00000001_000.png."
             )
         frame, rows = frame[keep].reset_index(drop=True), rows[keep].reset_index(drop=True)
-    return checked("nih", path, rows, _findings(frame["Finding Labels"], path), root)
+    findings = _findings(frame["Finding Labels"], path)
+    return make_label_table(dataset="nih", path=path, rows=rows, labels=findings, root=root)
 
 
 def _findings(findings: pd.Series, path: Path) -> pd.DataFrame:
     """0/1 columns from NIH's 'Mass|Nodule' words; distinct combinations are few, so parse those."""
     codes, distinct = pd.factorize(findings.fillna(""))
-    place = {canonical(name): i for i, name in enumerate(NIH)}
+    columns = {canonical(name): i for i, name in enumerate(NIH)}
     matrix = np.zeros((len(distinct), len(NIH)), dtype=np.int8)
     for i, words in enumerate(distinct):
         for word in str(words).split("|"):
-            if (name := canonical(word)) not in place:
+            if (name := canonical(word)) not in columns:
                 row = int(np.argmax(codes == i))
-                raise UsageError(at(path, row, "Finding Labels", f"{word!r} is no NIH finding"))
-            matrix[i, place[name]] = 1
+                why = f"{word!r} is not an NIH finding"
+                raise UsageError(cell_message(path, row, "Finding Labels", why))
+            matrix[i, columns[name]] = 1
     return pd.DataFrame(matrix[codes], columns=list(NIH))
 
 
 def _images_by_stem(root: Path) -> dict[str, str]:
+    """The path below `root` of each image, by its file name without suffix."""
     files: dict[str, str] = {}
     for file in sorted(root.rglob("*")):
         if file.suffix.lower() in _IMAGE_SUFFIXES:
