@@ -1,114 +1,150 @@
-"""What was asked for, resolved, as a command and as config.json."""
+"""A run as asked for → Request; the same run, resolved on its dataset → RunPlan."""
 
-import json
 import shlex
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning_fabric import Fabric
 
-from builder.contract import CheckError, Manifest, UsageError, sha256_file
+from builder.contract import Manifest, sha256_file
 from builder.store import Cache
-from trainer.arms import ARMS, AUGMENTS, STEPS, default_arm, parse_mix
-from trainer.evaluate.inference import MIN_POSITIVES
-from trainer.fit.devices import PRECISIONS
-from trainer.fit.loop import OPTIMIZERS
-from trainer.recipe import Recipe
-
-Facts = dict[str, Any]
-
-CHOICES = {
-    "arm": ARMS,
-    "augment": AUGMENTS,
-    "optimizer": OPTIMIZERS,
-    "precision": PRECISIONS,
-    "steps": STEPS,
-}
-MIN_VALUES = {"epochs": 1, "batch": 2, "lr": 0.0, "seed": 0, "accumulate": 1}
+from trainer.arms import default_arm, parse_mix
+from trainer.fit.track import TrackerName
+from trainer.recipe import ArmName, Augment, Optimizer, Precision, Recipe, RunConfig, Steps
+from trainer.stream.locate import Located, locate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """One run as asked for."""
+class Machine:
+    """What a run may use of this machine; this decides the speed, not the result."""
+
+    device: str
+    workers: int  # decode threads
+    ram_bytes: int  # for decoded images that are kept in memory
+    cache: Cache  # for shards that are fetched
+    save_every: float  # seconds
+    track: tuple[TrackerName, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to train and score, apart from the dataset, the arm and the folder."""
+
+    epochs: int
+    batch: int
+    lr: float
+    optimizer: Optimizer
+    augment: Augment
+    mix: str  # as arms.parse_mix reads it
+    steps: Steps
+    init: str
+    seed: int
+    precision: Precision
+    accumulate: int
+    compile: bool
+    skip_bad: bool  # images that cannot be read are counted, instead of ending the run
+    min_positives: int  # that a pathology needs in test to get figures
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run as asked for; None: the dataset decides."""
 
     shards: str  # the manifest, a file or URL
-    shards_root: str | None  # where the paths of its shards start; None: beside the manifest
-    out: Path
+    shards_root: str | None  # where the paths of its shards start; None: above manifests/
+    arm: ArmName | None
+    out: Path | None
+    resume: bool  # the run may continue an earlier one in `out`
+    settings: Settings
+
+    def locate(self) -> Located:
+        """The dataset."""
+        return locate(self.shards, self.shards_root, self.settings.machine.cache)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """One run, every default resolved."""
+
     recipe: Recipe
-    device: str
-    workers: int
-    resume: bool
+    out: Path
+    shards: str  # this field and the next four: as in Request and Settings
+    shards_root: str | None
     skip_bad: bool
-    ram_bytes: int  # of decoded images that are kept
-    cache: Cache  # of what is fetched
-    save_every: float  # seconds
-    track: tuple[str, ...]
-    min_positives: int = MIN_POSITIVES  # of a pathology in test that gets figures
+    resume: bool
+    min_positives: int
+    machine: Machine
 
     @property
     def command(self) -> str:
         """The command that repeats the run."""
-        words = {"shards": self.shards, "shards-root": self.shards_root, "out": self.out}
+        where = {"shards": self.shards, "shards-root": self.shards_root, "out": self.out}
         recipe = asdict(self.recipe)
         flags = ["--compile"] if recipe.pop("compile") else []
         flags += ["--skip-bad"] if self.skip_bad else []
-        options = words | recipe | {"device": self.device, "workers": self.workers}
-        given = {name: value for name, value in options.items() if value is not None}
+        how = {"device": self.machine.device, "workers": self.machine.workers}
+        options = {n: value for n, value in (where | recipe | how).items() if value is not None}
         return shlex.join(
-            ["xtrain", *(f"--{name}={value}" for name, value in given.items()), *flags]
+            ["xtrain", *(f"--{name}={value}" for name, value in options.items()), *flags]
         )
 
+    def locate(self) -> Located:
+        """The dataset."""
+        return locate(self.shards, self.shards_root, self.machine.cache)
 
-def resolve(config: Config, manifest: Manifest, *, suffix: str) -> Config:
-    """The config with the arm that suits the dataset and a folder, where none was asked for."""
-    recipe = config.recipe
-    arm = recipe.arm or default_arm(manifest)
-    augment = "flip" if arm == "flip" else recipe.augment
-    mix = ",".join(
-        f"{origin}={weight!r}".removesuffix(".0")
-        for origin, weight in parse_mix(recipe.mix).items()
+
+def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPlan:
+    """The run on that dataset, with the arm that suits it and a folder where none was asked for.
+
+    `suffix` ends the name of that folder.
+    """
+    arm, asked = request.arm or default_arm(manifest), request.settings
+    return RunPlan(
+        recipe=Recipe(
+            epochs=asked.epochs,
+            batch=asked.batch,
+            lr=asked.lr,
+            optimizer=asked.optimizer,
+            arm=arm,
+            augment="flip" if arm == "flip" else asked.augment,
+            mix=_one_spelling(asked.mix),
+            steps=asked.steps,
+            init=asked.init,
+            seed=asked.seed,
+            precision=asked.precision,
+            accumulate=asked.accumulate,
+            compile=asked.compile,
+        ),
+        out=request.out or Path("runs") / f"{manifest.name}-{arm}{suffix}",
+        shards=request.shards,
+        shards_root=request.shards_root,
+        skip_bad=asked.skip_bad,
+        resume=request.resume,
+        min_positives=asked.min_positives,
+        machine=asked.machine,
     )
-    out = config.out
-    if out == Path():
-        out = Path("runs") / f"{manifest.name}-{arm}{suffix}"
-    return replace(config, out=out, recipe=replace(recipe, arm=arm, augment=augment, mix=mix))
 
 
-def describe(manifest: Manifest, config: Config, fabric: Fabric) -> Facts:
-    """What config.json holds: everything that was asked, resolved."""
-    recipe, init = config.recipe, Path(config.recipe.init)
-    return {
-        "manifest": manifest.name,
-        "manifest_sha256": manifest.digest,
-        "shards": config.shards,
-        "shards_root": config.shards_root,
-        "out": str(config.out),
-        **asdict(recipe),
-        "init_sha256": sha256_file(init) if init.is_file() else None,
-        "device": fabric.device.type,
-        "ranks": fabric.world_size,
-        "workers": config.workers,
-        "skip_bad": config.skip_bad,
-    }
+def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
+    """What config.json holds of the run."""
+    init = Path(plan.recipe.init)
+    return RunConfig(
+        manifest=manifest.name,
+        manifest_sha256=manifest.digest,
+        shards=plan.shards,
+        shards_root=plan.shards_root,
+        out=str(plan.out),
+        recipe=plan.recipe,
+        init_sha256=sha256_file(init) if init.is_file() else None,
+        device=fabric.device.type,
+        ranks=fabric.world_size,
+        workers=plan.machine.workers,
+        skip_bad=plan.skip_bad,
+    )
 
 
-def asked_of(run: Path) -> Facts:
-    """What config.json of a run holds: its recipe, `shards` and `shards_root`."""
-    path = run / "config.json"
-    try:
-        asked = json.loads(path.read_bytes())
-    except OSError:
-        raise UsageError(f"{run} holds no run of xtrain: it has no config.json.") from None
-    except ValueError:
-        asked = None
-    kinds = {field.name: field.type for field in fields(Recipe)} | {"shards": str}
-    facts: Facts = {"shards_root": None} | (asked if isinstance(asked, dict) else {})
-    bad = [name for name, kind in kinds.items() if type(facts.get(name)) is not kind]
-    bad += [name for name, known in CHOICES.items() if not bad and facts[name] not in known]
-    bad += [name for name, least in MIN_VALUES.items() if not bad and not facts[name] >= least]
-    if not bad and not isinstance(facts["shards_root"], str | None):
-        bad = ["shards_root"]
-    if bad:
-        raise CheckError(f"{path} does not say the {bad[0]} of the run: it was changed or is cut.")
-    return facts
+def _one_spelling(mix: str) -> str:
+    """The mix as every run of it notes it: both origins, weights such as 1 and 0.5."""
+    weights = parse_mix(mix).items()
+    return ",".join(f"{origin}={weight!r}".removesuffix(".0") for origin, weight in weights)

@@ -1,4 +1,4 @@
-"""All that the weights of a run depend on, the dataset apart → Recipe; config.json → RunConfig."""
+"""What decides the weights of a run, apart from the dataset → Recipe; config.json → RunConfig."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -22,12 +22,14 @@ STEPS: tuple[Steps, ...] = get_args(Steps)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+CONFIG = "config.json"  # its name in the folder of a run
+
 Positive = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What decides the weights of a run, the dataset apart; every default is resolved."""
+    """What decides the weights of a run, apart from the dataset; every default is resolved."""
 
     epochs: Positive
     batch: Annotated[int, Meta(ge=2)]  # images per step, all ranks together
@@ -62,9 +64,10 @@ class RunConfig:
 
     def to_json(self) -> dict[str, object]:
         """The flat fields, as config.json and report.json hold them."""
-        facts = asdict(self)
-        recipe = facts.pop("recipe")
-        return facts | recipe
+        flat: dict[str, object] = {}
+        for name, value in asdict(self).items():  # in the order of the annotations
+            flat |= value if name == "recipe" else {name: value}
+        return flat
 
 
 def as_config(raw: object, what: str) -> RunConfig:
@@ -75,9 +78,9 @@ def as_config(raw: object, what: str) -> RunConfig:
 
 def read_config(run: Path) -> RunConfig:
     """The config.json of the run in the folder `run`; UsageError where there is no run."""
-    path = run / "config.json"
+    path = run / CONFIG
     if not path.is_file():
-        raise UsageError(f"{run} holds no run of xtrain: it has no config.json.")
+        raise UsageError(f"{run} holds no run of xtrain: it has no {CONFIG}.")
     return as_config(parse_json(read_bytes(path), str(path)), str(path))
 
 

@@ -1,6 +1,5 @@
 """The line: manifest → stream → fit → evaluate → report; once, or for each point of a grid."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,44 +15,45 @@ from builder.contract.weights import load_into, read_header
 from trainer import report
 from trainer.arms import Arm, make_arm, parse_mix
 from trainer.claim import check_out, check_trainable, claim
-from trainer.config import Config, describe, resolve
+from trainer.config import RunPlan, describe
 from trainer.evaluate.scores import evaluate
-from trainer.fit.checkpoint import State, load_notes
+from trainer.fit.checkpoint import RunState
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect
-from trainer.fit.history import best_epoch, write_unread
+from trainer.fit.history import best_epoch
 from trainer.fit.loop import fit
+from trainer.fit.run_folder import RunFolder
 from trainer.fit.track import require, trackers
 from trainer.model import build
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, RunConfig
+from trainer.report import RunReport
 from trainer.stream.batches import Dataset, batches, open_dataset
-from trainer.stream.locate import Located, locate
+from trainer.stream.locate import Located
 from trainer.sweep import Fitted, Grid, Trial, search, winner
 from trainer.sweep import save as save_sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """What every run on a dataset shares, once all of it has proved good."""
+    """What every run on a dataset shares, after all of it has been checked."""
 
-    config: Config
+    plan: RunPlan
     data: Dataset
     fabric: Fabric
     control: Control
 
-    def fit(self, recipe: Recipe, out: Path, *, resume: bool) -> State:
-        """The state after the last epoch; the run's files lie in `out`."""
-        config, data = self.config, self.data
-        arm = self.arm(recipe)
+    def fit(self, plan: RunPlan) -> RunState:
+        """The state after the last epoch; the run's files lie in `plan.out`."""
+        data, recipe, out = self.data, plan.recipe, plan.out
+        arm, config = self.arm(recipe), self.describe(plan)
         model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
-        facts = describe(data.manifest, replace(config, out=out, recipe=recipe), self.fabric)
-        names = config.track if self.fabric.is_global_zero else ()
-        open_trackers = trackers(names, out=out, name=out.name, config=facts, resume=resume)
-        place = replace(self.place(out), trackers=open_trackers)
+        names = plan.machine.track if self.fabric.is_global_zero else ()
+        opened = trackers(names, out=out, name=out.name, config=config, resume=plan.resume)
+        place = replace(self.place(out), trackers=opened)
         try:
-            return fit(data, arm, model, recipe, place, facts=facts, resume=resume)
+            return fit(data, arm, model, config, place, resume=plan.resume)
         finally:
-            for tracker in open_trackers:
+            for tracker in opened:
                 tracker.close()
 
     def arm(self, recipe: Recipe) -> Arm:
@@ -68,42 +68,47 @@ class Ready:
             steps=recipe.steps,
         )
 
+    def describe(self, plan: RunPlan) -> RunConfig:
+        """What config.json holds of a run on this dataset and device."""
+        return describe(plan, self.data.manifest, self.fabric)
+
     def place(self, out: Path) -> Place:
         """Where a run computes and writes."""
-        return Place(out=out, fabric=self.fabric, control=self.control, workers=self.config.workers)
+        workers = self.plan.machine.workers
+        return Place(out=out, fabric=self.fabric, control=self.control, workers=workers)
 
 
-def train(config: Config) -> report.Facts:
-    """What report.json holds, once every file of the run lies in `config.out`.
+def train(plan: RunPlan, found: Located) -> RunReport:
+    """The report of a run on the dataset that `plan` names; its files lie in `plan.out`.
 
-    Nothing is written before the dataset, the test images included, and the weights to start from
-    have proved good. UsageError and CheckError say in one sentence what was wrong.
+    Nothing is written before the dataset (the test images included) and the weights to start from
+    have been checked. UsageError and CheckError say in one sentence what was wrong.
     """
-    with prepared(config) as ready, claim(ready.config.out, ready.fabric):
-        recipe, out = ready.config.recipe, ready.config.out
-        ready.fit(recipe, out, resume=config.resume)
-        return score(ready, recipe, out)
+    with prepared(plan, found) as ready, claim(plan.out, ready.fabric):
+        ready.fit(plan)
+        return score(ready, plan)
 
 
 def sweep(
-    config: Config, grid: Grid, storage: str | None
-) -> tuple[tuple[Trial, ...], report.Facts]:
+    plan: RunPlan, found: Located, grid: Grid, storage: str | None
+) -> tuple[tuple[Trial, ...], RunReport]:
     """Every point of the grid, and the report of the best of them by validation AUC.
 
-    The test images are looked at once, by the winner. Each point is a run in a folder of its own,
-    which goes on where it was interrupted. Tables and a picture lie in `config.out`.
+    Only the best point is scored on the test images, once. Each point is a run in a folder of its
+    own below `plan.out`, and is resumed where it was interrupted. Tables and a picture lie in
+    `plan.out`.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "A sweep runs in one process: start several of them on one --storage instead."
         )
-    with prepared(replace(config, resume=True), runs=False) as ready:
-        recipe, out = ready.config.recipe, ready.config.out
+    with prepared(plan, found, runs=False) as ready:
+        pause = ready.control.sleep
         _check_choice(ready.data)
 
-        def point(chosen: Recipe, folder: Path) -> Fitted:
+        def point(recipe: Recipe, folder: Path) -> Fitted:
             with claim(folder, ready.fabric):
-                state = ready.fit(chosen, folder, resume=True)
+                state = ready.fit(replace(plan, recipe=recipe, out=folder, resume=True))
             best = best_epoch(state.history, ready.arm(recipe).choose_from)
             seconds = sum(timing.seconds for timing in state.timings)
             return Fitted(val_auc=best.val_auc_mean or 0.0, best_epoch=best.epoch, seconds=seconds)
@@ -111,136 +116,125 @@ def sweep(
         trials = search(
             point,
             grid=grid,
-            out=out,
+            out=plan.out,
             storage=storage,
             digest=ready.data.manifest.digest,
-            recipe=recipe,
-            pause=ready.control.sleep,
+            recipe=plan.recipe,
+            pause=pause,
         )
-        pause = ready.control.sleep  # the processes end together
-        save_sweep(trials, out, pause)
+        save_sweep(trials, plan.out, pause)  # `pause`: the processes end together
         best = winner(trials)
-        folder = out / best.folder
-        with hold(folder, wait=pause), claim(folder, ready.fabric):
-            return trials, _score_once(ready, best.params.apply(recipe), folder)
+        chosen = replace(plan, recipe=best.params.apply(plan.recipe), out=plan.out / best.folder)
+        with hold(chosen.out, wait=pause), claim(chosen.out, ready.fabric):
+            return trials, _score_once(ready, chosen)
 
 
 def _check_choice(data: Dataset) -> None:
-    """Raise UsageError where no pathology has both classes in val: nothing could be chosen by."""
+    """Raise UsageError where no pathology has both classes in val: nothing can be chosen by it."""
     labels = data.index.labels[data.rows("val")]
     if not ((labels == 1).any(axis=0) & (labels == 0).any(axis=0)).any():
         raise UsageError("No pathology has both classes in val, so no point could be the best one.")
 
 
-def _score_once(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
-    """The winner's report: the one that is there, so that test is not looked at again."""
-    if (out / "report.json").is_file():
-        found: report.Facts = json.loads((out / "report.json").read_bytes())
-        if found["epochs"] == recipe.epochs:  # not one of a run that was still under way
+def _score_once(ready: Ready, plan: RunPlan) -> RunReport:
+    """The winner's report; one that exists is kept, so that the test images are scored once."""
+    if RunFolder(plan.out).report.is_file():
+        found = report.load_report(plan.out)
+        if found.epochs == plan.recipe.epochs:  # not the report of an earlier, shorter run
             return found
-    return score(ready, recipe, out)
+    return score(ready, plan)
 
 
-def rescore(config: Config) -> report.Facts:
-    """What report.json holds: the run in `config.out` scored and reported again."""
-    load_notes(config.out / "last.pt")  # or there is no run
-    with prepared(replace(config, resume=True)) as ready, claim(config.out, ready.fabric):
-        return score(ready, ready.config.recipe, config.out)
+def rescore(plan: RunPlan, found: Located) -> RunReport:
+    """The report of the run in `plan.out`, scored again and written again."""
+    RunFolder(plan.out).load_notes()  # or there is no run
+    with prepared(replace(plan, resume=True), found) as ready, claim(plan.out, ready.fabric):
+        return score(ready, plan)
 
 
-def score(ready: Ready, recipe: Recipe, out: Path) -> report.Facts:
-    """What report.json holds: the best weights of the run in `out` on val and test."""
-    data, arm = ready.data, ready.arm(recipe)
-    history, unread = load_notes(out / "last.pt")
-    model = _best(ready, recipe, out, epoch=best_epoch(history, arm.choose_from).epoch)
+def score(ready: Ready, plan: RunPlan) -> RunReport:
+    """The report of the run in `plan.out`, with its best weights scored on val and test."""
+    data, recipe, folder = ready.data, plan.recipe, RunFolder(plan.out)
+    arm, notes = ready.arm(recipe), folder.load_notes()
+    model = _best(ready, plan, epoch=best_epoch(notes.history, arm.choose_from).epoch)
     evaluation = evaluate(
         data,
         model,
-        ready.place(out),
+        ready.place(plan.out),
         batch=recipe.batch,
         seed=recipe.seed,
-        min_positives=ready.config.min_positives,
+        min_positives=plan.min_positives,
     )
-    config = replace(ready.config, out=out, recipe=recipe)
-    found = report.gather(data, arm, recipe, history, evaluation) | {
-        "command": config.command,
-        "config": describe(data.manifest, config, ready.fabric),
-    }
+    config, command = ready.describe(plan), plan.command
+    found = report.gather(data, arm, config, notes.history, evaluation, command=command)
     if ready.fabric.is_global_zero:
-        write_unread(out, unread | evaluation.unread, data.index)
-        write_last(out / "predictions.parquet", evaluation.predictions)
-        write_last(out / "report.md", report.markdown(found).encode())
-        write_last(out / "curves.png", report.curves(found, history, data.manifest.pathologies))
-        write_last(out / "report.json", (json.dumps(found, indent=2) + "\n").encode())
+        curves = report.curves(found, notes.history, data.manifest.pathologies)
+        folder.save_unread(notes.unread | evaluation.unread, data.index)
+        write_last(folder.predictions, evaluation.predictions)
+        write_last(folder.summary, report.markdown(found).encode())
+        write_last(folder.curves, curves)
+        write_last(folder.report, found.to_json().encode())
     ready.fabric.barrier()
     return found
 
 
-def _best(ready: Ready, recipe: Recipe, out: Path, *, epoch: int) -> nn.Module:
-    """The network with the weights of the best epoch, proved to be this run's on this dataset."""
-    path, manifest = out / "best.safetensors", ready.data.manifest
+def _best(ready: Ready, plan: RunPlan, *, epoch: int) -> nn.Module:
+    """The network with the weights of the best epoch, if they are this run's on this dataset."""
+    path, manifest = RunFolder(plan.out).weights, ready.data.manifest
     if not path.is_file():
-        raise UsageError(f"{path} is missing: the run must be made again, in another --out.")
+        raise UsageError(f"{path} is missing: train the run again, in another --out.")
     header = read_header(path)
     if header.manifest != manifest.digest:
         raise UsageError(
-            f"{out} was trained on the manifest {header.manifest}, and {manifest.name} is"
+            f"{plan.out} was trained on the manifest {header.manifest}, and {manifest.name} is"
             f" {manifest.digest}: for another dataset use xtrain predict."
         )
     if header.epoch != epoch:
         raise CheckError(
             f"{path} holds epoch {header.epoch}, and the best one of the run is {epoch}:"
-            " go on with xtrain fit --resume."
+            " finish the run with xtrain fit --resume."
         )
-    model = build(manifest.pathologies, init="random", seed=recipe.seed)
+    model = build(manifest.pathologies, init="random", seed=plan.recipe.seed)
     load_into(model, path)
     return model.to(ready.fabric.device)
 
 
 @contextmanager
-def prepared(config: Config, *, runs: bool = True) -> Iterator[Ready]:
-    """Dataset and device, checked; SIGINT and SIGTERM become Stopped from here on.
+def prepared(plan: RunPlan, found: Located, *, runs: bool = True) -> Iterator[Ready]:
+    """Dataset and device, checked; from here on SIGINT and SIGTERM become Stopped.
 
-    `runs`: `config.out` is the folder of a run, not of a sweep.
+    `runs`: `plan.out` is the folder of a run, not of a sweep.
     """
-    found = locate(config.shards, config.shards_root, config.cache)
-    require(config.track)
-    config = resolve(config, found.manifest, suffix="" if runs else "-sweep")
-    check_trainable(found.manifest, config)
+    require(plan.machine.track)
+    check_trainable(found.manifest, plan.shards)
     if runs:
-        check_out(config)
+        check_out(plan.out, resume=plan.resume)
     with (
-        connect(config.device, config.recipe.precision) as fabric,
-        _opened(found, config) as data,
+        connect(plan.machine.device, plan.recipe.precision) as fabric,
+        open_dataset(
+            found.manifest,
+            found.index,
+            source=found.source,
+            workers=plan.machine.workers,
+            skip_bad=plan.skip_bad,
+            ram_bytes=plan.machine.ram_bytes,
+        ) as data,
     ):
-        rehearse(data, config, fabric)
-        control = Control(fabric, config.save_every)
-        ready = Ready(config=config, data=data, fabric=fabric, control=control)
-        ready.arm(config.recipe)  # refused now, not after the first epoch
+        rehearse(data, plan, fabric)
+        control = Control(fabric, plan.machine.save_every)
+        ready = Ready(plan=plan, data=data, fabric=fabric, control=control)
+        ready.arm(plan.recipe)  # refused now, not after the first epoch
         with control.listening():
             yield ready
 
 
-@contextmanager
-def _opened(found: Located, config: Config) -> Iterator[Dataset]:
-    with open_dataset(
-        found.manifest,
-        found.index,
-        source=found.source,
-        workers=config.workers,
-        skip_bad=config.skip_bad,
-        ram_bytes=config.ram_bytes,
-    ) as data:
-        yield data
-
-
-def rehearse(data: Dataset, config: Config, fabric: Fabric) -> None:
+def rehearse(data: Dataset, plan: RunPlan, fabric: Fabric) -> None:
     """Decode the test images once: a broken one must not show up after the last epoch."""
     stream = batches(
         data,
         data.rows("test"),
-        size=config.recipe.batch,
-        workers=config.workers,
+        size=plan.recipe.batch,
+        workers=plan.machine.workers,
         what="rehearsal",
         share=(fabric.global_rank, fabric.world_size),
     )

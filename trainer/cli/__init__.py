@@ -1,19 +1,21 @@
 """xtrain: options into arguments. Nothing heavy is imported before a command runs."""
 
+import copy
 from typing import Any
 
 import click
 
 from builder.contract import Refusal, Stopped
 from trainer.cli.applying import cam, predict
-from trainer.cli.comparing import paper, report
+from trainer.cli.comparing import experiment, report
 from trainer.cli.fitting import evaluate, fit, sweep
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
-GOES_ON = {
-    "fit": " It goes on with --resume.",
-    "sweep": " The same command goes on.",
-    "paper": " The same command goes on.",
+HOW_TO_RESUME = {
+    "fit": " Resume it with --resume.",
+    "sweep": " Repeat the command to resume.",
+    "experiment": " Repeat the command to resume.",
+    "paper": " Repeat the command to resume.",
 }
 
 
@@ -38,7 +40,7 @@ class Line(click.Group):
             where = f" ({error.filename})" if error.filename else ""
             message, code = f"Error: {error.strerror or error}{where}.", 1
         except KeyboardInterrupt:
-            message = f"Stopped.{GOES_ON.get(ctx.invoked_subcommand or '', '')}"
+            message = f"Stopped.{HOW_TO_RESUME.get(ctx.invoked_subcommand or '', '')}"
             code = INTERRUPTED
         click.echo(message, err=True)
         raise click.exceptions.Exit(code)
@@ -53,5 +55,8 @@ def main() -> None:
     """
 
 
-for command in (fit, sweep, evaluate, predict, cam, report, paper):
+for command in (fit, sweep, evaluate, predict, cam, report, experiment):
     main.add_command(command)
+paper = copy.copy(experiment)  # its name until version 0.1
+paper.hidden = True
+main.add_command(paper, "paper")

@@ -1,19 +1,17 @@
-"""Commands that compare runs: report, paper."""
+"""Commands that compare runs: report, experiment."""
 
 import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 from click.core import ParameterSource
 
 from builder.contract import UsageError
 from trainer.cli.options import (
-    ARMS,
     OUT,
-    config_of,
     cores,
     machine,
     memory,
@@ -24,6 +22,19 @@ from trainer.cli.options import (
     shown,
     training,
 )
+from trainer.cli.values import (
+    PointOptions,
+    RunOptions,
+    settings_of,
+)
+from trainer.recipe import ARMS, ArmName
+
+if TYPE_CHECKING:
+    from trainer.report import Report
+
+
+class ExperimentOptions(RunOptions, PointOptions):
+    """The values of the options that every run of an experiment has."""
 
 
 @click.command()
@@ -36,17 +47,20 @@ from trainer.cli.options import (
     default=Path("report"),
     show_default=True,
     metavar="DIR",
-    help="Where report.html, .md, .json and .tex go.",
+    help="Folder for report.html, .md, .json and .tex.",
 )
 @scoring
 def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
-    """Compare the runs in the folders RUNS, or below them: did the synthetic images help?
+    """Compare runs: did the synthetic images help?
 
-    Runs of one arm with different seeds are taken together; arms of one dataset are compared on the
-    same patients. report.html opens without network.
+    RUNS are folders of runs, or folders above them. Runs of one arm with different seeds are taken
+    together; arms of one dataset are compared on the same patients. report.html opens without a
+    network.
     """
-    if (out / "last.pt").exists():
-        raise UsageError(f"{out} is a run's own folder: choose another --out.")
+    from trainer.fit.run_folder import RunFolder
+
+    if RunFolder(out).is_begun():
+        raise UsageError(f"{out} is the folder of a run: choose another --out.")
     _say(_write(runs, out, min_positives), out)
 
 
@@ -59,21 +73,21 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     default=Path("runs/paper"),
     show_default=True,
     metavar="DIR",
-    help="Where the runs and their report/ go.",
+    help="Folder for the runs and their report/.",
 )
 @click.option(
     "--arm",
     "arms",
     multiple=True,
     type=click.Choice(ARMS),
-    help="An arm; repeatable.  [default: all]",
+    help="An arm to train; repeatable.  [default: all]",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Runs of each arm, from --seed on.",
+    help="Runs of each arm; the first one has --seed, the others the next numbers.",
 )
 @click.option(
     "--grid",
@@ -87,7 +101,9 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     show_default="one, or one per GPU",
     help="Processes on this machine that share the runs.",
 )
-@click.option("--dry-run", is_flag=True, help="Say how long it will take, after a few steps.")
+@click.option(
+    "--dry-run", is_flag=True, help="Estimate how long it takes from a few steps; train nothing."
+)
 @shown
 @point
 @training
@@ -95,21 +111,23 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
 @memory
 @saving
 @scoring
-def paper(
+def experiment(
     manifests: tuple[str, ...],
+    shards_root: str | None,
     out: Path,
-    arms: tuple[str, ...],
+    arms: tuple[ArmName, ...],
     seeds: int,
     grid: bool,
     jobs: int | None,
     dry_run: bool,
-    **options: Any,
+    **options: Unpack[ExperimentOptions],
 ) -> None:
-    """Run the paper's experiment on MANIFESTS: every dataset × arm × seed, ending in a report.
+    """Run the paper's experiment: datasets × arms × seeds.
 
-    Interrupted, the same command goes on. Several of them, on any machines that see the same --out,
-    share the runs. An arm without synthetic images is trained once for datasets that differ in
-    their synthetic pixels alone.
+    It trains every arm with every seed on every one of the MANIFESTS and ends in a report. After an
+    interruption the same command resumes. Several processes, on any machines that see the same
+    --out, share the runs. An arm without synthetic images is trained once for datasets that differ
+    only in their synthetic pixels.
     """
     from builder.contract.lock import hold
     from trainer.experiment import devices, estimate, plan, run_local_workers, work
@@ -117,10 +135,17 @@ def paper(
     _check_grid(grid)
     places = devices(options["device"], jobs)
     threads = max(1, cores() // len(places))
-    if not _given("workers"):
+    if not _is_given("workers"):
         options["workers"] = threads
-    config = config_of(options | {"shards": "", "out": out, "arm": None})
-    planned = plan(manifests, config, arms=arms, seeds=seeds, grid=grid, out=out)
+    planned = plan(
+        manifests,
+        settings_of(options, options),
+        shards_root=shards_root,
+        arms=arms,
+        seeds=seeds,
+        grid=grid,
+        out=out,
+    )
     if dry_run:
         from rich.console import Console
 
@@ -131,11 +156,11 @@ def paper(
     if len(places) > 1 and planned.left():
         run_local_workers(planned, devices=places, threads=threads)
     if not work(planned):
-        click.echo("The runs that are left are in other processes' hands; the last one reports.")
+        click.echo("Other processes are training the runs that are left; the last one reports.")
         return
     # Several processes may have seen the last run complete.
     with hold(planned.report, wait=time.sleep):
-        found = planned.reported(options["min_positives"]) or _write(
+        found = planned.current_report(options["min_positives"]) or _write(
             planned.folders(), planned.report, options["min_positives"]
         )
     _say(found, planned.report)
@@ -144,30 +169,30 @@ def paper(
 def _check_grid(grid: bool) -> None:
     """Raise UsageError where an option was given that the grid chooses."""
     for name in ("lr", "batch", "optimizer"):
-        if grid and _given(name):
+        if grid and _is_given(name):
             raise UsageError(f"--grid chooses --{name} itself: leave one of the two out.")
 
 
-def _given(name: str) -> bool:
+def _is_given(name: str) -> bool:
     """Whether the user named the option."""
     return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _write(runs: tuple[Path, ...], out: Path, min_positives: int) -> dict[str, Any]:
-    """What report.json holds, once all files of the report are written."""
+def _write(runs: tuple[Path, ...], out: Path, min_positives: int) -> "Report":
+    """The report of the runs, once all of its files are written."""
     from trainer.report.write import write_report
 
     command = shlex.join(["xtrain", *sys.argv[1:]])
     return write_report(runs, out, min_positives=min_positives, command=command)
 
 
-def _say(found: dict[str, Any], out: Path) -> None:
-    """What the report in `out` says, on stdout."""
-    for dataset in found["datasets"]:
-        click.echo(f"{dataset['name']}:")
-        for said in dataset["conclusions"]:
-            click.echo(f"  {said['sentence']}")
-    for note in found["notes"]:
+def _say(report: "Report", out: Path) -> None:
+    """Print what the report in `out` says."""
+    for dataset in report.datasets:
+        click.echo(f"{dataset.name}:")
+        for conclusion in dataset.conclusions:
+            click.echo(f"  {conclusion.sentence}")
+    for note in report.notes:
         click.echo(f"Note: {note}")
     click.echo(
         f"Files: {click.format_filename(out)}/report.html, report.md, report.json, report.tex"

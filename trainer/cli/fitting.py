@@ -1,9 +1,8 @@
 """Commands that train and score: fit, sweep, evaluate."""
 
 import os
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -12,9 +11,7 @@ from trainer.cli.options import (
     LR,
     OPTIMIZER,
     OUT,
-    RECIPE,
     arm,
-    config_of,
     dataset,
     machine,
     memory,
@@ -25,7 +22,37 @@ from trainer.cli.options import (
     shown,
     training,
 )
+from trainer.cli.values import (
+    DatasetOptions,
+    MachineOptions,
+    PointOptions,
+    RunOptions,
+    scoring_machine,
+    settings_of,
+)
 from trainer.recipe import Optimizer
+
+if TYPE_CHECKING:
+    from trainer.report import RunReport
+
+
+class FitOptions(DatasetOptions, RunOptions, PointOptions):
+    """The values of the options of `fit`."""
+
+    out: Path | None
+    resume: bool
+
+
+class SweepOptions(DatasetOptions, RunOptions):
+    """The values of the options of `sweep`, apart from its grid."""
+
+    out: Path | None
+
+
+class EvaluateOptions(MachineOptions):
+    """The values of the options of `evaluate`, apart from its dataset."""
+
+    min_positives: int
 
 
 @click.command()
@@ -33,9 +60,8 @@ from trainer.recipe import Optimizer
 @click.option(
     "--out",
     type=OUT,
-    default=Path(),
     metavar="DIR",
-    help="Where the run's files go.  [default: runs/NAME-ARM]",
+    help="Folder for the files of the run.  [default: runs/NAME-ARM]",
 )
 @arm
 @shown
@@ -45,12 +71,25 @@ from trainer.recipe import Optimizer
 @memory
 @saving
 @scoring
-@click.option("--resume", is_flag=True, help="Go on where the run in --out last saved.")
-def fit(**options: Any) -> None:
-    """Train on a dataset, score the best epoch on its test images, write the report."""
+@click.option("--resume", is_flag=True, help="Resume the run in --out where it last saved.")
+def fit(**options: Unpack[FitOptions]) -> None:
+    """Train on a dataset, score the best epoch, write the report.
+
+    The best epoch by validation AUC is scored on the test images.
+    """
+    from trainer.config import Request, resolve
     from trainer.train import train
 
-    show(train(config_of(options)))
+    request = Request(
+        shards=options["shards"],
+        shards_root=options["shards_root"],
+        arm=options["arm"],
+        out=options["out"],
+        resume=options["resume"],
+        settings=settings_of(options, options),
+    )
+    found = request.locate()
+    show(train(resolve(request, found.manifest), found))
 
 
 @click.command()
@@ -58,9 +97,8 @@ def fit(**options: Any) -> None:
 @click.option(
     "--out",
     type=OUT,
-    default=Path(),
     metavar="DIR",
-    help="Where the sweep's files go.  [default: runs/NAME-ARM-sweep]",
+    help="Folder for the files of the sweep.  [default: runs/NAME-ARM-sweep]",
 )
 @click.option(
     "--storage",
@@ -74,57 +112,93 @@ def fit(**options: Any) -> None:
 @memory
 @saving
 @scoring
-@click.option("--lr", multiple=True, type=LR, help="A learning rate of the grid; repeatable.")
-@click.option("--batch", multiple=True, type=BATCH, help="A batch of the grid; repeatable.")
+@click.option(
+    "--lr", "lrs", multiple=True, type=LR, help="A learning rate of the grid; repeatable."
+)
+@click.option(
+    "--batch", "batches", multiple=True, type=BATCH, help="A batch size of the grid; repeatable."
+)
 @click.option(
     "--optimizer",
+    "optimizers",
     multiple=True,
     type=OPTIMIZER,
     help="An optimizer of the grid; repeatable.",
 )
 def sweep(
     storage: str | None,
-    lr: tuple[float, ...],
-    batch: tuple[int, ...],
-    optimizer: tuple[Optimizer, ...],
-    **options: Any,
+    lrs: tuple[float, ...],
+    batches: tuple[int, ...],
+    optimizers: tuple[Optimizer, ...],
+    **options: Unpack[SweepOptions],
 ) -> None:
-    """Train every point of a grid, the paper's by default; only the best is scored on test.
+    """Train every point of a grid; score the best one on test.
 
-    Interrupted, the same command goes on. Several of them, on any machines that see the same
-    --out and storage, share the work.
+    The grid is the paper's where no value is given. After an interruption the same command resumes.
+    Several processes, on any machines that see the same --out and storage, share the work.
     """
+    from trainer.config import Request, resolve
     from trainer.sweep import GRID, Grid, markdown
     from trainer.train import sweep as search
 
-    grid = Grid(lr=lr or GRID.lr, batch=batch or GRID.batch, optimizer=optimizer or GRID.optimizer)
-    first = asdict(grid.points()[0])
-    trials, found = search(config_of(options | first), grid, storage)
+    grid = Grid(
+        lr=lrs or GRID.lr,
+        batch=batches or GRID.batch,
+        optimizer=optimizers or GRID.optimizer,
+    )
+    first = grid.points()[0]
+    request = Request(
+        shards=options["shards"],
+        shards_root=options["shards_root"],
+        arm=options["arm"],
+        out=options["out"],
+        resume=True,
+        settings=settings_of(
+            options, {"lr": first.lr, "batch": first.batch, "optimizer": first.optimizer}
+        ),
+    )
+    found = request.locate()
+    plan = resolve(request, found.manifest, suffix="-sweep")
+    trials, best = search(plan, found, grid, storage)
     click.echo(markdown(trials))
-    show(found)
+    show(best)
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--shards", metavar="MANIFEST", help="Where its dataset is now, if it was moved.")
+@click.option("--shards", metavar="MANIFEST", help="The dataset of the run, if it was moved since.")
 @shards_root
 @machine
 @scoring
-def evaluate(run: Path, shards: str | None, shards_root: str | None, **options: Any) -> None:
-    """Score the best epoch of the run in the folder RUN again, and write its report anew."""
-    from trainer.config import asked_of
+def evaluate(
+    run: Path, shards: str | None, shards_root: str | None, **options: Unpack[EvaluateOptions]
+) -> None:
+    """Score the best epoch of a run again and rewrite its report.
+
+    RUN is the folder of a run of xtrain fit.
+    """
+    from trainer.config import RunPlan
+    from trainer.recipe import read_config
     from trainer.train import rescore
 
-    asked = asked_of(run)
-    options |= {"shards": shards or asked["shards"], "shards_root": shards_root}
+    begun = read_config(run)
     if shards is None and shards_root is None:
-        options["shards_root"] = asked["shards_root"]
-    recipe = {name: asked[name] for name in RECIPE}
-    show(rescore(config_of(options | recipe | {"out": run})))
+        shards_root = begun.shards_root
+    plan = RunPlan(
+        recipe=begun.recipe,
+        out=run,
+        shards=shards or begun.shards,
+        shards_root=shards_root,
+        skip_bad=options["skip_bad"],
+        resume=True,
+        min_positives=options["min_positives"],
+        machine=scoring_machine(options),
+    )
+    show(rescore(plan, plan.locate()))
 
 
-def show(found: dict[str, Any]) -> None:
-    """The targets' rows and the notes on stdout; on several ranks only once."""
+def show(report: "RunReport") -> None:
+    """Print the targets' rows and the notes; of several ranks only the first one does."""
     if int(os.environ.get("RANK", "0")):
         return
     from rich.console import Console
@@ -132,9 +206,8 @@ def show(found: dict[str, Any]) -> None:
     from trainer.report import table
 
     console = Console()
-    console.print(table(found))
-    for note in found["notes"]:
+    console.print(table(report))
+    for note in report.notes:
         console.print(note, style="yellow", markup=False)
-    out = found["config"]["out"]
-    files = f"Files: {out}/report.md, curves.png, report.json, predictions.parquet …"
-    console.print(files, markup=False)
+    files = "report.md, curves.png, report.json, predictions.parquet …"
+    console.print(f"Files: {report.config.out}/{files}", markup=False)

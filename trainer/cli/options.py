@@ -1,4 +1,4 @@
-"""Options that commands share, and what they stand for."""
+"""Options that commands share; `values` says what their values are."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from builder.contract import UsageError
+from trainer.fit.track import TRACKERS
+from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, PRECISIONS, STEPS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,13 +30,20 @@ def cores() -> int:
     return max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
+def integer(value: str) -> int:
+    """A whole number from 0 to 2**63 - 1; as a function, so that help does not show the range."""
+    return int(click.IntRange(0, 2**63 - 1)(value))
+
+
 OUT = click.Path(path_type=Path)
-ARMS = ("none", "flip", "gan", "oversample", "pretrain", "classweight")
+BATCH = click.IntRange(2)
+LR = click.FloatRange(0, min_open=True)
+OPTIMIZER = click.Choice(OPTIMIZERS)
 
 shards_root = click.option(
     "--shards-root",
     metavar="DIR|URL",
-    help="Where its shards are.  [default: beside manifests/]",
+    help="Where the shards of the dataset lie.  [default: beside manifests/]",
 )
 dataset = options_of(
     click.option(
@@ -46,13 +54,24 @@ dataset = options_of(
     ),
     shards_root,
 )
+arm = click.option(
+    "--arm",
+    type=click.Choice(ARMS),
+    help="What to train on.  [default: gan, or none without synthetic images]",
+)
 machine = options_of(
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="The device to compute on: auto, cpu, cuda, cuda:1 …",
+    ),
     click.option(
         "--workers",
         type=click.IntRange(1),
         default=cores(),
-        help="Decode threads; the result does not depend on it.  [default: all cores]",
+        help="Threads that decode images; the result is the same with any number."
+        "  [default: all cores]",
     ),
     click.option(
         "--skip-bad",
@@ -63,20 +82,22 @@ machine = options_of(
         "--cache-dir",
         type=OUT,
         metavar="DIR",
-        help="Where fetched shards are kept.  [default: ~/.cache/cxr-rebalance/shards]",
+        help="Where shards from a URL are kept.  [default: ~/.cache/cxr-rebalance/shards]",
     ),
     click.option(
         "--cache-size",
         default="100GB",
         show_default=True,
         metavar="SIZE",
-        help="How much of it; the least recently used ones go first.",
+        help="Most that --cache-dir may hold; the shards used longest ago are removed first.",
     ),
 )
+
+
 memory = click.option(
     "--cache",
     metavar="ram[:SIZE]",
-    help="Keep decoded images in memory, such as ram:20GB.  [ram: half of what is free]",
+    help="Keep decoded images in memory: ram (half of what is free), or a size as in ram:20GB.",
 )
 saving = options_of(
     click.option(
@@ -84,13 +105,13 @@ saving = options_of(
         type=click.FloatRange(0),
         default=10,
         show_default=True,
-        help="Time between saves within an epoch.",
+        help="Minutes between saves within an epoch.",
     ),
     click.option(
         "--track",
         multiple=True,
-        type=click.Choice(["tensorboard", "wandb"]),
-        help="Send the curves there too; repeatable.",
+        type=click.Choice(TRACKERS),
+        help="Draw the curves of the run there, too; repeatable.",
     ),
 )
 scoring = click.option(
@@ -98,65 +119,56 @@ scoring = click.option(
     type=click.IntRange(1),
     default=10,
     show_default=True,
-    help="Positives that a pathology needs in test to get figures.",
-)
-arm = click.option(
-    "--arm",
-    type=click.Choice(ARMS),
-    default=None,
-    help="What to train on.  [default: gan, or none without synthetic images]",
+    help="Positive test images that a pathology needs to get figures.",
 )
 shown = options_of(
     click.option(
         "--augment",
-        type=click.Choice(["none", "flip"]),
+        type=click.Choice(AUGMENTS),
         default="none",
         show_default=True,
-        help="flip: vertically and horizontally, each with probability 1/2, in any arm.",
+        help="flip: mirror images vertically and horizontally, each with probability 1/2.",
     ),
     click.option(
         "--mix",
         default="real=1,synthetic=1",
         show_default=True,
         metavar="ORIGIN=WEIGHT,…",
-        help="How much of each origin an epoch takes.",
+        help="How much of the real and of the synthetic images an epoch shows.",
     ),
     click.option(
         "--steps",
-        type=click.Choice(["equal", "own"]),
+        type=click.Choice(STEPS),
         default="equal",
         show_default=True,
-        help="equal: as many in every arm as in gan; own: an epoch is the arm's images once.",
+        help="Length of an epoch. equal: as many steps in every arm as in gan; own: the images of "
+        "the arm once.",
     ),
 )
-BATCH, LR = click.IntRange(2), click.FloatRange(0, min_open=True)
-OPTIMIZER = click.Choice(["adam", "momentum"])
 point = options_of(
     click.option(
         "--batch",
         type=BATCH,
         default=32,
         show_default=True,
-        help="Images per step, all ranks together.",
+        help="Images per step, all processes of torchrun together.",
     ),
-    click.option(
-        "--lr",
-        type=LR,
-        default=1e-3,
-        show_default=True,
-        help="Learning rate.",
-    ),
+    click.option("--lr", type=LR, default=1e-3, show_default=True, help="Learning rate."),
     click.option(
         "--optimizer",
         type=OPTIMIZER,
         default="adam",
         show_default=True,
-        help="momentum: SGD with 0.9.",
+        help="Optimizer; momentum is SGD with a momentum of 0.9.",
     ),
 )
 training = options_of(
     click.option(
-        "--epochs", type=click.IntRange(1), default=10, show_default=True, help="The paper's most."
+        "--epochs",
+        type=click.IntRange(1),
+        default=10,
+        show_default=True,
+        help="Epochs to train; the paper used at most 10.",
     ),
     click.option(
         "--init",
@@ -167,10 +179,10 @@ training = options_of(
     ),
     click.option(
         "--precision",
-        type=click.Choice(["fp32", "bf16"]),
+        type=click.Choice(PRECISIONS),
         default="fp32",
         show_default=True,
-        help="bf16: mixed.",
+        help="Precision of the arithmetic; bf16 is mixed precision.",
     ),
     click.option(
         "--accumulate",
@@ -179,54 +191,12 @@ training = options_of(
         show_default=True,
         help="Pieces in which a batch goes through the network, to save memory.",
     ),
-    click.option("--compile", is_flag=True, help="torch.compile the network."),
+    click.option("--compile", is_flag=True, help="Compile the network with torch.compile."),
     click.option(
         "--seed",
-        type=click.IntRange(0, 2**63 - 1),
+        type=integer,
         default=0,
         show_default=True,
-        help="Of weights, order and flips.",
+        help="Seed of the weights, the order of the images and the flips.",
     ),
 )
-RECIPE = (
-    *("epochs", "batch", "lr", "optimizer", "arm", "augment", "mix", "steps", "init", "seed"),
-    *("precision", "accumulate", "compile"),
-)
-
-
-def cache_of(options: dict[str, Any]) -> Any:
-    """Where fetched shards are kept."""
-    from builder.store import Cache, default_cache_folder
-    from trainer.stream.ram import parse_bytes
-
-    return Cache(
-        folder=options["cache_dir"] or default_cache_folder(),
-        max_bytes=parse_bytes("--cache-size", options["cache_size"]),
-    )
-
-
-def config_of(options: dict[str, Any]) -> Any:
-    """The config that the options stand for."""
-    from trainer.config import Config
-    from trainer.recipe import Recipe
-    from trainer.stream.ram import half_of_free, parse_bytes
-
-    kind, _, size = (options.get("cache") or "").partition(":")
-    if kind not in ("", "ram"):
-        raise UsageError(f"--cache {kind} is not known: use ram, or ram:20GB.")
-    recipe = {name: options[name] for name in RECIPE}
-    return Config(
-        shards=options["shards"],
-        shards_root=options["shards_root"],
-        out=options["out"],
-        recipe=Recipe(**recipe | {"arm": options["arm"] or ""}),
-        device=options["device"],
-        workers=options["workers"],
-        resume=options.get("resume", True),
-        skip_bad=options["skip_bad"],
-        ram_bytes=(parse_bytes("--cache", size) if size else half_of_free()) if kind else 0,
-        cache=cache_of(options),
-        save_every=60 * options.get("checkpoint_minutes", 10),
-        track=options.get("track", ()),
-        min_positives=options["min_positives"],
-    )

@@ -1,6 +1,6 @@
 """Batches and a network → the weights of the best epoch, a history and a checkpoint.
 
-`loop` takes the steps, `score` applies the network, `checkpoint` and `history` are what a run
-leaves on disk; `control` says when to save and stop, `devices` where it computes, `track` who else
-is told.
+`loop` takes the steps and `score` applies the network. `run_folder` names, saves and loads a run's
+files, whose contents `checkpoint` and `history` describe. `control` says when to save and stop,
+`devices` where to compute, `track` who else draws the curves.
 """

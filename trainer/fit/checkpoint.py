@@ -1,4 +1,4 @@
-"""How far a run has come, in one file that holds tensors and plain types alone (weights_only)."""
+"""How far a run has come, as one file of tensors and plain types alone (torch's weights_only)."""
 
 import io
 from collections.abc import Mapping
@@ -10,25 +10,43 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from builder.contract import CheckError, UsageError, write_last
+from builder.contract import CheckError, UsageError
+from builder.contract.record import as_record
 from trainer.fit.devices import merged, total
 from trainer.fit.history import Epoch, Receipt, Timing
 from trainer.model import load_checkpoint
+from trainer.recipe import Recipe
 from trainer.stream.order import Cursor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which run it is: what must agree to resume it."""
+
+    manifest: str  # digest of the dataset
+    recipe: Recipe
+    order: str  # Order.digest
+
+    def to_json(self) -> dict[str, object]:
+        """The fields in one level, without `epochs` where more of them only continue the run."""
+        recipe = asdict(self.recipe)
+        if self.recipe.arm != "pretrain":  # its synthetic epochs are a share of all epochs
+            del recipe["epochs"]
+        return {"manifest": self.manifest, **recipe, "order": self.order}
 
 
 @dataclass(slots=True, kw_only=True)
 class Partial:
     """What an unfinished epoch has gathered; on several ranks each has its own part."""
 
-    sums: torch.Tensor  # float32 [2]: loss, and known labels it is the sum over
+    sums: torch.Tensor  # float32 [2]: the loss, and the number of known labels in it
     seen: torch.Tensor  # int32 [N + 1]: how often each row came; last: how many were blank
     seconds: float = 0.0
     waited: float = 0.0
 
     @classmethod
     def nothing(cls, rows: int, device: torch.device) -> "Partial":
-        """The start of an epoch on a dataset of so many rows."""
+        """The start of an epoch on a dataset of `rows` rows."""
         seen = torch.zeros(rows + 1, dtype=torch.int32)
         return cls(sums=torch.zeros(2, device=device), seen=seen)
 
@@ -38,14 +56,14 @@ class Partial:
         return float(self.sums[0] / self.sums[1].clamp(min=1))
 
     def gathered(self, fabric: Fabric) -> "Partial":
-        """What all ranks have, on the CPU."""
+        """The parts of all ranks together, on the CPU."""
         sums, seen = (total(fabric, values).cpu() for values in (self.sums, self.seen))
         return replace(self, sums=sums, seen=seen)
 
 
 @dataclass(slots=True, kw_only=True)
-class State:
-    """The place in the order and all that was noted, weights and optimiser apart."""
+class RunState:
+    """The place in the order and all that was noted; weights and optimizer are not in it."""
 
     cursor: Cursor
     partial: Partial
@@ -54,83 +72,90 @@ class State:
     receipts: list[Receipt] = field(default_factory=list)
     unread: dict[int, str] = field(default_factory=dict)  # reason by row
 
-    def gathered(self, fabric: Fabric) -> "State":
+    def gathered(self, fabric: Fabric) -> "RunState":
         """The state with every rank's part of it."""
         unread = merged(fabric, self.unread)
         return replace(self, partial=self.partial.gathered(fabric), unread=unread)
 
 
-def save_state(
-    path: Path,
-    state: State,
-    identity: Mapping[str, Any],
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Write everything to `path`, whole or not at all; `identity` says whose it is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notes:
+    """What a checkpoint holds apart from tensors; the annotations are its schema."""
+
+    identity: dict[str, str | int | float | bool | None]  # Identity.to_json
+    cursor: str
+    history: list[Epoch]
+    timings: list[Timing]
+    receipts: list[Receipt]
+    unread: dict[int, str]
+
+
+def checkpoint_bytes(
+    state: RunState, identity: Identity, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> bytes:
+    """The file of a run: its state, its weights and those of the optimizer."""
     facts = asdict(state) | {
         "cursor": state.cursor.to_json(),
-        "identity": dict(identity),
+        "identity": identity.to_json(),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
     buffer = io.BytesIO()
     torch.save(facts, buffer)
-    write_last(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def load_state(
+def read_notes(path: Path) -> Notes:
+    """The plain part of the checkpoint at `path`; CheckError says what is wrong with it."""
+    return as_record(load_checkpoint(path), Notes, str(path), exact=False)
+
+
+def restore(
     path: Path,
-    identity: Mapping[str, Any],
+    identity: Identity,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     fabric: Fabric,
-) -> State:
-    """The state in `path`; model and optimiser are as they were then.
+) -> RunState:
+    """The state in the checkpoint at `path`; model and optimizer get the weights of that time.
 
     UsageError names the field of `identity` in which it is another run's; CheckError where it is
-    damaged. What an epoch had gathered goes to the first rank.
+    damaged. The first rank gets what the unfinished epoch had gathered.
     """
     facts = load_checkpoint(path)
-    if not isinstance(begun := facts.get("identity"), dict):
-        raise CheckError(f"{path} is not a checkpoint of xtrain.")
-    for name, now in identity.items():
-        then = begun.get(name)
-        if type(then) is not type(now) or then != now:
-            raise UsageError(
-                f"{path} was begun with {name} {then}, now it is {now}: resume with the same,"
-                " or choose another --out."
-            )
+    notes = as_record(facts, Notes, str(path), exact=False)
+    _check_same(notes.identity, identity.to_json(), path)
+    cursor = Cursor.from_json(notes.cursor)
     try:
-        partial = Partial(**facts["partial"])
-        state = State(
-            cursor=Cursor.from_json(facts["cursor"]),
-            partial=replace(partial, sums=partial.sums.to(fabric.device)),
-            history=[Epoch(**row) for row in facts["history"]],
-            timings=[Timing(**row) for row in facts["timings"]],
-            receipts=[Receipt(**row) for row in facts["receipts"]],
-            unread=dict(facts["unread"]),
-        )
-        if not fabric.is_global_zero:
-            nothing = Partial.nothing(len(partial.seen) - 1, fabric.device)
-            state.partial = replace(nothing, seconds=partial.seconds, waited=partial.waited)
+        partial = _own_part(Partial(**facts["partial"]), fabric)
         model.load_state_dict(facts["model"])
         optimizer.load_state_dict(facts["optimizer"])
-    except (TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
         raise CheckError(f"{path} does not fit this version: {error}.") from None
-    return state
+    return RunState(
+        cursor=cursor,
+        partial=partial,
+        history=notes.history,
+        timings=notes.timings,
+        receipts=notes.receipts,
+        unread=notes.unread,
+    )
 
 
-def load_notes(path: Path) -> tuple[list[Epoch], dict[int, str]]:
-    """(history, reason by unread row) of the run whose last.pt is at `path`."""
-    if not path.is_file():
-        raise UsageError(f"{path} is missing: name the folder of a run that xtrain made.")
-    try:
-        facts = load_checkpoint(path)
-        history = [Epoch(**row) for row in facts["history"]]
-        unread = dict(facts["unread"])
-    except (TypeError, KeyError):
-        raise CheckError(f"{path} is not a checkpoint of xtrain.") from None
-    if not history:
-        raise UsageError(f"{path} has no finished epoch yet: go on with xtrain fit --resume.")
-    return history, unread
+def _own_part(partial: Partial, fabric: Fabric) -> Partial:
+    """All of it for the first rank, nothing but the times for the others."""
+    if fabric.is_global_zero:
+        return replace(partial, sums=partial.sums.to(fabric.device))
+    nothing = Partial.nothing(len(partial.seen) - 1, fabric.device)
+    return replace(nothing, seconds=partial.seconds, waited=partial.waited)
+
+
+def _check_same(begun: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+    """Raise UsageError where the run was begun as another one."""
+    for name, value in now.items():
+        then = begun.get(name)
+        if type(then) is not type(value) or then != value:
+            raise UsageError(
+                f"{path} was begun with {name} {then}, now it is {value}: resume with the same"
+                f" {name}, or choose another --out."
+            )

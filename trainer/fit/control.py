@@ -1,4 +1,4 @@
-"""When a run saves and when it stops, agreed by all of its ranks."""
+"""When a run saves and when it stops; all of its ranks agree on it."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Wish(IntEnum):
-    """What to do after a step; of several ranks' wishes the highest holds."""
+    """What to do after a step; among several ranks the highest wish holds."""
 
     GO_ON = 0
     SAVE = 1
@@ -29,27 +29,27 @@ class Wish(IntEnum):
 
 
 def stopped(where: str, number: int) -> Stopped:
-    """The end of a run by the signal `number`, once everything is saved; `where` it stands."""
+    """The end of a run by the signal `number`, after everything is saved; `where` it stands."""
     return Stopped(
-        f"Stopped {where}, and saved: the same command goes on there (xtrain fit: --resume).",
+        f"Stopped {where}, and saved: repeat the command to resume (xtrain fit with --resume).",
         number,
     )
 
 
 class Control:
-    """Looks at the clock and at signals after each step."""
+    """The clock and the signals, asked after each step."""
 
     def __init__(self, fabric: Fabric, save_every: float) -> None:
-        """Wish to save every `save_every` seconds; all ranks make theirs at the same time."""
-        # Flags go over the CPU, for reading one from a GPU would wait for the GPU at each step.
+        """Save every `save_every` seconds; all ranks make their Control at the same time."""
+        # Flags go over the CPU, because reading one from a GPU waits for the GPU at each step.
         self._group: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
-        # Of several ranks each may get a signal twice, from torchrun and from the scheduler.
+        # Each of several ranks may get a signal twice, from torchrun and from the scheduler.
         self._patience = 10.0 if fabric.world_size > 1 else 0.0
         self._every, self._saved = save_every, time.monotonic()
         self.signal = 0  # the number of the signal that came
 
     def wish(self) -> Wish:
-        """What all ranks do now."""
+        """What all ranks should do now."""
         wish = Wish.STOP if self.signal else Wish(time.monotonic() - self._saved >= self._every)
         if self._group is not None:
             flags = torch.tensor([wish, self.signal])
@@ -58,7 +58,7 @@ class Control:
         return wish
 
     def saved(self) -> None:
-        """The clock starts anew."""
+        """Start the clock again."""
         self._saved = time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -69,9 +69,9 @@ class Control:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM become wishes; a later one acts as it always does.
+        """SIGINT and SIGTERM become wishes; a later signal acts as usual.
 
-        Stopped at the end where nobody looked: what would come next is not begun.
+        Stopped at the end where nobody asked for a wish: what would come next is not begun.
         """
         first = 0.0
 
@@ -98,7 +98,7 @@ class Control:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a run computes and writes; it decides the speed, not the result."""
+    """Where a run computes and writes; this decides the speed, not the result."""
 
     out: Path
     fabric: Fabric

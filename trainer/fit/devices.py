@@ -1,9 +1,10 @@
-"""The device of this process, and its ranks where torchrun started several of them."""
+"""The device of this process, and its rank where torchrun started several processes."""
 
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -11,15 +12,19 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from builder.contract import UsageError
+from trainer.recipe import Precision
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+}
 
 
 @contextmanager
-def connect(device: str, precision: str) -> Iterator[Fabric]:
+def connect(device: str, precision: Precision) -> Iterator[Fabric]:
     """The fabric of this process: one device, or one rank of a torchrun on CPUs or GPUs.
 
-    The ranks' connection is closed at the end. UsageError where the device is not to be had.
+    The connection between ranks is closed at the end. UsageError where the device is not available.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -36,7 +41,7 @@ def connect(device: str, precision: str) -> Iterator[Fabric]:
         devices=here if ranks > 1 or found.type != "cuda" else [found.index or 0],
         num_nodes=ranks // here,
         strategy="ddp" if ranks > 1 else "auto",
-        precision=PRECISIONS[precision],  # type: ignore[arg-type]
+        precision=FABRIC_PRECISION[precision],
         plugins=TorchElasticEnvironment() if ranks > 1 else LightningEnvironment(),
     )
     fabric.launch()
@@ -48,7 +53,7 @@ def connect(device: str, precision: str) -> Iterator[Fabric]:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`, proved to work; for `auto` the accelerator, or else the CPU."""
+    """The device called `name`, proved to work; `auto` is the accelerator, otherwise the CPU."""
     try:
         if name == "auto":
             found = torch.accelerator.current_accelerator(check_available=True)
@@ -58,7 +63,7 @@ def pick_device(name: str) -> torch.device:
             raise RuntimeError
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"--device {name} is not to be had here: try --device auto.") from None
+        raise UsageError(f"--device {name} is not available: try --device auto.") from None
     return device
 
 

@@ -1,21 +1,20 @@
-"""What a run noted of each epoch: losses, speed, and that every image was seen.
+"""What a run notes of each epoch: losses, speed, and the proof that every image was seen.
 
 history.csv    losses and validation AUCs; the same for the same run
-timing.csv     seconds, images/s and the share of waiting for data
-receipts.csv   how many images of how many rows were asked for and seen, and their order's sha256
-unread.csv     images that could not be read (--skip-bad), where there are any
+timing.csv     seconds, images/s and the share of the time spent waiting for data
+receipts.csv   how many images and rows were asked for and seen, and the sha256 of their order
+unread.csv     images that could not be read (--skip-bad), if there are any
 """
 
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import CheckError, Index, sha256_bytes, write_last
+from builder.contract import CheckError, Index, sha256_bytes
 from trainer.stream.order import Rows, coverage
 
 
@@ -26,13 +25,13 @@ class Epoch:
     epoch: int  # from 1
     train_loss: float
     val_loss: float
-    val_auc_mean: float | None  # over the pathologies with both classes; None: there is none
+    val_auc_mean: float | None  # over the pathologies with both classes; None: no pathology has
     val_auc: tuple[float | None, ...]  # per pathology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How fast an epoch was: its training steps, validation apart."""
+    """How fast the training steps of an epoch were; validation is not counted."""
 
     epoch: int
     seconds: float
@@ -42,17 +41,17 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Proof that an epoch showed what its order asks for, each row exactly so often."""
+    """Proof that an epoch showed each row exactly as often as its order asks."""
 
     epoch: int
     images: int
-    rows: int  # different ones among them
-    unread: int  # shown blank, with unknown labels
+    rows: int  # different rows among them
+    unread: int  # shown blank, their labels unknown
     order: str  # sha256 of the row numbers, int64 in order
 
 
 def receipt(epoch: int, asked: Rows, seen: npt.NDArray[np.int32], unread: int) -> Receipt:
-    """The receipt of an epoch; `seen` [N] counts each row. CheckError where one is missing."""
+    """The receipt of an epoch; `seen` [N] counts each row. CheckError where a count differs."""
     wrong = np.flatnonzero(seen != coverage(asked, len(seen)))
     if len(wrong):
         raise CheckError(
@@ -69,34 +68,32 @@ def receipt(epoch: int, asked: Rows, seen: npt.NDArray[np.int32], unread: int) -
 
 
 def best_epoch(history: Sequence[Epoch], choose_from: int = 1) -> Epoch:
-    """The epoch with the highest mean validation AUC; among equals, or without one, lowest loss.
+    """The epoch with the highest mean validation AUC.
 
-    Epochs before `choose_from` count only while there is no other.
+    Among equal AUCs, or without any, the epoch with the lowest validation loss. Epochs before
+    `choose_from` count only while there is no other.
     """
     rows = [row for row in history if row.epoch >= choose_from] or history
     return max(rows, key=lambda row: (row.val_auc_mean or 0.0, -row.val_loss))
 
 
-def write_history(out: Path, history: Sequence[Epoch], pathologies: Sequence[str]) -> None:
-    """Write history.csv."""
+def history_csv(history: Sequence[Epoch], pathologies: Sequence[str]) -> bytes:
+    """The file history.csv."""
     header = ["epoch", "train_loss", "val_loss", "val_auc_mean"]
     header += [f"val_auc:{name}" for name in pathologies]
-    rows = [(*astuple(row)[:-1], *row.val_auc) for row in history]
-    write_last(out / "history.csv", _table(header, rows))
+    return _table(header, [(*astuple(row)[:-1], *row.val_auc) for row in history])
 
 
-def write_notes(path: Path, rows: Sequence[Timing] | Sequence[Receipt]) -> None:
-    """Write timing.csv or receipts.csv."""
-    if rows:
-        header = [column.name for column in fields(rows[0])]
-        write_last(path, _table(header, [astuple(row) for row in rows]))
+def rows_csv(rows: Sequence[Timing] | Sequence[Receipt]) -> bytes:
+    """The file timing.csv or receipts.csv; there is at least one row."""
+    header = [column.name for column in fields(rows[0])]
+    return _table(header, [astuple(row) for row in rows])
 
 
-def write_unread(out: Path, unread: Mapping[int, str], index: Index) -> None:
-    """Write unread.csv, if there is something to write; `unread`: reason by row."""
-    if unread:
-        rows = [(index.key[row], index.shard[row], unread[row]) for row in sorted(unread)]
-        write_last(out / "unread.csv", _table(["key", "shard", "reason"], rows))
+def unread_csv(unread: Mapping[int, str], index: Index) -> bytes:
+    """The file unread.csv; `unread`: reason by row."""
+    rows = [(index.key[row], index.shard[row], unread[row]) for row in sorted(unread)]
+    return _table(["key", "shard", "reason"], rows)
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:

@@ -1,4 +1,4 @@
-"""What a model says about rows, and how wrong it is."""
+"""What a model predicts for rows of a dataset, and how far that is from their labels."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,11 +20,26 @@ from trainer.stream.order import Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What a model says about rows, in their order; labels are unknown where no image was read."""
+    """What a model predicts for rows, in their order; labels are unknown if no image was read."""
 
     logits: torch.Tensor  # float32 [N, L]
     labels: Labels  # [N, L]
     unread: dict[int, str]  # reason by row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """What a model scores on the validation images."""
+
+    loss: float  # mean over the known labels
+    aucs: tuple[float | None, ...]  # per pathology; None where a class is missing
+    unread: dict[int, str]  # reason by row
+
+    @property
+    def auc_mean(self) -> float | None:
+        """The mean over the pathologies with both classes; None where there is none."""
+        known = [value for value in self.aucs if value is not None]
+        return sum(known) / len(known) if known else None
 
 
 def masked_loss(
@@ -50,7 +65,7 @@ def auc(labels: Labels, scores: npt.NDArray[np.float32]) -> float | None:
 def outputs(
     data: Dataset, model: nn.Module, rows: Rows, place: Place, *, size: int, what: str
 ) -> Outputs:
-    """What the model says about `rows`; several ranks share them. Stopped if a signal came."""
+    """What the model predicts for `rows`; several ranks share them. Stopped if a signal came."""
     fabric = place.fabric
     found = torch.zeros(2, len(rows), len(data.manifest.pathologies))
     unread: dict[int, str] = {}
@@ -71,3 +86,15 @@ def outputs(
                 raise stopped(f"in {what}", place.control.signal)
     found, unread = total(fabric, found).cpu(), merged(fabric, unread)
     return Outputs(logits=found[0], labels=found[1].numpy().astype(np.int8), unread=unread)
+
+
+def validate(data: Dataset, model: nn.Module, place: Place, *, size: int) -> Validation:
+    """What the model scores on the validation images, in batches of `size`; Stopped as above."""
+    found = outputs(data, model, data.rows("val"), place, size=size, what="validation")
+    summed, known = masked_loss(found.logits, torch.from_numpy(found.labels).float())
+    scores = torch.sigmoid(found.logits).numpy()
+    return Validation(
+        loss=float(summed / known.clamp(min=1)),
+        aucs=tuple(auc(labels, scores[:, i]) for i, labels in enumerate(found.labels.T)),
+        unread=found.unread,
+    )

@@ -1,10 +1,10 @@
-"""Live curves of a run, beside its history.csv: for TensorBoard and for Weights & Biases.
+"""Live curves of a run, in addition to its history.csv: for TensorBoard and Weights & Biases.
 
-A run that goes on after an interruption goes on in the same curves, and no step is drawn twice.
+A run that is resumed continues the same curves, and no step is drawn twice.
 
     out/events.out.tfevents.*    tensorboard --logdir runs
-    out/wandb/                   what W&B keeps; with WANDB_MODE=offline for `wandb sync`
-    out/wandb/run-id             the run's name at W&B, by which it is resumed
+    out/wandb/                   the files of W&B; `wandb sync` sends them after WANDB_MODE=offline
+    out/wandb/run-id             the name of the run at W&B, by which it is resumed
 """
 
 import importlib
@@ -13,28 +13,30 @@ import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from builder.contract import CheckError, UsageError, write_last
+from trainer.recipe import RunConfig
 
-NAMES = ("tensorboard", "wandb")  # as --track and Python know them
+TrackerName = Literal["tensorboard", "wandb"]
+TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
 
 
 class Tracker(Protocol):
-    """A place to draw curves."""
+    """A service that draws curves."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Draw the values at a step; steps never fall."""
+        """Draw the values at a step; steps never decrease."""
 
     def close(self) -> None:
-        """Finish what is drawn; nothing is logged afterwards."""
+        """Finish the curves; nothing is logged afterwards."""
 
 
 def require(names: Sequence[str]) -> None:
     """Raise UsageError where a tracker is unknown or its package is not installed."""
     for name in names:
-        if name not in NAMES:
-            raise UsageError(f"--track {name} is unknown: choose {' or '.join(NAMES)}.")
+        if name not in TRACKERS:
+            raise UsageError(f"--track {name} is unknown: choose {' or '.join(TRACKERS)}.")
         try:
             importlib.import_module(name)
         except ImportError:
@@ -45,11 +47,11 @@ def require(names: Sequence[str]) -> None:
 
 
 def trackers(
-    names: Sequence[str], *, out: Path, name: str, config: Mapping[str, Any], resume: bool
+    names: Sequence[str], *, out: Path, name: str, config: RunConfig, resume: bool
 ) -> list[Tracker]:
-    """One open tracker per name; `name` and `config` are what they show of the run.
+    """One open tracker for each of `names`; `name` and `config` are what they show of the run.
 
-    `resume`: the run may go on with an earlier one in `out`.
+    `resume`: the run may continue an earlier one in `out`.
     """
     require(names)
     opened: list[Tracker] = []
@@ -61,10 +63,10 @@ def trackers(
 
 
 class TensorBoard:
-    """Event files in `out`; the first is made with the first values."""
+    """Event files in `out`; the first one is made with the first values."""
 
-    def __init__(self, out: Path, *, config: Mapping[str, Any], resume: bool) -> None:
-        """Nothing yet."""
+    def __init__(self, out: Path, *, config: RunConfig, resume: bool) -> None:
+        """Nothing is written yet."""
         self._out, self._config, self._resume = out, config, resume
         self._writer: Any = None
 
@@ -81,7 +83,7 @@ class TensorBoard:
 
         # Steps that a killed run took after its last checkpoint are taken again from here.
         writer: Any = SummaryWriter(str(self._out), purge_step=step if self._resume else None)
-        text = json.dumps(dict(self._config), indent=4, default=str)
+        text = json.dumps(self._config.to_json(), indent=4)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)
         return writer
 
@@ -92,10 +94,10 @@ class TensorBoard:
 
 
 class WandB:
-    """A run at W&B, in the project WANDB_PROJECT or `cxr-rebalance`."""
+    """A run at W&B, in the project WANDB_PROJECT, by default `cxr-rebalance`."""
 
-    def __init__(self, out: Path, *, name: str, config: Mapping[str, Any], resume: bool) -> None:
-        """Start the run, or go on with the one that `out` remembers."""
+    def __init__(self, out: Path, *, name: str, config: RunConfig, resume: bool) -> None:
+        """Start the run, or resume the one whose name is in `out`."""
         import wandb
 
         remembered = out / "wandb" / "run-id"
@@ -106,12 +108,12 @@ class WandB:
                 project=os.environ.get("WANDB_PROJECT", "cxr-rebalance"),
                 dir=out,
                 name=name,
-                config=dict(config),
+                config=config.to_json(),
                 id=remembered.read_text().strip(),
                 resume="allow",
-                settings=wandb.Settings(console="off"),  # it would tear the progress bars
+                settings=wandb.Settings(console="off"),  # or the progress bars are torn
             )
-        except wandb.Error as error:  # the fault of the network, say: no reason to give up a run
+        except wandb.Error as error:  # perhaps the network failed: no reason to lose a run
             reason = str(error).partition("\n")[0]
             raise CheckError(
                 f"W&B did not start the run ({reason}): try `wandb login`, or"
@@ -119,7 +121,7 @@ class WandB:
             ) from None
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Draw the values at a step; W&B drops steps that it has already."""
+        """Draw the values at a step; W&B ignores steps that it has already."""
         self._run.log(dict(values), step=step)
 
     def close(self) -> None:

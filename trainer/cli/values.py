@@ -1,0 +1,124 @@
+"""The values of shared options: their types, and the arguments that they stand for."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from builder.contract import UsageError
+from trainer.fit.track import TrackerName
+from trainer.recipe import ArmName, Augment, Optimizer, Precision, Steps
+
+if TYPE_CHECKING:
+    from builder.store import Cache
+    from trainer.config import Machine, Settings
+
+
+class DatasetOptions(TypedDict):
+    """The values of `dataset` and `arm`."""
+
+    shards: str
+    shards_root: str | None
+    arm: ArmName | None
+
+
+class MachineOptions(TypedDict):
+    """The values of `machine`."""
+
+    device: str
+    workers: int
+    skip_bad: bool
+    cache_dir: Path | None
+    cache_size: str
+
+
+class PointOptions(TypedDict):
+    """The values of `point`, which a grid varies."""
+
+    batch: int
+    lr: float
+    optimizer: Optimizer
+
+
+class RunOptions(MachineOptions):
+    """The values of `shown`, `training`, `machine`, `memory`, `saving` and `scoring`."""
+
+    augment: Augment
+    mix: str
+    steps: Steps
+    epochs: int
+    init: str
+    precision: Precision
+    accumulate: int
+    compile: bool
+    seed: int
+    cache: str | None
+    checkpoint_minutes: float
+    track: tuple[TrackerName, ...]
+    min_positives: int
+
+
+def cache_of(options: MachineOptions) -> "Cache":
+    """Where shards from a URL are kept."""
+    from builder.store import Cache, default_cache_folder
+    from trainer.stream.ram import parse_bytes
+
+    return Cache(
+        folder=options["cache_dir"] or default_cache_folder(),
+        max_bytes=parse_bytes("--cache-size", options["cache_size"]),
+    )
+
+
+def settings_of(options: RunOptions, point: PointOptions) -> "Settings":
+    """How to train and score."""
+    from trainer.config import Machine, Settings
+
+    return Settings(
+        epochs=options["epochs"],
+        batch=point["batch"],
+        lr=point["lr"],
+        optimizer=point["optimizer"],
+        augment=options["augment"],
+        mix=options["mix"],
+        steps=options["steps"],
+        init=options["init"],
+        seed=options["seed"],
+        precision=options["precision"],
+        accumulate=options["accumulate"],
+        compile=options["compile"],
+        skip_bad=options["skip_bad"],
+        min_positives=options["min_positives"],
+        machine=Machine(
+            device=options["device"],
+            workers=options["workers"],
+            ram_bytes=_ram_bytes(options["cache"]),
+            cache=cache_of(options),
+            save_every=60 * options["checkpoint_minutes"],
+            track=options["track"],
+        ),
+    )
+
+
+def scoring_machine(options: MachineOptions) -> "Machine":
+    """What a command may use that scores and does not train."""
+    from trainer.config import Machine
+
+    return Machine(
+        device=options["device"],
+        workers=options["workers"],
+        ram_bytes=0,
+        cache=cache_of(options),
+        save_every=math.inf,
+        track=(),
+    )
+
+
+def _ram_bytes(cache: str | None) -> int:
+    """The bytes that --cache stands for."""
+    from trainer.stream.ram import half_of_free, parse_bytes
+
+    kind, _, size = (cache or "").partition(":")
+    if kind not in ("", "ram"):
+        raise UsageError(f"--cache {kind} is unknown: use ram, or ram:20GB.")
+    if not kind:
+        return 0
+    return parse_bytes("--cache", size) if size else half_of_free()
