@@ -1,80 +1,143 @@
-"""The output folder as one build's own: a lock, no leftovers, and the recipe it was begun with.
+"""The output folder for one build alone: a lock, no leftovers, and the recipe of each part.
 
-A killed build is continued by running it again. A build with another recipe in the same place
-would mix two datasets, so each folder of shards remembers its recipe and a difference is refused.
+A killed build is resumed by running it again. A build with another recipe in the same place would
+mix two datasets, so each folder of shards remembers its recipe and a difference is refused.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from builder.contract import UsageError, write_last
+from builder import generators
+from builder.contract import Refusal, UsageError, load_manifest, write_last
+from builder.contract.lock import NoLocksError, hold
+from builder.recipe import Layout, RealRecipe, Recipe
+
+_SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
 
 @contextmanager
 def claimed(out: Path) -> Iterator[None]:
-    """Hold `out` for this process; UsageError if another build holds it. Temp files are cleared."""
-    out.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
+    """Hold `out` for this process; UsageError if another build holds it.
+
+    What a killed build had not finished to write is removed, but only under the lock.
+    """
+    with ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                f"Another xbuild is writing into {out}: wait for it, or use another --out."
-            ) from None
-        except OSError:  # a file system without locks: only the user's care keeps builds apart
-            pass
-        for name in ("shards", "manifests"):
-            if not (out / name).resolve().is_relative_to(out.resolve()):
+            if not stack.enter_context(hold(out, wait=None)):
                 raise UsageError(
-                    f"{out / name} is a link that leads elsewhere, which no reader of the dataset "
-                    "would follow: use --out there."
+                    f"Another xbuild is writing into {out}: wait for it, or use another --out."
                 )
-        for pattern in ("shards/*/.*.tmp", "manifests/.*.tmp"):
-            for leftover in out.glob(pattern):
-                leftover.unlink()
+            _check_links(out)
+            for pattern in ("shards/*/.*.tmp", "manifests/.*.tmp"):
+                for leftover in out.glob(pattern):
+                    leftover.unlink(missing_ok=True)
+        except NoLocksError:  # only the user's care keeps builds apart
+            _check_links(out)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def keep_recipes(recipes: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Note in each folder with which recipe it is filled; UsageError names a field that differs.
+def _check_links(out: Path) -> None:
+    """Raise UsageError where a reader of the dataset would not find what is written."""
+    for name in ("shards", "manifests"):
+        if not (out / name).resolve().is_relative_to(out.resolve()):
+            raise UsageError(
+                f"{out / name} is a link out of this folder, which no reader of the dataset would "
+                "follow: use the place that it leads to as --out."
+            )
 
-    All are compared before the first is written. A folder in which nothing is finished may change.
+
+def keep_recipes(recipes: Mapping[Path, Mapping[str, object]]) -> None:
+    """Note in each folder the recipe that it is filled with; UsageError names a field that differs.
+
+    All are compared before the first is written. The recipe of a folder in which nothing is
+    finished may change.
     """
     wanted = {folder: json.loads(json.dumps(recipe)) for folder, recipe in recipes.items()}
     for folder, recipe in wanted.items():
         begun = any(folder.glob("*.tar")) or (folder / "snapshot.pt").exists()
         if begun and (folder / "recipe.json").exists():
-            _compare(folder, recipe)
+            _compare(str(folder), _noted(folder / "recipe.json"), recipe, "--out")
     for folder, recipe in wanted.items():
         write_last(folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode())
 
 
-def _compare(folder: Path, wanted: dict[str, Any]) -> None:
+def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> None:
+    """Raise UsageError where the manifest at `path` belongs to another dataset of that name.
+
+    A folder of shards guards the name of a balanced dataset; one of real images has none of its
+    own.
+    """
     try:
-        found = json.loads((folder / "recipe.json").read_bytes())
+        found = load_manifest(path)
+    except Refusal:  # absent, or damaged: it is sealed anew
+        return
+    if found.real_only != real_only:
+        kinds = {True: "real images alone", False: "real and synthetic images"}
+        raise UsageError(
+            f"{path} is a dataset of {kinds[found.real_only]}: choose another --name for this one "
+            f"of {kinds[real_only]}."
+        )
+    if real_only:
+        _compare(str(path), found.recipe, json.loads(json.dumps(recipe)), "--name")
+
+
+def real_recipes(recipe: RealRecipe, layout: Layout) -> dict[Path, Mapping[str, object]]:
+    """The recipe of each folder of real shards, which datasets of any name share."""
+    part = {**recipe.real_part(), "software": software()}
+    if recipe.dataset == "demo":
+        part["phantom_sha256"] = generators.find("phantom", recipe.image_size).sha256
+    recipes: dict[Path, Mapping[str, object]] = {layout.shards("real"): part}
+    if recipe.train_folder != "real":
+        recipes[layout.shards(recipe.train_folder)] = {**part, "regime": recipe.regime}
+    return recipes
+
+
+def recipes(
+    recipe: Recipe, generator: generators.Loaded, layout: Layout
+) -> dict[Path, Mapping[str, object]]:
+    """The recipe of each folder of shards, real and synthetic."""
+    own = {**asdict(recipe), "software": software(generator)}
+    real = real_recipes(recipe, layout) if recipe.real == "pack" else {}
+    return {layout.shards(recipe.name): own, **real}
+
+
+def software(generator: generators.Loaded | None = None) -> dict[str, str]:
+    """The versions on which bytes depend, those of the generator's own libraries included."""
+    own = getattr(generator.generator, "software", ()) if generator else ()
+    return {name: version(name) for name in (*_SOFTWARE, *own)}
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+        if isinstance(found, dict):
+            return found
     except ValueError:
-        raise UsageError(f"{folder / 'recipe.json'} is damaged: use another --out.") from None
+        pass
+    raise UsageError(f"{path} is damaged: use another --out.")
+
+
+def _compare(
+    where: str, found: Mapping[str, object], wanted: Mapping[str, object], option: str
+) -> None:
     for field in (*wanted, *found):
         if found.get(field) != wanted.get(field):
             raise UsageError(
-                f"{folder} was begun with {field} = {found.get(field)!r} and now "
-                f"{wanted.get(field)!r} is asked for: repeat the first, or use another --out."
+                f"{where} was begun with {field} = {found.get(field)!r} and now "
+                f"{wanted.get(field)!r} is asked for: repeat the first, or use another {option}."
             )
 
 
-def refuse_strangers(folder: Path, expected: Sequence[Path]) -> None:
+def check_shards(folder: Path, expected: Sequence[Path]) -> None:
     """Raise UsageError if `folder` holds a shard that this build would not make."""
     for path in sorted(folder.glob("*.tar")):
         if path not in expected:
             raise UsageError(
                 f"{path} belongs to another plan than today's (were images mended or left out "
-                f"since?): remove {folder} to render it anew."
+                f"since?): remove {folder} to render it again."
             )

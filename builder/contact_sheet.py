@@ -1,6 +1,7 @@
 """A picture of a sealed dataset: for each target a row of real and a row of synthetic images."""
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from builder.contract import (
     Bytes,
     Index,
     Manifest,
+    Origin,
     dataset_root,
     decode_image,
     load_index,
@@ -16,44 +18,69 @@ from builder.contract import (
 )
 
 
-def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: int = 8) -> None:
-    """A PNG at `out`: per target a row of real and a row of synthetic positives from the shards."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    title: str
+    samples: list[int]  # rows of the index
+
+
+def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: int = 8) -> bool:
+    """Whether there is a PNG at `out`: a row of real and one of synthetic positives per target.
+
+    They are read from the shards. Without a plan, each pathology has its row of real images; no
+    picture is written where no training image has a positive label.
+    """
     from matplotlib.figure import Figure
     from PIL import Image
 
     root = dataset_root(manifest_path)
     index = load_index(manifest, root)
-    rows = []
-    for target in manifest.plan.targets:
-        positive = index.labels[:, manifest.pathologies.index(target.pathology)] == 1
-        for origin in ("real", "synthetic"):
-            mine = positive & (index.origin == origin) & (index.split == "train")
-            if origin == "synthetic":
-                mine &= index.target == target.pathology
-            if mine.any():
-                kind = "real label" if origin == "real" and _is_demo(manifest) else origin
-                rows.append((f"{target.pathology}\n{kind}", np.flatnonzero(mine)[:columns]))
+    rows = _rows(manifest, index, columns)
     if not rows:
-        return
+        return False
     figure = Figure(figsize=(1.3 * columns + 1.6, 1.35 * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (title, samples) in zip(axes, rows, strict=True):
+    for line, row in zip(axes, rows, strict=True):
         for axis in line:
             axis.set_axis_off()
-        line[0].text(-0.1, 0.5, title, transform=line[0].transAxes, ha="right", va="center")
-        for axis, row in zip(line, samples.tolist(), strict=False):
-            axis.imshow(_image_at(manifest, root, index, row), cmap="gray", vmin=0, vmax=255)
-    drawn = ", and the real labels have phantom images" if _is_demo(manifest) else ""
-    figure.suptitle(f"{manifest.name}: synthetic images by {manifest.generator['name']}{drawn}")
+        line[0].text(-0.1, 0.5, row.title, transform=line[0].transAxes, ha="right", va="center")
+        for axis, sample in zip(line, row.samples, strict=False):
+            axis.imshow(_image_at(manifest, root, index, sample), cmap="gray", vmin=0, vmax=255)
+    figure.suptitle(_title(manifest))
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110)
     with Image.open(image) as picture:  # grey: a third of the bytes
         picture.convert("L").save(image := io.BytesIO(), "PNG", optimize=True)
     write_last(out, image.getvalue())
+    return True
+
+
+def _rows(manifest: Manifest, index: Index, columns: int) -> list[_Row]:
+    rows = []
+    for name in manifest.targets or manifest.pathologies:
+        positive = index.labels[:, manifest.pathologies.index(name)] == 1
+        origins: tuple[Origin, ...] = ("real", "synthetic")
+        for origin in origins:
+            mine = positive & (index.origin == origin) & (index.split == "train")
+            if origin == "synthetic":
+                mine &= index.target == name
+            if mine.any():
+                kind = "real label" if origin == "real" and _is_demo(manifest) else origin
+                samples = np.flatnonzero(mine)[:columns].tolist()
+                rows.append(_Row(title=f"{name}\n{kind}", samples=samples))
+    return rows
+
+
+def _title(manifest: Manifest) -> str:
+    phantoms = "the real labels have phantom images" if _is_demo(manifest) else ""
+    if manifest.real_only:
+        return f"{manifest.name}: {phantoms or 'real images'}"
+    also = f", and {phantoms}" if phantoms else ""
+    return f"{manifest.name}: synthetic images by {manifest.generator_name}{also}"
 
 
 def _is_demo(manifest: Manifest) -> bool:
-    return bool(manifest.source.get("dataset") == "demo")
+    return manifest.dataset == "demo"
 
 
 def _image_at(manifest: Manifest, root: Path, index: Index, row: int) -> Bytes:

@@ -1,6 +1,6 @@
-"""Label vectors from L_p and one latent per image, pure functions of the recipe → Draw."""
+"""A label vector and a latent for each synthetic image, pure functions of the recipe → Draw."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +15,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """S synthetic images that are still to be rendered, targets evenly interleaved."""
+    """S synthetic images to render, with their targets evenly interleaved."""
 
     name: str  # of the dataset; keys begin with it
     targets: tuple[str, ...]  # [T]
     target: npt.NDArray[np.int64]  # [S] place in `targets`
     number: npt.NDArray[np.int64]  # [S] draw number within the target
-    labels: Labels  # int8 [S, L]: the drawn real label vectors, unknowns (-1) included
+    labels: Labels  # int8 [S, L]: label vectors drawn from real images, unknowns (-1) included
 
     def __len__(self) -> int:
         """The number of images."""
@@ -41,8 +41,8 @@ class Draw:
                 labels=tuple(self.labels[i].tolist()),
             )
 
-    def steps(self) -> dict[str, int]:
-        """The number of draws of each target: a redraw's number is so much larger."""
+    def draws_per_target(self) -> Mapping[str, int]:
+        """The number of draws that are planned for each target."""
         counts = np.bincount(self.target, minlength=len(self.targets)).tolist()
         return dict(zip(self.targets, counts, strict=True))
 
@@ -54,10 +54,10 @@ def slug(pathology: str) -> str:
 
 
 def draw(plan: Plan, labels: Labels, name: str) -> Draw:
-    """The images that `plan` asks for; `labels` is the int8 [N, L] matrix it was made from.
+    """The images that `plan` asks for; `labels` is the int8 [N, L] matrix that it was made from.
 
-    Image j of n for a target stands at (j + ½)/n of the way, so that any stretch of the dataset
-    holds every target in proportion.
+    Image j of the n images for a target comes at (j + ½)/n of the dataset, so that any stretch of
+    it holds every target in proportion.
     """
     target = np.repeat(np.arange(len(plan.render)), plan.render)
     number = np.concatenate([np.arange(n) for n in plan.render])

@@ -1,14 +1,16 @@
-"""Real radiographs as the same uint8 [H, W] pixels, through the same writer.
+"""Rows of a label table → Picture: real radiographs as the pixels that are sealed.
 
-The demo's "radiographs" are phantoms of the row's own labels; they come from here too, so that
-nothing after this step knows the difference. The manifest says it.
+The demo's "radiographs" are phantoms of the rows' own labels. They come from here too, so that
+nothing after this step knows the difference; the manifest says it.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from builder.contract import Sample
+from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage, read_radiograph
 from builder.draw import latents
 from builder.generators import load
@@ -18,16 +20,73 @@ from builder.render import BATCH, Picture, condition
 _DEMO_SEED = 2021  # the demo is one dataset: its images do not change with the build's seed
 
 
-def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) -> Iterator[Sample]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePainter:
+    """Pictures from image files; `names` are those of the samples' files, in order."""
+
+    folder: Path
+    names: tuple[str, ...]
+    image_size: int
+    redraws: None = field(default=None, init=False)  # a real image is not drawn again
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | BadImage]:
+        """The picture of each sample's file in order, or why it has none."""
+        for sample, name in zip(samples, self.names, strict=True):
+            try:
+                pixels = read_radiograph(self.folder / name, self.image_size)
+            except ValueError as error:
+                yield BadImage(image=name, reason=str(error))
+            else:
+                yield Picture(sample=sample, pixels=pixels)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhantomPainter:
+    """The demo's radiographs: phantoms of the samples' labels; `rows` are their table rows."""
+
+    rows: tuple[int, ...]
+    pathologies: tuple[str, ...]
+    image_size: int
+    redraws: None = field(default=None, init=False)
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture]:
+        """The phantom of each sample in order."""
+        phantom = load("phantom", self.image_size)
+        shown = condition(samples, self.pathologies, phantom.labels)
+        for start in range(0, len(samples), BATCH):
+            part = slice(start, start + BATCH)
+            anatomy = latents(
+                self.rows[part], phantom.latent_size, seed=_DEMO_SEED, name="demo patient"
+            )
+            for sample, pixels in zip(samples[part], phantom(anatomy, shown[part]), strict=True):
+                yield Picture(sample=sample, pixels=pixels)
+
+
+def real_painter(
+    table: LabelTable, rows: Sequence[int], image_size: int
+) -> FilePainter | PhantomPainter:
+    """What produces the pictures of the table's `rows`."""
+    if table.dataset == "demo":
+        return PhantomPainter(
+            rows=tuple(rows), pathologies=table.pathologies, image_size=image_size
+        )
+    assert table.root is not None, "the line refuses a table without images before this step"
+    names = table.rows["file"].iloc[list(rows)].tolist()
+    return FilePainter(folder=table.root, names=tuple(names), image_size=image_size)
+
+
+def real_samples(
+    table: LabelTable, rows: Sequence[int], split: SplitName, seed: int
+) -> Iterator[Sample]:
     """The samples of the table's `rows`, without pixels.
 
-    Keys and patients are hashes keyed by seed and the table's content: whoever has the table can
-    link them, as they can link the images themselves; the manifest alone does not suffice.
+    Keys and patients are hashes keyed by the seed and the table's content: whoever has the table
+    can link them, as they can link the images themselves; the manifest alone does not suffice.
     """
     salt = hashlib.blake2b(str(seed).encode(), key=table.salt, digest_size=32).digest()
 
-    def hashed(word: str) -> str:
-        return hashlib.blake2b(word.encode(), digest_size=8, key=salt).hexdigest()
+    def hashed(text: str) -> str:
+        return hashlib.blake2b(text.encode(), digest_size=8, key=salt).hexdigest()
 
     part = table.rows.iloc[list(rows)]
     columns = (part[name] for name in ("image", "patient", "view", "sex", "age"))
@@ -46,31 +105,3 @@ def real_samples(table: LabelTable, rows: Sequence[int], split: str, seed: int) 
             sex=sex,
             age=age,
         )
-
-
-def pack_files(
-    samples: Sequence[Sample], *, root: Path, names: Sequence[str], image_size: int
-) -> Iterator[Picture | BadImage]:
-    """The picture of each sample's file in order, uint8 [image_size, image_size], or why not."""
-    for sample, name in zip(samples, names, strict=True):
-        try:
-            yield Picture(sample=sample, pixels=read_radiograph(root / name, image_size))
-        except ValueError as error:
-            yield BadImage(image=name, reason=str(error))
-
-
-def pack_phantoms(
-    samples: Sequence[Sample],
-    *,
-    numbers: Sequence[int],
-    pathologies: Sequence[str],
-    image_size: int,
-) -> Iterator[Picture]:
-    """The demo's radiographs: phantoms of the samples' labels; `numbers` are their table rows."""
-    phantom = load("phantom", image_size)
-    shown = condition(samples, pathologies, phantom.labels)
-    for start in range(0, len(samples), BATCH):
-        rows = slice(start, start + BATCH)
-        anatomy = latents(numbers[rows], phantom.latent_size, seed=_DEMO_SEED, name="demo patient")
-        for sample, pixels in zip(samples[rows], phantom(anatomy, shown[rows]), strict=True):
-            yield Picture(sample=sample, pixels=pixels)

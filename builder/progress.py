@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left, for whatever takes more than a moment."""
+"""A progress bar with rate and time left, for all that takes more than a moment."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,8 +8,8 @@ Progress = Callable[[str, int], AbstractContextManager[Advance]]  # (title, tota
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A function to be told the images done; a bar with rate and ETA if stderr is a terminal."""
+def progress(title: str, total: int) -> Iterator[Advance]:
+    """A function that is told the images done; a bar with rate and ETA if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

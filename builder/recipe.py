@@ -1,88 +1,129 @@
-"""All that a dataset's bytes depend on → Recipe."""
+"""What was asked for, and all that a dataset's bytes depend on → Request, Recipe.
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+A request is what the user said, None where nothing was said. A recipe has every default resolved:
+it goes into the manifest and beside the shards, and the same recipe gives the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
 from builder.contract import KEY, ImageSpec, Labels, UsageError
+from builder.contract.image import Codec
 from builder.draw import slug
 from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
 from builder.plan import MAX_PER_REAL, Plan, plan_balance, rare_targets
 from builder.split import REGIMES
 
 IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
+QUALITY = 95  # of JPEG
 
-_REAL_FIELDS = (
-    "dataset",
-    "labels_sha256",
-    "uncertain",
-    "views",
-    "holdout",
-    "seed",
-    "image_size",
-    "codec",
-    "quality",
-    "shard_size",
+Uncertain = Literal["ones", "zeros", "mask"]
+Views = Literal["all", "frontal"]
+Real = Literal["pack", "none"]
+Precision = Literal["fp32", "bf16"]
+
+_MAX_NAME = 40  # of a dataset, and of a target in the keys of its images
+_REAL_FIELDS = (  # what the shards of real images depend on, whatever the regime
+    *("dataset", "labels_sha256", "uncertain", "views", "holdout", "seed"),
+    *("image_size", "codec", "quality", "shard_size"),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """A dataset's recipe; fractions and percentages are kept as the words they were given in."""
+class RealRequest:
+    """The real images that were asked for; None is unset.
+
+    Fractions and percentages are kept as text, so that no binary rounding gets in.
+    """
 
     dataset: str
-    name: str = ""  # "": gan and the regime
-    uncertain: str = "ones"
-    views: str = "all"
+    labels: Path | None = None
+    root: Path | None = None  # folder of the images
+    name: str | None = None
+    uncertain: Uncertain = "ones"
+    views: Views = "all"
     holdout: tuple[str, str] = ("0.05", "0.05")  # of the patients: val, test
     seed: int = 0
     regime: str = "100"  # per cent of the training patients
+    image_size: int | None = None
+    codec: Codec = "jpg"
+    shard_size: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSpec:
+    """A generator as `builder.generators.find` takes it; processes load it by this."""
+
+    name: str  # NAME, NAME:ARGUMENT or a file
+    image_size: int  # a wish: a trained generator has its own
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(RealRequest):
+    """The balanced dataset that was asked for; None is unset."""
+
+    targets: tuple[str, ...] = ()  # (): the pathologies below rare_below
     share: str = "0.15"
     rare_below: str = "0.05"
-    targets: tuple[str, ...] = ()  # (): the pathologies below rare_below
     max_per_real: int = MAX_PER_REAL
-    real: str = "pack"  # "none": the synthetic images alone
-    image_size: int = 0  # 0: the generator's, at most IMAGE_SIZE
-    codec: str = "jpg"
-    quality: int = 95  # of JPEG; 0 for PNG
-    shard_size: int = 4096
-    generator: str = ""  # "": nih64 for NIH's labels, else phantom
+    real: Real = "pack"  # none: the synthetic images alone
+    generator: str | None = None
     options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
-    precision: str = "fp32"  # in which the generator computes
-    accept: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
+    precision: Precision = "fp32"  # in which the generator computes
+    checks: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
     upsample: bool = False
-    labels_sha256: str = ""  # filled in by `resolved`
-    generator_sha256: str = ""  # filled in when the generator is loaded
 
-    def resolved(self, table: LabelTable) -> "Recipe":
-        """The recipe with every default worked out on the label table."""
-        name = self.name or f"gan{self.regime.replace('.', '_')}"
-        if not KEY.fullmatch(name) or len(name) > 40 or name == "real" or name.startswith("real-"):
-            raise UsageError(
-                f"The name {name!r} cannot be used: take up to 40 of a-z, 0-9, _ and -, not 'real'."
-            )
-        for option in self.options:
-            if not option.partition("=")[0] or "=" not in option:
+    def generator_spec(self) -> GeneratorSpec:
+        """The generator to load; UsageError where an option of it is unclear."""
+        pairs = [(name, value) for name, _, value in (o.partition("=") for o in self.options)]
+        for option, (name, _) in zip(self.options, pairs, strict=True):
+            if not name or "=" not in option:
                 raise UsageError(f"--generator-option takes NAME=VALUE, got {option!r}.")
-        names = [name for name, _ in self.generator_options()]
-        if len(set(names)) < len(names) or (self.precision == "fp32" and "precision" in names):
-            raise UsageError("--generator-option names an option once, and --precision is its own.")
-        targets = _resolve_targets(self, table)
-        slugs = [slug(target) for target in targets]
-        if len({*slugs}) < len(slugs) or max(map(len, slugs), default=0) > 40:
+        if self.precision != "fp32":
+            pairs.append(("precision", self.precision))
+        names = [name for name, _ in pairs]
+        if len({*names}) < len(names) or (self.precision == "fp32" and "precision" in names):
             raise UsageError(
-                f"The targets {', '.join(targets)} do not differ in their first 40 letters and "
-                "digits, which go into the keys of their images: rename the columns."
+                "--generator-option sets each option once, and the precision is set by --precision."
             )
-        return replace(
-            self,
-            name=name,
-            generator=self.generator or ("nih64" if self.dataset == "nih" else "phantom"),
-            quality=self.quality if self.codec == "jpg" else 0,
-            targets=targets,
-            labels_sha256=table.sha256,
+        return GeneratorSpec(
+            name=self.generator or ("nih64" if self.dataset == "nih" else "phantom"),
+            image_size=self.image_size or IMAGE_SIZE,
+            options=tuple(pairs),
         )
+
+    def plan(self, targets: Sequence[str], pathologies: Sequence[str], labels: Labels) -> Plan:
+        """The plan over the real training images that have these `labels`, int8 [N, L]."""
+        return plan_balance(
+            labels,
+            targets=[pathologies.index(name) for name in targets],
+            share=Fraction(self.share),
+            seed=self.seed,
+            names=targets,
+            max_per_real=self.max_per_real,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealRecipe:
+    """All that the bytes of a dataset of real images depend on, every default resolved."""
+
+    dataset: str
+    name: str
+    uncertain: Uncertain
+    views: Views
+    holdout: tuple[str, str]
+    seed: int
+    regime: str
+    image_size: int
+    codec: Codec
+    quality: int  # of JPEG; 0 for PNG
+    shard_size: int
+    labels_sha256: str
 
     @property
     def image(self) -> ImageSpec:
@@ -91,43 +132,108 @@ class Recipe:
             height=self.image_size, width=self.image_size, codec=self.codec, quality=self.quality
         )
 
-    def generator_options(self) -> tuple[tuple[str, str], ...]:
-        """The generator's options as pairs, the precision among them where it is not usual."""
-        pairs = [(name, value) for name, _, value in (o.partition("=") for o in self.options)]
-        if self.precision != "fp32":
-            pairs.append(("precision", self.precision))
-        return tuple(pairs)
-
     @property
     def train_folder(self) -> str:
         """The folder of the real training shards; the paper's regimes share one."""
-        ours = Fraction(self.regime) in REGIMES
-        return "real" if ours else f"real-{self.regime.replace('.', '_')}"
+        shared = Fraction(self.regime) in REGIMES
+        return "real" if shared else f"real-{_plain(self.regime)}"
 
-    def real_part(self) -> dict[str, Any]:
-        """What the real shards depend on."""
+    def real_part(self) -> Mapping[str, object]:
+        """What the real shards depend on: neither the dataset's name nor its regime."""
         everything = asdict(self)
         return {name: everything[name] for name in _REAL_FIELDS}
 
-    def plan(self, pathologies: Sequence[str], labels: Labels) -> Plan:
-        """The plan over the real training images that have these `labels`, int8 [N, L]."""
-        return plan_balance(
-            labels,
-            targets=[list(pathologies).index(name) for name in self.targets],
-            share=Fraction(self.share),
-            seed=self.seed,
-            names=self.targets,
-            max_per_real=self.max_per_real,
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(RealRecipe):
+    """All that the bytes of a balanced dataset depend on, every default resolved."""
+
+    share: str
+    rare_below: str
+    targets: tuple[str, ...]
+    max_per_real: int
+    real: Real
+    generator: str
+    generator_sha256: str
+    options: tuple[str, ...]
+    precision: Precision
+    checks: tuple[str, ...]  # their identities
+    upsample: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the shards of a dataset have in common."""
+
+    root: Path  # the folder that holds shards/ and manifests/
+    pathologies: tuple[str, ...]  # the labels' names, in order
+    image: ImageSpec
+
+    def manifest(self, name: str) -> Path:
+        """The path of the manifest of that name."""
+        return self.root / "manifests" / f"{name}.json"
+
+    def shards(self, folder: str) -> Path:
+        """The path of a folder of shards."""
+        return self.root / "shards" / folder
+
+
+def resolve_real(request: RealRequest, table: LabelTable) -> RealRecipe:
+    """The recipe of the real images alone."""
+    return RealRecipe(
+        dataset=request.dataset,
+        name=resolve_name(request.name, "real", request.regime),
+        uncertain=request.uncertain,
+        views=request.views,
+        holdout=request.holdout,
+        seed=request.seed,
+        regime=request.regime,
+        image_size=request.image_size or IMAGE_SIZE,
+        codec=request.codec,
+        quality=quality_of(request.codec),
+        shard_size=request.shard_size,
+        labels_sha256=table.sha256,
+    )
+
+
+def resolve_name(name: str | None, stem: str, regime: str) -> str:
+    """The dataset's name, by default the stem and the regime; UsageError where it cannot be one."""
+    name = f"{stem}{_plain(regime)}" if name is None else name
+    reserved = name == "real" or name.startswith("real-")
+    if reserved or not KEY.fullmatch(name) or len(name) > _MAX_NAME:
+        raise UsageError(
+            f"The name {name!r} cannot be used: take up to {_MAX_NAME} of a-z, 0-9, _ and -, "
+            "neither 'real' nor 'real-' at the beginning."
         )
+    return name
 
 
-def _resolve_targets(recipe: Recipe, table: LabelTable) -> tuple[str, ...]:
-    if not recipe.targets:
-        healthy = [i for i, p in enumerate(table.pathologies) if canonical(p) == NO_FINDING]
-        rare = rare_targets(table.labels, below=Fraction(recipe.rare_below), exclude=healthy)
-        return tuple(table.pathologies[column] for column in rare)
+def resolve_targets(request: Request, table: LabelTable) -> tuple[str, ...]:
+    """The names of the targets in the table, those below `rare_below` where none was asked for."""
+    targets = _named(request.targets, table) if request.targets else _rare(request, table)
+    slugs = [slug(target) for target in targets]
+    if len({*slugs}) < len(slugs) or max(map(len, slugs), default=0) > _MAX_NAME:
+        raise UsageError(
+            f"The targets {', '.join(targets)} do not differ in their first {_MAX_NAME} letters "
+            "and digits, which go into the keys of their images: rename the columns."
+        )
+    return targets
+
+
+def quality_of(codec: Codec) -> int:
+    """The quality of JPEG; 0 where the codec is lossless."""
+    return QUALITY if codec == "jpg" else 0
+
+
+def _rare(request: Request, table: LabelTable) -> tuple[str, ...]:
+    healthy = [i for i, p in enumerate(table.pathologies) if canonical(p) == NO_FINDING]
+    rare = rare_targets(table.labels, below=Fraction(request.rare_below), exclude=healthy)
+    return tuple(table.pathologies[column] for column in rare)
+
+
+def _named(names: Sequence[str], table: LabelTable) -> tuple[str, ...]:
     found = []
-    for name in recipe.targets:
+    for name in names:
         if (match := find_pathology(name, table.pathologies)) is None:
             raise UsageError(
                 f"No pathology is called {name!r}: --target takes one of "
@@ -135,3 +241,8 @@ def _resolve_targets(recipe: Recipe, table: LabelTable) -> tuple[str, ...]:
             )
         found.append(match)
     return tuple(found)
+
+
+def _plain(regime: str) -> str:
+    """The regime as it stands in names."""
+    return regime.replace(".", "_")

@@ -1,8 +1,7 @@
 """Finished shards into the index and the manifest, which is written last → Manifest."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from builder.contract import (
     SCHEMA,
     SPLITS,
-    ImageSpec,
     Index,
     IndexEntry,
     Manifest,
@@ -21,70 +19,79 @@ from builder.contract import (
     sha256_bytes,
     write_last,
 )
+from builder.recipe import Layout
 from builder.write import Shard
 
 
-def seal(
-    shards: Sequence[Shard],
-    *,
-    root: Path,
-    name: str,
-    pathologies: tuple[str, ...],
-    image: ImageSpec,
-    plan: PlanProof,
-    facts: dict[str, dict[str, Any]],
-) -> Manifest:
-    """The manifest of a complete dataset, on disk under `root/manifests` with its index.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Where a dataset comes from: the free-form parts of its manifest."""
 
-    Rows and shards stand in the order train (real, then synthetic), val, test. `facts` holds the
-    manifest's free-form parts: recipe, generator, source, software.
+    recipe: Mapping[str, object]
+    generator: Mapping[str, object] | None  # None: real images alone
+    source: Mapping[str, object]  # of the labels
+    software: Mapping[str, str]  # versions
+
+
+def seal(
+    shards: Sequence[Shard], *, layout: Layout, name: str, plan: PlanProof | None, facts: Facts
+) -> Manifest:
+    """The manifest of a complete dataset, on disk under `manifests` of its root with its index.
+
+    Rows and shards stand in the order train (real, then synthetic), val, test.
     """
     full = sorted(
         (shard for shard in shards if shard.entry is not None),
-        key=lambda s: (SPLITS.index(s.samples[0].split), s.samples[0].origin == "synthetic"),
+        key=lambda s: (
+            SPLITS.index(s.stored[0].sample.split),
+            s.stored[0].sample.origin == "synthetic",
+        ),
     )
-    entries: list[ShardEntry] = [shard.entry for shard in full if shard.entry is not None]
-    data = index_bytes(index_of(full, entries), pathologies)
+    entries = [shard.entry for shard in full if shard.entry is not None]
+    data = index_bytes(index_of(full, entries), layout.pathologies)
     url = f"manifests/{name}.parquet"
-    write_last(root / url, data)
+    write_last(layout.root / url, data)
     manifest = Manifest(
         schema=SCHEMA,
         name=name,
-        pathologies=pathologies,
-        image=image,
+        pathologies=layout.pathologies,
+        image=layout.image,
+        recipe=dict(facts.recipe),
         plan=plan,
+        generator=None if facts.generator is None else dict(facts.generator),
+        source=dict(facts.source),
+        software=dict(facts.software),
         index=IndexEntry(
             url=url, rows=sum(entry.nsamples for entry in entries), sha256=sha256_bytes(data)
         ),
         shardlist=tuple(entries),
-        **facts,
     )
-    save_manifest(manifest, root / "manifests" / f"{name}.json")
+    save_manifest(manifest, layout.root / "manifests" / f"{name}.json")
     return manifest
 
 
 def index_of(shards: Sequence[Shard], entries: Sequence[ShardEntry]) -> Index:
     """The index over the shards' samples, in the shards' order."""
-    samples = [sample for shard in shards for sample in shard.samples]
+    stored = [each for shard in shards for each in shard.stored]
 
-    def words(field: str) -> npt.NDArray[np.object_]:
-        return np.array([getattr(sample, field) for sample in samples], dtype=object)
+    def text(field: str) -> npt.NDArray[np.object_]:
+        return np.array([getattr(each.sample, field) for each in stored], dtype=object)
 
     return Index(
-        key=words("key"),
-        split=words("split"),
-        origin=words("origin"),
+        key=text("key"),
+        split=text("split"),
+        origin=text("origin"),
         shard=np.repeat(
             np.array([entry.url for entry in entries], dtype=object),
             [entry.nsamples for entry in entries],
         ),
-        offset=np.array([offset for shard in shards for offset in shard.offsets], dtype=np.int64),
-        size=np.array([size for shard in shards for size in shard.sizes], dtype=np.int32),
-        labels=np.array([sample.labels for sample in samples], dtype=np.int8),
-        target=words("target"),
-        draw=np.array([sample.draw for sample in samples], dtype=np.int64),
-        patient=words("patient"),
-        view=words("view"),
-        sex=words("sex"),
-        age=words("age"),
+        offset=np.array([each.offset for each in stored], dtype=np.int64),
+        size=np.array([each.size for each in stored], dtype=np.int32),
+        labels=np.array([each.sample.labels for each in stored], dtype=np.int8),
+        target=text("target"),
+        draw=np.array([each.sample.draw for each in stored], dtype=np.int64),
+        patient=text("patient"),
+        view=text("view"),
+        sex=text("sex"),
+        age=text("age"),
     )

@@ -1,7 +1,7 @@
 """Patients into train, val and test, and the nested regimes of the training set → Split.
 
-Both are drawn by patient with a keyed hash, so that a patient's place depends on nothing but the
-seed and the patient's id: not on row order, other rows or the machine.
+Both are drawn by patient with a keyed hash. A patient's place therefore depends on the seed and the
+patient's id alone: not on row order, other rows or the machine.
 """
 
 import hashlib
@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from builder.contract import UsageError
+from builder.contract import Labels, UsageError
+from builder.labels import LabelTable
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 REGIMES = (Fraction(1), Fraction(10), Fraction(50), Fraction(100))  # the paper's, in per cent
 
@@ -24,10 +25,23 @@ REGIMES = (Fraction(1), Fraction(10), Fraction(50), Fraction(100))  # the paper'
 class Split:
     """Row numbers of a label table; no patient is in two of train, val and test."""
 
-    train: Rows  # the regime's rows, ordered so that a smaller regime's rows are a prefix
-    val: Rows  # by row number
-    test: Rows  # by row number
+    train: RowNumbers  # the regime's rows, ordered so that a smaller regime's rows are a prefix
+    val: RowNumbers  # by row number
+    test: RowNumbers  # by row number
     full_boundaries: tuple[int, ...]  # ends of the paper's regimes and this one in regime 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """A label table with its patients split."""
+
+    table: LabelTable
+    split: Split
+
+    @property
+    def train_labels(self) -> Labels:
+        """int8 [N, L] of the training images, in the order of `split.train`."""
+        return self.table.labels[self.split.train]
 
 
 def split_patients(

@@ -1,6 +1,6 @@
-"""A sealed dataset recomputed from its shards → every fault there is.
+"""A sealed dataset, recomputed from its shards → all of its faults.
 
-Reads what is on disk and nothing else: no label table, no recipe, no generator.
+Reads what is on disk and nothing else: no label table and no generator.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,6 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from builder.contract import (
     GROUPS,
@@ -17,8 +16,10 @@ from builder.contract import (
     CheckError,
     Index,
     Manifest,
+    PlanProof,
     Sample,
     ShardEntry,
+    TargetCount,
     check_shard,
     dataset_root,
     decode_image,
@@ -36,10 +37,11 @@ def verify(
     root: Path | None = None,
     advance: Advance = lambda _: None,
 ) -> Iterator[str]:
-    """The faults of a dataset, one sentence each; none: it is what it says.
+    """The faults of a dataset, one sentence each; a sound one has none.
 
     Checks the manifest and the index, each shard's size, sha256, layout, labels and pixels, its
-    .idx, and the plan's counts and shares in integers. `advance` is told the samples done.
+    .idx, the plan's counts and shares in integers, and the patients. `advance` is told the samples
+    that are done.
     """
     try:
         manifest = load_manifest(manifest_path)
@@ -53,30 +55,27 @@ def verify(
         yield from _check_shard(manifest, index, shard, start, root)
         start += shard.nsamples
         advance(shard.nsamples)
-    yield from _check_plan(manifest, index)
+    if manifest.plan is not None:  # without one, the contract refuses synthetic images
+        yield from _check_plan(manifest, manifest.plan, index)
+    yield from _check_patients(index)
 
 
 def _check_shard(
     manifest: Manifest, index: Index, shard: ShardEntry, start: int, root: Path
 ) -> Iterator[str]:
+    """The faults of a shard whose first sample is row `start` of the index."""
+    codec = manifest.image.codec
     lines = []
     row = start
     try:
         path = check_shard(shard, root)
-        for member in tar.walk(path, manifest.image.codec, manifest.image.max_bytes):
+        for member in tar.walk(path, codec, manifest.image.max_bytes):
             if row == start + shard.nsamples:
                 yield f"{shard.url} holds more than the {shard.nsamples} samples it should."
                 return
             yield from _check_member(manifest, index, row, member, shard.url)
-            lines.append(
-                tar.idx_line(
-                    member.key,
-                    manifest.image.codec,
-                    member.offset,
-                    len(member.image),
-                    len(member.json),
-                )
-            )
+            size, json_size = len(member.image), len(member.json)
+            lines.append(tar.idx_line(member.key, codec, member.offset, size, json_size))
             row += 1
     except CheckError as error:
         yield str(error)
@@ -93,7 +92,7 @@ def _check_member(
 ) -> Iterator[str]:
     where = f"{url}, sample {member.key}"
     if member.key != index.key[row]:
-        yield f"{where}: the index has {index.key[row]} in this place."
+        yield f"{where}: the index has {index.key[row]} in its place."
         return
     if (member.offset, len(member.image)) != (index.offset[row], index.size[row]):
         yield f"{where}: the index points elsewhere."
@@ -112,8 +111,8 @@ def sample_at(index: Index, row: int) -> Sample:
     """The sample in one row of an index."""
     return Sample(
         key=str(index.key[row]),
-        split=str(index.split[row]),
-        origin=str(index.origin[row]),
+        split=index.split[row],
+        origin=index.origin[row],
         target=str(index.target[row]),
         draw=int(index.draw[row]),
         patient=str(index.patient[row]),
@@ -124,55 +123,70 @@ def sample_at(index: Index, row: int) -> Sample:
     )
 
 
-def _check_plan(manifest: Manifest, index: Index) -> Iterator[str]:
-    plan = manifest.plan
+def _check_plan(manifest: Manifest, plan: PlanProof, index: Index) -> Iterator[str]:
+    """The faults of the plan's counts and shares, counted again in the index."""
     synthetic = index.origin == "synthetic"
     train = (index.split == "train") & ~synthetic
-    whole = manifest.recipe.get("real") != "none"  # the synthetic half alone cannot show the other
-    if not whole and (index.origin == "real").any():
+    packed = _has_real_images(manifest)
+    if not packed and (index.origin == "real").any():
         yield "The recipe says that no real image was packed, and the shards hold some."
-    if whole and train.sum() != plan.real:
+    if packed and train.sum() != plan.real:
         yield f"The shards hold {train.sum()} real training images, the plan says {plan.real}."
     if synthetic.sum() != plan.synthetic:
         yield f"The shards hold {synthetic.sum()} synthetic images, the plan says {plan.synthetic}."
-    numerator, denominator = plan.share
     for target in plan.targets:
-        if target.pathology not in manifest.pathologies:
-            yield f"The plan's target {target.pathology} is none of the dataset's pathologies."
-            continue
-        positive = index.labels[:, manifest.pathologies.index(target.pathology)] == 1
-        own = int((synthetic & (index.target == target.pathology)).sum())
-        if own != target.render:
-            yield f"{own} images were made for {target.pathology}, the plan says {target.render}."
-        real = int((train & positive).sum()) if whole else target.real_positives
-        positives = real + int((synthetic & positive).sum())
-        if (real, positives) != (target.real_positives, target.positives):
-            yield (
-                f"{target.pathology} has {real} real and {positives} positives in all, "
-                f"the plan says {target.real_positives} and {target.positives}."
-            )
-        if denominator * positives < numerator * (plan.real + plan.synthetic):
-            yield (
-                f"{target.pathology} is short of its share: {denominator}·{positives} < "
-                f"{numerator}·{plan.real + plan.synthetic}."
-            )
-        if target.share != positives / (plan.real + plan.synthetic):
-            yield f"{target.pathology} is said to have a share of {target.share}: it has not."
-        if not positive[synthetic & (index.target == target.pathology)].all():
-            yield f"An image made for {target.pathology} has not the label."
-    if not 0 <= plan.lower_bound <= plan.synthetic:
-        yield f"The plan's lower bound {plan.lower_bound} is none of {plan.synthetic} images."
-    if not np.isin(index.target[synthetic], [target.pathology for target in plan.targets]).all():
-        yield "A synthetic image was made for something that is no target."
-    yield from _check_patients(index, synthetic)
+        yield from _check_target(manifest, plan, target, index)
+    if not plan.lower_bound <= plan.synthetic:
+        yield (
+            f"The plan's lower bound of {plan.lower_bound} images is above the {plan.synthetic} "
+            "that it has."
+        )
+    if not np.isin(index.target[synthetic], manifest.targets).all():
+        yield "A synthetic image was made for a pathology that is no target."
 
 
-def _check_patients(index: Index, synthetic: npt.NDArray[np.bool_]) -> Iterator[str]:
+def _check_target(
+    manifest: Manifest, plan: PlanProof, target: TargetCount, index: Index
+) -> Iterator[str]:
+    name = target.pathology
+    synthetic = index.origin == "synthetic"
+    train = (index.split == "train") & ~synthetic
+    positive = index.labels[:, manifest.pathologies.index(name)] == 1
+    own = synthetic & (index.target == name)
+    if own.sum() != target.render:
+        yield f"{own.sum()} images were made for {name}, the plan says {target.render}."
+    if not positive[own].all():
+        yield f"An image that was made for {name} does not have that label."
+    # The synthetic half alone cannot show how many real positives there are.
+    real = int((train & positive).sum()) if _has_real_images(manifest) else target.real_positives
+    positives = real + int((synthetic & positive).sum())
+    if (real, positives) != (target.real_positives, target.positives):
+        yield (
+            f"{name} has {real} real and {positives} positives in all, "
+            f"the plan says {target.real_positives} and {target.positives}."
+        )
+    total = plan.real + plan.synthetic
+    numerator, denominator = plan.share
+    if denominator * positives < numerator * total:
+        yield (
+            f"{name} is short of its share: {denominator}·{positives} is less than "
+            f"{numerator}·{total}."
+        )
+    if target.share != positives / total:
+        yield f"The plan says that {name} has a share of {target.share}, which is not true."
+
+
+def _has_real_images(manifest: Manifest) -> bool:
+    return manifest.recipe.get("real") != "none"
+
+
+def _check_patients(index: Index) -> Iterator[str]:
+    synthetic = index.origin == "synthetic"
     if (index.patient[synthetic] != "").any():
         yield "A synthetic image has a patient."
     for name in GROUPS:
         if (getattr(index, name)[synthetic] != "").any():
-            yield f"A synthetic image has a value in column {name}: it shows no patient."
+            yield f"A synthetic image has a value in column {name}, though it shows no patient."
     if any(not PATIENT.fullmatch(patient) for patient in set(index.patient[~synthetic])):
         yield "A real image's patient is not a salted hash."
     for one, other in combinations(SPLITS, 2):

@@ -1,20 +1,23 @@
 """Images on which a classifier does not see the pathology that they were made for."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.checks import Context, Judge, fraction
-from builder.contract import Bytes, CheckError, Sample, UsageError, sha256_file
+from builder.checks.check import Context, Judge, fraction
+from builder.contract import Bytes, Sample, Split, UsageError, sha256_file
+from builder.contract.weights import load_network, read_header, scale
 from builder.labels import find_pathology
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MIN_POSITIVES = 10  # held-out positives from which a sensitivity can be told
 _BATCH = 64
@@ -22,7 +25,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The check `judge:FILE` or `judge:SENSITIVITY:FILE`, FILE being xtrain's best.safetensors.
+    """The check `classifier:FILE` or `classifier:SENSITIVITY:FILE`, FILE from `xtrain fit`.
 
     Rejects an image whose probability for its target is below the one that SENSITIVITY (0.9) of
     the held-out real positives reach.
@@ -31,27 +34,28 @@ class Seen:
     identity: str
     classifier: "_Classifier"
     sensitivity: float
-    needs: tuple[str, ...] = ("val",)
+    needs: tuple[Split, ...] = ("val",)
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:
-        """A judge with the least probability of each target; UsageError where it cannot be told."""
-        members = (member for _, member in context.real("val"))
+        """A judge with the threshold of each target; UsageError where it cannot be told."""
+        members = (member for _, member in context.members("val"))
         scores, labels = [], []
         while block := list(islice(members, _BATCH)):
-            scores.append(self.classifier(np.stack([context.pixels(m) for m in block])))
+            scores.append(self.classifier(context.pixels(block)))
             labels.append(context.labels(block))
         probability, label = np.concatenate(scores), np.concatenate(labels)
-        least = {}
+        thresholds = {}
         for target in targets:
-            positive = label[:, context.pathologies.index(target)] == 1
+            positive = label[:, context.layout.pathologies.index(target)] == 1
             if positive.sum() < MIN_POSITIVES:
                 raise UsageError(
-                    f"The check judge cannot tell its sensitivity for {target}: {positive.sum()} "
-                    f"held-out images have it, {MIN_POSITIVES} are needed; use a larger --holdout."
+                    f"The check classifier cannot tell its sensitivity for {target}: "
+                    f"{positive.sum()} held-out images have it, {MIN_POSITIVES} are needed; use a "
+                    "larger --holdout."
                 )
             own = probability[positive, self.classifier.column(target)]
-            least[target] = float(np.quantile(own, 1 - self.sensitivity))
-        return _Judge(self.classifier, least)
+            thresholds[target] = float(np.quantile(own, 1 - self.sensitivity))
+        return _Judge(self.classifier, thresholds)
 
 
 def load(argument: str) -> Seen:
@@ -59,22 +63,22 @@ def load(argument: str) -> Seen:
     file, sensitivity = argument, ""
     if not Path(argument).is_file() and (found := re.fullmatch(r"([\d.]+):(.*)", argument)):
         sensitivity, file = found.groups()
-    share = fraction("judge", sensitivity, "0.9")
-    classifier = _Classifier(Path(file), _read(Path(file))[0])
-    identity = f"judge:{share:g}:sha256:{sha256_file(Path(file))}"
+    share = fraction("classifier", sensitivity, "0.9")
+    classifier = _Classifier(Path(file), read_header(Path(file)).pathologies)
+    identity = f"classifier:{share:g}:sha256:{sha256_file(Path(file))}"
     return Seen(identity=identity, classifier=classifier, sensitivity=share)
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
     classifier: "_Classifier"
-    least: dict[str, float]
+    thresholds: dict[str, float]
 
     def __call__(self, images: Bytes, samples: Sequence[Sample]) -> list[str]:
         seen = self.classifier(images)
         return [
-            f"the judge does not see {sample.target}"
-            if row[self.classifier.column(sample.target)] < self.least[sample.target]
+            f"the classifier does not see {sample.target}"
+            if row[self.classifier.column(sample.target)] < self.thresholds[sample.target]
             else ""
             for row, sample in zip(seen, samples, strict=True)
         ]
@@ -82,7 +86,7 @@ class _Judge:
 
 @dataclass(frozen=True, slots=True)
 class _Classifier:
-    """Probabilities float32 [N, L] of uint8 [N, H, W], by the DenseNet-121 in a file of xtrain."""
+    """Probabilities float32 [N, L] of uint8 [N, H, W], by the network in a file of xtrain."""
 
     file: Path
     pathologies: tuple[str, ...]
@@ -92,7 +96,7 @@ class _Classifier:
         name = find_pathology(target, self.pathologies)
         if name is None:
             raise UsageError(
-                f"The judge does not know {target}: it tells {', '.join(self.pathologies)}."
+                f"The classifier does not know {target}: it knows {', '.join(self.pathologies)}."
             )
         return self.pathologies.index(name)
 
@@ -100,8 +104,8 @@ class _Classifier:
         """One by one on the CPU, in equal batches on a GPU: a score must not depend on others."""
         import torch
 
-        model = _network(self.file)
-        device = next(model.parameters()).device
+        network = _network(self.file)
+        device = next(network.parameters()).device
         step = _BATCH if device.type == "cuda" else 1
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -111,40 +115,18 @@ class _Classifier:
             for start in range(0, len(images), step):
                 batch = torch.from_numpy(images[start : start + step, None])
                 padded = torch.cat([batch, batch[-1:].expand(step - len(batch), -1, -1, -1)])
-                x = padded.to(device).float().div_(255).mul_(2).sub_(1).mul_(1024)
-                parts.append(torch.sigmoid(model(x))[: len(batch)].float().cpu().numpy())
+                logits = network(scale(padded.to(device)))
+                parts.append(torch.sigmoid(logits)[: len(batch)].float().cpu().numpy())
         return np.concatenate(parts)
 
 
-def _read(file: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """(pathologies, tensors) of a file that xtrain saved."""
-    from safetensors import SafetensorError, safe_open
-
-    opener: Any = safe_open  # its stubs have no types
-    try:
-        with opener(file, framework="pt") as opened:
-            facts = json.loads((opened.metadata() or {})["xtrain"])
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            return tuple(facts["pathologies"]), state
-    except OSError as error:
-        raise UsageError(f"Cannot read the judge {file}: {error.strerror or error}.") from None
-    except (SafetensorError, KeyError, TypeError, ValueError):
-        raise CheckError(f"The judge {file} is damaged or no classifier of xtrain.") from None
-
-
 @lru_cache(maxsize=1)
-def _network(file: Path) -> Any:
+def _network(file: Path) -> "nn.Module":
     """The network on its device, read once in a process."""
     import torch
-    from torchxrayvision.models import DenseNet
 
-    pathologies, state = _read(file)
-    model = DenseNet(num_classes=len(pathologies), in_channels=1)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError:
-        raise CheckError(f"The judge {file} holds the weights of another network.") from None
+    network, _ = load_network(file)
     cuda = torch.cuda.is_available()
     if not cuda:
         torch.set_num_threads(1)  # a score must not depend on how many cores there are
-    return model.eval().to("cuda" if cuda else "cpu", memory_format=torch.channels_last)
+    return network.to("cuda" if cuda else "cpu").to(memory_format=torch.channels_last)

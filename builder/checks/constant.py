@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from builder.checks import Context, Judge
-from builder.contract import Bytes, Sample, UsageError
+from builder.checks.check import Context, Judge
+from builder.contract import Bytes, Sample, Split, UsageError
 
-MIN_CONTRAST = (
-    8  # grey levels between the darkest and the brightest pixel: JPEG may level out fewer
-)
+# Grey levels between the darkest and the brightest pixel; JPEG may level out fewer.
+MIN_CONTRAST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +15,10 @@ class Constant:
     """The check `constant`."""
 
     identity: str = "constant"
-    needs: tuple[str, ...] = ()
+    needs: tuple[Split, ...] = ()
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:  # noqa: ARG002
-        """`judge`: nothing need be known before."""
+        """`judge`: it needs no preparation."""
         return judge
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from builder.checks import Context, Judge, fraction
+from builder.checks.check import Context, Judge, fraction
 from builder.checks.similarity import Floats, normal, thumbs
-from builder.contract import Bytes, ImageSpec, Sample, UsageError, decode_image
+from builder.contract import Bytes, ImageSpec, Sample, Split, UsageError, decode_image
 from builder.contract.tar import Member
 
 Item = tuple[Path, Member]
@@ -23,51 +23,57 @@ _BLOCK = 256
 class Copy:
     """The check `copy` or `copy:FRACTION`.
 
-    Rejects an image that is more alike to its most alike training image, reduced and pixel by
+    Rejects an image that is more similar to its most similar training image, reduced and pixel by
     pixel, than all but FRACTION (0.01) of the held-out real images are to theirs.
     """
 
     identity: str
-    unusual: float
-    needs: tuple[str, ...] = ("train", "val")
+    fraction: float
+    needs: tuple[Split, ...] = ("train", "val")
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:  # noqa: ARG002
-        """A judge that keeps the reductions of the training images, and reads the images again."""
+        """A judge that holds the reductions of the training images, and reads the images again."""
+        training = self._training_images(context)
+        similarity = [
+            training.nearest(context.pixels([member for _, member in block]))
+            for block in _blocks(context.members("val"))
+        ]
+        held_out = np.concatenate(similarity, axis=1)
+        if held_out.shape[1] * self.fraction < 1:
+            raise UsageError(
+                f"{self.identity} needs {int(np.ceil(1 / self.fraction))} held-out images to know "
+                f"what is unusual and val has {held_out.shape[1]}: use a larger --holdout, or a "
+                "larger fraction."
+            )
+        limits = np.quantile(held_out, 1 - self.fraction, axis=1)
+        return _Judge(training, max_reduced=float(limits[0]), max_pixels=float(limits[1]))
+
+    def _training_images(self, context: Context) -> "_TrainingImages":
+        """Reduce the training images once, into a file for all processes."""
         places: list[tuple[int, int, int]] = []
         files: list[Path] = []
         reductions: list[Floats] = []
-        for block in _blocks(context.real("train")):
+        for block in _blocks(context.members("train")):
             for path, member in block:
                 if not files or files[-1] != path:
                     files.append(path)
                 places.append((len(files) - 1, member.offset, len(member.image)))
-            reductions.append(thumbs(np.stack([context.pixels(member) for _, member in block])))
-        table = context.scratch / f"copy-{self.unusual:g}.npy"
+            reductions.append(thumbs(context.pixels([member for _, member in block])))
+        table = context.scratch / f"copy-{self.fraction:g}.npy"
         np.save(table, np.concatenate(reductions))
-        shelf = _Shelf(table, tuple(files), np.array(places, dtype=np.int64), context.image)
-        likeness = [
-            shelf.nearest(np.stack([context.pixels(member) for _, member in block]))
-            for block in _blocks(context.real("val"))
-        ]
-        held = np.concatenate(likeness, axis=1)
-        if held.shape[1] * self.unusual < 1:
-            raise UsageError(
-                f"{self.identity} needs {int(np.ceil(1 / self.unusual))} held-out images to know "
-                f"what is unusual and val has {held.shape[1]}: use a larger --holdout, or a larger "
-                "fraction."
-            )
-        limits = np.quantile(held, 1 - self.unusual, axis=1)
-        return _Judge(shelf, float(limits[0]), float(limits[1]))
+        return _TrainingImages(
+            table, tuple(files), np.array(places, dtype=np.int64), context.layout.image
+        )
 
 
 def load(argument: str) -> Copy:
     """The check; UsageError where the argument is no fraction."""
-    unusual = fraction("copy", argument, "0.01")
-    return Copy(identity=f"copy:{unusual:g}", unusual=unusual)
+    share = fraction("copy", argument, "0.01")
+    return Copy(identity=f"copy:{share:g}", fraction=share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shelf:
+class _TrainingImages:
     """The training images: their reductions in a file, and where each image lies."""
 
     table: Path
@@ -76,12 +82,12 @@ class _Shelf:
     image: ImageSpec
 
     def nearest(self, images: Bytes) -> Floats:
-        """float32 [2, N]: correlation of reductions and of pixels with the most alike image."""
-        alike = thumbs(images) @ _mapped(self.table).T
-        place = alike.argmax(axis=1)
+        """float32 [2, N]: correlation of reductions and of pixels with the most similar image."""
+        similarity = thumbs(images) @ _mapped(self.table).T
+        place = similarity.argmax(axis=1)
         theirs = np.stack([self._read(*self.places[i].tolist()) for i in place])
         pixels = (normal(images) * normal(theirs)).sum(axis=1)
-        return np.stack([alike[np.arange(len(images)), place], pixels])
+        return np.stack([similarity[np.arange(len(images)), place], pixels])
 
     def _read(self, file: int, offset: int, size: int) -> Bytes:
         with self.files[file].open("rb") as shard:
@@ -91,15 +97,15 @@ class _Shelf:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    shelf: _Shelf
-    most_reduced: float
-    most_pixels: float
+    training: _TrainingImages
+    max_reduced: float
+    max_pixels: float
 
     def __call__(self, images: Bytes, samples: Sequence[Sample]) -> list[str]:  # noqa: ARG002
-        reduced, pixels = self.shelf.nearest(images)
-        near = (reduced > self.most_reduced) & (pixels > self.most_pixels)
-        words = "it is a near-copy of a real training image"
-        return [words if is_near else "" for is_near in near.tolist()]
+        reduced, pixels = self.training.nearest(images)
+        near = (reduced > self.max_reduced) & (pixels > self.max_pixels)
+        reason = "it is a near-copy of a real training image"
+        return [reason if is_near else "" for is_near in near.tolist()]
 
 
 @lru_cache(maxsize=2)

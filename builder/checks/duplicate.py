@@ -1,4 +1,4 @@
-"""Images that a finished set holds twice, exactly or nearly; looked for across all its shards."""
+"""Images that a rendered set holds twice, exactly or nearly, across all its shards."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,16 +8,14 @@ import numpy.typing as npt
 from builder.checks.similarity import Floats, thumbs
 from builder.contract import Bytes
 
-# Correlation of the reductions. Among 2,043 NIH radiographs of 961 patients no two patients' images
-# reach 0.974, and of one patient's pairs one in a thousand passes 0.98; the same image with noise
-# of 10 grey levels has 0.999.
-ALIKE = 0.99
-
-DUPLICATE = "duplicate"  # what --accept calls it
+# Correlation of the reductions. Among 2,043 NIH radiographs of 961 patients, no images of two
+# patients reach 0.974, and one in a thousand pairs of one patient passes 0.98; an image and itself
+# with noise of 10 grey levels have 0.999.
+MIN_SIMILARITY = 0.99
 
 
 def duplicates(blocks: Iterable[tuple[Sequence[str], Bytes]]) -> frozenset[str]:
-    """The keys of images that are alike to an earlier one which is not itself a duplicate.
+    """The keys of images that are similar to an earlier one which is not itself a duplicate.
 
     `blocks` are (keys, images uint8 [N, H, W]) in order; the result does not depend on the cuts.
     """
@@ -27,7 +25,7 @@ def duplicates(blocks: Iterable[tuple[Sequence[str], Bytes]]) -> frozenset[str]:
         small = thumbs(images)
         known = np.zeros(len(small), dtype=np.bool_)
         for earlier in kept:
-            known |= (small @ earlier.T > ALIKE).any(axis=1)
+            known |= (small @ earlier.T > MIN_SIMILARITY).any(axis=1)
         own = _first_of_each(small, known)
         kept.append(small[own])
         found.update(key for key, is_own in zip(keys, own.tolist(), strict=True) if not is_own)
@@ -35,9 +33,9 @@ def duplicates(blocks: Iterable[tuple[Sequence[str], Bytes]]) -> frozenset[str]:
 
 
 def _first_of_each(small: Floats, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which images are like none known and none before them that is kept."""
-    alike = small @ small.T > ALIKE
+    """Which images are similar to none known and to none before them that is kept."""
+    similar = small @ small.T > MIN_SIMILARITY
     own = ~known
-    for place in np.flatnonzero(np.triu(alike, 1).any(axis=0)):
-        own[place] &= not (alike[place, :place] & own[:place]).any()
+    for place in np.flatnonzero(np.triu(similar, 1).any(axis=0)):
+        own[place] &= not (similar[place, :place] & own[:place]).any()
     return own

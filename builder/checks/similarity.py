@@ -1,4 +1,4 @@
-"""How alike two radiographs are: the correlation of their reductions, and of their pixels."""
+"""How similar two radiographs are: the correlation of their reductions, and of their pixels."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from builder.contract import Bytes
 
 Floats = npt.NDArray[np.float32]
 
-_THUMB = 16  # pixels on a side: anatomy and pose, no noise
+_THUMB = 16  # pixels on a side: anatomy and pose without noise
 
 
 def thumbs(images: Bytes) -> Floats:

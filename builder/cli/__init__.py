@@ -1,10 +1,14 @@
-"""xbuild: words into arguments. Nothing heavy is imported before a command runs."""
+"""The command line of xbuild → calls of the line.
+
+`building` and `gans` hold the commands, `options` what several of them take, `plan_text` what they
+print. Nothing heavy is imported before a command runs.
+"""
 
 import sys
 
 import click
 
-from builder.cli.building import plan, synth, verify
+from builder.cli.building import pack, plan, synth, verify
 from builder.cli.gans import fit_gan, import_gan
 from builder.contract import Refusal
 
@@ -14,29 +18,29 @@ from builder.contract import Refusal
 def cli() -> None:
     """Build a balanced chest X-ray dataset: offline, once, reproducibly.
 
-    The fewest synthetic images that lift every rare pathology to its share, sealed with the real
-    ones as WebDataset shards, a parquet index and one manifest.
+    xbuild renders the fewest synthetic images that lift every rare pathology to its share. It seals
+    them with the real images as WebDataset shards, a parquet index and one manifest.
     """
 
 
-for command in (plan, synth, verify, import_gan, fit_gan):
+for command in (plan, pack, synth, verify, import_gan, fit_gan):
     cli.add_command(command)
 
 
 def main() -> None:
-    """Run xbuild; every failure the user can mend is one sentence and an exit code."""
+    """Run xbuild; every failure that the user can mend is one sentence and an exit code."""
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; run the same command to go on.", err=True)
+        click.echo("Interrupted: run the same command to resume.", err=True)
         sys.exit(130)
     except Refusal as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: {error.strerror or error}{where}; nothing complete is lost.", err=True)
+        click.echo(f"Error: {error.strerror or error}{where}; what is complete is kept.", err=True)
         sys.exit(1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from builder.cli.options import FILE, SEED, shards_root
+from builder.cli.options import FILE, seed, shards_root
 
 
 @click.command()
@@ -16,13 +16,13 @@ from builder.cli.options import FILE, SEED, shards_root
     "labels",
     multiple=True,
     metavar="NAME",
-    help="The network's labels in order.  [default: CheXpert's 14]",
+    help="Label of the network; repeat in its order.  [default: CheXpert's 14]",
 )
 def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     """Convert a published TensorFlow pickle.
 
-    network-final.pkl becomes safetensors; no TensorFlow is needed and no code from the pickle is
-    run.
+    PICKLE, a network-final.pkl, becomes the .safetensors file OUT. TensorFlow is not needed, and no
+    code from the pickle is run.
     """
     from builder.generators.tfpickle import convert
     from builder.labels import CHEXPERT
@@ -40,34 +40,46 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     type=FILE,
     default=Path("gan.safetensors"),
     show_default=True,
-    help="Where the weights go; card and run folder go beside.",
+    help="File for the weights; its card and the folder of the run go beside it.",
 )
-@click.option("--resolution", type=int, default=64, show_default=True, help="Pixels, 4 to 1024.")
+@click.option(
+    "--resolution", type=int, default=64, show_default=True, help="Pixels on a side, 4 to 1024."
+)
 @click.option(
     "--kimg",
     type=click.FloatRange(0, min_open=True),
     default=500,
     show_default=True,
-    help="Thousands of real images to show.",
+    help="Length of the training, in thousands of real images shown.",
 )
 @click.option(
     "--loss",
     type=click.Choice(["logistic-r1", "wgan-gp"]),
     default="logistic-r1",
     show_default=True,
-    help="The paper's is wgan-gp.",
+    help="Loss of both networks; the paper has wgan-gp.",
 )
 @click.option(
     "--conditioning",
     type=click.Choice(["projection", "acgan"]),
     default="projection",
     show_default=True,
-    help="How the discriminator knows the labels.",
+    help="How the discriminator is told the labels.",
 )
-@click.option("--diffaug/--no-diffaug", default=True, show_default=True, help="For small sets.")
-@click.option("--grow/--no-grow", default=False, show_default=True, help="Progressive growing.")
 @click.option(
-    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images an iteration."
+    "--diffaug/--no-diffaug",
+    default=True,
+    show_default=True,
+    help="Differentiable augmentation, for small datasets.",
+)
+@click.option(
+    "--grow/--no-grow",
+    default=False,
+    show_default=True,
+    help="Progressive growing.",
+)
+@click.option(
+    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per iteration."
 )
 @click.option(
     "--lr",
@@ -80,44 +92,50 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     "--gamma",
     type=click.FloatRange(0, min_open=True),
     show_default="0.0002 × resolution² / batch",
-    help="Weight of R1.",
+    help="Weight of the R1 penalty.",
 )
 @click.option(
     "--fmap-base",
     type=click.IntRange(4),
     default=1024,
     show_default=True,
-    help="Feature maps: min(base / 2^stage, max); the paper's base is 8192.",
+    help="Feature maps of a stage: min(base / 2^stage, max); the paper has 8192.",
 )
 @click.option(
     "--fmap-max",
     type=click.IntRange(1),
     default=128,
     show_default=True,
-    help="See --fmap-base; the paper's is 512.",
+    help="Largest number of feature maps, see --fmap-base; the paper has 512.",
 )
 @click.option(
     "--latent-size",
     type=click.IntRange(1),
     default=128,
     show_default=True,
-    help="Latents; the paper has 512.",
+    help="Size of the latent; the paper has 512.",
 )
 @click.option(
     "--seed",
-    type=SEED,
-    default=0,
+    type=seed,
+    default="0",
     show_default=True,
-    help="Of weights, latents and order.",
+    metavar="NUMBER",
+    help="Seed of the weights, the latents and the order of images.",
 )
 @click.option(
     "--snapshot-kimg",
     type=click.FloatRange(0, min_open=True),
     default=10,
     show_default=True,
-    help="How often to save; a killed run goes on from there.",
+    help="Thousands of images between snapshots, from which a killed run resumes.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda …")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Device to train on: auto, cpu, cuda or cuda:N.",
+)
 @shards_root
 def fit_gan(
     manifest: Path,
@@ -129,8 +147,8 @@ def fit_gan(
 ) -> None:
     """Train a generator on sealed real images.
 
-    Only the real training images of MANIFEST are seen.
-    Interrupted, it goes on from the last snapshot in gan.run/ when run again.
+    Only the real training images of MANIFEST are used. After an interruption, the same command
+    resumes from the last snapshot in gan.run/.
     """
     from builder.fitgan.run import fit_gan as train
     from builder.fitgan.run import pick_device

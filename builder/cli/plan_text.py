@@ -1,13 +1,15 @@
-"""A plan as tables for people and as JSON for programs; how fast a build was."""
+"""Tables and sentences about a plan and a build, for people; a plan as JSON, for programs."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from builder.build import Blueprint, Built
+from builder.contract import SPLITS, Labels, Manifest
+from builder.plan import Plan
 
 # Table 1 of Sundaram & Hulkund (2021): images rendered per regime, for comparison only.
 _PAPER = {
@@ -19,67 +21,119 @@ _PAPER = {
 
 
 def plan_json(blueprint: Blueprint) -> str:
-    """The plan for programs: real, synthetic, targets; then the proven minimum and the recipe."""
+    """The plan for programs: real, synthetic, targets; then the proven bound and the request."""
     proof = asdict(blueprint.plan.proof())
     first = {name: proof.pop(name) for name in ("real", "synthetic", "targets")}
-    return json.dumps({**first, **proof, "recipe": asdict(blueprint.recipe)}, indent=2)
+    request = asdict(blueprint.request)
+    return json.dumps({**first, **proof, "request": request}, indent=2, default=str)
 
 
 def plan_text(blueprint: Blueprint) -> str:
-    """The plan for people: a table per target, what it does to the others, and the proof."""
-    plan = blueprint.plan
-    recipe, split = blueprint.recipe, blueprint.split
+    """The plan for people: a table of the targets, what it does to the others, and the proof."""
+    plan, split = blueprint.plan, blueprint.cohort.split
     total = plan.real + plan.synthetic
     lines = [
-        f"{recipe.name}: {plan.real:,} real images of regime {recipe.regime} % and "
+        f"{blueprint.name}: {plan.real:,} real images of regime {blueprint.request.regime} % and "
         f"{plan.synthetic:,} synthetic ones make {total:,}; "
         f"{len(split.val):,} val and {len(split.test):,} test images stay real.",
         "",
         *_target_table(blueprint),
         "",
-        *_side_effects(blueprint),
+        *_other_table(blueprint),
         "",
-        f"Share {float(plan.share):g} holds in integers for every target; {_optimality(plan)}",
+        f"Every target reaches a share of {float(plan.share):g}, counted in integers; "
+        f"{_optimality(plan)}",
     ]
     if counts := _paper_counts(blueprint):
-        made = f"{sum(counts.values()):,} images (its Table 1)"
-        lines.append(f"The paper rendered {made}; its regime rows differ from these.")
+        lines.append(
+            f"The paper rendered {sum(counts.values()):,} images (its Table 1); the patients of "
+            "its regimes are others than these."
+        )
     return "\n".join(lines)
 
 
-def _optimality(plan: Any) -> str:
+def packed_text(manifest: Manifest) -> str:
+    """How many real images were sealed for what."""
+    count = dict.fromkeys(SPLITS, 0)
+    for shard in manifest.shardlist:
+        count[shard.split] += shard.nsamples
+    return (
+        f"{manifest.name}: {count['train']:,} training images of regime {manifest.regime} %, "
+        f"{count['val']:,} val and {count['test']:,} test images."
+    )
+
+
+def throughput_text(built: Built) -> str:
+    """How fast the images were rendered, what the workers waited for, and what was rejected."""
+    throughput = built.throughput
+    if not throughput.images:
+        return "Nothing was left to render."
+    total = sum(throughput.waited.values()) or 1.0
+    shares = [
+        f"{100 * seconds / total:.0f} % for {stage}" for stage, seconds in throughput.waited.items()
+    ]
+    lines = [
+        f"Rendered {throughput.images:,} images at "
+        f"{throughput.images / throughput.seconds:,.0f}/s; the workers waited {', '.join(shares)}."
+    ]
+    if rejected := (built.manifest.generator or {}).get("rejected"):
+        reasons = ", ".join(f"{count:,} because {reason}" for reason, count in rejected.items())
+        lines.append(f"Rejected and drawn again: {reasons}.")
+    return "\n".join(lines)
+
+
+def _optimality(plan: Plan) -> str:
     if plan.lower_bound == plan.synthetic:
-        return "no smaller number of images from these draws would do (proven)."
+        return "no smaller number of images from these draws does it (proven)."
     return f"at least {plan.lower_bound:,} images are needed (proven bound)."
 
 
 def _target_table(blueprint: Blueprint) -> list[str]:
-    plan = blueprint.plan
-    paper = _paper_counts(blueprint)
-    head = ["target", "have", "share", "render", "after", "share", "reuse mean (most)"]
-    rows = [[*head, *(["paper rendered"] if paper else [])]]
-    labels = blueprint.table.labels[blueprint.split.train]
+    plan, paper = blueprint.plan, _paper_counts(blueprint)
+    labels = blueprint.cohort.train_labels
+    table = [["target", "have", "share", "render", "after", "share", "reuse mean (max)"]]
     for i, count in enumerate(plan.proof().targets):
-        row = [
-            count.pathology,
-            f"{count.real_positives:,}",
-            f"{count.real_positives / plan.real:.2%}",
-            f"{count.render:,}",
-            f"{count.positives:,}",
-            f"{count.share:.2%}",
-            _reuse(labels[plan.rows(i)]),
-        ]
-        rows.append([*row, *([f"{paper.get(count.pathology, 0):,}"] if paper else [])])
-    return _aligned(rows)
+        table.append(
+            [
+                count.pathology,
+                f"{count.real_positives:,}",
+                f"{count.real_positives / plan.real:.2%}",
+                f"{count.render:,}",
+                f"{count.positives:,}",
+                f"{count.share:.2%}",
+                _reuse(labels[plan.rows(i)]),
+            ]
+        )
+    if paper:
+        column = ["paper rendered", *(f"{paper.get(name, 0):,}" for name in plan.names)]
+        table = [[*row, cell] for row, cell in zip(table, column, strict=True)]
+    return _aligned(table)
+
+
+def _other_table(blueprint: Blueprint) -> list[str]:
+    """What the synthetic images do to the pathologies that are no targets."""
+    plan, labels = blueprint.plan, blueprint.cohort.train_labels
+    before = (labels == 1).sum(axis=0)
+    drawn = np.concatenate([plan.rows(i) for i in range(len(plan.targets))])
+    after = before + (labels[drawn] == 1).sum(axis=0)
+    table = [["other pathologies", "have", "share", "after", "share"]]
+    for column, name in enumerate(blueprint.cohort.table.pathologies):
+        if column not in plan.targets:
+            have, then = int(before[column]), int(after[column])
+            total = plan.real + plan.synthetic
+            table.append(
+                [name, f"{have:,}", f"{have / plan.real:.2%}", f"{then:,}", f"{then / total:.2%}"]
+            )
+    return _aligned(table)
 
 
 def _paper_counts(blueprint: Blueprint) -> dict[str, int]:
     """The paper's images per target at this regime; nothing for other labels or regimes."""
-    ours = blueprint.table.dataset in ("chexpert", "demo")
-    return _PAPER.get(Fraction(blueprint.recipe.regime), {}) if ours else {}
+    ours = blueprint.request.dataset in ("chexpert", "demo")
+    return _PAPER.get(Fraction(blueprint.request.regime), {}) if ours else {}
 
 
-def _reuse(drawn: Any) -> str:
+def _reuse(drawn: Labels) -> str:
     """How many images share one label vector, on average and at most."""
     if not len(drawn):
         return "–"
@@ -88,52 +142,13 @@ def _reuse(drawn: Any) -> str:
     return f"{uses.mean():.1f}× ({uses.max():,}×) of {len(uses):,} vectors"
 
 
-def _side_effects(blueprint: Blueprint) -> list[str]:
-    plan = blueprint.plan
-    labels = blueprint.table.labels[blueprint.split.train]
-    before = (labels == 1).sum(axis=0)
-    drawn = np.concatenate([plan.rows(i) for i in range(len(plan.targets))])
-    after = before + (labels[drawn] == 1).sum(axis=0)
-    rows = [["other pathologies", "have", "share", "after", "share"]]
-    for column, name in enumerate(blueprint.table.pathologies):
-        if column not in plan.targets:
-            rows.append(
-                [
-                    name,
-                    f"{before[column]:,}",
-                    f"{before[column] / plan.real:.2%}",
-                    f"{after[column]:,}",
-                    f"{after[column] / (plan.real + plan.synthetic):.2%}",
-                ]
-            )
-    return _aligned(rows)
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def _aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table: the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [
         "  ".join(
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in table
     ]
-
-
-def throughput_text(built: Built) -> str:
-    """How fast the images came, what held them up, and how many were rejected."""
-    pace, rejected = built.pace, built.manifest.generator["rejected"]
-    if not pace.images:
-        return "Nothing was left to render."
-    total = sum(pace.waited.values()) or 1.0
-    shares = [
-        f"{100 * seconds / total:.0f} % for {stage}" for stage, seconds in pace.waited.items()
-    ]
-    lines = [
-        f"Rendered {pace.images:,} images at {pace.images / pace.seconds:,.0f}/s; the workers "
-        f"waited {', '.join(shares)}."
-    ]
-    if rejected:
-        reasons = ", ".join(f"{count:,} because {reason}" for reason, count in rejected.items())
-        lines.append(f"Rejected and drawn again: {reasons}.")
-    return "\n".join(lines)

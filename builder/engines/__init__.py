@@ -1,5 +1,6 @@
-"""Jobs → finished shards: where they are made, and on which devices.
+"""Samples of real and synthetic images → finished shards, on this machine's devices.
 
-`jobs` says which samples go into which shard, `workers` shares the jobs among processes, `local`
-is this machine: how many processes, which GPUs, how many images at a time.
+`jobs` says which samples go into which shard, `painter` how synthetic pictures are produced,
+`workers` shares the jobs among processes, and `local` decides how many processes there are, on
+which GPUs, and how many images at a time. `reports` lists the images that are in no shard.
 """

@@ -1,34 +1,45 @@
-"""The device at its own speed: who renders, how many at a time, and what it waited for → Shards."""
+"""This machine at its own speed: who renders, how many at a time, how fast it was → Shards."""
 
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from builder.checks.duplicate import duplicates
-from builder.claim import refuse_strangers
+from builder.claim import check_shards
 from builder.contract import Bytes, CheckError, decode_image, tar, write_last
+from builder.contract.record import as_record, parse_json, read_bytes, read_record
 from builder.engines.workers import write_shards
 from builder.progress import Progress
 from builder.render import BATCH, Generator, best_batch
-from builder.write import STAGES, Job, Shard
+from builder.write import STAGES, Shard, ShardJob
+
+Jobs = Callable[[frozenset[str]], list[ShardJob]]
+"""The shards to make when images with the given keys must not be in them."""
 
 _BLOCK = 1024  # images that are compared together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """How fast images were rendered by this run; those of an earlier one do not count."""
+    """How fast this run rendered images; those that an earlier run completed do not count."""
 
     images: int  # rejected ones included
     seconds: float
-    waited: dict[str, float]  # seconds of all workers, by write.STAGES
+    waited: Mapping[str, float]  # seconds of all workers, by write.STAGES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Duplicates:
+    """The file duplicates.json: images of a plan that must be drawn again."""
+
+    draws_per_target: dict[str, int]
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +57,14 @@ class Engine:
     ) -> "Engine":
         """What the machine has: a process per GPU where the generator uses them, or per core.
 
-        On a GPU pixels may depend on the batch, so the one found by trial is noted in `folder` for
-        a build that goes on.
+        On a GPU pixels may depend on the batch, so the size found by trial is noted in `folder`: a
+        build that is resumed uses it again.
         """
         cores = os.cpu_count() or 1
         gpus = _visible_gpus() if getattr(generator, "device", "cpu") == "cuda" else ()
         workers = workers or len(gpus) or cores
         if gpus and not batch:
-            batch = _noted(folder / "batch.json") or best_batch(generator)
+            batch = _noted_batch(folder / "batch.json") or best_batch(generator)
             write_last(folder / "batch.json", json.dumps(batch).encode())
             _release()
         return cls(
@@ -64,42 +75,43 @@ class Engine:
         )
 
     def render(
-        self, jobs: Callable[..., list[Job]], folder: Path, distinct: bool, progress: Progress
+        self, jobs: Jobs, folder: Path, *, distinct: bool, progress: Progress
     ) -> tuple[list[Shard], Throughput]:
-        """The finished shards in `folder`, no two images of which are alike where `distinct`.
+        """The finished shards in `folder`; where `distinct`, no two of their images are similar.
 
-        `jobs(banned=keys)` gives what to make. Duplicates are replaced in further rounds, whose
-        keys are noted before, so that an interrupted build goes on with the same round.
+        Duplicates are replaced in further rounds. Their keys are noted before a round, so that an
+        interrupted build resumes the same round.
         """
-        todo = jobs(banned=frozenset())
-        refuse_strangers(folder, [job.path for job in todo])
-        noted = _noted(folder / "duplicates.json") if distinct else None
-        if noted and noted["steps"] == _steps(todo):  # not of a plan before images were mended
-            todo = jobs(banned=frozenset(noted["keys"]))
-        total = sum(len(job.samples) for job in todo)
+        todo = jobs(frozenset())
+        check_shards(folder, [job.path for job in todo])
+        note = folder / "duplicates.json"
+        if distinct and (banned := _noted_duplicates(note, todo)):
+            todo = jobs(banned)
         made: list[Shard] = []
         seconds = 0.0
         while True:
             begin = time.perf_counter()
-            with progress("rendering synthetic images", total) as advance:
-                shards = write_shards(todo, workers=self.workers, advance=advance, gpus=self.gpus)
+            shards = self._round(todo, progress)
             seconds += time.perf_counter() - begin
-            made += [shard for shard in shards if shard.pace]
-            found = duplicates(_read_back(todo)) if distinct else frozenset()
+            made += [shard for shard in shards if shard.waited is not None]
+            found = _find_duplicates(todo) if distinct else frozenset()
             if not found:
-                break
-            if 2 * len(found) > total:
-                raise CheckError(
-                    f"{len(found):,} of {total:,} images are duplicates of others: the generator "
-                    "has collapsed, or differs too little for --accept duplicate."
-                )
-            banned = found.union(*(job.banned for job in todo))
-            note = {"steps": _steps(todo), "keys": sorted(banned)}
-            write_last(folder / "duplicates.json", json.dumps(note).encode())
-            todo = jobs(banned=banned)
-        waited = {stage: sum(shard.pace[stage] for shard in made) for stage in STAGES}
-        images = sum(len(shard.samples) + len(shard.rejects) for shard in made)
-        return shards, Throughput(images=images, seconds=seconds, waited=waited)
+                return shards, _throughput(made, seconds)
+            banned = found | _banned(todo)
+            noted = _Duplicates(draws_per_target=_draws(todo), keys=tuple(sorted(banned)))
+            write_last(note, json.dumps(asdict(noted)).encode())
+            todo = jobs(banned)
+
+    def _round(self, jobs: Sequence[ShardJob], progress: Progress) -> list[Shard]:
+        total = sum(len(job.samples) for job in jobs)
+        with progress("rendering synthetic images", total) as advance:
+            return write_shards(jobs, workers=self.workers, advance=advance, gpus=self.gpus)
+
+
+def _throughput(made: Sequence[Shard], seconds: float) -> Throughput:
+    waited = {stage: sum(shard.waited[stage] for shard in made if shard.waited) for stage in STAGES}
+    images = sum(len(shard.stored) + len(shard.rejects) for shard in made)
+    return Throughput(images=images, seconds=seconds, waited=waited)
 
 
 def _release() -> None:
@@ -109,14 +121,31 @@ def _release() -> None:
     torch.cuda.empty_cache()
 
 
-def _noted(path: Path) -> Any:
-    """What the JSON file holds; None without one."""
-    return json.loads(path.read_bytes()) if path.is_file() else None
+def _noted_batch(path: Path) -> int | None:
+    """The batch size of an earlier run; None without one."""
+    if not path.is_file():
+        return None
+    return as_record(parse_json(read_bytes(path), str(path)), int, str(path))
 
 
-def _steps(jobs: Sequence[Job]) -> dict[str, int]:
+def _noted_duplicates(path: Path, jobs: Sequence[ShardJob]) -> frozenset[str]:
+    """The keys that an earlier run of the same plan found; images may have been mended since."""
+    if not path.is_file():
+        return frozenset()
+    noted = read_record(path, _Duplicates)
+    return frozenset(noted.keys) if noted.draws_per_target == _draws(jobs) else frozenset()
+
+
+def _draws(jobs: Sequence[ShardJob]) -> dict[str, int]:
     """The planned draws per target, the same for all jobs."""
-    return dict(jobs[0].steps) if jobs else {}
+    redraws = jobs[0].painter.redraws if jobs else None
+    return dict(redraws.draws_per_target) if redraws else {}
+
+
+def _banned(jobs: Sequence[ShardJob]) -> frozenset[str]:
+    """The keys that must not be in the jobs' shards."""
+    redraws = jobs[0].painter.redraws if jobs else None
+    return redraws.banned if redraws else frozenset()
 
 
 def _visible_gpus() -> tuple[str, ...]:
@@ -128,10 +157,23 @@ def _visible_gpus() -> tuple[str, ...]:
     return tuple(named.split(",")[:count] if named else map(str, range(count)))
 
 
-def _read_back(jobs: Sequence[Job]) -> Iterator[tuple[list[str], Bytes]]:
+def _find_duplicates(jobs: Sequence[ShardJob]) -> frozenset[str]:
+    """The duplicates in the finished shards; CheckError where they are the greater part."""
+    found = duplicates(_read_back(jobs))
+    total = sum(len(job.samples) for job in jobs)
+    if 2 * len(found) > total:
+        raise CheckError(
+            f"{len(found):,} of {total:,} images are duplicates of others: the generator "
+            "has collapsed, or its images differ too little for --check duplicate."
+        )
+    return found
+
+
+def _read_back(jobs: Sequence[ShardJob]) -> Iterator[tuple[list[str], Bytes]]:
     """The keys and the images uint8 [N, H, W] of the finished shards, some at a time."""
     for job in jobs:
-        members = tar.walk(job.path, job.image.codec, job.image.max_bytes)
+        image = job.layout.image
+        members = tar.walk(job.path, image.codec, image.max_bytes)
         while block := list(islice(members, _BLOCK)):
-            images = np.stack([decode_image(member.image, job.image) for member in block])
-            yield [member.key for member in block], images
+            pixels = np.stack([decode_image(member.image, image) for member in block])
+            yield [member.key for member in block], pixels

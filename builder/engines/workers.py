@@ -1,6 +1,7 @@
-"""Jobs over processes: each shard is one process's from beginning to end.
+"""Jobs over processes: one process makes a shard from beginning to end → Shards.
 
-Which process makes a shard, how many there are and in which order they end changes no byte.
+Which process makes a shard, how many processes there are and in which order they end changes no
+byte.
 """
 
 import os
@@ -14,11 +15,12 @@ from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 
 from builder.contract import CheckError
-from builder.write import Advance, Job, Shard, write_shard
+from builder.progress import Advance
+from builder.write import Shard, ShardJob, write_shard
 
 
 def write_shards(
-    jobs: Sequence[Job], *, workers: int, advance: Advance, gpus: Sequence[str] = ()
+    jobs: Sequence[ShardJob], *, workers: int, advance: Advance, gpus: Sequence[str] = ()
 ) -> list[Shard]:
     """The shards of all jobs in the jobs' order, made by `workers` processes.
 
@@ -50,11 +52,11 @@ def write_shards(
         return [future.result() for future in futures]
     except BrokenProcessPool:
         raise CheckError(
-            "A worker process was killed (out of memory?): complete shards are kept, run the same "
-            "command with fewer --workers to go on."
+            "A worker process was killed (out of memory?). Complete shards are kept: run the same "
+            "command with fewer --workers to resume."
         ) from None
     finally:
-        stop.set()  # Ctrl-C or a failure: shards under way are given up at the next advance
+        stop.set()  # Ctrl-C or a failure: unfinished shards are given up at the next advance
         pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -78,10 +80,10 @@ def _start_worker(
 
 def _end_with(sentinel: int) -> None:
     connection.wait([sentinel])
-    os._exit(1)  # a killed build must leave nobody behind who still writes
+    os._exit(1)  # a killed build must leave no process that still writes
 
 
-def _work(job: Job) -> Shard:
+def _work(job: ShardJob) -> Shard:
     def advance(images: int) -> None:
         assert _shared is not None
         counter, stop = _shared

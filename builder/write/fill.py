@@ -6,17 +6,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
-from builder.checks import Reject
-from builder.contract import Sample, tar
+from builder.checks import Reject, RejectedSample
+from builder.contract import tar
 from builder.contract.radiograph import BadImage
+from builder.progress import Advance
 from builder.render import Picture
 from builder.write.encode import encode
-from builder.write.job import STAGES, Advance, Job, Shard, shard_of
+from builder.write.job import STAGES, Shard, ShardJob, StoredSample, entry_of
 
 _BLOCK = 32  # images that are encoded by one task, and told to the progress bar at once
 _AHEAD = 2  # blocks per encoding thread that may wait: bounds memory
@@ -31,85 +32,92 @@ class Hashed:
         self.sha256 = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Append the bytes."""
         self.file.write(data)
         self.sha256.update(data)
         self.size += len(data)
 
 
-def fill(job: Job, out: Hashed, advance: Advance) -> Shard:
+@dataclass(slots=True, kw_only=True)
+class _Encoded:
+    """Some items of a shard: the bytes of the members, and what they hold and do not hold."""
+
+    members: bytearray = field(default_factory=bytearray)
+    stored: list[StoredSample] = field(default_factory=list)  # offsets within `members`
+    bad: list[BadImage] = field(default_factory=list)
+    rejects: list[RejectedSample] = field(default_factory=list)
+
+
+def fill(job: ShardJob, out: Hashed, advance: Advance) -> Shard:
     """Write the members block by block: while one is encoded, the next images are made."""
-    kept: list[tuple[Sample, int, int]] = []
-    bad: list[BadImage] = []
-    rejects: list[tuple[Sample, str]] = []
-    pace = dict.fromkeys(STAGES, 0.0)
-    found = iter(job.paint(job.samples))
-    waiting: deque[Callable[[], _Members]] = deque()
+    whole = _Encoded()
+    waited = dict.fromkeys(STAGES, 0.0)
+    items = iter(job.painter.produce(job.samples))
+    waiting: deque[Callable[[], _Encoded]] = deque()
     with _encoders(job.threads) as submit:
         while True:
-            with _timed(pace, STAGES[0]):
-                block = list(islice(found, _BLOCK))
+            with _timed(waited, STAGES[0]):
+                block = list(islice(items, _BLOCK))
             if block:
                 waiting.append(submit(partial(_encoded, job, block)))
             if not waiting:
                 break
             if block and len(waiting) <= _AHEAD * job.threads:
                 continue
-            with _timed(pace, STAGES[1]):
-                items, members = waiting.popleft()()
-            with _timed(pace, STAGES[2]):
+            with _timed(waited, STAGES[1]):
+                encoded = waiting.popleft()()
+            with _timed(waited, STAGES[2]):
                 start = out.size
-                out.write(members)
-                for item, size, length in items:
-                    if isinstance(item, Picture):
-                        kept.append((item.sample, start + tar.BLOCK, size))
-                        start += length
-                    elif isinstance(item, Reject):
-                        rejects.append((item.sample, item.reason))
-                    else:
-                        bad.append(item)
-            advance(sum(not isinstance(item, Reject) for item, *_ in items))
+                out.write(encoded.members)
+            whole.stored += [replace(s, offset=start + s.offset) for s in encoded.stored]
+            whole.bad += encoded.bad
+            whole.rejects += encoded.rejects
+            advance(len(encoded.stored) + len(encoded.bad))
     out.write(tar.END)
-    shard = shard_of(job, kept, bad, out.size, out.sha256.hexdigest())
-    return replace(shard, rejects=tuple(rejects), pace=pace)
+    entry = entry_of(job, whole.stored, out.size, out.sha256.hexdigest())
+    return Shard(
+        entry=entry if whole.stored else None,
+        stored=tuple(whole.stored),
+        bad=tuple(whole.bad),
+        rejects=tuple(whole.rejects),
+        waited=waited,
+    )
 
 
-def _encoded(job: Job, block: Sequence[Picture | Reject | BadImage]) -> "_Members":
-    """The members of a block's pictures as they stand in the tar, at once.
-
-    Before them each item with the bytes of its image and those that it takes up in the tar.
-    """
-    items: list[tuple[Picture | Reject | BadImage, int, int]] = []
-    parts: list[bytes] = []
+def _encoded(job: ShardJob, block: Sequence[Picture | Reject | BadImage]) -> _Encoded:
+    """The members of a block's pictures as they stand in the tar."""
+    out = _Encoded()
     for item in block:
-        if not isinstance(item, Picture):
-            items.append((item, 0, 0))
-            continue
-        data, json = encode(item.pixels, job.image), item.sample.to_json(job.pathologies)
-        key = item.sample.key
-        members = (
-            tar.header(f"{key}.{job.image.codec}", len(data)),
-            data,
-            tar.padding(len(data)),
-            tar.header(f"{key}.json", len(json)),
-            json,
-            tar.padding(len(json)),
-        )
-        parts += members
-        items.append((item, len(data), sum(map(len, members))))
-    return items, b"".join(parts)
+        if isinstance(item, Reject):
+            out.rejects.append(RejectedSample(sample=item.sample, reason=item.reason))
+        elif isinstance(item, BadImage):
+            out.bad.append(item)
+        else:
+            out.stored.append(_append(job, out.members, item))
+    return out
 
 
-_Members = tuple[list[tuple[Picture | Reject | BadImage, int, int]], bytes]
+def _append(job: ShardJob, members: bytearray, picture: Picture) -> StoredSample:
+    """Add a picture's two members."""
+    layout, key = job.layout, picture.sample.key
+    data, json = encode(picture.pixels, layout.image), picture.sample.to_json(layout.pathologies)
+    offset = len(members) + tar.BLOCK
+    for name, content in ((f"{key}.{layout.image.codec}", data), (f"{key}.json", json)):
+        members += tar.header(name, len(content))
+        members += content
+        members += tar.padding(len(content))
+    return StoredSample(sample=picture.sample, offset=offset, size=len(data))
 
 
 @contextmanager
 def _encoders(
     threads: int,
-) -> "Iterator[Callable[[Callable[[], _Members]], Callable[[], _Members]]]":
-    """A function that hands a task to a thread and returns what waits for it; without threads the
-    task is done when it is waited for."""
+) -> Iterator[Callable[[Callable[[], _Encoded]], Callable[[], _Encoded]]]:
+    """A function that hands a task to a thread and returns what waits for its result.
+
+    Without threads, the task is done when its result is waited for.
+    """
     if not threads:
         yield lambda task: task
         return
@@ -118,7 +126,7 @@ def _encoders(
 
 
 @contextmanager
-def _timed(pace: dict[str, float], stage: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     begin = time.perf_counter()
     yield
-    pace[stage] += time.perf_counter() - begin
+    seconds[stage] += time.perf_counter() - begin

@@ -1,56 +1,68 @@
-"""What a shard is made of, and what it came to."""
+"""What a shard is made from, and what came of it → ShardJob, Shard."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from builder.checks import Reject
-from builder.contract import ImageSpec, Sample, ShardEntry
+from builder.checks import Redraws, Reject, RejectedSample
+from builder.contract import Sample, ShardEntry
 from builder.contract.radiograph import BadImage
+from builder.recipe import Layout
 from builder.render import Picture
-
-Paint = Callable[[Sequence[Sample]], Iterable[Picture | Reject | BadImage]]
-Advance = Callable[[int], None]  # told the number of images done since the last call
 
 STAGES = ("the generator and the checks", "encoding", "writing")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One shard to make: its samples in order, and the picklable function that paints them."""
+class Painter(Protocol):
+    """What produces a shard's pictures; it can be pickled."""
 
-    root: Path
+    @property
+    def redraws(self) -> Redraws | None:
+        """How rejected images are drawn again; None where none is rejected."""
+
+    def produce(self, samples: Sequence[Sample]) -> Iterable[Picture | Reject | BadImage]:
+        """A picture or a bad image for each sample in order, and the rejects between them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob:
+    """One shard to make: its samples in order, and what produces their pictures."""
+
+    layout: Layout
     url: str
     samples: tuple[Sample, ...]
-    paint: Paint
-    pathologies: tuple[str, ...]
-    image: ImageSpec
+    painter: Painter
     skip_bad: bool = False
-    steps: Mapping[str, int] = field(default_factory=dict)  # planned draws per target: see accept
-    banned: frozenset[str] = frozenset()  # keys that must not be in it
-    aside: Path | None = None  # folder that gets the rejected images
     threads: int = 0  # that encode; 0: no core is free for them
 
     @property
     def path(self) -> Path:
         """Where the shard goes."""
-        return self.root / self.url
+        return self.layout.root / self.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSample:
+    """A sample in a shard, and where its image lies there."""
+
+    sample: Sample
+    offset: int  # of the image's first byte
+    size: int  # bytes of the image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A finished shard: its entry (None where no sample was left), rows and the images left out.
+    """A finished shard: its entry (None where no sample was left), its samples, what is not in it.
 
-    `pace` is empty for a shard that an earlier run completed.
+    `waited` is None for a shard that an earlier run completed.
     """
 
     entry: ShardEntry | None
-    samples: tuple[Sample, ...]
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
+    stored: tuple[StoredSample, ...]
     bad: tuple[BadImage, ...]
-    rejects: tuple[tuple[Sample, str], ...] = ()  # with the reason
-    pace: Mapping[str, float] = field(default_factory=dict)  # seconds waited for each STAGE
+    rejects: tuple[RejectedSample, ...]
+    waited: Mapping[str, float] | None  # seconds for each of STAGES
 
 
 def cut(boundaries: Sequence[int], size: int) -> list[range]:
@@ -63,23 +75,13 @@ def cut(boundaries: Sequence[int], size: int) -> list[range]:
     ]
 
 
-def shard_of(
-    job: Job,
-    kept: Sequence[tuple[Sample, int, int]],
-    bad: Sequence[BadImage],
-    filesize: int,
-    sha256: str,
-) -> Shard:
-    """The shard of which `kept` samples, with the offset and size of their images, are there."""
-    entry = ShardEntry(
+def entry_of(job: ShardJob, stored: Sequence[StoredSample], size: int, sha256: str) -> ShardEntry:
+    """The manifest's entry of a shard with these samples, of `size` bytes."""
+    return ShardEntry(
         url=job.url,
-        nsamples=len(kept),
-        filesize=filesize,
+        nsamples=len(stored),
+        filesize=size,
         sha256=sha256,
         split=job.samples[0].split,
         origin=job.samples[0].origin,
-    )
-    samples, offsets, sizes = zip(*kept, strict=True) if kept else ((), (), ())
-    return Shard(
-        entry=entry if kept else None, samples=samples, offsets=offsets, sizes=sizes, bad=tuple(bad)
     )

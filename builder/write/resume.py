@@ -1,17 +1,15 @@
-"""The shard that an earlier run completed, read back."""
+"""The shard that an earlier run completed, read back → Shard."""
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-from builder.checks import redrawn
+from builder.checks import Redraws, RejectedSample
 from builder.contract import CheckError, Sample, sha256_file, tar
 from builder.contract.radiograph import BadImage
-from builder.write.job import Job, Shard, shard_of
-from builder.write.sidecars import sum_line, write_beside
+from builder.write.job import Shard, ShardJob, StoredSample, entry_of
+from builder.write.sidecars import read_rejects, sum_line, write_sidecars
 
 
-def kept_shard(job: Job) -> Shard | None:
+def completed_shard(job: ShardJob) -> Shard | None:
     """The shard on disk if it holds what `job` asks for; None if it must be made anew.
 
     Its bytes must have the sha256 that was noted when it was completed, and the names and labels
@@ -23,93 +21,106 @@ def kept_shard(job: Job) -> Shard | None:
     if not noted.is_file() or noted.read_bytes() != sum_line(job, sha256):
         return None
     try:
-        members = list(tar.walk(job.path, job.image.codec, job.image.max_bytes))
+        image = job.layout.image
+        members = list(tar.walk(job.path, image.codec, image.max_bytes))
     except CheckError:
         return None
-    place_of = _places(job)
-    places = [place_of(member) for member in members]
-    samples = [_sample(job, place, member) for place, member in zip(places, members, strict=True)]
-    same = all(
-        sample and sample.to_json(job.pathologies) == member.json
-        for sample, member in zip(samples, members, strict=True)
+    stored, left_out = _compared(job, members)
+    bad = _bad_images(job, left_out)
+    if bad and not job.skip_bad:
+        return None
+    rejects = _rejects(job, [each.sample for each in stored])
+    if rejects is None:
+        return None
+    write_sidecars(job, stored, rejects, sha256)
+    size = job.path.stat().st_size
+    return Shard(
+        entry=entry_of(job, stored, size, sha256) if stored else None,
+        stored=tuple(stored),
+        bad=tuple(bad),
+        rejects=tuple(rejects),
+        waited=None,
     )
-    if not same or places != sorted(places):
+
+
+def _compared(job: ShardJob, members: Sequence[tar.Member]) -> tuple[list[StoredSample], set[int]]:
+    """The members as the job's samples, and the places of the samples that are not there."""
+    expected = _expected(job)
+    found = [expected(member) for member in members]
+    stored = [
+        StoredSample(sample=each[1], offset=member.offset, size=len(member.image))
+        for each, member in zip(found, members, strict=True)
+        if each and each[1].to_json(job.layout.pathologies) == member.json
+    ]
+    places = [each[0] for each in found if each]
+    if len(stored) < len(members) or places != sorted(places):
         raise CheckError(
             f"{job.path} holds other samples than this build asks for: "
             "remove it, or build into another --out."
         )
-    kept = [
-        (sample, member.offset, len(member.image))
-        for sample, member in zip(samples, members, strict=True)
-        if sample
-    ]
-    bad = _left_out(job, set(range(len(job.samples))) - set(places))
-    redraws = sum(s.draw // job.steps[s.target] for s, *_ in kept if job.steps)
-    try:
-        rejects = _rejects(job)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-    if (bad and not job.skip_bad) or len(rejects) != redraws:
-        return None
-    if job.aside and any(not (job.aside / f"{s.key}.png").is_file() for s, _ in rejects):
-        return None
-    if any(sample.key in job.banned for sample, *_ in kept):
-        return None
-    shard = replace(
-        shard_of(job, kept, bad, job.path.stat().st_size, sha256), rejects=tuple(rejects)
-    )
-    write_beside(job, shard)
-    return shard
+    return stored, set(range(len(job.samples))) - {*places}
 
 
-def _places(job: Job) -> Callable[[tar.Member], int]:
-    """A function that gives a member's place among the job's samples, -1 without one."""
-    if not job.steps:
-        keys = {sample.key: place for place, sample in enumerate(job.samples)}
-        return lambda member: keys.get(member.key, -1)
-    draws = {(sample.target, sample.draw): place for place, sample in enumerate(job.samples)}
+def _expected(job: ShardJob) -> Callable[[tar.Member], tuple[int, Sample] | None]:
+    """A function that gives a member's place among the job's samples, and what it must be."""
+    redraws = job.painter.redraws
+    if redraws is None:
+        by_key = {sample.key: (place, sample) for place, sample in enumerate(job.samples)}
+        return lambda member: by_key.get(member.key)
+    slots = {(sample.target, sample.draw): place for place, sample in enumerate(job.samples)}
 
-    def place_of(member: tar.Member) -> int:
+    def expected(member: tar.Member) -> tuple[int, Sample] | None:
         target, draw = member.drawn()
-        return draws.get((target, draw % (job.steps.get(target) or 1)), -1)
+        if not redraws.draws_per_target.get(target):
+            return None
+        place = slots.get((target, redraws.slot(target, draw)))
+        if place is None:
+            return None
+        return place, redraws.redrawn(job.samples[place], redraws.attempt(target, draw))
 
-    return place_of
-
-
-def _sample(job: Job, place: int, member: tar.Member) -> Sample | None:
-    """The sample that the job wants there, after as many redraws as the member had."""
-    if place < 0:
-        return None
-    sample = job.samples[place]
-    if not job.steps:
-        return sample
-    step = job.steps[sample.target]
-    return redrawn(sample, member.drawn()[1] // step, step)
+    return expected
 
 
-def _rejects(job: Job) -> list[tuple[Sample, str]]:
-    """The images that were rejected for this shard, as noted when it was completed."""
-    noted = job.path.with_suffix(".rejected.json")
-    if not noted.is_file():
+def _rejects(job: ShardJob, samples: Sequence[Sample]) -> list[RejectedSample] | None:
+    """The images that were rejected before these were sealed; None where their notes do not fit."""
+    redraws = job.painter.redraws
+    if redraws is None:
         return []
-    slots = {(sample.target, sample.draw): sample for sample in job.samples}
-    rejects = []
-    for target, draw, reason in json.loads(noted.read_bytes()):
-        step = job.steps[target]
-        rejects.append((redrawn(slots[target, draw % step], draw // step, step), reason))
+    if any(sample.key in redraws.banned for sample in samples):
+        return None
+    try:
+        rejects = _noted_rejects(job, redraws)
+    except (CheckError, KeyError, ZeroDivisionError):
+        return None
+    if len(rejects) != sum(redraws.attempt(s.target, s.draw) for s in samples):
+        return None
+    folder = redraws.rejects_dir
+    if folder and any(not (folder / f"{r.sample.key}.png").is_file() for r in rejects):
+        return None
     return rejects
 
 
-def _left_out(job: Job, places: set[int]) -> list[BadImage]:
+def _noted_rejects(job: ShardJob, redraws: Redraws) -> list[RejectedSample]:
+    slots = {(sample.target, sample.draw): sample for sample in job.samples}
+    rejects = []
+    for target, draw, reason in read_rejects(job):
+        first = slots[target, redraws.slot(target, draw)]
+        sample = redraws.redrawn(first, redraws.attempt(target, draw))
+        rejects.append(RejectedSample(sample=sample, reason=reason))
+    return rejects
+
+
+def _bad_images(job: ShardJob, places: set[int]) -> list[BadImage]:
+    """Why the samples in these places were left out."""
     if not places:
         return []
     bad = []
-    for place, found in enumerate(job.paint(job.samples)):
+    for place, item in enumerate(job.painter.produce(job.samples)):
         if place in places:
-            if not isinstance(found, BadImage):
+            if not isinstance(item, BadImage):
                 raise CheckError(
                     f"{job.path} was packed without {job.samples[place].key}, whose image can be "
                     "read now: remove the shard to pack it again."
                 )
-            bad.append(found)
+            bad.append(item)
     return bad

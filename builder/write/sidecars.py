@@ -2,31 +2,50 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+from builder.checks import RejectedSample
 from builder.contract import tar, write_last
-from builder.write.job import Job, Shard
+from builder.contract.record import as_record, parse_json, read_bytes
+from builder.write.job import ShardJob, StoredSample
+
+_Rejects = tuple[tuple[str, int, str], ...]  # (target, draw number, reason) of each
 
 
-def sum_line(job: Job, sha256: str) -> bytes:
+def sum_line(job: ShardJob, sha256: str) -> bytes:
     """What `sha256sum -c` reads."""
     return f"{sha256}  {job.path.name}\n".encode()
 
 
-def write_beside(job: Job, shard: Shard) -> None:
+def write_sidecars(
+    job: ShardJob, stored: Sequence[StoredSample], rejects: Sequence[RejectedSample], sha256: str
+) -> None:
     """Write them; the .sha256, by which a complete shard is known, comes last."""
+    codec, pathologies = job.layout.image.codec, job.layout.pathologies
     lines = [
-        tar.idx_line(s.key, job.image.codec, offset, size, len(s.to_json(job.pathologies)))
-        for s, offset, size in zip(shard.samples, shard.offsets, shard.sizes, strict=True)
+        tar.idx_line(s.sample.key, codec, s.offset, s.size, len(s.sample.to_json(pathologies)))
+        for s in stored
     ]
-    assert shard.entry is not None
     write_last(job.path.with_suffix(".idx"), tar.idx_text(lines))
-    if shard.rejects:
-        rejects = [(sample.target, sample.draw, reason) for sample, reason in shard.rejects]
-        write_last(job.path.with_suffix(".rejected.json"), json.dumps(rejects).encode())
+    if rejects:
+        noted = [(r.sample.target, r.sample.draw, r.reason) for r in rejects]
+        write_last(job.path.with_suffix(".rejected.json"), json.dumps(noted).encode())
     else:
         job.path.with_suffix(".rejected.json").unlink(missing_ok=True)
-    write_last(job.path.with_suffix(".sha256"), sum_line(job, shard.entry.sha256))
+    write_last(job.path.with_suffix(".sha256"), sum_line(job, sha256))
+
+
+def read_rejects(job: ShardJob) -> _Rejects:
+    """(target, draw number, reason) of the images that were rejected for a complete shard.
+
+    CheckError where the file does not hold that.
+    """
+    path = job.path.with_suffix(".rejected.json")
+    if not path.is_file():
+        return ()
+    rejects: _Rejects = as_record(parse_json(read_bytes(path), str(path)), _Rejects, str(path))
+    return rejects
 
 
 def sync_folder(folder: Path) -> None:

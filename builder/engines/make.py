@@ -1,0 +1,106 @@
+"""The shards of a dataset's real images, and those of its synthetic ones → Shards."""
+
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder.checks import Check, Context, Judge, Redraws
+from builder.checks.check import DUPLICATE
+from builder.draw import Draw
+from builder.engines.jobs import real_jobs, synthetic_jobs
+from builder.engines.local import Engine, Throughput
+from builder.engines.painter import GeneratorPainter
+from builder.engines.reports import report_bad_images
+from builder.engines.workers import write_shards
+from builder.progress import Progress
+from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe
+from builder.render import Generator
+from builder.split import Cohort
+from builder.write import Shard, ShardJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Where and how a dataset is built; what it holds, the recipe says."""
+
+    out: Path
+    workers: int | None  # processes; None: one per core, or per GPU where the generator uses them
+    skip_bad: bool  # leave out real images that cannot be read
+    progress: Progress
+    batch: int | None = None  # images per call of the generator; None: the fastest on a GPU
+    keep_rejects: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renderer:
+    """The generator that renders, how processes load it, and what its images must pass."""
+
+    spec: GeneratorSpec
+    generator: Generator
+    checks: tuple[Check, ...]
+
+
+def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) -> list[Shard]:
+    """The finished shards of the real images."""
+    jobs = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
+    workers = work.workers or os.cpu_count() or 1
+    with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
+        shards = write_shards(jobs, workers=workers, advance=advance)
+    report = layout.root / f"{recipe.name}-left-out.csv"
+    report_bad_images(shards, report, skip_bad=work.skip_bad)
+    return shards
+
+
+def render_shards(
+    recipe: Recipe,
+    drawn: Draw,
+    renderer: Renderer,
+    real: Sequence[Shard],
+    layout: Layout,
+    work: Work,
+) -> tuple[list[Shard], Throughput]:
+    """The finished shards of the images in `drawn`; `real` is what checks may look at."""
+    folder = layout.shards(recipe.name)
+    engine = Engine.of(renderer.generator, workers=work.workers, batch=work.batch, folder=folder)
+    draws = drawn.draws_per_target()
+    rejects_dir = layout.root / f"{recipe.name}-rejected" if work.keep_rejects else None
+    with TemporaryDirectory() as scratch:
+        context = Context(
+            layout=layout,
+            shards=tuple(shard.entry for shard in real if shard.entry),
+            scratch=Path(scratch),
+        )
+        rendered = [target for target, count in draws.items() if count]
+        painter = GeneratorPainter(
+            generator=renderer.spec,
+            layout=layout,
+            seed=recipe.seed,
+            batch=engine.batch,
+            judges=_judges(renderer.checks, context, rendered, work.progress),
+            redraws=Redraws(draws_per_target=draws, rejects_dir=rejects_dir),
+        )
+
+        def jobs(banned: frozenset[str]) -> list[ShardJob]:
+            return synthetic_jobs(
+                drawn,
+                painter.banning(banned),
+                shard_size=recipe.shard_size,
+                threads=engine.threads,
+            )
+
+        return engine.render(
+            jobs, folder, distinct=DUPLICATE in recipe.checks, progress=work.progress
+        )
+
+
+def _judges(
+    checks: Sequence[Check], context: Context, targets: Sequence[str], progress: Progress
+) -> tuple[Judge, ...]:
+    """The checks made ready for images of `targets`, by what the real images show."""
+    total = sum(s.nsamples for check in checks for s in context.shards if s.split in check.needs)
+    with progress("reading real images", total) if total else nullcontext() as advance:
+        ready = replace(context, advance=advance) if advance else context
+        return tuple(check.prepared(ready, targets) for check in checks)
