@@ -1,18 +1,26 @@
-"""The paper's experiment: every regime × arm × seed, and the page that compares them.
+"""Manifests, arms and seeds → a run for each, and the report that compares them.
 
     out/gan10/gan-seed0/       a run of xtrain fit, one folder each
-    out/gan10/gan-grid/        the arm's grid (--grid); its best point is the run of the first seed
-    out/report/                what compares them, by the command that completes the last one
-    out/job-HOST-PID-N.log     what the processes of --jobs said
+    out/gan10/gan-grid/        the grid of an arm (--grid); its best point is the first seed's run
+    out/report/                the comparison, written once the last run is complete
+    out/job-HOST-PID-N.log     messages of the processes of --jobs
 
-Any number of processes, on every machine that sees `out`, share the runs: who trains one holds the
-lock in its folder. One that was left by a dead process is gone on with by the next to come.
+Any number of processes, on every machine that sees `out`, share the runs: the process that trains a
+run holds the lock in its folder. The run of a dead process is resumed by the next one.
 """
 
-from trainer.experiment.jobs import Paper
+from trainer.experiment.estimate import estimate
+from trainer.experiment.jobs import Experiment, RunJob
 from trainer.experiment.local_workers import devices, run_local_workers
 from trainer.experiment.planning import plan
-from trainer.experiment.show import estimate
 from trainer.experiment.work import work
 
-__all__ = ["Paper", "devices", "estimate", "plan", "run_local_workers", "work"]
+__all__ = [
+    "Experiment",
+    "RunJob",
+    "devices",
+    "estimate",
+    "plan",
+    "run_local_workers",
+    "work",
+]

@@ -1,6 +1,6 @@
-"""One of the processes of processes.py: it does the task that stdin brings.
+"""The program of each process of processes.py: it does the task that it reads from stdin.
 
-The pipe stays open as long as the parent lives: when it ends, this process saves and stops too.
+The pipe stays open as long as the parent lives. When the pipe ends, this process saves and stops.
 """
 
 import os
@@ -13,9 +13,9 @@ from builder.contract import Refusal, Stopped
 
 
 def main() -> None:
-    """The task done; a refusal is one sentence on stderr, and its exit code."""
-    task = pickle.load(sys.stdin.buffer)  # from the parent alone
-    threading.Thread(target=_follow, daemon=True).start()
+    """Do the task; after a refusal print its sentence on stderr and exit with its code."""
+    task = pickle.load(sys.stdin.buffer)  # only the parent writes it
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         task()
     except (Refusal, Stopped, OSError) as error:
@@ -23,8 +23,8 @@ def main() -> None:
         raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
-def _follow() -> None:
-    os.read(sys.stdin.fileno(), 1)  # nothing more is sent: this waits for the end of the pipe
+def _stop_with_parent() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing more is sent: this returns when the pipe ends
     os.kill(os.getpid(), signal.SIGTERM)
 
 

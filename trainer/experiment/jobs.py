@@ -1,106 +1,109 @@
-"""Which runs the experiment takes, and which of them are complete."""
+"""The runs of the experiment, and which of them are complete."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from builder.contract import UsageError
-from trainer.config import Config, Facts
-from trainer.sweep import VARIED
+from builder.contract import Refusal, UsageError
+from trainer.config import RunPlan
+from trainer.recipe import ArmName, RunConfig, read_config
+from trainer.report import Report, load_report, read_report
+from trainer.sweep import VARIED, load_sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One run, or with `grid` a whole grid, whose best point is the run of the first seed."""
+class RunJob:
+    """One run; with `grid` the first seed stands for a whole grid, whose best point is its run."""
 
-    config: Config
+    plan: RunPlan
     dataset: str  # name of the manifest
-    digest: str
-    arm: str
-    size: tuple[int, int]  # of an image, pixels
-    images: int  # in all epochs together
-    val: int
-    test: int
-    grid: Path | None  # the folder of the arm's grid, where its points are chosen by one
-    first: bool  # seed
+    digest: str  # of the manifest
+    arm: ArmName
+    size: tuple[int, int]  # height and width of an image, pixels
+    images: int  # that it trains on, in all epochs together
+    val: int  # images
+    test: int  # images
+    grid: Path | None  # the folder of the arm's grid; None: the recipe is used as it is
+    first: bool  # its seed is the first one
 
     @property
     def title(self) -> str:
         """Dataset, arm and seed."""
-        return f"{self.dataset}, {self.arm}, seed {self.config.recipe.seed}"
+        return f"{self.dataset}, {self.arm}, seed {self.plan.recipe.seed}"
 
-    def on(self, device: str) -> "Job":
+    def on(self, device: str) -> "RunJob":
         """The same run on that device."""
-        return replace(self, config=replace(self.config, device=device))
+        machine = replace(self.plan.machine, device=device)
+        return replace(self, plan=replace(self.plan, machine=machine))
 
-    def chosen(self) -> Config | None:
-        """What is to be trained: with a grid its best point, None until that is known."""
+    def chosen(self) -> RunPlan | None:
+        """The run to train: with a grid as its best point says, None until that is known."""
         if self.grid is None:
-            return self.config
+            return self.plan
         try:
-            found = json.loads((self.grid / "sweep.json").read_bytes())
-            best = next(row for row in found["points"] if row["folder"] == found["best"])
-        except (OSError, ValueError, KeyError, TypeError, StopIteration):
+            result = load_sweep(self.grid)
+        except Refusal:
             return None
-        out = self.grid / best["folder"] if self.first else self.config.out
-        return replace(self.config, out=out, recipe=replace(self.config.recipe, **best["params"]))
+        best = next((trial for trial in result.points if trial.folder == result.best), None)
+        if best is None:
+            return None
+        out = self.grid / best.folder if self.first else self.plan.out
+        return replace(self.plan, out=out, recipe=best.params.apply(self.plan.recipe))
 
     def check(self) -> None:
-        """Raise UsageError where its folder holds a run that it will not go on with.
+        """Raise UsageError where its folder holds another run, which it cannot resume.
 
-        One that was begun with fewer epochs can go on, but for `pretrain`, whose synthetic ones are
-        a share of all, and for a grid, whose best point is of so many.
+        A run that was begun with fewer epochs can be resumed, except in two cases: of the epochs of
+        `pretrain` a share is synthetic, and the best point of a grid is the best after so many.
         """
-        folder, loose = self.config.out, list[str]()
-        if self.grid is not None and self.first:
+        folder, loose = self.plan.out, set[str]()
+        if self.grid is not None:
+            if not self.first:
+                return  # it must have been begun with the best point, which is not known yet
             folder = next((path.parent for path in self.grid.glob("*/config.json")), self.grid)
-            loose += VARIED
-        elif self.grid is not None:
-            return  # what it was begun with must be the best point, once that is known
+            loose.update(VARIED)
         try:
-            known = json.loads((folder / "config.json").read_bytes())
-            more = self.config.recipe.epochs >= known["epochs"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # not there, or cut: its training says so
+            known = read_config(folder)
+        except Refusal:
+            return  # missing or damaged: its training says so
+        more = self.plan.recipe.epochs >= known.recipe.epochs
         if more and self.grid is None and self.arm != "pretrain":
-            loose.append("epochs")
-        _compare(known, replace(self.config, out=folder), self.digest, loose=loose)
+            loose.add("epochs")
+        _check_same(known, replace(self.plan, out=folder), self.digest, loose=loose)
 
-    def complete(self) -> bool:
-        """Whether its folder holds its report; UsageError where that is another recipe's."""
-        config = self.chosen()
-        return config is not None and _complete(config, self.digest)
+    def is_complete(self) -> bool:
+        """Whether its folder holds its report; UsageError where that is of another recipe."""
+        plan = self.chosen()
+        return plan is not None and _is_complete(plan, self.digest)
 
 
-def _complete(config: Config, digest: str) -> bool:
+def _is_complete(plan: RunPlan, digest: str) -> bool:
     try:
-        found = json.loads((config.out / "report.json").read_bytes())
-        known = found["config"] | {"manifest_sha256": found["manifest"]["digest"]}
-        epochs, current = found["epochs"], "controls" in found
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # not there, or cut
-    _compare(known, config, digest, loose=("epochs",))
-    return bool(current and epochs == config.recipe.epochs)
+        found = load_report(plan.out)
+    except Refusal:
+        return False  # missing, damaged, or of an earlier version
+    _check_same(found.config, plan, digest, loose={"epochs"})
+    return found.epochs == plan.recipe.epochs
 
 
-def _compare(known: Facts, config: Config, digest: str, *, loose: Sequence[str]) -> None:
-    """Raise UsageError where a run was begun as another one, but for what is `loose`."""
-    asked = asdict(config.recipe) | {"manifest_sha256": digest}
+def _check_same(known: RunConfig, plan: RunPlan, digest: str, *, loose: Collection[str]) -> None:
+    """Raise UsageError where a run was begun as another one; the fields in `loose` may differ."""
+    begun = asdict(known.recipe) | {"manifest_sha256": known.manifest_sha256}
+    asked = asdict(plan.recipe) | {"manifest_sha256": digest}
     for name, value in asked.items():
-        if name not in loose and known.get(name) != value:
+        if name not in loose and begun[name] != value:
             raise UsageError(
-                f"{config.out} was begun with {name} {known.get(name)}, now it is {value}: go on"
-                " with the same, or choose another --out."
+                f"{plan.out} was begun with {name} {begun[name]}, now it is {value}: repeat the"
+                " command with the same value, or choose another --out."
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
-    """The runs of the experiment, in the order in which they are taken up."""
+class Experiment:
+    """All runs, in the order in which they are trained."""
 
     out: Path
-    jobs: tuple[Job, ...]
+    jobs: tuple[RunJob, ...]
 
     @property
     def report(self) -> Path:
@@ -108,26 +111,24 @@ class Paper:
         return self.out / "report"
 
     def folders(self) -> tuple[Path, ...]:
-        """The runs' folders, once the best points are known."""
-        return tuple((job.chosen() or job.config).out for job in self.jobs)
+        """The folders of the runs; of a grid its best point's, once that is known."""
+        return tuple((job.chosen() or job.plan).out for job in self.jobs)
 
-    def reported(self, min_positives: int) -> Facts | None:
-        """The report that is there, where it is of these runs as they are now."""
-        path = self.report / "report.json"
+    def current_report(self, min_positives: int) -> Report | None:
+        """The report on disk; None unless it is of these runs as they are now."""
+        path, folders = self.report / "report.json", self.folders()
         try:
-            found: Facts = json.loads(path.read_bytes())
-            asked = found["settings"]["min_positives"]
-            arms = [arm for dataset in found["datasets"] for arm in dataset["arms"]]
-            current = all("modifiers" in arm for arm in arms)  # or it is of an earlier version
-            shown = {Path(run["folder"]).resolve() for arm in arms for run in arm["runs"]}
-            folders = self.folders()
+            found = read_report(path)
             newest = max((folder / "report.json").stat().st_mtime for folder in folders)
-            current &= path.stat().st_mtime >= newest
-        except (OSError, ValueError, KeyError, TypeError):
+            if path.stat().st_mtime < newest:
+                return None
+        except (Refusal, OSError):
             return None
-        same = shown == {folder.resolve() for folder in folders}
-        return found if same and current and asked == min_positives else None
+        arms = (arm for dataset in found.datasets for arm in dataset.arms)
+        compared = {Path(run.folder).resolve() for arm in arms for run in arm.runs}
+        same = compared == {folder.resolve() for folder in folders}
+        return found if same and found.settings.min_positives == min_positives else None
 
-    def left(self) -> list[Job]:
+    def left(self) -> list[RunJob]:
         """The runs that are not complete."""
-        return [job for job in self.jobs if not job.complete()]
+        return [job for job in self.jobs if not job.is_complete()]

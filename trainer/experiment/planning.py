@@ -1,7 +1,7 @@
-"""Every dataset × arm × seed as a run, once all of them have proved possible."""
+"""Manifests, arms and seeds → Experiment: its runs, once all of them have proved possible."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,64 +9,66 @@ import torch
 
 from builder.contract import Manifest, UsageError
 from builder.store import is_url
-from trainer.arms import ARMS, TREATMENTS, control_digest, default_arm, make_arm, parse_mix
+from trainer.arms import TREATMENTS, control_digest, default_arm, make_arm, parse_mix
 from trainer.claim import check_trainable
-from trainer.config import Config, resolve
-from trainer.experiment.jobs import Job, Paper
+from trainer.config import Request, Settings, resolve
+from trainer.experiment.jobs import Experiment, RunJob
 from trainer.fit.devices import pick_device
 from trainer.fit.loop import check_pieces
 from trainer.fit.track import require
 from trainer.model import build
-from trainer.recipe import Recipe
+from trainer.recipe import ARMS, ArmName, Recipe
 from trainer.stream.batches import open_dataset
 from trainer.stream.locate import Located, locate
 
-BALANCED = "oversample"
+BALANCED = "oversample"  # the control that repeats real images as the plan repeats synthetic ones
 
 
 def plan(
     paths: Sequence[str],
-    config: Config,
+    settings: Settings,
     *,
-    arms: Sequence[str],
+    shards_root: str | None,
+    arms: Sequence[ArmName],
     seeds: int,
     grid: bool,
     out: Path,
-) -> Paper:
-    """Every dataset × arm × seed; what a dataset without synthetic images cannot have is left out.
+) -> Experiment:
+    """A run for every dataset, arm and seed; no arm that needs synthetic images where none exist.
 
-    `config` is what all runs share; its seed is the first one's. No `arms` means all of them. A
-    control is trained once for all datasets that differ in their synthetic pixels alone. UsageError
-    and CheckError say now what would end a run, or the report after it, hours later.
+    All runs share `settings`, whose seed is the first one. No `arms` means all of them. A control
+    is trained once for all datasets that differ only in their synthetic pixels. UsageError and
+    CheckError are raised now for what would end a run, or the report after it, hours later.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "Each run of the experiment takes one process: start it without torchrun, which --jobs"
             " replaces."
         )
-    found = [
-        (path, locate(path, config.shards_root, config.cache)) for path in find_manifests(paths)
-    ]
-    _check_names(found)
-    begun: dict[tuple[str, str], str] = {}  # (arm, control digest) → the dataset that has it
-    jobs = []
-    for path, located in found:
-        _check(located.manifest, replace(config, shards=path))
-        controls = control_digest(located.manifest, located.index)
-        for arm in dict.fromkeys(arms or ARMS):
-            lent = arm not in TREATMENTS and begun.setdefault((arm, controls), path) != path
-            if not lent and _possible(located, arm):
-                shared = replace(config, shards=path, recipe=replace(config.recipe, arm=arm))
-                jobs += _jobs(located, shared, seeds, out, grid=grid)
+    cache = settings.machine.cache
+    found = [(path, locate(path, shards_root, cache)) for path in find_manifests(paths)]
+    manifests = [located.manifest for _, located in found]
+    _check_names(manifests)
+    jobs: list[RunJob] = []
+    for path, located, arm in _comparisons(found, arms or ARMS):
+        request = Request(
+            shards=path,
+            shards_root=shards_root,
+            arm=arm,
+            out=out / located.manifest.name / f"{arm}-seed{settings.seed}",
+            resume=True,
+            settings=settings,
+        )
+        jobs += _jobs(located, request, seeds=seeds, grid=grid)
     if not jobs:
         raise UsageError("No dataset can have any of these arms: they need synthetic images.")
-    order = sorted(jobs, key=lambda job: job.config.recipe.seed)  # stable: whole comparisons first
-    paper = Paper(out=out, jobs=tuple(order))
-    for job in order:
+    jobs.sort(key=lambda job: job.plan.recipe.seed)  # stable: whole comparisons first
+    experiment = Experiment(out=out, jobs=tuple(jobs))
+    for job in jobs:
         job.check()
-    if paper.left():
-        _check_start(config, [located.manifest for _, located in found])
-    return paper
+    if experiment.left():
+        _check_start(settings, manifests)
+    return experiment
 
 
 def find_manifests(paths: Sequence[str]) -> list[str]:
@@ -85,65 +87,80 @@ def find_manifests(paths: Sequence[str]) -> list[str]:
     return found
 
 
-def _check_names(found: Sequence[tuple[str, Located]]) -> None:
-    names = [located.manifest.name for _, located in found]
+def _check_names(manifests: Sequence[Manifest]) -> None:
+    names = [manifest.name for manifest in manifests]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"Two manifests are called {name}: their runs would share a folder.")
 
 
-def _check(manifest: Manifest, config: Config) -> None:
-    check_trainable(manifest, config)
+def _comparisons(
+    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName]
+) -> Iterator[tuple[str, Located, ArmName]]:
+    """Each dataset with each of the arms that it can have and that no other dataset lends it."""
+    lenders: dict[tuple[ArmName, str], str] = {}  # the dataset by arm and digest of the controls
+    for path, located in found:
+        _check(located.manifest, path)
+        controls = control_digest(located.manifest, located.index)
+        for arm in dict.fromkeys(arms):
+            lent = arm not in TREATMENTS and lenders.setdefault((arm, controls), path) != path
+            if not lent and _is_possible(located.manifest, arm):
+                yield path, located, arm
+
+
+def _check(manifest: Manifest, shards: str) -> None:
+    check_trainable(manifest, shards)
     if not any(shard.split == "test" for shard in manifest.shardlist):
         raise UsageError(
-            f"{config.shards} has no test images to compare the arms on: build it with"
+            f"{shards} has no test images to compare the arms on: build it with"
             " --holdout 0.05 0.05."
         )
 
 
-def _check_start(config: Config, manifests: Sequence[Manifest]) -> None:
-    """Raise UsageError or CheckError for what no run could have."""
-    require(config.track)
-    if not torch.cuda.is_available():  # else a look would take memory of the first GPU for good
-        pick_device(config.device)
-    if config.recipe.init != "random":
+def _is_possible(manifest: Manifest, arm: ArmName) -> bool:
+    return arm not in (*TREATMENTS, BALANCED) or default_arm(manifest) == "gan"
+
+
+def _check_start(settings: Settings, manifests: Sequence[Manifest]) -> None:
+    """Raise UsageError or CheckError where a setting would end every run."""
+    require(settings.machine.track)
+    if not torch.cuda.is_available():  # a test would keep memory of the first GPU until the end
+        pick_device(settings.machine.device)
+    if settings.init != "random":
         for manifest in manifests:
-            build(manifest.pathologies, init=config.recipe.init, seed=0)
+            build(manifest.pathologies, init=settings.init, seed=0)
 
 
-def _possible(located: Located, arm: str) -> bool:
-    return arm not in (*TREATMENTS, BALANCED) or default_arm(located.manifest) == "gan"
-
-
-def _jobs(located: Located, config: Config, seeds: int, out: Path, *, grid: bool) -> list[Job]:
-    """The seeds of an arm."""
-    manifest, index, first = located.manifest, located.index, config.recipe.seed
-    images = _images(located, config.recipe, grid=grid)
-    above = out / manifest.name / f"{config.recipe.arm}-grid"
-    jobs = []
-    for seed in range(first, first + seeds):
-        recipe = replace(config.recipe, seed=seed)
-        folder = out / manifest.name / f"{recipe.arm}-seed{seed}"
-        own = resolve(replace(config, recipe=recipe, out=folder), manifest, suffix="")
-        job = Job(
-            config=own,
+def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list[RunJob]:
+    """The runs of an arm, one for each seed; `request` is the first of them."""
+    manifest, index, settings = located.manifest, located.index, request.settings
+    first = resolve(request, manifest)
+    arm, above, images = first.recipe.arm, first.out.parent, _images(located, first.recipe, grid)
+    grid_folder = above / f"{arm}-grid"
+    _check_folders(first.out, grid_folder, grid=grid)
+    return [
+        RunJob(
+            plan=replace(
+                first,
+                recipe=replace(first.recipe, seed=seed),
+                out=above / f"{arm}-seed{seed}",
+            ),
             dataset=manifest.name,
             digest=manifest.digest,
-            arm=recipe.arm,
+            arm=arm,
             size=(manifest.image.height, manifest.image.width),
             images=images,
             val=int((index.split == "val").sum()),
             test=int((index.split == "test").sum()),
-            grid=above if grid else None,
-            first=seed == first,
+            grid=grid_folder if grid else None,
+            first=seed == settings.seed,
         )
-        jobs.append(job)
-    _check_folders(jobs[0].config.out, above, grid=grid)
-    return jobs
+        for seed in range(settings.seed, settings.seed + seeds)
+    ]
 
 
-def _images(located: Located, recipe: Recipe, *, grid: bool) -> int:
-    """How many images a run trains on, all epochs together; refused where the arm cannot be had."""
+def _images(located: Located, recipe: Recipe, grid: bool) -> int:
+    """How many images a run trains on, in all epochs; refused where the arm is not available."""
     source = located.source
     with open_dataset(
         located.manifest, located.index, source=source, workers=1, prove=False
@@ -158,19 +175,19 @@ def _images(located: Located, recipe: Recipe, *, grid: bool) -> int:
             steps=recipe.steps,
         ).order
     counts = [order.count(epoch) for epoch in range(1, recipe.epochs + 1)]
-    if not grid:  # which has batches of its own, and goes on where one of them is refused
+    if not grid:  # a grid has other batches, and goes on where one of its points is refused
         for count in {*counts}:
             check_pieces(count, recipe.batch, recipe.accumulate)
     return sum(counts)
 
 
-def _check_folders(run: Path, above: Path, *, grid: bool) -> None:
-    """Raise UsageError where the arm was begun in the other way, with a grid or without one."""
-    other = run if grid else above
+def _check_folders(run: Path, grid_folder: Path, *, grid: bool) -> None:
+    """Raise UsageError where the arm was begun the other way, with a grid or without one."""
+    other = run if grid else grid_folder
     if other.is_dir() and any(path.name[0] != "." for path in other.iterdir()):
         raise UsageError(
-            f"--grid was asked for, and {other} was begun without it: leave it out, or choose"
+            f"--grid was asked for, but {other} was begun without it: leave it out, or choose"
             " another --out."
             if grid
-            else f"{other} was begun with --grid: give it again, or choose another --out."
+            else f"{other} was begun with --grid: use --grid again, or choose another --out."
         )

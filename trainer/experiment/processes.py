@@ -13,9 +13,9 @@ from types import FrameType
 
 from trainer.fit.control import SIGNALS, stopped
 
-LOOK = 1.0  # seconds between looks
+POLL_SECONDS = 1.0
 
-Task = Callable[[], object]  # it can be pickled
+Task = Callable[[], object]  # can be pickled
 
 
 def run_processes(
@@ -23,30 +23,30 @@ def run_processes(
     logs: Sequence[Path],
     *,
     threads: int,
-    look: Callable[[], object] = lambda: None,
+    poll: Callable[[], object] = lambda: None,
 ) -> list[str]:
     """What went wrong in the process of each task, "" where nothing did, once all have ended.
 
-    Each has so many threads, and what it says goes into its log. `look` is called now and then.
-    After a signal all of them are stopped, and Stopped says so once they have saved; they stop as
-    well if this process dies.
+    Each process computes with `threads` threads; its messages go into its log. `poll` is called
+    about once a second. After a signal all processes are stopped, and Stopped is raised once they
+    have saved. They also stop if this process dies.
     """
     processes: list[subprocess.Popen[bytes]] = []
-    with ExitStack() as stack, _listening() as came:
+    with ExitStack() as stack, _listening() as signals:
         try:
             for task, log in zip(tasks, logs, strict=True):
                 process = stack.enter_context(_start(log, threads=threads))
                 processes.append(process)
                 _send(task, process)
-            while not came and any(process.poll() is None for process in processes):
-                time.sleep(LOOK)
-                look()
+            while not signals and any(process.poll() is None for process in processes):
+                time.sleep(POLL_SECONDS)
+                poll()
         finally:
             for process in processes:
                 process.terminate()
             codes = [process.wait() for process in processes]
-    if came:
-        raise stopped("all processes", came[0])
+    if signals:
+        raise stopped("all processes", signals[0])
     return [_fault(code, log) for code, log in zip(codes, logs, strict=True)]
 
 
@@ -55,7 +55,7 @@ def _fault(code: int, log: Path) -> str:
         return ""
     if code < 0:
         died = f"A process was ended by signal {-code} ({signal.strsignal(-code)})"
-        memory = ", maybe for want of memory" if code == -signal.SIGKILL else ""
+        memory = ", maybe because memory ran out" if code == -signal.SIGKILL else ""
         return f"{died}{memory}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
     return " ".join(last) or f"A process ended with {code}"
@@ -63,23 +63,24 @@ def _fault(code: int, log: Path) -> str:
 
 @contextmanager
 def _listening() -> Iterator[list[int]]:
-    """The signal that came; a later one acts as it always does."""
-    came: list[int] = []
+    """A list that receives the first signal; a later signal acts as usual."""
+    signals: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        if came:
+        if signals:
             restore()
             signal.raise_signal(number)
-        came.append(number)
+        signals.append(number)
 
     def restore() -> None:
         for which, handler in before.items():
             signal.signal(which, handler)
 
-    heard = [n for n in (*SIGNALS, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup
-    before = {number: signal.signal(number, note) for number in heard}
+    # What is ignored stays ignored, as SIGHUP is under nohup.
+    caught = [n for n in (*SIGNALS, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in caught}
     try:
-        yield came
+        yield signals
     finally:
         restore()
 
@@ -92,16 +93,16 @@ def _start(log: Path, *, threads: int) -> subprocess.Popen[bytes]:
             stdout=file,
             stderr=file,
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # Ctrl-C comes to this process alone, which passes it on
+            start_new_session=True,  # Ctrl-C reaches this process alone, which passes it on
         )
 
 
 def _send(task: Task, process: subprocess.Popen[bytes]) -> None:
-    """Tell the process its task; the pipe stays open as long as this process lives."""
+    """Send the process its task; the pipe stays open as long as this process lives."""
     assert process.stdin is not None
     try:
         pickle.dump(task, process.stdin)
         process.stdin.flush()
-    except BrokenPipeError:  # it has died already, and its log says why
+    except BrokenPipeError:  # it has already died, and its log says why
         with suppress(BrokenPipeError):
             process.stdin.close()

@@ -1,4 +1,4 @@
-"""The runs of the experiment, one after the other."""
+"""The runs of the experiment, trained one after the other."""
 
 import shlex
 import sys
@@ -6,58 +6,69 @@ from dataclasses import replace
 
 from builder.contract import CheckError, Refusal, UsageError
 from builder.contract.lock import hold
-from trainer.experiment.jobs import Job, Paper
+from trainer.config import RunPlan
+from trainer.experiment.jobs import Experiment, RunJob
+from trainer.report import load_report
 from trainer.sweep import GRID
 from trainer.train import sweep, train
 
 
-def work(paper: Paper) -> bool:
-    """Whether every run is complete; False where other processes still have the rest in hand.
+def work(experiment: Experiment) -> bool:
+    """Whether every run is complete; False where other processes are training the rest.
 
-    What was interrupted is gone on with. A run that fails does not keep the others from theirs;
-    CheckError names it at the end. A signal ends this process after everything was saved.
+    Interrupted runs are resumed. After a run that fails the others are trained; CheckError names
+    the first failure at the end. A signal ends this process once everything is saved.
     """
-    failed: dict[str, str] = {}
+    total = len(experiment.jobs)
+    failed: dict[str, str] = {}  # the reason by the run's title
     took = True
     while took:
-        left = [job for job in paper.left() if job.title not in failed]
+        left = [job for job in experiment.left() if job.title not in failed]
         took = False
-        for number, job in enumerate(left, len(paper.jobs) - len(left) + 1):
+        for number, job in enumerate(left, total - len(left) + 1):
             try:
-                took |= _take(job, f"[{number}/{len(paper.jobs)}] {job.title}")
+                took |= _take(job, f"[{number}/{total}] {job.title}")
             except Refusal as error:
                 failed[job.title] = str(error)
                 _say(f"{job.title} failed: {error}")
-    still = {job.title for job in paper.left()}  # others may have made up for it
-    failed = {title: why for title, why in failed.items() if title in still}
+    still = {job.title for job in experiment.left()}  # other processes may have completed it
+    failed = {title: reason for title, reason in failed.items() if title in still}
     if failed:
         title, reason = next(iter(failed.items()))
-        some = len(still) < len(paper.jobs)
-        hint = f" (xtrain report {shlex.quote(str(paper.out))} compares what is complete)"
+        some = len(still) < total
+        hint = f" (xtrain report {shlex.quote(str(experiment.out))} compares what is complete)"
         raise CheckError(
-            f"{len(failed)} of {len(paper.jobs)} runs failed{hint * some}, the first of them"
-            f" {title}: {reason}"
+            f"{len(failed)} of {total} runs failed{hint * some}, the first of them {title}:"
+            f" {reason}"
         )
     return not still
 
 
-def _take(job: Job, line: str) -> bool:
+def _take(job: RunJob, line: str) -> bool:
     """Whether the run was free; if so, it is now complete."""
     if job.grid is not None and job.first:
-        if job.complete():
+        if job.is_complete():
             return False
         _say(f"{line}: the grid")
-        sweep(replace(job.config, out=job.grid), GRID, None)  # processes share its points
+        found = job.plan.locate()
+        sweep(replace(job.plan, out=job.grid), found, GRID, None)  # processes share its points
+        load_report(_chosen(job).out)  # a report that cannot be read would be made again for ever
         return True
-    config = job.chosen()
-    if config is None:  # the first seed came before this one, and failed
-        raise UsageError(f"The arm's grid in {job.grid} has no best point.")
-    with hold(config.out, wait=None) as held:
-        if held and not job.complete():
+    plan = _chosen(job)
+    with hold(plan.out, wait=None) as held:
+        if held and not job.is_complete():
             _say(line)
-            train(config)
+            train(plan, plan.locate())
+            load_report(plan.out)
             return True
     return False
+
+
+def _chosen(job: RunJob) -> RunPlan:
+    plan = job.chosen()
+    if plan is None:  # the grid of the first seed has failed
+        raise UsageError(f"The arm's grid in {job.grid} has no best point.")
+    return plan
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,141 @@
+"""A run of the experiment → TimeEstimate, by a few of its steps on each device."""
+
+import math
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from builder.contract import CheckError, Stopped, write_last
+from builder.contract.record import read_record, to_json
+from trainer.experiment.jobs import RunJob
+from trainer.experiment.processes import run_processes
+from trainer.experiment.time_estimate import TimeEstimate
+from trainer.fit.loop import TrainingRun
+from trainer.fit.score import outputs
+from trainer.model import build
+from trainer.stream.batches import Dataset, batches
+from trainer.stream.order import Rows
+from trainer.train import Ready, prepared
+
+SECONDS = 6.0  # of each measurement
+WARM_UP = 2  # steps that are not counted: memory is allocated and kernels are chosen in them
+RESULT = "time_estimate.json"
+_NOTHING_KEPT = "Stopped while measuring; nothing was kept."
+
+
+def measure(job: RunJob, devices: Sequence[str], threads: int) -> TimeEstimate:
+    """The mean speed of runs like this one, by a process of `threads` threads on each device.
+
+    After a signal Stopped says that nothing was kept.
+    """
+    jobs = [job.on(device) for device in devices]
+    try:
+        with _scratch(job.plan.out) as folder:
+            if len(jobs) == 1:
+                return _measured(jobs[0], folder)
+            return _mean(_measured_at_once(jobs, folder, threads))
+    except KeyboardInterrupt:
+        raise Stopped(_NOTHING_KEPT, signal.SIGINT) from None
+    except Stopped as stopped:  # its message says that all was saved
+        raise Stopped(_NOTHING_KEPT, stopped.exit_code - 128) from None
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A temporary folder where the runs will be, so that saving is timed on their disk."""
+    parent = next(path for path in out.resolve().parents if path.is_dir())
+    if not os.access(parent, os.W_OK):
+        parent = Path(tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(prefix=".xtrain-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _measured_at_once(jobs: Sequence[RunJob], folder: Path, threads: int) -> list[TimeEstimate]:
+    """What a process for each job measures, all of them at the same time."""
+    folders = [folder / str(number) for number in range(len(jobs))]
+    logs = [folder / f"{number}.log" for number in range(len(jobs))]
+    for own in folders:
+        own.mkdir()
+    tasks = [partial(_save_measured, *pair) for pair in zip(jobs, folders, strict=True)]
+    if faults := [fault for fault in run_processes(tasks, logs, threads=threads) if fault]:
+        raise CheckError(f"The speed could not be measured: {faults[0]}")
+    return [read_record(own / RESULT, TimeEstimate) for own in folders]
+
+
+def _mean(estimates: Sequence[TimeEstimate]) -> TimeEstimate:
+    return TimeEstimate(
+        training=fmean(each.training for each in estimates),
+        scoring=fmean(each.scoring for each in estimates),
+        reading=fmean(each.reading for each in estimates),
+        start=fmean(each.start for each in estimates),
+        save=fmean(each.save for each in estimates),
+    )
+
+
+def _save_measured(job: RunJob, folder: Path) -> None:
+    write_last(folder / RESULT, to_json(_measured(job, folder)).encode())
+
+
+def _measured(job: RunJob, folder: Path) -> TimeEstimate:
+    """What this process measures, on the run's dataset."""
+    began = time.perf_counter()
+    plan = replace(job.plan, out=folder / "run")
+    plan.out.mkdir()
+    with prepared(plan, plan.locate()) as ready:
+        data, recipe, place = ready.data, plan.recipe, ready.place(plan.out)
+        arm = ready.arm(recipe)
+        model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
+        run = TrainingRun.begin(data, arm, model, ready.describe(plan), place)
+        opened = time.perf_counter() - began
+        reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)
+        training = _rate(partial(_train, run), arm.order.epoch(1), recipe.batch)
+        score = partial(outputs, data, model, place=place, size=recipe.batch, what="scoring")
+        scoring = _rate(score, data.rows("val"), recipe.batch)
+        save = _seconds(partial(_save, run))
+    return TimeEstimate(
+        training=training,
+        scoring=scoring,
+        reading=reading,
+        start=max(0.0, opened - job.test / reading),  # opening has read the test images once
+        save=save,
+    )
+
+
+def _rate(work: Callable[[Rows], object], rows: Rows, batch: int) -> float:
+    """Images per second of `work`, over as many of the rows as take SECONDS."""
+    few = np.resize(rows, WARM_UP * batch)
+    work(few)
+    count = batch * math.ceil(SECONDS * WARM_UP / max(_seconds(partial(work, few)), 1e-9))
+    return count / _seconds(partial(work, np.resize(rows, count)))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _read(data: Dataset, ready: Ready, rows: Rows) -> None:
+    size, workers = ready.plan.recipe.batch, ready.plan.machine.workers
+    with closing(batches(data, rows, size=size, workers=workers, what="reading")) as stream:
+        for _ in stream:
+            pass
+
+
+def _train(run: TrainingRun, rows: Rows) -> None:
+    run.state.cursor = replace(run.state.cursor, position=0)
+    run.train(rows)
+
+
+def _save(run: TrainingRun) -> None:
+    run.save()
+    run.save_weights(epoch=1)
