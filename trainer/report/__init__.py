@@ -1,11 +1,24 @@
-"""What runs found, for people and programs.
+"""Runs → what they found, for people and programs.
 
-One run leaves report.json, report.md and curves.png in its folder (`run`). Several are compared on
-one page (`runs`, `compare`, `words`, `figures`, `page`); all of its words and numbers come from its
-report.json.
+In: the scores of a run, or the folders of several runs. Out: report.json, report.md and curves.png
+of the run (`single_run`); or report.html, .json, .md and .tex that compare its arms (`write`).
+`run_report` and `results` are the records that flow, and the schemas of the two report.json.
 """
 
-from trainer.report.single_run import Facts, curves, gather, markdown, table
+from trainer.report.results import Report, read_report
+from trainer.report.run_report import RunReport, load_report
+from trainer.report.single_run import curves, gather, markdown, table
 from trainer.report.style import COLOURS, GREY
 
-__all__ = ["COLOURS", "GREY", "Facts", "curves", "gather", "markdown", "table"]
+__all__ = [
+    "COLOURS",
+    "GREY",
+    "Report",
+    "RunReport",
+    "curves",
+    "gather",
+    "load_report",
+    "markdown",
+    "read_report",
+    "table",
+]

@@ -1,35 +1,32 @@
-"""Several runs into report.json: what the page, the tables and the terminal say."""
+"""The folders of several runs → Report: what the page, the tables and the terminal say."""
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 from trainer.progress import progress
 from trainer.report.compare import compare, settings
-from trainer.report.conclusions import conclusions, notes
+from trainer.report.conclusions import conclusions
 from trainer.report.load import load_run
+from trainer.report.notes import notes
 from trainer.report.resampled import effort
-from trainer.report.single_run import FEW, SOFTWARE, Facts
+from trainer.report.results import Report
+from trainer.report.single_run import software
 from trainer.report.studies import find_runs, studies
 
 
-def across(paths: Sequence[Path], *, min_positives: int, command: str) -> Facts:
-    """What the runs at or below `paths` say together, as plain JSON types.
-
-    `settings`; `datasets` by regime and name, each as compare.compare gives it with `conclusions`
-    (words.conclusions); `notes`; `command` and `software` that made it.
-    """
+def build_report(paths: Sequence[Path], *, min_positives: int, command: str) -> Report:
+    """What the runs at or below `paths` say together; `command` is the one that asked for it."""
     found = studies([load_run(folder) for folder in find_runs(paths)])
-    datasets = []
+    how, datasets = settings(min_positives), []
     with progress("comparing", sum(map(effort, found)), unit="AUCs") as advance:
         for study in found:
-            facts = compare(study, min_positives=min_positives, advance=advance)
-            datasets.append(facts | {"conclusions": conclusions(facts)})
-    return {
-        "settings": settings(min_positives),
-        "notes": notes(datasets, min_positives, FEW),
-        "datasets": datasets,
-        "command": command,
-        "software": {"python": platform.python_version()} | {n: version(n) for n in SOFTWARE},
-    }
+            result = compare(study, min_positives=min_positives, advance=advance)
+            datasets.append(replace(result, conclusions=conclusions(result, how.level)))
+    return Report(
+        settings=how,
+        notes=tuple(note for dataset in datasets for note in notes(dataset, how)),
+        datasets=tuple(datasets),
+        command=command,
+        software=software(),
+    )

@@ -1,248 +1,182 @@
-"""What may be said of each target, in one plain sentence.
+"""The comparisons of a dataset → a plain sentence on each target and arm with synthetic images.
 
-Every arm with synthetic images is judged. It may have helped against the arm that has the real
-images alone and was else trained as it was: `none`, or `flip` where it was flipped too. Only
-against `oversample`, which has the balance of `gan` without its pixels, may the generator be given
-the credit.
+An arm may have helped against the arm that has the real images alone and was otherwise trained the
+same way: `none`, or `flip` where it was flipped, too. Only against `oversample`, which has the
+balance of `gan` without its pixels, may the generator be given the credit.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from trainer.arms import TREATMENTS
 from trainer.evaluate.inference import NO_VERDICT
-from trainer.report.single_run import Facts
-from trainer.report.studies import OF_AN_ARM, PLAIN
+from trainer.recipe import ArmName
+from trainer.report.results import ArmResult, Comparison, Conclusion, DatasetResult, Judgement
+from trainer.report.sentences import difference, effect, in_words
+from trainer.report.studies import PLAIN
 
-BALANCED = "oversample"
-MIRRORED = "gan"  # whose very batches oversample has, without their pixels
-
-
-def conclusions(dataset: Facts) -> list[Facts]:
-    """For each target and arm with synthetic images: the verdict in a word and the sentence."""
-    arms = treated(dataset)
-    return [_conclusion(dataset, target, arm) for target in dataset["targets"] for arm in arms]
+BALANCED: ArmName = "oversample"
+MIRRORED: ArmName = "gan"  # whose very batches oversample has, without their pixels
+EFFECTS = ("helped", "hurt", "better", "worse")
 
 
-def treated(dataset: Facts) -> list[str]:
-    """The arms with synthetic images, by title."""
-    return [arm["title"] for arm in dataset["arms"] if arm["name"] in TREATMENTS]
-
-
-def plain_of(dataset: Facts, title: str) -> str | None:
-    """The title of the control with the real images alone, else trained as the arm was."""
-    return _alike(dataset, title, PLAIN)
-
-
-def balanced_of(dataset: Facts, title: str) -> str | None:
-    """The title of the control with the arm's balance and without its pixels."""
-    name = next(arm["name"] for arm in dataset["arms"] if arm["title"] == title)
-    return _alike(dataset, title, (BALANCED,)) if name == MIRRORED else None
-
-
-def _alike(dataset: Facts, title: str, names: Sequence[str]) -> str | None:
-    """The first arm of these names that has the modifiers of the arm called `title`."""
-    own = next(arm["modifiers"] for arm in dataset["arms"] if arm["title"] == title)
-    alike = [arm for arm in dataset["arms"] if arm["modifiers"] == own]
-    return next((arm["title"] for name in names for arm in alike if arm["name"] == name), None)
-
-
-def _conclusion(dataset: Facts, target: str, arm: str) -> Facts:
-    rows = {
-        row["control"]: row
-        for row in dataset["comparisons"]
-        if row["pathology"] == target and row["arm"] == arm and "verdict" in row
-    }
-    found: Facts = {"pathology": target, "arm": arm, "over_balancing": None}
-    if not rows:
-        return found | {
-            "verdict": "no control",
-            "sentence": f"{target}: no verdict on {arm}, for no control was trained beside it.",
-        }
-    first = next(iter(rows.values()))
-    if first["missing"]:
-        return found | {
-            "verdict": NO_VERDICT,
-            "sentence": f"{target}: no verdict on {arm}, for {first['missing']} in test.",
-        }
-    plain = rows.get(plain_of(dataset, arm) or "")
-    balanced = rows.get(balanced_of(dataset, arm) or "")
-    first = plain or balanced or first
-    if first["verdict"] == NO_VERDICT:
-        return found | {
-            "verdict": NO_VERDICT,
-            "sentence": f"{target}: no verdict on {arm}, for too few patients have it, or are"
-            " without it, in test, or nothing moves the difference"
-            f" ({_numbers(first)} against {first['control']}).",
-        }
-    others = [row for row in rows.values() if row not in (first, balanced)]
-    sentence = f"{target}: {_opening(arm, first)} ({_numbers(first)})"
-    return found | {
-        "verdict": first["verdict"],
-        "over_balancing": balanced and balanced["verdict"],
-        "sentence": f"{sentence}{_credit(arm, first, plain, balanced)}.{_others(others)}",
-    }
-
-
-def _opening(arm: str, row: Facts) -> str:
-    against = f"against {row['control']}"
-    return {
-        "helped": f"{arm} helped {against}",
-        "hurt": f"{arm} hurt {against}",
-        "better": f"{arm} was better than {row['control']}",
-        "worse": f"{arm} was worse than {row['control']}",
-        "one seed": f"with one seed, {arm} was {_word(row)} than {row['control']}, which another"
-        " seed may not repeat",
-    }.get(row["verdict"], f"no evidence that {arm} helped or hurt {against}")
-
-
-def _word(row: Facts) -> str:
-    return "better" if row["value"] > 0 else "worse"
-
-
-def _numbers(row: Facts) -> str:
-    """AUC difference, interval and adjusted p."""
-    value = f"{row['value']:+.3f}"
-    if row["low"] is None:
-        return value
-    p = "" if row.get("holm") is None else f", p {small(row['holm'])}"
-    return f"{value}, {row['low']:+.3f} to {row['high']:+.3f}{p}"
-
-
-def with_minus(text: str) -> str:
-    """Words whose numbers have a minus sign where JSON has a hyphen."""
-    return re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
-
-
-def small(p: float) -> str:
-    """A p-value to three places, such as `0.012` or `< 0.001`."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _credit(arm: str, first: Facts, plain: Facts | None, balanced: Facts | None) -> str:
-    """Whether balancing alone explains what the first comparison says."""
-    if balanced is None:
-        if first["verdict"] not in ("helped", "hurt", "better", "worse"):
-            return ""
-        name, *modifiers = arm.split(", ")
-        missing = ", ".join([BALANCED, *modifiers])
-        return (
-            f"; without the arm {missing} nobody can say if the balance alone does it"
-            if name == MIRRORED
-            else "; no control has its schedule, so nobody can say if the balance alone does it"
-        )
-    same = f"the same balance of real images, {balanced['control']}"
-    if plain is None:
-        return f", which is {same.partition(',')[0]}"
-    numbers = _numbers(balanced)
-    said = {
-        "better": f"it was better than {same} ({numbers})",
-        "worse": f"it was worse than {same} ({numbers})",
-        "one seed": f"with one seed, it was {_word(balanced)} than {same} ({numbers})",
-    }.get(balanced["verdict"])
-    if first["verdict"] != "helped":
-        either = ", either" if first["verdict"] == "no evidence" else ""
-        return f"; {said or f'no evidence of a difference from {same}{either} ({numbers})'}"
-    if balanced["verdict"] == "better":
-        return f", and by more than {same} ({numbers})"
-    if said:
-        return f", but {said}"
-    return (
-        ", but there is no evidence that the generator did it and not the balancing: against"
-        f" {balanced['control']} {numbers}"
+def conclusions(dataset: DatasetResult, level: float) -> tuple[Conclusion, ...]:
+    """The verdict and its sentence for each target and arm; intervals are of 1 - `level`."""
+    return tuple(
+        _Case.of(dataset, target, arm, level).conclusion()
+        for target in dataset.targets
+        for arm in treated(dataset)
     )
 
 
-def _briefly(row: Facts) -> str:
-    control = f"{row['control']} ({_numbers(row)})"
-    said = {
-        "helped": "better than",
-        "hurt": "worse than",
-        "better": "better than",
-        "worse": "worse than",
-        "one seed": f"with one seed {_word(row)} than",
-    }.get(row["verdict"], "no evidence of a difference from")
-    return f"{said} {control}"
+def treated(dataset: DatasetResult) -> list[ArmResult]:
+    """The arms with synthetic images."""
+    return [arm for arm in dataset.arms if arm.name in TREATMENTS]
 
 
-def _others(rows: Sequence[Facts]) -> str:
-    return f" Besides: {'; '.join(map(_briefly, rows))}." if rows else ""
+def plain_of(dataset: DatasetResult, arm: ArmResult) -> ArmResult | None:
+    """The control with the real images alone, otherwise trained as the arm was."""
+    return _alike(dataset, arm, PLAIN)
 
 
-def notes(datasets: Sequence[Facts], min_positives: int, few: int) -> list[str]:
-    """What a reader must know before the numbers."""
-    found = []
-    for dataset in datasets:
-        name = dataset["name"]
-        if dataset["source"].get("dataset") == "demo":
-            found.append(f"{name}: all images are procedural phantoms, not radiographs.")
-        elif dataset["generator"].get("name") == "phantom":
-            found.append(f"{name}: the synthetic images are phantoms, not radiographs.")
-        found += _counts(dataset, min_positives, few)
-        seeds = {len(arm["runs"]) for arm in dataset["arms"]}
-        if 1 in seeds:
-            found.append(
-                f"{name}: an arm with one seed says nothing of other seeds; its interval is of"
-                " patients alone."
-            )
-        if two := [arm["title"] for arm in dataset["arms"] if len(arm["runs"]) == 2]:
-            found.append(
-                f"{name}: two seeds ({'; '.join(two)}) do not tell how much seeds differ, so where"
-                " an arm has two, the logits of all arms' seeds are taken to differ alike; where"
-                " they do not, an interval may be far too narrow."
-            )
-        for arm in treated(dataset):
-            controls = [row for row in dataset["comparisons"] if row["arm"] == arm]
-            if controls and not plain_of(dataset, arm):
-                found.append(
-                    f"{name}: no arm with the real images alone was trained as {arm} was, so"
-                    " nothing can be said to have helped."
-                )
-        for lender in dict.fromkeys(arm["lent_by"] for arm in dataset["arms"] if arm["lent_by"]):
-            lent = ", ".join(a["title"] for a in dataset["arms"] if a["lent_by"] == lender)
-            found.append(
-                f"{name}: {lent} trained on {lender}, which differs in its synthetic pixels alone."
-            )
-        if dataset["common"]:
-            found.append(f"{name}: every arm was trained with {', '.join(dataset['common'])}.")
-        found += _recipes(dataset)
-        runs = [run for arm in dataset["arms"] for run in arm["runs"]]
-        if unread := max(run["unread"] for run in runs):
-            found.append(f"{name}: up to {unread:,} val and test images of a run were not read.")
-        if any(run["val_auc_mean"] is None for run in runs):
-            found.append(f"{name}: without an AUC on val, the lowest loss there chose the epoch.")
-        if len({arm["steps"] for arm in dataset["arms"]}) > 1:
-            steps = ", ".join(f"{arm['title']} {arm['steps']:,}" for arm in dataset["arms"])
-            found.append(f"{name}: the arms took different numbers of steps ({steps}).")
-    return found
+def balanced_of(dataset: DatasetResult, arm: ArmResult) -> ArmResult | None:
+    """The control with the arm's balance and without its pixels."""
+    return _alike(dataset, arm, (BALANCED,)) if arm.name == MIRRORED else None
 
 
-def _recipes(dataset: Facts) -> list[str]:
-    """What the arms differ in beside what their names say: their difference may be of that."""
-    found = []
-    for name in dataset["arms"][0]["recipe"] if dataset["arms"] else ():
-        values = {arm["title"]: arm["recipe"].get(name) for arm in dataset["arms"]}
-        if name not in OF_AN_ARM and len({*map(str, values.values())}) > 1:
-            said = ", ".join(f"{title} {value}" for title, value in values.items())
-            found.append(
-                f"{dataset['name']}: the arms were trained with different {name} ({said})."
-            )
-    return found
+def _alike(dataset: DatasetResult, arm: ArmResult, names: Sequence[ArmName]) -> ArmResult | None:
+    """The first arm of these names that has the modifiers of `arm`."""
+    alike = [other for other in dataset.arms if other.modifiers == arm.modifiers]
+    return next((other for name in names for other in alike if other.name == name), None)
 
 
-def _counts(dataset: Facts, min_positives: int, few: int) -> list[str]:
-    positives = {name: count["positives"] for name, count in dataset["positives"].items()}
-    none = [f"{n} ({c})" for n, c in positives.items() if c < min_positives]
-    weak = [f"{n} ({c})" for n, c in positives.items() if min_positives <= c < few]
-    found = []
-    if none:
-        found.append(
-            f"{dataset['name']}: no figure below {min_positives} positives in test:"
-            f" {', '.join(none)}."
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One target and one arm with synthetic images."""
+
+    target: str
+    arm: ArmResult
+    level: float
+    rows: Mapping[str, Comparison]  # by the control's title
+    controls: Mapping[str, ArmResult]  # by title
+    plain: Comparison | None  # the row against real images alone
+    balanced: Comparison | None  # the row against the same balance of real images
+
+    @classmethod
+    def of(cls, dataset: DatasetResult, target: str, arm: ArmResult, level: float) -> "_Case":
+        rows = {
+            row.control: row
+            for row in dataset.comparisons
+            if row.pathology == target and row.arm == arm.title and row.verdict is not None
+        }
+        plain, balanced = plain_of(dataset, arm), balanced_of(dataset, arm)
+        return cls(
+            target=target,
+            arm=arm,
+            level=level,
+            rows=rows,
+            controls={other.title: other for other in dataset.arms},
+            plain=rows.get(plain.title) if plain else None,
+            balanced=rows.get(balanced.title) if balanced else None,
         )
-    if weak:
-        found.append(
-            f"{dataset['name']}: fewer than {few} positives in test, read with care:"
-            f" {', '.join(weak)}."
+
+    def conclusion(self) -> Conclusion:
+        """The verdict, and the sentence that says it."""
+        rows = [*self.rows.values()]
+        if not rows:
+            return self._without("no control", "because no control arm was trained")
+        if rows[0].missing:
+            return self._without(NO_VERDICT, f"because {rows[0].missing}")
+        first = self.plain or self.balanced or rows[0]
+        verdict = first.verdict or NO_VERDICT
+        if verdict == NO_VERDICT:
+            return self._without(
+                NO_VERDICT,
+                "because too few test patients have it or lack it, or because neither patients nor"
+                f" seeds change the difference ({difference(first, self.level)} compared with"
+                f" {self._control(first)})",
+            )
+        others = [row for row in rows if row not in (first, self.balanced)]
+        parts = (self._opening(first), self._credit(first), self._others(others))
+        return Conclusion(
+            pathology=self.target,
+            arm=self.arm.title,
+            verdict=verdict,
+            over_balancing=self.balanced.verdict if self.balanced else None,
+            sentence=f"{self.target}: {' '.join(filter(None, parts))}",
         )
-    return found
+
+    def _without(self, verdict: Judgement, why: str) -> Conclusion:
+        return Conclusion(
+            pathology=self.target,
+            arm=self.arm.title,
+            verdict=verdict,
+            over_balancing=None,
+            sentence=f"{self.target}: no verdict on {in_words(self.arm)}, {why}.",
+        )
+
+    def _control(self, row: Comparison) -> str:
+        return in_words(self.controls[row.control])
+
+    def _effect(self, row: Comparison) -> str:
+        return f"{effect(row, self.level)} compared with {self._control(row)}"
+
+    def _no_evidence(self, row: Comparison) -> str:
+        said = f"no evidence of a difference from {self._control(row)}"
+        return f"{said} ({difference(row, self.level)})"
+
+    def _opening(self, row: Comparison) -> str:
+        treatment = in_words(self.arm)
+        if row.verdict in EFFECTS:
+            return f"{treatment} {self._effect(row)}."
+        if row.verdict == "one seed":
+            return (
+                f"with one seed, {treatment} {self._effect(row)}; another seed may not repeat it."
+            )
+        return (
+            f"no evidence that {treatment} changed test AUC compared with {self._control(row)}"
+            f" ({difference(row, self.level)})."
+        )
+
+    def _credit(self, first: Comparison) -> str:
+        """Whether the balance alone explains what the first comparison says."""
+        row = self.balanced
+        if row is None:
+            return self._no_credit() if first.verdict in EFFECTS else ""
+        if row is first:
+            return ""
+        also = "also " if first.verdict in EFFECTS and _same_sign(first, row) else ""
+        if row.verdict == "one seed":
+            return f"With one seed, it {also}{self._effect(row)}."
+        if first.verdict != "helped":
+            if row.verdict in EFFECTS:
+                return f"It {also}{self._effect(row)}."
+            return f"There is {self._no_evidence(row)}."
+        if row.verdict == "better":
+            return f"It also {self._effect(row)}, so the balance alone does not explain the gain."
+        if row.verdict == "worse":
+            return f"But it {self._effect(row)}."
+        return (
+            "But there is no evidence that the gain is due to the generator and not to the balance"
+            f" (compared with {self._control(row)}: {difference(row, self.level)})."
+        )
+
+    def _no_credit(self) -> str:
+        missing = f"Without the arm {', '.join([BALANCED, *self.arm.unusual])},"
+        why = missing if self.arm.name == MIRRORED else "No control has its schedule, so"
+        return f"{why} nobody can say whether the balance alone explains this."
+
+    def _others(self, rows: Sequence[Comparison]) -> str:
+        said = [self._briefly(row) for row in rows]
+        return f"Other controls: {'; '.join(said)}." if said else ""
+
+    def _briefly(self, row: Comparison) -> str:
+        if row.verdict in EFFECTS:
+            return f"it {self._effect(row)}"
+        if row.verdict == "one seed":
+            return f"with one seed, it {self._effect(row)}"
+        return self._no_evidence(row)
+
+
+def _same_sign(one: Comparison, other: Comparison) -> bool:
+    return (one.value or 0.0) * (other.value or 0.0) > 0

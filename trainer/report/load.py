@@ -1,16 +1,13 @@
-"""The folder of a run into what a report reads of it, once all of it has proved good.
+"""The folder of a run → RunResult: its report, its history and its predictions on test images.
 
-A run's files may be a stranger's: every field that is read is checked here, and nowhere else.
+A run's files may be a stranger's: every value that is read is checked, here and in `run_report`.
 """
 
 import csv
-import json
 import math
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +17,6 @@ import pyarrow.parquet as pq
 
 from builder.contract import (
     GROUPS,
-    KEY,
     CheckError,
     Labels,
     Refusal,
@@ -28,244 +24,195 @@ from builder.contract import (
     check_pathologies,
     sha256_file,
 )
-from trainer.arms import ARMS, AUGMENTS, STEPS, parse_mix
-from trainer.report.single_run import Facts
+from builder.contract.record import printable, read_bytes
+from trainer.fit.run_folder import RunFolder
+from trainer.report.results import Setting
+from trainer.report.run_report import RunReport, load_report
 
 Probabilities = npt.NDArray[np.float32]
-Words = npt.NDArray[np.object_]
+Texts = npt.NDArray[np.object_]
 
-OF_A_DATASET = ("manifest", "manifest_sha256")
-OF_A_SEED = ("seed", "out", "shards", "shards_root", "device", "ranks", "workers", "skip_bad")
-FILES = ("report.json", "history.csv", "predictions.parquet")
-NEEDED = ("manifest", "build", "plan", "image", "controls", "config", "command", "software")
-NUMBER = (int, float)
-TARGET = {"pathology": str, "render": int, "share": NUMBER}
-SHAPE = {  # what is read of report.json; a type, an object's fields, or a list of such
-    "manifest": {"name": str, "digest": str},
-    "build": dict,
-    "plan": {
-        "share": [int],
-        "real": int,
-        "synthetic": int,
-        "lower_bound": int,
-        "targets": [TARGET],
-    },
-    "image": dict,
-    "controls": str,
-    "generator": dict,
-    "source": dict,
-    "images": dict,
-    "arm": str,
-    "steps": int,
-    "shown": {"real": NUMBER, "synthetic": NUMBER},
-    "unread": int,
-    "epochs": int,
-    "best_epoch": int,
-    "best_val_auc_mean": (*NUMBER, type(None)),
-    "pathologies": [{"pathology": str}],
-    "software": dict,
-    "command": str,
-    "config": {
-        **dict.fromkeys(("arm", "augment", "mix", "steps", "shards"), str),
-        **dict.fromkeys(("seed", "epochs"), int),
-        "shards_root": (str, type(None)),
-        "skip_bad": bool,
-    },
-}
-SHA256 = re.compile(r"[0-9a-f]{64}")
-REGIME = re.compile(r"(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,9})?")  # per cent, not 0
-# control characters, those that turn the writing around, and halves of letters
-UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+TEXTS = ("split", "key", "patient")
+USUAL_MIX = "real=1,synthetic=1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
     """A run's probabilities on the test images, in sealed order."""
 
-    names: tuple[str, ...]  # [L]
-    key: Words  # [N]
-    patient: Words  # [N]
-    groups: dict[str, Words]  # view, sex, age, where the dataset has them
-    labels: Labels  # [N, L]
+    names: tuple[str, ...]  # pathologies [L]
+    key: Texts  # [N]
+    patient: Texts  # [N]
+    groups: Mapping[str, Texts]  # view, sex, age, where the dataset has them
+    labels: Labels  # [N, L] in {1, 0, -1 = unknown}
     probabilities: Probabilities  # [N, L]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunResult:
     """A complete run, as its folder holds it."""
 
     folder: Path
-    facts: Facts  # report.json
-    history: tuple[dict[str, float | None], ...]  # rows of history.csv
+    report: RunReport
+    losses: tuple[tuple[float, float], ...]  # train and validation, per epoch
     test: Predictions
 
     @property
     def seed(self) -> int:
-        """The seed of weights, order and flips."""
-        return int(self.facts["config"]["seed"])
+        """The seed of the weights, the order and the flips."""
+        return self.report.config.recipe.seed
 
     @property
     def modifiers(self) -> tuple[str, ...]:
-        """What is not usual about how its arm was trained."""
-        config = self.facts["config"]
-        flip = ("flip",) if config["augment"] == "flip" else ()
-        mix = config["mix"].replace(",", " ")
+        """What is not usual about how its arm was trained, such as `flip`."""
+        recipe = self.report.config.recipe
         return (
-            *flip,
-            *((mix,) if mix != "real=1 synthetic=1" else ()),
-            *((f"{config['steps']} steps",) if config["steps"] != "equal" else ()),
+            *(("flip",) if recipe.augment == "flip" else ()),
+            *((recipe.mix.replace(",", " "),) if recipe.mix != USUAL_MIX else ()),
+            *((f"{recipe.steps} steps",) if recipe.steps != "equal" else ()),
         )
 
     @property
-    def recipe(self) -> Facts:
-        """What the seeds of an arm have in common, beside the dataset."""
-        return {
-            k: v for k, v in self.facts["config"].items() if k not in (*OF_A_SEED, *OF_A_DATASET)
-        }
+    def recipe(self) -> dict[str, Setting]:
+        """What the seeds of an arm have in common, the dataset apart."""
+        config = self.report.config
+        common = {name: value for name, value in asdict(config.recipe).items() if name != "seed"}
+        return common | {"init_sha256": config.init_sha256}
 
 
-def load_run(folder: Path) -> Run:
-    """The run in a folder, whose report.json may be a stranger's.
+def load_run(folder: Path) -> RunResult:
+    """The run in a folder, every file checked.
 
-    UsageError where the run is not finished or has no test images, CheckError where it is damaged.
+    UsageError where it is not finished, has no test images, or an earlier version wrote it;
+    CheckError where a file is damaged or the files do not fit each other.
     """
-    path = folder / "report.json"
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
+    files = RunFolder(folder)
+    for path in (files.report, files.history, files.predictions):
+        if not path.is_file():
+            raise UsageError(
+                f"{folder} holds no complete run of xtrain: it has no {path.name}. Resume it with"
+                " xtrain fit --resume."
+            )
+    report = load_report(folder)
+    losses = tuple(_losses(files.history))
+    asked, told = report.config.recipe.epochs, report.epochs
+    if not len(losses) == told == asked:
         raise UsageError(
-            f"{folder} holds no complete run of xtrain, for it has no {missing[0]}: go on with"
-            " xtrain fit --resume."
+            f"{folder} is not finished: its history has {len(losses)} of {asked} epochs and its"
+            f" report {told}. Resume it with xtrain fit --resume, then report again."
         )
-    try:
-        facts = json.loads(path.read_bytes(), parse_constant=_finite, parse_float=_finite)
-        if missing := [name for name in NEEDED if name not in facts]:
-            raise UsageError(
-                f"{path} was written by an earlier version, it has no {missing[0]}: run xtrain"
-                f" evaluate {folder} first."
-            )
-        _check(facts)
-        history = tuple(_history(folder / "history.csv"))
-        asked, told = facts["config"]["epochs"], facts["epochs"]
-        if not len(history) == told == asked:
-            raise UsageError(
-                f"{folder} is not finished, its history has {len(history)} of {asked} epochs and"
-                f" its report {told}: go on with xtrain fit --resume, then report again."
-            )
-        test = _predictions(folder / "predictions.parquet")
-        if not len(test.key):
-            raise UsageError(
-                f"{folder} has no predictions of test images, so there is nothing to compare: leave"
-                " it out."
-            )
-        names = [row["pathology"] for row in facts["pathologies"]]
-        targets = [target["pathology"] for target in facts["plan"]["targets"]]
-        if sorted(names) != sorted(test.names) or not {*targets} <= {*names}:
-            raise ValueError
-        return Run(folder=folder, facts=facts, history=history, test=test)
-    except (ValueError, KeyError, TypeError, RecursionError, OSError, csv.Error, pa.ArrowException):
+    test = _predictions(files.predictions)
+    if not len(test.key):
+        raise UsageError(
+            f"{folder} has no predictions of test images, so there is nothing to compare: leave it"
+            " out."
+        )
+    names = {row.pathology for row in report.pathologies}
+    if other := sorted(names ^ {*test.names}):
         raise CheckError(
-            f"The files of the run in {folder} are cut or do not fit each other: run xtrain"
-            " evaluate on it again."
-        ) from None
-
-
-def _finite(word: str) -> float:
-    if not math.isfinite(number := float(word)):
-        raise ValueError
-    return number
-
-
-def _check(facts: Facts) -> None:
-    """ValueError unless report.json has what is read of it, in words and numbers of its kind."""
-    if not _fits(facts, SHAPE) or any(UNSEEN.search(words) for words in _strings(facts)):
-        raise ValueError
-    config, plan, regime = facts["config"], facts["plan"], facts["build"].get("regime")
-    parts, whole = plan["share"]
-    targets = [target["pathology"] for target in plan["targets"]]
-    try:
-        parse_mix(config["mix"])
-    except Refusal:
-        raise ValueError from None
-    if not (
-        KEY.fullmatch(facts["manifest"]["name"])
-        and SHA256.fullmatch(facts["manifest"]["digest"])
-        and (regime is None or (isinstance(regime, str) and REGIME.fullmatch(regime)))
-        and 0 < parts < whole
-        and len({*targets}) == len(targets)
-        and facts["arm"] == config["arm"]
-        and facts["arm"] in ARMS
-        and config["augment"] in AUGMENTS
-        and config["steps"] in STEPS
-        and 1 <= facts["best_epoch"] <= facts["epochs"]
-    ):
-        raise ValueError
-
-
-def _fits(found: Any, shape: Any) -> bool:
-    """Whether a value of JSON has a shape as in SHAPE; a bool is no number."""
-    if isinstance(shape, dict):
-        return isinstance(found, dict) and all(
-            name in found and _fits(found[name], part) for name, part in shape.items()
+            f"{files.predictions} does not fit report.json: only one of them has the pathology"
+            f" {printable(other[0])!r}. Run xtrain evaluate {folder} again."
         )
-    if isinstance(shape, list):
-        return isinstance(found, list) and all(_fits(part, shape[0]) for part in found)
-    return isinstance(found, shape) and (shape is bool or not isinstance(found, bool))
+    return RunResult(folder=folder, report=report, losses=losses, test=test)
 
 
-def _strings(found: Any) -> Iterator[str]:
-    """Every word in a value of JSON, the names of fields among them."""
-    if isinstance(found, str):
-        yield found
-    elif isinstance(found, dict):
-        yield from found
-        found = [*found.values()]
-    for part in found if isinstance(found, list) else ():
-        yield from _strings(part)
+def file_digests(run: RunResult) -> dict[str, str]:
+    """The sha256 of the run's predictions and, where they exist, of its weights."""
+    files = RunFolder(run.folder)
+    paths = (files.predictions, files.weights)
+    return {path.name: sha256_file(path) for path in paths if path.is_file()}
 
 
-def _history(path: Path) -> list[dict[str, float | None]]:
-    with path.open(newline="") as file:
-        rows = [
-            {name: float(cell) if cell else None for name, cell in row.items()}
-            for row in csv.DictReader(file)
-        ]
-    losses = np.array([[row["train_loss"], row["val_loss"]] for row in rows], float)
-    numbered = all(row["epoch"] == number for number, row in enumerate(rows, 1))
-    if not numbered or not np.isfinite(losses).all():
-        raise ValueError
-    return rows
+def _losses(path: Path) -> Iterator[tuple[float, float]]:
+    """Train and validation loss of each epoch in a history.csv."""
+    text = read_bytes(path).decode("utf-8", errors="replace")
+    try:
+        rows = [*csv.DictReader(text.splitlines())]
+    except csv.Error as error:
+        raise CheckError(f"{path} is no table: {error}.") from None
+    for number, row in enumerate(rows, 1):
+        if row.get("epoch") != str(number):
+            found = printable(str(row.get("epoch")))
+            raise CheckError(f"{path} is damaged: row {number} is of epoch {found!r}.")
+        yield _loss(row, "train_loss", path), _loss(row, "val_loss", path)
+
+
+def _loss(row: Mapping[str, str | None], name: str, path: Path) -> float:
+    text = row.get(name) or ""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise CheckError(
+            f"{path} is damaged: the {name} of epoch {row['epoch']} is {printable(text)!r}, no"
+            " finite number."
+        )
+    return value
 
 
 def _predictions(path: Path) -> Predictions:
-    table = pq.read_table(path, partitioning=None)
-    table = table.filter(pc.equal(table["split"], "test"))
-    columns = {name: table[name].to_numpy() for name in table.column_names}
-    names = tuple(n.removeprefix("label:") for n in table.column_names if n.startswith("label:"))
-    labels = np.stack([columns[f"label:{name}"] for name in names], axis=1)
-    probabilities = np.stack([columns[f"probability:{name}"] for name in names], axis=1)
-    groups = {name: columns[name] for name in GROUPS if name in columns}
-    words = {type(word) for name in ("key", "patient") for word in columns[name]}
     try:
-        check_pathologies(names)
-    except Refusal:
-        raise ValueError from None
-    if not (
-        ((probabilities >= 0) & (probabilities <= 1)).all()
-        and np.isin(labels, (-1, 0, 1)).all()
-        and all({*found} <= {*GROUPS[name], ""} for name, found in groups.items())
-        and words <= {str}
-    ):
-        raise ValueError
-    return Predictions(
+        table = pq.read_table(path, partitioning=None)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = printable(str(error))
+        raise CheckError(f"{path} is cut or no parquet file of xtrain ({reason}).") from None
+    names = tuple(n.removeprefix("label:") for n in table.column_names if n.startswith("label:"))
+    groups = [name for name in GROUPS if name in table.column_names]
+    _check_columns(table, names, groups, path)
+    test = table.filter(pc.equal(table["split"], "test"))
+    columns = {name: test[name].to_numpy() for name in test.column_names}
+    found = Predictions(
         names=names,
         key=columns["key"],
         patient=columns["patient"],
-        groups=groups,
-        labels=labels,
-        probabilities=probabilities,
+        groups={name: columns[name] for name in groups},
+        labels=np.stack([columns[f"label:{name}"] for name in names], axis=1),
+        probabilities=np.stack([columns[f"probability:{name}"] for name in names], axis=1),
     )
+    _check_values(found, path)
+    return found
 
 
-def files_of(run: Run) -> dict[str, str]:
-    """The sha256 of the run's predictions and of its weights, where they are there."""
-    names = ("predictions.parquet", "best.safetensors")
-    return {n: sha256_file(run.folder / n) for n in names if (run.folder / n).is_file()}
+def _check_columns(
+    table: pa.Table, names: Sequence[str], groups: Sequence[str], path: Path
+) -> None:
+    """Raise CheckError where a column is missing, has gaps or is of another kind."""
+    try:
+        check_pathologies(names)
+    except Refusal as error:
+        raise CheckError(f"{path} is refused: {error}") from None
+    if not names:
+        raise CheckError(f"{path} is refused: it has the labels of no pathology.")
+    kinds = dict.fromkeys((*TEXTS, *groups), ("text", _is_text))
+    kinds |= {f"label:{name}": ("whole numbers", pa.types.is_integer) for name in names}
+    kinds |= {f"probability:{name}": ("numbers", pa.types.is_floating) for name in names}
+    for name, (kind, is_kind) in kinds.items():
+        if (times := table.column_names.count(name)) != 1:
+            raise CheckError(f"{path} is refused: it has {times} columns called {name}.")
+        column = table[name]
+        if column.null_count or not is_kind(column.type):
+            raise CheckError(
+                f"{path} is refused: its column {name} has {column.type} and {column.null_count}"
+                f" gaps, not {kind} without gaps."
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _check_values(test: Predictions, path: Path) -> None:
+    """Raise CheckError where a label, a probability or a group has no possible value."""
+    for i, name in enumerate(test.names):
+        if strange := {*test.labels[:, i].tolist()} - {-1, 0, 1}:
+            raise CheckError(f"{path} is refused: a label of {name} is {min(strange)}.")
+        outside = ~((test.probabilities[:, i] >= 0) & (test.probabilities[:, i] <= 1))
+        if outside.any():
+            found = test.probabilities[outside, i][0]
+            raise CheckError(f"{path} is refused: a probability of {name} is {found}.")
+    for group, texts in test.groups.items():
+        if unknown := sorted({*texts} - {*GROUPS[group], ""}):
+            raise CheckError(
+                f"{path} is refused: {printable(repr(unknown[0]))} is no {group} that it may have."
+            )

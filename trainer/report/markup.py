@@ -1,15 +1,15 @@
-"""A report of several runs as Markdown and as LaTeX: report.md and report.tex."""
+"""Report → Markdown and LaTeX: report.md and report.tex."""
 
 import re
 from collections.abc import Iterable
 
-from trainer.report.conclusions import with_minus
-from trainer.report.single_run import Facts
+from trainer.report.results import Report
+from trainer.report.sentences import with_minus
 from trainer.report.tables import Table, tables
 
-NATURAL = 95  # letters in a row that a page takes in small print
-PIECE = 8  # letters of monospaced words between two places where they may break
-NEEDS = ("array", "booktabs", "longtable")
+MAX_LETTERS = 95  # in a row of small print that fits the page
+PIECE = 8  # letters of monospaced text between two places where it may break
+PACKAGES = ("array", "booktabs", "longtable")
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -41,32 +41,37 @@ LATEX = str.maketrans(
 )
 
 
-def markdown(facts: Facts) -> str:
+def markdown(report: Report) -> str:
     """The report for people, as GitHub reads it."""
-    lines = [f"# {_plain(_title(facts))}", ""]
-    for note in facts["notes"]:
+    lines = [f"# {_plain(_title(report))}", ""]
+    for note in report.notes:
         lines += [f"> {_plain(note)}", ">"]
-    lines = [*lines[:-1], ""] if facts["notes"] else lines
+    lines = [*lines[:-1], ""] if report.notes else lines
     lines += ["## Conclusions", ""]
-    for name, sentences in _conclusions(facts):
-        lines += [f"**{_plain(name)}**", "", *(f"- {_plain(words)}" for words in sentences), ""]
-    for table in tables(facts):
+    for name, sentences in _conclusions(report):
+        lines += [
+            f"**{_plain(name)}**",
+            "",
+            *(f"- {_plain(sentence)}" for sentence in sentences),
+            "",
+        ]
+    for table in tables(report):
         lines += [f"## {_plain(table.title)}", "", *_markdown_table(table), ""]
         lines += [_plain(table.note), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _title(facts: Facts) -> str:
-    names = dict.fromkeys(dataset["name"] for dataset in facts["datasets"])
+def _title(report: Report) -> str:
+    names = dict.fromkeys(dataset.name for dataset in report.datasets)
     return f"Arms compared on {', '.join(names)}"
 
 
-def _conclusions(facts: Facts) -> list[tuple[str, list[str]]]:
+def _conclusions(report: Report) -> list[tuple[str, list[str]]]:
     """The sentences of each dataset that has any."""
     return [
-        (dataset["name"], [found["sentence"] for found in dataset["conclusions"]])
-        for dataset in facts["datasets"]
-        if dataset["conclusions"]
+        (dataset.name, [found.sentence for found in dataset.conclusions])
+        for dataset in report.datasets
+        if dataset.conclusions
     ]
 
 
@@ -92,38 +97,38 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Words that Markdown takes as they are."""
+    """The text, escaped for Markdown."""
     text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(text.split()))
     return re.sub(r"<(?=[\w/!?])|&(?=[\w#])", r"\\\g<0>", text)
 
 
 def _code(text: str) -> str:
-    """Words in a code span; a bar is escaped even there, for the table is read first."""
+    """The text as a code span; a bar is escaped even there, because the table is parsed first."""
     text = " ".join(text.split()).replace("|", r"\|")
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence, air = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{air}{text}{air}{fence}"
 
 
-def latex(facts: Facts) -> str:
-    """The same to be read by \\input: a longtable for each table, none in two columns."""
+def latex(report: Report) -> str:
+    """The same for \\input: a longtable for each table, in one column."""
     lines = [
         "% Made by xtrain report. Needs, in the preamble, LaTeX of 2020 or later and:",
-        *(f"%   \\usepackage{{{package}}}" for package in NEEDS),
-        "% Longtables do not stand in two columns: put \\onecolumn before them there.",
+        *(f"%   \\usepackage{{{package}}}" for package in PACKAGES),
+        "% In a document of two columns, put \\onecolumn before it: longtables need one.",
         "",
     ]
-    if facts["notes"]:
-        lines += [r"\paragraph{Notes}", *_list(facts["notes"]), ""]
-    for name, sentences in _conclusions(facts):
+    if report.notes:
+        lines += [r"\paragraph{Notes}", *_list(report.notes), ""]
+    for name, sentences in _conclusions(report):
         lines += [rf"\paragraph{{Conclusions, {_escaped(name)}}}", *_list(sentences), ""]
-    for table in tables(facts):
+    for table in tables(report):
         lines += [*_latex_table(table), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _list(sentences: Iterable[str]) -> list[str]:
-    items = (rf"  \item {_escaped(words)}" for words in sentences)
+    items = (rf"  \item {_escaped(sentence)}" for sentence in sentences)
     return [r"\begin{itemize}", *items, r"\end{itemize}"]
 
 
@@ -152,18 +157,18 @@ def _latex_table(table: Table) -> list[str]:
 
 
 def _columns(table: Table) -> str:
-    """The columns' kinds; in a table that is wider than a page, parts of the line that wrap."""
+    """The columns' kinds; a table wider than the page has columns of fixed width that wrap."""
     cells = [*zip(table.columns, *table.rows, strict=True)]
     longest = [max(map(len, column)) for column in cells]
-    if sum(longest) <= NATURAL:
+    if sum(longest) <= MAX_LETTERS:
         return table.align.replace("m", "l")
     words = [
         PIECE if letter == "m" else max(len(word) for cell in column for word in cell.split())
         for column, letter in zip(cells, table.align, strict=True)
     ]
-    for most in range(NATURAL, 0, -1):  # letters that a column is made for, its words apart
-        wide = [max(w, min(c, most)) for w, c in zip(words, longest, strict=True)]
-        if sum(wide) <= NATURAL:
+    for limit in range(MAX_LETTERS, 0, -1):  # letters of a column, unless a word is longer
+        wide = [max(w, min(c, limit)) for w, c in zip(words, longest, strict=True)]
+        if sum(wide) <= MAX_LETTERS:
             break
     return "".join(
         rf">{{\{'raggedleft' if letter == 'r' else 'raggedright'}\arraybackslash}}"
@@ -173,12 +178,12 @@ def _columns(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Words that LaTeX sets as they are; a number's hyphen becomes a minus sign."""
+    """The text, escaped for LaTeX; the hyphen of a number becomes a minus sign."""
     return _letters(with_minus(" ".join(text.split())))
 
 
 def _broken(text: str) -> str:
-    """Monospaced words that may break at any piece."""
+    """Monospaced text that may break after each piece."""
     words = " ".join(text.split())
     pieces = [words[at : at + PIECE] for at in range(0, len(words), PIECE)]
     quoted = (_letters(piece).replace("'", r"\textquotesingle{}") for piece in pieces)
@@ -186,5 +191,5 @@ def _broken(text: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """Every letter with a meaning escaped, and no ligature of two hyphens."""
+    """The text with every special letter escaped, and no ligature of two hyphens."""
     return re.sub("-(?=-)", "-{}", text.translate(LATEX))

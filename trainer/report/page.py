@@ -1,7 +1,7 @@
-"""A report of several runs as one HTML page that needs nothing beside it.
+"""Report and pictures → report.html: one page that needs nothing else.
 
 It has no script, asks no network for anything, and its policy (CSP) forbids both. Names in a
-manifest are strangers' words: everything but our own figures is escaped.
+manifest may be a stranger's: everything but our own figures is escaped.
 """
 
 import re
@@ -9,17 +9,18 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import unpack
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from trainer.recipe import ArmName
 from trainer.report import paper_values
 from trainer.report.chart import Chart
-from trainer.report.conclusions import BALANCED, with_minus
+from trainer.report.conclusions import BALANCED
 from trainer.report.figures import aucs, calibration, forest, losses, rocs
-from trainer.report.single_run import Facts
-from trainer.report.style import INK, QUIET, VERDICTS, looks
+from trainer.report.results import Conclusion, DatasetResult, Report
+from trainer.report.sentences import percent, with_minus
+from trainer.report.style import INK, QUIET, VERDICTS, Style, styles
 from trainer.report.tables import Table, tables
 
 PICTURES = ("examples", "cams")
@@ -36,24 +37,24 @@ SECTIONS = {  # in reading order; one with nothing to show is left out
     "subgroups": "Subgroups",
     "others": "Other pathologies",
     "method": "How it was computed",
-    "repeat": "To repeat it",
+    "repeat": "How to repeat it",
 }
-ARMS = {  # what an arm shows the network, as trainer.arms has it
-    "none": "the real images",
-    "flip": "the real images, each flipped by chance: the paper's standard augmentation",
-    "gan": "the real and the synthetic images",
-    "oversample": "the real images, and in place of each synthetic one a real one with the same"
-    " labels: the balance of gan without its pixels",
-    "pretrain": "the synthetic images first, then the real ones",
-    "classweight": "the real images, positives weighted in the loss by negatives / positives",
+MEANINGS: Mapping[ArmName, str] = {  # what an arm shows the network
+    "none": "real images only",
+    "flip": "real images only, randomly flipped: the paper's standard augmentation",
+    "gan": "adding synthetic images: the real and the synthetic images together",
+    "oversample": "the same balance of real images: the real images, and instead of each synthetic"
+    " one a real one with the same labels; the balance of gan without its pixels",
+    "pretrain": "pretraining on synthetic images: the synthetic images first, then the real ones",
+    "classweight": "real images only; the loss weights positives by negatives / positives",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class PagePicture:
     """Images of a dataset, as one PNG."""
 
-    key: str  # "examples": real beside synthetic (Figure 2); "cams": activation maps (Figure 5)
+    key: str  # "examples": real and synthetic images (Figure 2); "cams": activation maps (Figure 5)
     dataset: str  # its digest
     title: str
     note: str
@@ -61,37 +62,45 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class ArmLegend:
+    """How the page shows and explains an arm."""
+
+    style: Style
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSection:
     """What the page shows of one dataset."""
 
     name: str  # no other has it
-    facts: Facts
-    tables: dict[str, Table]  # differences, others, figures, subgroups
-    charts: dict[str, list[Chart]]
-    pictures: dict[str, list[Picture]]
-    undrawn: list[str]  # why a pathology has no figure
+    result: DatasetResult
+    tables: Mapping[str, Table]  # differences, others, figures, subgroups
+    charts: Mapping[str, Sequence[Chart]]
+    pictures: Mapping[str, Sequence[PagePicture]]
+    undrawn: Sequence[str]  # why a pathology has no figure
 
     @property
     def title(self) -> str:
         """The name and the share of the training set."""
-        regime = self.facts["regime"]
+        regime = self.result.regime
         return f"{self.name}, regime {regime} %" if regime else self.name
 
     def shows(self, section: str) -> bool:
-        """Whether there is something of it in a section that is of single datasets."""
+        """Whether it has something in a section of the page that is about single datasets."""
         return any(held.get(section) for held in (self.tables, self.charts, self.pictures))
 
 
-def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
-    """The HTML of report.json and pictures; ValueError for a picture that has no place in it."""
-    found = tables(facts)
+def page(report: Report, pictures: Sequence[PagePicture] = ()) -> str:
+    """The HTML of a report; ValueError for a picture that belongs to no dataset of it."""
+    found = tables(report)
     of_all = {table.key: table for table in found if not table.dataset}
     names = dict.fromkeys(table.dataset for table in found if table.dataset)
-    groups = [
-        _group(dataset, name, found, pictures)
-        for dataset, name in zip(facts["datasets"], names, strict=True)
+    datasets = [
+        _dataset_section(dataset, name, found, pictures)
+        for dataset, name in zip(report.datasets, names, strict=True)
     ]
-    placed = [picture for g in groups for held in g.pictures.values() for picture in held]
+    placed = [picture for d in datasets for held in d.pictures.values() for picture in held]
     if lost := [picture for picture in pictures if picture not in placed]:
         raise ValueError(f"No dataset of the report has the picture {lost[0].title!r}.")
     environment = Environment(
@@ -103,13 +112,14 @@ def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
     )
     environment.filters |= {"typeset": _typeset, "svg": _svg, "src": _src, "size": _size}
     return environment.get_template("page.html").render(
-        facts=facts,
-        groups=groups,
+        report=report,
+        datasets=datasets,
         tables=of_all,
-        sections={k: v for k, v in SECTIONS.items() if _shown(k, of_all, groups)},
-        scope=_scope(facts),
-        glance=_glance(groups) if len(groups) > 1 else {},
-        arms=_arms(facts),
+        sections={k: v for k, v in SECTIONS.items() if _is_shown(k, of_all, datasets)},
+        scope=_scope(report),
+        glance=_glance(datasets) if len(datasets) > 1 else {},
+        arms=_arms(report),
+        ci=f"{percent(report.settings.level)} CI",
         balanced=BALANCED,
         verdicts=VERDICTS,
         ink=INK,
@@ -118,80 +128,85 @@ def page(facts: Facts, pictures: Sequence[Picture] = ()) -> str:
     )
 
 
-def _group(dataset: Facts, name: str, found: Sequence[Table], pictures: Sequence[Picture]) -> Group:
-    shown = dataset["targets"] or [*dataset["positives"]]
-    why = {n: dataset["arms"][0]["pathologies"][n] for n in shown}
-    return Group(
+def _dataset_section(
+    dataset: DatasetResult, name: str, found: Sequence[Table], pictures: Sequence[PagePicture]
+) -> DatasetSection:
+    figures = dataset.arms[0].pathologies
+    drawn = dataset.targets or tuple(dataset.positives)
+    return DatasetSection(
         name=name,
-        facts=dataset,
+        result=dataset,
         tables={t.key.partition("-")[0]: t for t in found if t.dataset == name},
         charts={draw.__name__: draw(dataset) for draw in (aucs, forest, rocs, losses, calibration)},
         pictures={
-            key: [p for p in pictures if (p.key, p.dataset) == (key, dataset["digest"])]
+            key: [p for p in pictures if (p.key, p.dataset) == (key, dataset.digest)]
             for key in PICTURES
         },
-        undrawn=[f"{n}: {found['missing']}" for n, found in why.items() if "auc" not in found],
+        undrawn=[f"{n}, because {figures[n].missing}" for n in drawn if not figures[n].auc],
     )
 
 
-def _shown(section: str, of_all: Mapping[str, Table], groups: Sequence[Group]) -> bool:
+def _is_shown(
+    section: str, of_all: Mapping[str, Table], datasets: Sequence[DatasetSection]
+) -> bool:
     if section in ("table1", "table2", "training", "repeat"):
         return section in of_all
-    return section in ("answer", "arms", "method") or any(group.shows(section) for group in groups)
+    always = section in ("answer", "arms", "method")
+    return always or any(dataset.shows(section) for dataset in datasets)
 
 
-def _scope(facts: Facts) -> dict[str, str]:
-    """How much was trained and tested, a number and its word."""
-    datasets = facts["datasets"]
-    folders = {run["folder"] for d in datasets for arm in d["arms"] for run in arm["runs"]}
-    tested = {(d["test"]["images"], d["test"]["patients"]) for d in datasets}
-    images, patients = ([f"{pair[i]:,}" for pair in sorted(tested)] for i in (0, 1))
+def _scope(report: Report) -> dict[str, str]:
+    """How much was trained and tested, in numbers."""
+    arms = [arm for dataset in report.datasets for arm in dataset.arms]
+    folders = {run.folder for arm in arms for run in arm.runs}
+    sizes = sorted({(d.test.images, d.test.patients) for d in report.datasets})
     return {
-        "datasets": str(len(datasets)),
-        "arms": str(len(_arms(facts))),
+        "datasets": str(len(report.datasets)),
+        "arms": str(len(_arms(report))),
         "trained networks": f"{len(folders):,}",
-        "test images": " / ".join(images),
-        "test patients": " / ".join(patients),
+        "test images": " / ".join(f"{images:,}" for images, _ in sizes),
+        "test patients": " / ".join(f"{patients:,}" for _, patients in sizes),
     }
 
 
-def _glance(groups: Sequence[Group]) -> dict[tuple[str, str], list[Facts | None]]:
+def _glance(
+    datasets: Sequence[DatasetSection],
+) -> dict[tuple[str, str], list[Conclusion | None]]:
     """The conclusion on each target and arm in every dataset, None where there is none."""
-    found: dict[tuple[str, str], list[Facts | None]] = {}
-    for number, group in enumerate(groups):
-        for said in group.facts["conclusions"]:
-            row = found.setdefault((said["pathology"], said["arm"]), [None] * len(groups))
+    found: dict[tuple[str, str], list[Conclusion | None]] = {}
+    for number, dataset in enumerate(datasets):
+        for said in dataset.result.conclusions:
+            row = found.setdefault((said.pathology, said.arm), [None] * len(datasets))
             row[number] = said
     return found
 
 
-def _arms(facts: Facts) -> dict[str, Any]:
-    """Every arm of any dataset once: its look in the figures and what it shows the network."""
-    found: dict[str, Any] = {}
-    for dataset in facts["datasets"]:
-        look = looks(dataset)
-        for arm in dataset["arms"]:
-            meaning = ARMS[arm["name"]]
-            found.setdefault(arm["title"], {"look": look[arm["title"]], "meaning": meaning})
+def _arms(report: Report) -> dict[str, ArmLegend]:
+    """Every arm of any dataset once, by title."""
+    found: dict[str, ArmLegend] = {}
+    for dataset in report.datasets:
+        style = styles(dataset)
+        for arm in dataset.arms:
+            legend = ArmLegend(style=style[arm.title], meaning=MEANINGS[arm.name])
+            found.setdefault(arm.title, legend)
     return found
 
 
 def _typeset(text: str) -> str:
-    """Words with minus signs where JSON has hyphens, and no break within `p < 0.001`."""
-    return re.sub(
-        r"\bp (< )?(?=\d)", lambda found: found[0].replace(" ", "\u00a0"), with_minus(text)
-    )
+    """The text with minus signs for hyphens, and no line break within `p < 0.001` or `95 % CI`."""
+    parts = r"\bp (?:[<=] )?(?=\d)|(?<=\d) %(?: CI\b)?"
+    return re.sub(parts, lambda found: found[0].replace(" ", "\u00a0"), with_minus(text))
 
 
 def _svg(chart: Chart) -> Markup:
     return Markup(chart.svg)  # figures.py wrote it with an XML library, which escapes
 
 
-def _src(picture: Picture) -> str:
+def _src(picture: PagePicture) -> str:
     return f"data:image/png;base64,{b64encode(picture.png).decode()}"
 
 
-def _size(picture: Picture) -> tuple[int, int]:
+def _size(picture: PagePicture) -> tuple[int, int]:
     """Width and height in pixels, from the PNG's first chunk."""
     width, height = unpack(">II", picture.png[16:24])
     return width, height

@@ -1,18 +1,23 @@
-"""The paper's figures beside a dataset of report.json; None where they cannot be compared with it.
+"""The paper's figures for a dataset; None where they cannot be compared with ours.
 
 Sundaram & Hulkund, "GAN-based Data Augmentation for Chest X-ray Classification", KDD DSHealth
 2021. They are of CheXpert's labels with uncertain ones as positive, at regimes 1, 10, 50 and 100 %,
-on a split of their own: other patients than ours, so that no difference from them is tested.
+on a split of their own: their patients are not ours, so no difference from them is tested.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from trainer.report.single_run import Facts
+from trainer.recipe import ArmName
+from trainer.report.results import DatasetResult
 
 SOURCE = "Sundaram & Hulkund 2021"
-ARMS = {"none": "none", "flip": "standard", "gan": "GAN"}  # our arm: the paper's word for it
+PAPER_ARMS: Mapping[ArmName, str] = {  # the paper's word for our arm
+    "none": "none",
+    "flip": "standard",
+    "gan": "GAN",
+}
 TARGETS = ("Lung Lesion", "Pleural Other", "Fracture")
 SHARE = Fraction(3, 20)
 
@@ -27,7 +32,7 @@ class Counts:
 
     @property
     def total(self) -> int:
-        """What real and rendered images add up to."""
+        """The sum of real and rendered images."""
         return self.real + sum(self.rendered.values())
 
 
@@ -36,8 +41,8 @@ def _counts(real: int, lesion: int, pleural: int, fracture: int, combined: int) 
     return Counts(real=real, rendered=rendered, combined=combined)
 
 
-def _aucs(none: float, standard: float, gan: float) -> dict[str, float]:
-    return dict(zip(ARMS, (none, standard, gan), strict=True))
+def _aucs(none: float, standard: float, gan: float) -> dict[ArmName, float]:
+    return dict(zip(PAPER_ARMS, (none, standard, gan), strict=True))
 
 
 TABLE_1 = {
@@ -60,38 +65,37 @@ TABLE_2 = {  # test AUC
     (100, "Pleural Other"): _aucs(0.721, 0.712, 0.727),
     (100, "Fracture"): _aucs(0.811, 0.793, 0.807),
 }
-FIGURE_4 = {  # validation less train loss in the last epoch
+FIGURE_4: Mapping[int, Mapping[ArmName, float]] = {  # validation less train loss in the last epoch
     1: {"none": 0.06, "gan": 0.03},
     10: {"none": 0.04, "gan": 0.03},
 }
 
 
-def counts(dataset: Facts) -> Counts | None:
-    """Table 1's row; of the paper's share alone."""
+def counts(dataset: DatasetResult) -> Counts | None:
+    """The row of Table 1, where the dataset has the paper's share."""
     regime = _regime(dataset)
-    same = Fraction(*dataset["plan"]["share"]) == SHARE
+    same = dataset.plan is not None and Fraction(*dataset.plan.share) == SHARE
     return TABLE_1[regime] if regime and same else None
 
 
-def aucs(dataset: Facts, pathology: str) -> dict[str, float] | None:
-    """Table 2's row, by our names of its arms."""
+def aucs(dataset: DatasetResult, pathology: str) -> Mapping[ArmName, float] | None:
+    """The row of Table 2, by our names of its arms."""
     return TABLE_2.get((_regime(dataset), pathology))
 
 
-def gaps(dataset: Facts) -> dict[str, float] | None:
-    """Figure 4's final gaps, by our names of its arms."""
+def gaps(dataset: DatasetResult) -> Mapping[ArmName, float] | None:
+    """The final gaps of Figure 4, by our names of its arms."""
     return FIGURE_4.get(_regime(dataset))
 
 
-def of_other_images(dataset: Facts) -> bool:
-    """Whether ours are phantoms, while the paper's AUCs and losses are of radiographs."""
-    return bool(dataset["source"].get("dataset") == "demo")
+def is_of_phantoms(dataset: DatasetResult) -> bool:
+    """Whether our images are phantoms; the paper's AUCs and losses are of radiographs."""
+    return dataset.label_table == "demo"
 
 
-def _regime(dataset: Facts) -> int:
-    """The paper's regime that has the dataset's labels; 0 where there is none."""
-    labels = dataset["source"].get("dataset") in ("chexpert", "demo")
-    if not labels or dataset["build"].get("uncertain", "ones") != "ones":
+def _regime(dataset: DatasetResult) -> int:
+    """The paper's regime with the dataset's labels; 0 where there is none."""
+    if dataset.label_table not in ("chexpert", "demo") or dataset.uncertain != "ones":
         return 0
-    regime = Fraction(dataset["regime"] or 0)
+    regime = Fraction(dataset.regime or 0)
     return int(regime) if regime in TABLE_1 else 0

@@ -17,8 +17,8 @@ SEED = 0  # of the resamples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tested:
-    """The arms of a study on its test images."""
+class Resampled:
+    """The arms of a study on its test images, with the AUCs of all resamples."""
 
     names: tuple[str, ...]  # pathologies [L]
     labels: Labels  # [N, L]; unknown where a run did not read the image
@@ -27,8 +27,8 @@ class Tested:
     aucs: tuple[ArmAucs, ...]
 
     @classmethod
-    def of(cls, study: Study, advance: Advance) -> "Tested":
-        """A study's, with all pathologies; `advance` is told of AUCs as `effort` counts them."""
+    def of(cls, study: Study, advance: Advance) -> "Resampled":
+        """All pathologies of a study; `advance` is called with AUCs as `effort` counts them."""
         first = study.arms[0].runs[0].test
         runs = [run for arm in study.arms for run in arm.runs]
         return _resampled(
@@ -39,8 +39,8 @@ class Tested:
             advance,
         )
 
-    def part(self, rows: Rows, names: Sequence[str], advance: Advance) -> "Tested":
-        """The same for some rows [n] and pathologies only, with resamples of their patients."""
+    def part(self, rows: Rows, names: Sequence[str], advance: Advance) -> "Resampled":
+        """The same for some rows [n] and pathologies, with resamples of their patients alone."""
         columns = np.array([self.names.index(name) for name in names])
         return _resampled(
             tuple(names),
@@ -57,23 +57,23 @@ def _resampled(
     scores: tuple[Probabilities, ...],
     patients: Rows,
     advance: Advance,
-) -> Tested:
+) -> Resampled:
     counts = resample(int(patients.max()) + 1, RESAMPLES, seed=SEED)
     aucs = []
     for of_arm in scores:
         aucs.append(arm_aucs(labels, of_arm, patients, counts))
         advance(of_arm[:, 0].size)
-    return Tested(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
+    return Resampled(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
 
 
 def groups(study: Study) -> list[tuple[str, str]]:
-    """What there is to know of the test images besides, such as ("sex", "female")."""
-    groups = study.arms[0].runs[0].test.groups if study.facts["plan"]["targets"] else {}
-    return [(name, word) for name, words in groups.items() for word in sorted({*words} - {""})]
+    """The groups of test images that have results of their own, such as ("sex", "female")."""
+    known = study.arms[0].runs[0].test.groups if study.report.targets else {}
+    return [(name, value) for name, values in known.items() for value in sorted({*values} - {""})]
 
 
 def effort(study: Study) -> int:
-    """How many AUCs are resampled for a study: of all pathologies, and of targets in groups."""
+    """How many AUCs are resampled for a study: all pathologies', and the targets' in each group."""
     seeds = sum(len(arm.runs) for arm in study.arms)
     names = len(study.arms[0].runs[0].test.names)
-    return seeds * (names + len(groups(study)) * len(study.facts["plan"]["targets"]))
+    return seeds * (names + len(groups(study)) * len(study.report.targets))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -19,6 +19,22 @@ from trainer.report.run_report import Description, Shown, nested_config, read_fa
 Verdict = Literal["helped", "hurt", "better", "worse", "no evidence", "one seed", "no verdict"]
 Judgement = Verdict | Literal["no control"]  # of a target: no control arm was trained
 Setting = str | int | float | bool | None  # of a recipe
+
+
+class HasInterval(Protocol):
+    """An AUC or a difference of two, where there is one, with its 95 % interval."""
+
+    @property
+    def value(self) -> float | None:
+        """The figure itself."""
+
+    @property
+    def low(self) -> float | None:
+        """The lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """The upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +112,11 @@ class ArmResult:
     last: LastLosses
     runs: tuple[SeedResult, ...]  # by seed
     pathologies: dict[str, PathologyFigures]
+
+    @property
+    def unusual(self) -> tuple[str, ...]:
+        """What the title adds to the name: modifiers that not every arm of the report has."""
+        return tuple(self.title.split(", ")[1:])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +238,7 @@ class DatasetResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ReportSettings:
     """How the figures were made."""
 
     level: float  # of significance; intervals are of 1 - level
@@ -233,7 +254,7 @@ class Settings:
 class Report:
     """What report.json of a comparison holds."""
 
-    settings: Settings
+    settings: ReportSettings
     notes: tuple[str, ...]
     datasets: tuple[DatasetResult, ...]  # by regime and name
     command: str

@@ -17,9 +17,9 @@ from msgspec import Meta
 from builder.contract import KEY, CheckError, ImageSpec, PlanProof, UsageError
 from builder.contract.record import Count, Sha256, as_record, parse_json, printable, read_bytes
 from trainer.arms import parse_mix
+from trainer.fit.run_folder import RunFolder
 from trainer.recipe import ArmName, RunConfig
 
-REPORT = "report.json"
 EARLIER = ("manifest", "build", "plan", "image", "controls", "config", "command", "software")
 REGIME = re.compile(r"(?=.*[1-9])[0-9]{1,3}(\.[0-9]{1,9})?")  # per cent, not 0
 # control characters, those that reverse the direction of writing, and halves of letters
@@ -132,9 +132,9 @@ def load_report(folder: Path) -> RunReport:
 
     UsageError where there is none or an earlier version wrote it, CheckError where it is damaged.
     """
-    path = folder / REPORT
+    path = RunFolder(folder).report
     if not path.is_file():
-        raise UsageError(f"{folder} holds no complete run of xtrain: it has no {REPORT}.")
+        raise UsageError(f"{folder} holds no complete run of xtrain: it has no {path.name}.")
     raw = read_facts(path)
     if isinstance(raw, dict):
         _check_version(raw, path)

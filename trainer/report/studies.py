@@ -1,4 +1,4 @@
-"""Runs into studies: the arms and seeds that were tested on the same images of a dataset."""
+"""Runs → studies: the arms and seeds that were tested on the same images of a dataset."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from builder.contract import GROUPS, CheckError, UsageError
-from trainer.arms import ARMS, TREATMENTS
-from trainer.report.load import Run
-from trainer.report.single_run import Facts
+from trainer.arms import TREATMENTS
+from trainer.recipe import ARMS, ArmName
+from trainer.report.load import RunResult
+from trainer.report.run_report import RunReport
 
 OF_AN_ARM = ("arm", "augment", "mix", "steps")
-PLAIN = ("none", "flip")  # all real images, each once
+PLAIN: tuple[ArmName, ...] = ("none", "flip")  # arms with all real images, each once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,21 +23,21 @@ class ArmRuns:
     """The seeds of one arm."""
 
     title: str
-    runs: tuple[Run, ...]  # by seed
-    lent_by: str = ""  # the dataset that they trained on, where it is another with equal controls
+    runs: tuple[RunResult, ...]  # by seed
+    lent_by: str | None = None  # the dataset that they trained on, where it is another one
 
     @property
-    def name(self) -> str:
-        """One of arms.ARMS."""
-        return str(self.runs[0].facts["arm"])
+    def name(self) -> ArmName:
+        """What it shows the network."""
+        return self.runs[0].report.arm
 
     @property
     def modifiers(self) -> tuple[str, ...]:
-        """What is not usual about how it was trained, such as `flip`."""
+        """What is unusual about its training, such as `flip`."""
         return self.runs[0].modifiers
 
     def is_plain_for(self, arm: "ArmRuns") -> bool:
-        """Whether the arm has nothing of its own but what it does with the training set."""
+        """Whether it is the control of `arm` with the real images alone, trained the same way."""
         return self.name in PLAIN and self.modifiers == arm.modifiers
 
 
@@ -44,39 +45,44 @@ class ArmRuns:
 class Study:
     """The arms that were tested on a dataset."""
 
-    name: str  # no other has it
-    facts: Facts  # of one of its runs
+    name: str  # no other study has it
+    report: RunReport  # of one of its runs
     arms: tuple[ArmRuns, ...]
     common: tuple[str, ...]  # modifiers of every arm, which no title names
 
 
 def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The folders of complete runs at or below the paths, each once; UsageError if one has none."""
+    """The folders of complete runs at or below the paths, each once.
+
+    UsageError where there is none at or below one of them.
+    """
     found: dict[Path, Path] = {}
     for path in paths:
         below = sorted(file.parent for file in path.rglob("predictions.parquet"))
         if not below:
-            raise UsageError(f"{path} holds no complete run of xtrain: name folders of xtrain fit.")
+            raise UsageError(
+                f"{path} holds no complete run of xtrain: name folders that xtrain fit wrote."
+            )
         found |= {folder.resolve(): folder for folder in below}
     return tuple(found.values())
 
 
-def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
-    """A study for each dataset, by regime and name; arms in the order of arms.ARMS.
+def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
+    """A study for each dataset, by regime and name; arms in the order of recipe.ARMS.
 
-    A control of a dataset serves as the control of another that differs in its synthetic pixels
-    alone and has no such run of its own. Raises UsageError where runs of an arm cannot be seeds of
-    one another, CheckError where runs of a dataset were not tested on the same images.
+    A control serves another dataset, too, if the two differ in their synthetic pixels alone and the
+    other has no such run of its own. UsageError where the runs of an arm differ in more than their
+    seed, CheckError where the runs of a dataset were not tested on the same images.
     """
     common = tuple(m for m in runs[0].modifiers if all(m in run.modifiers for run in runs))
-    by_dataset: dict[str, list[Run]] = {}
+    by_dataset: dict[str, list[RunResult]] = {}
     for run in runs:
-        by_dataset.setdefault(run.facts["manifest"]["digest"], []).append(run)
+        by_dataset.setdefault(run.report.manifest.digest, []).append(run)
     arms = {digest: _arms(group, common) for digest, group in by_dataset.items()}
     names = _names({digest: group[0] for digest, group in by_dataset.items()})
     found = []
     for digest, own in arms.items():
-        facts = own[0].runs[0].facts
+        report = own[0].runs[0].report
         titles = {arm.title for arm in own}
         lent = [
             replace(arm, lent_by=names[elsewhere])
@@ -84,43 +90,43 @@ def studies(runs: Sequence[Run]) -> tuple[Study, ...]:
             for arm in other
             if elsewhere != digest
             and arm.name not in TREATMENTS
-            and arm.runs[0].facts["controls"] == facts["controls"]
+            and arm.runs[0].report.controls == report.controls
         ]
         for arm in lent:
             if arm.title not in titles:
                 titles.add(arm.title)
                 own = [*own, arm]
         ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
-        study = Study(name=names[digest], facts=facts, arms=tuple(ordered), common=common)
+        study = Study(name=names[digest], report=report, arms=tuple(ordered), common=common)
         _check_same_test(study)
         found.append(replace(study, arms=_with_groups(study.arms)))
-    return tuple(sorted(found, key=lambda study: _place(study.facts)))
+    return tuple(sorted(found, key=lambda study: _place(study.report)))
 
 
-def _names(runs: Mapping[str, Run]) -> dict[str, str]:
-    """What the datasets are called, by digest, of which some is in the name where two are alike."""
-    names = {digest: run.facts["manifest"]["name"] for digest, run in runs.items()}
+def _names(runs: Mapping[str, RunResult]) -> dict[str, str]:
+    """A name for each dataset, by digest; part of the digest follows it where two have one name."""
+    names = {digest: run.report.manifest.name for digest, run in runs.items()}
     called = Counter(names.values())
     return {d: name if called[name] == 1 else f"{name}-{d[:8]}" for d, name in names.items()}
 
 
-def _place(facts: Facts) -> tuple[float, str]:
-    return float(facts["build"].get("regime") or 100), facts["manifest"]["name"]
+def _place(report: RunReport) -> tuple[float, str]:
+    return float(report.regime or 100), report.manifest.name
 
 
-def _arms(runs: Sequence[Run], common: Sequence[str]) -> list[ArmRuns]:
-    """The arms, each called by its name and what is unusual about it, such as `gan, flip`."""
-    by_title: dict[str, list[Run]] = {}
+def _arms(runs: Sequence[RunResult], common: Sequence[str]) -> list[ArmRuns]:
+    """The arms; a title is the name and what is unusual about it, such as `gan, flip`."""
+    by_title: dict[str, list[RunResult]] = {}
     for run in runs:
-        arm = run.facts["config"]["arm"]
+        arm = run.report.arm
         known = (*common, "flip") if arm == "flip" else common
         title = ", ".join([arm, *(m for m in run.modifiers if m not in known)])
         by_title.setdefault(title, []).append(run)
     return [_seeds(title, group) for title, group in by_title.items()]
 
 
-def _seeds(title: str, runs: Sequence[Run]) -> ArmRuns:
-    """The runs of an arm by seed, once they differ in their seeds and in nothing else."""
+def _seeds(title: str, runs: Sequence[RunResult]) -> ArmRuns:
+    """The runs of an arm by seed; UsageError where they differ in anything else."""
     ordered = sorted(runs, key=lambda run: run.seed)
     first = ordered[0]
     for before, run in pairwise(ordered):
@@ -144,23 +150,23 @@ def _check_same_test(study: Study) -> None:
         same = run.test.names == first.test.names and np.array_equal(run.test.key, first.test.key)
         if not same or not np.array_equal(run.test.patient, first.test.patient):
             raise CheckError(
-                f"{first.folder} and {run.folder} were not tested on the same images: evaluate"
-                " both again."
+                f"{first.folder} and {run.folder} were not tested on the same images: run"
+                " xtrain evaluate on both again."
             )
         # an image that a run did not read has unknown labels there
         if ((labels != run.test.labels) & (labels >= 0) & (run.test.labels >= 0)).any():
             raise CheckError(
                 f"{run.folder} was not tested on the labels of {first.folder} and the other runs:"
-                " evaluate all of them again."
+                " run xtrain evaluate on all of them again."
             )
         labels = np.maximum(labels, run.test.labels)
 
 
 def _with_groups(arms: Sequence[ArmRuns]) -> tuple[ArmRuns, ...]:
-    """The arms, with the groups of the first run that has them: an earlier version noted none."""
+    """The arms, all with the groups of the first run that has them: earlier versions had none."""
     runs = [run for arm in arms for run in arm.runs]
-    last = {name: words for run in reversed(runs) for name, words in run.test.groups.items()}
-    known = {name: last[name] for name in GROUPS if name in last}
+    found = {name: texts for run in reversed(runs) for name, texts in run.test.groups.items()}
+    known = {name: found[name] for name in GROUPS if name in found}
     return tuple(
         replace(
             arm,

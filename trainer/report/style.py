@@ -1,22 +1,28 @@
 """Colours and markers that every picture shares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from matplotlib.colors import to_hex, to_rgb
+
+from trainer.recipe import ArmName
+from trainer.report.results import DatasetResult, Verdict
 
 COLOURS = ("#d1495b", "#00798c", "#c98a1b", "#4f8a5b", "#8d5a97", "#2e4057")
 GREY = "#9aa3ab"
 INK, QUIET = "#1d252c", "#56616b"
-VERDICTS = {  # colour and marker; no arm has these colours, for a verdict is not an arm
+VERDICTS: Mapping[Verdict, tuple[str, str]] = {  # colour and marker; no arm has these colours
     "helped": ("#0b5cad", ">"),
     "no evidence": (QUIET, "o"),
     "hurt": ("#a8430d", "<"),
-    "better": ("#0b5cad", ">"),  # as helped, but against another control than no augmentation
+    "better": ("#0b5cad", ">"),  # as helped, but against another control than the real images alone
     "worse": ("#a8430d", "<"),
     "one seed": ("#6b6200", "D"),
+    "no verdict": ("#666b70", "X"),
 }
-ARMS = {  # colour, marker and dashes: an arm looks the same in every figure
+Dashes = str | tuple[float, tuple[float, ...]]  # as matplotlib takes them
+
+STYLES: Mapping[ArmName, tuple[str, str, Dashes]] = {  # colour, marker, dashes; in every figure
     "none": (COLOURS[5], "o", "-"),
     "flip": (COLOURS[2], "D", (0, (5, 1.5))),
     "gan": (COLOURS[0], "s", "-"),
@@ -27,27 +33,27 @@ ARMS = {  # colour, marker and dashes: an arm looks the same in every figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Style:
     """How an arm is drawn."""
 
     colour: str
     marker: str
-    dashes: Any
+    dashes: Dashes
     face: str  # of its marker
 
 
-def looks(dataset: dict[str, Any]) -> dict[str, Look]:
-    """Each arm's look by its title; what is unusual (`gan, flip`) is paler and hollow."""
-    found: dict[str, Look] = {}
+def styles(dataset: DatasetResult) -> dict[str, Style]:
+    """The style of each arm by its title; an unusual one (`gan, flip`) is paler and hollow."""
+    found: dict[str, Style] = {}
     unusual: list[str] = []
-    for arm in dataset["arms"]:
-        colour, marker, dashes = ARMS[arm["name"]]
-        if arm["title"] != arm["name"]:
-            unusual.append(arm["name"])
-        pale = 1 - 0.6 ** unusual.count(arm["name"])
+    for arm in dataset.arms:
+        colour, marker, dashes = STYLES[arm.name]
+        if arm.title != arm.name:
+            unusual.append(arm.name)
+        pale = 1 - 0.6 ** unusual.count(arm.name)
         red, green, blue = (part + (1 - part) * pale for part in to_rgb(colour))
         tone = to_hex((red, green, blue))
-        found[arm["title"]] = Look(
+        found[arm.title] = Style(
             colour=tone, marker=marker, dashes=dashes, face="white" if pale else tone
         )
     return found

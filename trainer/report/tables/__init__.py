@@ -1,10 +1,11 @@
-"""Every table of a report of several runs, as plain text for a page, Markdown or LaTeX.
+"""Report → its tables, as plain text for a page, Markdown or LaTeX.
 
-All comes from report.json; a dash stands where there is nothing, and the note says why.
+A dash marks a missing figure, and the note below the table says why it is missing.
 """
 
-from trainer.report.single_run import Facts
-from trainer.report.tables.cells import DASH, OTHER, Table
+from trainer.report.results import Report
+from trainer.report.sentences import DASH
+from trainer.report.tables.cells import OTHER, Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups
 from trainer.report.tables.paper import table1, table2, training
 from trainer.report.tables.repeat import repeat
@@ -12,11 +13,11 @@ from trainer.report.tables.repeat import repeat
 __all__ = ["DASH", "OTHER", "Table", "tables"]
 
 
-def tables(facts: Facts) -> list[Table]:
+def tables(report: Report) -> list[Table]:
     """The tables in reading order; one without rows is left out."""
-    datasets, settings = facts["datasets"], facts["settings"]
+    datasets, settings = report.datasets, report.settings
     found = [table1(datasets), table2(datasets, settings)]
     for dataset in datasets:
         found += [make(dataset, settings) for make in (differences, others, figures, subgroups)]
-    found += [training(datasets), repeat(datasets, facts)]
+    found += [training(datasets), repeat(report)]
     return [table for table in found if table.rows]

@@ -1,49 +1,58 @@
-"""The table of all that is needed to make a report again: digests, commands, versions."""
+"""The table of everything that a repetition needs: digests, commands, versions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from trainer.report.single_run import Facts
-from trainer.report.tables.cells import DASH, Row, Table, starts
+from trainer.report.results import ArmResult, DatasetResult, Report
+from trainer.report.run_report import text_of
+from trainer.report.sentences import DASH
+from trainer.report.tables.cells import Row, Table, starts
 
 
-def repeat(datasets: Sequence[Facts], facts: Facts) -> Table:
-    """What each dataset, run and the report were made with; a run is at the dataset it saw."""
+def repeat(report: Report) -> Table:
+    """What each dataset, run and the report were made with; a run is listed once."""
     rows = list[Row]()
-    for dataset in datasets:
-        name, generator, source = dataset["name"], dataset["generator"], dataset["source"]
-        made_with = {
-            "manifest, sha256": dataset["digest"],
-            "recipe": json.dumps(dataset["build"]),
-            "generator": generator.get("name"),
-            "generator, sha256": generator.get("sha256"),
-            "label table": source.get("dataset"),
-            "label table, sha256": source.get("labels_sha256"),
-        }
-        rows += [(name, what, str(value or DASH)) for what, value in made_with.items()]
-        for arm in dataset["arms"]:
-            for run in () if arm["lent_by"] else arm["runs"]:
-                about = f"{name}, {arm['title']}, seed {run['seed']}"
-                rows.append((about, "command", run["command"]))
-                rows += [
-                    (about, f"{file}, sha256", digest) for file, digest in run["sha256"].items()
-                ]
-                if start := run["config"].get("init_sha256"):
-                    rows.append((about, "first weights, sha256", start))
-                rows.append((about, "software", _software(run["software"])))
+    for dataset in report.datasets:
+        rows += _made_with(dataset)
+        for arm in dataset.arms:
+            if not arm.lent_by:
+                rows += _runs(dataset, arm)
     rows += [
-        ("report", "command", facts["command"]),
-        ("report", "software", _software(facts["software"])),
+        ("report", "command", report.command),
+        ("report", "software", _software(report.software)),
     ]
     return Table(
         key="repeat",
-        title="To repeat it",
+        title="How to repeat it",
         columns=("of", "what", ""),
         align="llm",
         rows=tuple(rows),
-        note="The sha256 of a manifest names exactly its dataset, shards included.",
+        note="The sha256 of a manifest identifies its dataset exactly, shards included.",
         starts=starts(rows),
     )
+
+
+def _made_with(dataset: DatasetResult) -> Iterator[Row]:
+    for what, value in (
+        ("manifest, sha256", dataset.digest),
+        ("recipe", json.dumps(dataset.build)),
+        ("generator", dataset.generator_name),
+        ("generator, sha256", text_of(dataset.generator, "sha256")),
+        ("label table", dataset.label_table),
+        ("label table, sha256", text_of(dataset.source, "labels_sha256")),
+    ):
+        yield dataset.name, what, value or DASH
+
+
+def _runs(dataset: DatasetResult, arm: ArmResult) -> Iterator[Row]:
+    for run in arm.runs:
+        about = f"{dataset.name}, {arm.title}, seed {run.seed}"
+        yield about, "command", run.command
+        for file, digest in run.sha256.items():
+            yield about, f"{file}, sha256", digest
+        if run.config.init_sha256:
+            yield about, "initial weights, sha256", run.config.init_sha256
+        yield about, "software", _software(run.software)
 
 
 def _software(versions: Mapping[str, str]) -> str:
