@@ -5,9 +5,10 @@ of the run (`single_run`); or report.html, .json, .md and .tex that compare its 
 `run_report` and `results` are the records that flow, and the schemas of the two report.json.
 """
 
-from trainer.report.results import Report, read_report
+from trainer.report.comparison_report import Report, read_report
+from trainer.report.gathering import gather
 from trainer.report.run_report import RunReport, load_report
-from trainer.report.single_run import curves, gather, markdown, table
+from trainer.report.single_run import curves, markdown, table
 from trainer.report.style import COLOURS, GREY
 
 __all__ = [

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from trainer.progress import progress
 from trainer.report.compare import compare, settings
+from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
+from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
 from trainer.report.resampled import effort
-from trainer.report.results import Report
-from trainer.report.single_run import software
 from trainer.report.studies import find_runs, studies
 
 

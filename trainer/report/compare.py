@@ -25,19 +25,19 @@ from trainer.evaluate.inference import (
 from trainer.evaluate.metrics import BINS, SPECIFICITY
 from trainer.progress import Advance
 from trainer.report.arm_figures import arm_result, finite, missing, numbers
+from trainer.report.comparison_report import ReportSettings
+from trainer.report.gathering import FEW
 from trainer.report.resampled import SEED, Resampled, groups
 from trainer.report.results import (
     AucEstimate,
     Comparison,
     DatasetResult,
     LabelCounts,
-    ReportSettings,
     SampleSize,
     SubgroupDifference,
     SubgroupResult,
     Verdict,
 )
-from trainer.report.single_run import FEW
 from trainer.report.studies import ArmRuns, Study
 
 # Only against a plain control does a verdict say helped or hurt.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from trainer.report.results import Report
+from trainer.report.comparison_report import Report
 from trainer.report.sentences import with_minus
 from trainer.report.tables import Table, tables
 

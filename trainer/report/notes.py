@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from trainer.report.comparison_report import ReportSettings
 from trainer.report.conclusions import plain_of, treated
-from trainer.report.results import DatasetResult, ReportSettings
+from trainer.report.results import DatasetResult
 from trainer.report.studies import OF_AN_ARM
 
 

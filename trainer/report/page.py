@@ -16,9 +16,10 @@ from markupsafe import Markup
 from trainer.recipe import ArmName
 from trainer.report import paper_values
 from trainer.report.chart import Chart
+from trainer.report.comparison_report import Report
 from trainer.report.conclusions import BALANCED
 from trainer.report.figures import aucs, calibration, forest, losses, rocs
-from trainer.report.results import Conclusion, DatasetResult, Report
+from trainer.report.results import Conclusion, DatasetResult
 from trainer.report.sentences import percent, with_minus
 from trainer.report.style import INK, QUIET, VERDICTS, Style, styles
 from trainer.report.tables import Table, tables

@@ -1,20 +1,16 @@
-"""What several runs say together, as report.json of a comparison holds it → Report.
+"""What the runs on one dataset say together: arms, their differences, subgroups, conclusions.
 
-Figures that could not be computed are None; `missing` says why.
+These records are the schema of report.json (`comparison_report`). A figure that could not be
+computed is None, and `missing` says why.
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
-import msgspec
-
 from builder.contract import ImageSpec, PlanProof
-from builder.contract.record import Count, Sha256, as_record
+from builder.contract.record import Count, Sha256
 from trainer.recipe import ArmName, RunConfig
-from trainer.report.run_report import Description, Shown, nested_config, read_facts, text_of
+from trainer.report.run_report import Description, Shown, text_of
 
 Verdict = Literal["helped", "hurt", "better", "worse", "no evidence", "one seed", "no verdict"]
 Judgement = Verdict | Literal["no control"]  # of a target: no control arm was trained
@@ -235,56 +231,3 @@ class DatasetResult:
     def arm(self, title: str) -> ArmResult:
         """The arm of that title."""
         return next(arm for arm in self.arms if arm.title == title)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportSettings:
-    """How the figures were made."""
-
-    level: float  # of significance; intervals are of 1 - level
-    resamples: Count
-    seed: Count  # of the resamples
-    min_positives: Count  # below it there is no figure
-    few: Count  # below it there is a warning
-    specificity: float  # at which sensitivity is given
-    bins: Count  # of calibration
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What report.json of a comparison holds."""
-
-    settings: ReportSettings
-    notes: tuple[str, ...]
-    datasets: tuple[DatasetResult, ...]  # by regime and name
-    command: str
-    software: dict[str, str]
-
-    def to_json(self) -> str:
-        """The text of report.json."""
-        facts = msgspec.to_builtins(self)
-        runs = (run for data in self.datasets for arm in data.arms for run in arm.runs)
-        for raw, run in zip(_runs(facts), runs, strict=True):
-            raw["config"] = run.config.to_json()  # flat, as in config.json
-        return json.dumps(facts, indent=2) + "\n"
-
-
-def read_report(path: Path) -> Report:
-    """The report.json of a comparison, every field checked; CheckError where it is damaged."""
-    raw = read_facts(path)
-    for run in _runs(raw):
-        run["config"] = nested_config(run.get("config"))
-    return as_record(raw, Report, str(path), exact=False)
-
-
-def _runs(raw: object) -> Iterator[dict[str, object]]:
-    """The runs of all arms of all datasets in the JSON of a report."""
-    for dataset in _objects(raw, "datasets"):
-        for arm in _objects(dataset, "arms"):
-            yield from _objects(arm, "runs")
-
-
-def _objects(raw: object, name: str) -> list[dict[str, object]]:
-    found = raw.get(name) if isinstance(raw, dict) else None
-    parts = found if isinstance(found, list | tuple) else ()
-    return [part for part in parts if isinstance(part, dict)]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from builder.contract import write_last
 from trainer.report.build_report import build_report
+from trainer.report.comparison_report import Report
 from trainer.report.markup import latex, markdown
 from trainer.report.page import page
 from trainer.report.pictures import pictures
-from trainer.report.results import Report
 
 
 def write_report(paths: Sequence[Path], out: Path, *, min_positives: int, command: str) -> Report:

@@ -3,7 +3,7 @@
 A dash marks a missing figure, and the note below the table says why it is missing.
 """
 
-from trainer.report.results import Report
+from trainer.report.comparison_report import Report
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import OTHER, Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.contract import KEY
-from trainer.report.results import DatasetResult, HasInterval, ReportSettings
+from trainer.report.comparison_report import ReportSettings
+from trainer.report.results import DatasetResult, HasInterval
 from trainer.report.sentences import DASH, percent, small
 
 OTHER = "†"  # after a figure of the paper that is not about the same kind of images as ours

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from trainer.report.comparison_report import ReportSettings
 from trainer.report.conclusions import EFFECTS, balanced_of, plain_of, treated
-from trainer.report.results import Comparison, DatasetResult, ReportSettings, SubgroupResult
+from trainer.report.results import Comparison, DatasetResult, SubgroupResult
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import (
     WEAK,

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from builder.contract import PlanProof
 from trainer.recipe import ARMS, ArmName
 from trainer.report import paper_values
+from trainer.report.comparison_report import ReportSettings
 from trainer.report.paper_values import PAPER_ARMS
-from trainer.report.results import ArmResult, DatasetResult, ReportSettings
+from trainer.report.results import ArmResult, DatasetResult
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import (
     OTHER,

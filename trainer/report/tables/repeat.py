@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from trainer.report.results import ArmResult, DatasetResult, Report
+from trainer.report.comparison_report import Report
+from trainer.report.results import ArmResult, DatasetResult
 from trainer.report.run_report import text_of
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import Row, Table, starts
