@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from builder.contract import (
     ImageSpec,
     Index,
     IndexEntry,
+    Labels,
     Manifest,
     PlanProof,
     ShardEntry,
@@ -27,14 +29,33 @@ from builder.contract import (
     save_manifest,
     write_last,
 )
+from builder.store import Cache
+from trainer.config import Machine, Request, RunPlan, Settings, resolve
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect
 from trainer.recipe import Recipe
 from trainer.stream.batches import Dataset, open_dataset
+from trainer.stream.locate import Located
 from trainer.stream.shards import Folder
 
 SIDE = 32
 NAMES = ("Hernia", "Lung Lesion", "Fracture")  # Hernia: positives in train only
+COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
+KINDS = {"offset": np.int64, "size": np.int32, "draw": np.int64}  # of columns that are not text
+FULL = {
+    ("train", "real"): 97,
+    ("val", "real"): 40,
+    ("test", "real"): 44,
+    ("train", "synthetic"): 32,
+}
+Counts = dict[tuple[str, str], int]  # images by split and origin
+TRAINING: dict[str, Any] = {
+    "epochs": 2, "batch": 16, "lr": 1e-3, "optimizer": "adam", "augment": "none",
+    "mix": "real=1,synthetic=1", "steps": "equal", "init": "random", "seed": 0,
+    "precision": "fp32", "accumulate": 1, "compile": False,
+}  # fmt: skip
+
+torch.set_num_threads(1)  # idle threads of OpenMP spin, and starve a small machine's others
 
 
 @dataclass
@@ -49,19 +70,22 @@ class Sealed:
     def root(self) -> Path:
         return self.path.parent.parent
 
-    def save(self, **changes: object) -> None:
+    def save(self, **changes: Any) -> None:
         """Seal again with other fields."""
-        self.manifest = replace(self.manifest, **changes)  # type: ignore[arg-type]
+        self.manifest = replace(self.manifest, **changes)
         save_manifest(self.manifest, self.path)
 
     def reseal(self) -> None:
         """Make sizes and sha256 agree with the files as they are now."""
-        shards = []
-        for shard in self.manifest.shardlist:
-            data = (self.root / shard.url).read_bytes()
-            digest = hashlib.sha256(data).hexdigest()
-            shards.append(replace(shard, filesize=len(data), sha256=digest))
-        self.save(shardlist=tuple(shards))
+        entries = (shard_entry(self.root, shard) for shard in self.manifest.shardlist)
+        self.save(shardlist=tuple(entries))
+
+    def spoil_image(self, row: int) -> None:
+        """Write over the image of a row of the index, and seal again."""
+        with (self.root / self.index.shard[row]).open("r+b") as tar:
+            tar.seek(int(self.index.offset[row]))
+            tar.write(b"not an image at all")
+        self.reseal()
 
     def swap_text(self, old: str, new: str) -> None:
         """Edit the manifest's text, past every check of the contract."""
@@ -70,7 +94,21 @@ class Sealed:
         self.path.write_text(text.replace(old, new))
 
 
-def picture(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def shard_entry(root: Path, shard: ShardEntry) -> ShardEntry:
+    """The entry with size and sha256 of the file as it is."""
+    data = (root / shard.url).read_bytes()
+    return replace(shard, filesize=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def draw_labels(rng: np.random.Generator, split: str) -> Labels:
+    labels = (rng.random(3) < (0.3, 0.4, 0.4)).astype(np.int8)
+    labels[rng.random(3) < 0.08] = -1
+    if split != "train":
+        labels[0] = min(labels[0], 0)
+    return labels
+
+
+def picture(labels: Labels, rng: np.random.Generator) -> np.ndarray:
     pixels = rng.normal(110, 12, (SIDE, SIDE))
     if labels[1] == 1:
         pixels[4:14, 4:14] += 90
@@ -87,94 +125,88 @@ def encode(pixels: np.ndarray, codec: str) -> bytes:
     return buffer.getvalue()
 
 
-def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") -> Sealed:
-    rng = np.random.default_rng(1)
-    rows: list[tuple[object, ...]] = []
-    labels: list[np.ndarray] = []
-    shards = []
-    for (split, origin), count in counts.items():
-        for part in range(2):  # two shards of each kind
-            url = f"shards/{origin}/{split}-{part:05d}-of-00002.tar"
-            tar = io.BytesIO()
-            offset = 0
-            with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                numbers = range(part, count, 2)
-                for i in numbers:
-                    y = (rng.random(3) < (0.3, 0.4, 0.4)).astype(np.int8)
-                    y[rng.random(3) < 0.08] = -1
-                    if split != "train":
-                        y[0] = min(y[0], 0)
-                    if origin == "synthetic":  # drawn from the real ones
-                        y = labels[int(rng.integers(counts["train", "real"]))]
-                    key = f"{origin}-{split}-{i:04d}"
-                    member = encode(picture(y, rng), codec)
-                    target, draw = ("Lung Lesion", i) if origin == "synthetic" else ("", -1)
-                    note = json.dumps({"key": key, "labels": y.tolist()}).encode()
-                    for name, data in ((f"{key}.{codec}", member), (f"{key}.json", note)):
-                        info = tarfile.TarInfo(name)
-                        info.size = len(data)
-                        if data is member:
-                            offset = archive.offset + 512
-                        archive.addfile(info, io.BytesIO(data))
-                    patient = "" if origin == "synthetic" else f"p{split}{i // 3}"
-                    rows.append(
-                        (key, split, origin, url, offset, len(member), target, draw, patient)
-                    )
-                    labels.append(y)
-            write_last(root / url, tar.getvalue())
-            shards.append(
-                ShardEntry(
-                    url=url,
-                    nsamples=len(numbers),
-                    filesize=len(tar.getvalue()),
-                    sha256=hashlib.sha256(tar.getvalue()).hexdigest(),
-                    split=split,
-                    origin=origin,
-                )
-            )
-    types = {
-        "key": object,
-        "split": object,
-        "origin": object,
-        "shard": object,
-        "offset": np.int64,
-        "size": np.int32,
-        "target": object,
-        "draw": np.int64,
-        "patient": object,
-    }
-    columns = {
-        name: np.array([row[i] for row in rows], kind)
-        for i, (name, kind) in enumerate(types.items())
-    }
-    unknown = {name: np.full(len(rows), "", object) for name in ("view", "sex", "age")}
-    index = Index(labels=np.stack(labels), **columns, **unknown)
+class Sealer:
+    """The shards of a dataset, written one after the other."""
+
+    def __init__(self, root: Path, counts: Counts, codec: str) -> None:
+        self.root, self.counts, self.codec = root, counts, codec
+        self.rng = np.random.default_rng(1)
+        self.rows: list[tuple[object, ...]] = []
+        self.labels: list[Labels] = []
+
+    def write(self, split: str, origin: str, part: int) -> ShardEntry:
+        """Write every second image of a split and origin."""
+        url = f"shards/{origin}/{split}-{part:05d}-of-00002.tar"
+        numbers, tar = range(part, self.counts[split, origin], 2), io.BytesIO()
+        with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+            for i in numbers:
+                self._add(archive, split, origin, url, i)
+        write_last(self.root / url, tar.getvalue())
+        entry = ShardEntry(
+            url=url, nsamples=len(numbers), filesize=0, sha256="", split=split, origin=origin
+        )
+        return shard_entry(self.root, entry)
+
+    def _add(self, archive: tarfile.TarFile, split: str, origin: str, url: str, i: int) -> None:
+        labels, key = draw_labels(self.rng, split), f"{origin}-{split}-{i:04d}"
+        target, draw, patient = "", -1, f"p{split}{i // 3}"
+        if origin == "synthetic":  # its labels are those of a real image
+            labels = self.labels[int(self.rng.integers(self.counts["train", "real"]))]
+            target, draw, patient = "Lung Lesion", i, ""
+        image = encode(picture(labels, self.rng), self.codec)
+        note = json.dumps({"key": key, "labels": labels.tolist()}).encode()
+        offset = archive.offset + 512
+        for name, data in ((f"{key}.{self.codec}", image), (f"{key}.json", note)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        self.rows.append((key, split, origin, url, offset, len(image), target, draw, patient))
+        self.labels.append(labels)
+
+    def index(self) -> Index:
+        columns = {
+            name: np.array([row[i] for row in self.rows], KINDS.get(name, object))
+            for i, name in enumerate(COLUMNS)
+        }
+        unknown = {name: np.full(len(self.rows), "", object) for name in ("view", "sex", "age")}
+        return Index(labels=np.stack(self.labels), **columns, **unknown)
+
+
+def plan_proof(index: Index) -> PlanProof:
+    train = index.split == "train"
+    synthetic = int((index.origin == "synthetic").sum())
+    positives = int((index.labels[train, 1] == 1).sum())
+    lesion = TargetCount(
+        pathology="Lung Lesion",
+        real_positives=positives,
+        render=synthetic,
+        positives=positives,
+        share=positives / max(1, int(train.sum())),
+    )
+    return PlanProof(
+        share=(1, 100),
+        real=int(train.sum()) - synthetic,
+        synthetic=synthetic,
+        lower_bound=0,
+        targets=(lesion,),
+    )
+
+
+def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
+    sealer = Sealer(root, counts, codec)
+    shards = tuple(
+        sealer.write(split, origin, part) for split, origin in counts for part in range(2)
+    )
+    index = sealer.index()
     parquet = index_bytes(index, NAMES)
     write_last(root / "manifests/tiny.parquet", parquet)
-    train = index.labels[index.split == "train"]
-    positives = int((train[:, 1] == 1).sum())
-    synthetic = counts.get(("train", "synthetic"), 0)
     manifest = Manifest(
         schema=1,
         name="tiny",
         pathologies=NAMES,
         image=ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0),
         recipe={"regime": "10"},
-        plan=PlanProof(
-            share=(1, 100),
-            real=len(train) - synthetic,
-            synthetic=synthetic,
-            lower_bound=0,
-            targets=(
-                TargetCount(
-                    pathology="Lung Lesion",
-                    real_positives=positives,
-                    render=synthetic,
-                    positives=positives,
-                    share=positives / max(1, len(train)),
-                ),
-            ),
-        ),
+        plan=plan_proof(index),
         generator={"name": "phantom", "sha256": "0" * 64},
         source={"dataset": "demo"},
         software={},
@@ -183,21 +215,11 @@ def seal(root: Path, *, counts: dict[tuple[str, str], int], codec: str = "jpg") 
             rows=len(index),
             sha256=hashlib.sha256(parquet).hexdigest(),
         ),
-        shardlist=tuple(shards),
+        shardlist=shards,
     )
     sealed = Sealed(root / "manifests/tiny.json", manifest, index)
     sealed.save()
     return sealed
-
-
-torch.set_num_threads(1)  # idle threads of OpenMP spin, and starve a small machine's others
-
-FULL = {
-    ("train", "real"): 97,
-    ("val", "real"): 40,
-    ("test", "real"): 44,
-    ("train", "synthetic"): 32,
-}
 
 
 @pytest.fixture(scope="session")
@@ -238,24 +260,28 @@ def placed() -> Iterator[Callable[..., Place]]:
         yield make
 
 
-RECIPE = Recipe(
-    epochs=3,
-    batch=32,
-    lr=1e-3,
-    optimizer="adam",
-    arm="gan",
-    augment="flip",
-    mix="real=1,synthetic=1",
-    steps="equal",
-    init="random",
-    seed=0,
-    precision="fp32",
-    accumulate=1,
-    compile=False,
-)
-
-
 @pytest.fixture
 def recipe() -> Recipe:
     """Three epochs of the gan arm."""
-    return RECIPE
+    return Recipe(arm="gan", **TRAINING | {"epochs": 3, "batch": 32, "augment": "flip"})
+
+
+@pytest.fixture(scope="session")
+def plan_of() -> Callable[..., tuple[RunPlan, Located]]:
+    """The function that plans two epochs of the gan arm: (sealed, out, field=value …)."""
+
+    def plan(sealed: Sealed, out: Path | None, **changes: Any) -> tuple[RunPlan, Located]:
+        cache = Cache(folder=sealed.root / "cache", max_bytes=10**9)
+        machine = Machine(
+            device="cpu", workers=2, ram_bytes=0, cache=cache, save_every=3600.0, track=()
+        )
+        asked = {"shards": str(sealed.path), "shards_root": None, "arm": "gan", "resume": False}
+        rest = TRAINING | {"skip_bad": False, "min_positives": 10, "machine": machine}
+        for fields in (asked, rest):
+            fields |= {name: changes.pop(name) for name in [*changes] if name in fields}
+        assert not changes
+        request = Request(out=out, settings=Settings(**rest), **asked)
+        found = request.locate()
+        return resolve(request, found.manifest), found
+
+    return plan

@@ -1,21 +1,22 @@
 import os
 import signal
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from trainer.fit.control import Control, Stopped, Wish
+from builder.contract import Refusal, Stopped
+from trainer.fit.control import Control, Wish, stopped
 from trainer.fit.devices import connect
 
 
 @pytest.fixture
-def control() -> Any:
+def control() -> Iterator[Control]:
     with connect("cpu", "fp32") as fabric:
         yield Control(fabric, 3600)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number: int):
+def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number: int) -> None:
     acted = []
     before = signal.signal(number, lambda *_: acted.append(number))
     try:
@@ -31,8 +32,10 @@ def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number
         signal.signal(number, before)
 
 
-def test_ranks_get_signals_twice_and_heed_the_first_alone(control: Control, monkeypatch: Any):
-    acted, now = [], [0.0]
+def test_ranks_get_signals_twice_and_heed_the_first_alone(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acted, now = list[str](), [0.0]
     monkeypatch.setattr("trainer.fit.control.time.monotonic", lambda: now[0])
     control._patience = 10.0
     before = signal.signal(signal.SIGTERM, lambda *_: acted.append("ended"))
@@ -48,14 +51,16 @@ def test_ranks_get_signals_twice_and_heed_the_first_alone(control: Control, monk
         signal.signal(signal.SIGTERM, before)
 
 
-def test_waiting_ends_with_a_signal(control: Control):
+def test_waiting_ends_with_a_signal(control: Control) -> None:
     control.sleep(0)
     control.signal = 2
     with pytest.raises(Stopped, match="while waiting"):
         control.sleep(0)
 
 
-def test_the_clock_wishes_to_save_once_an_interval(control: Control, monkeypatch: Any):
+def test_the_clock_wishes_to_save_once_an_interval(
+    control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [100.0]
     monkeypatch.setattr("trainer.fit.control.time.monotonic", lambda: now[0])
     control.saved()
@@ -66,6 +71,11 @@ def test_the_clock_wishes_to_save_once_an_interval(control: Control, monkeypatch
     assert control.wish() is Wish.GO_ON
 
 
-def test_stopped_has_the_exit_code_that_shells_report():
-    assert Stopped("here", 15).exit_code == 143
-    assert "--resume" in str(Stopped("here", 15))
+def test_stopped_has_the_exit_code_that_shells_report() -> None:
+    assert stopped("here", 15).exit_code == 143
+    assert "here, and saved" in str(stopped("here", 15))
+    assert "--resume" in str(stopped("here", 15))
+
+
+def test_no_handler_of_refusals_catches_a_signal() -> None:
+    assert not isinstance(stopped("here", 15), Refusal)

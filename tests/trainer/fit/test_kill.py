@@ -1,4 +1,4 @@
-"""Killed at random moments and called again, fit, sweep and paper end as if unbroken."""
+"""Killed at random moments and called again, every command ends as if unbroken."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.fit.checkpoint import load_notes
+from trainer.fit.run_folder import RunFolder
 from trainer.stream.order import Cursor
 
 ENDS = {"history.csv", "receipts.csv", "best.safetensors", "predictions.parquet"}
@@ -29,10 +29,10 @@ def start(words: list[str]) -> "subprocess.Popen[str]":
     )
 
 
-def words(command: str, shared: Any, out: Path) -> list[str]:
+def arguments(command: str, shared: Any, out: Path) -> list[str]:
     few = ("--epochs=2", "--init=random", "--device=cpu", "--augment=flip", "--workers=1")
     grid = ("--lr=0.001", "--batch=16", "--optimizer=adam", "--optimizer=momentum")
-    if command == "paper":
+    if command == "experiment":
         arms = ("--arm=none", "--arm=gan", "--seeds=1", "--batch=16", "--min-positives=5")
         return [command, str(shared.path), f"--out={out}", *few, *arms]
     asked = [command, f"--shards={shared.path}", f"--out={out}", *few]
@@ -49,12 +49,12 @@ def position(out: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["fit", "sweep", "paper"])
+@pytest.mark.parametrize("command", ["fit", "sweep", "experiment"])
 def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     shared: Any, tmp_path: Path, command: str
-):
+) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    asked = words(command, shared, whole)
+    asked = arguments(command, shared, whole)
     began = time.monotonic()
     unbroken = start(asked)
     assert unbroken.wait(timeout=300) == 0, unbroken.stderr
@@ -65,7 +65,7 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     moments = random.Random(seed)
     while True:
         how, minutes = ((signal.SIGKILL, 0), (signal.SIGTERM, 60))[len(kills) % 2]
-        run = start([*words(command, shared, broken), f"--checkpoint-minutes={minutes}"])
+        run = start([*arguments(command, shared, broken), f"--checkpoint-minutes={minutes}"])
         patience = moments.uniform(0.2, 0.45) * seconds if len(kills) < 3 else 300
         try:
             assert run.wait(timeout=patience) == 0, run.stderr.read()
@@ -90,6 +90,8 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     ]
     assert ends[0] == ends[1], seed
     assert {path.name for path in ends[0]} == ENDS
-    reports = {"fit": 1, "sweep": 1, "paper": 3}[command]  # two runs, and the page of both
+    reports = {"fit": 1, "sweep": 1, "experiment": 3}[command]  # two runs, and the page of both
     assert len([*broken.rglob("report.json")]) == reports  # test was looked at once
-    assert all(len(load_notes(path)[0]) == 2 for path in broken.rglob("last.pt"))
+    assert all(
+        len(RunFolder(path.parent).load_notes().history) == 2 for path in broken.rglob("last.pt")
+    )

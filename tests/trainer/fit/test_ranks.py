@@ -50,7 +50,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Path):
+def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Path) -> None:
     _, one = launch(shared.root, tmp_path / "one", ranks=1)
     unbroken = merged(one)
     _, two = launch(shared.root, tmp_path / "two", ranks=2)
@@ -89,7 +89,7 @@ def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_fewer_shards_than_ranks_do_not_hang(tmp_path: Path, sealer: Callable[..., Any]):
+def test_fewer_shards_than_ranks_do_not_hang(tmp_path: Path, sealer: Callable[..., Any]) -> None:
     counts = {("train", "real"): 30, ("train", "synthetic"): 6, ("val", "real"): 5}
     sealed = sealer(tmp_path / "data", counts=counts)
     _, three = launch(sealed.root, tmp_path / "out", ranks=3, epochs=1)
@@ -99,7 +99,7 @@ def test_fewer_shards_than_ranks_do_not_hang(tmp_path: Path, sealer: Callable[..
 @pytest.mark.slow
 def test_torchrun_runs_the_command_and_counts_what_every_rank_could_not_read(
     sealed: Any, tmp_path: Path
-):
+) -> None:
     rows = (sealed.index.split == "test").nonzero()[0][:5]
     for row in rows:
         with (sealed.root / sealed.index.shard[row]).open("r+b") as tar:

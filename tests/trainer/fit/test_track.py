@@ -1,6 +1,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,42 @@ import pytest
 
 from builder.contract import CheckError, UsageError
 from trainer.fit.track import Tracker, require, trackers
+from trainer.recipe import Recipe, RunConfig
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 wandb = pytest.importorskip("wandb")
 
-CONFIG = {"lr": 0.001, "optimizer": "adam", "init_sha256": None}
+Track = Callable[..., list[Tracker]]
+Draw = Callable[..., None]
 
 
-def track(out: Path, *names: str, resume: bool = False) -> list[Tracker]:
-    return trackers(names, out=out, name="gan10", config=CONFIG, resume=resume)
+@pytest.fixture
+def track(config: RunConfig) -> Track:
+    """The function that opens trackers: (out, name …, resume=)."""
+
+    def opened(out: Path, *names: str, resume: bool = False) -> list[Tracker]:
+        return trackers(names, out=out, name="gan10", config=config, resume=resume)
+
+    return opened
 
 
-def draw(out: Path, steps: range, *, resume: bool, close: bool = True) -> None:
-    (tracker,) = track(out, "tensorboard", resume=resume)
-    for step in steps:
-        tracker.log(step, {"train_loss": 1 / step, "val_auc_mean": 0.5 + step / 100})
-    if close:
-        tracker.close()
+@pytest.fixture
+def config(recipe: Recipe, config_of: Callable[[Recipe], RunConfig]) -> RunConfig:
+    return config_of(recipe)
+
+
+@pytest.fixture
+def draw(track: Track) -> Draw:
+    """The function that draws steps with TensorBoard: (out, steps, resume=, close=)."""
+
+    def make(out: Path, steps: range, *, resume: bool, close: bool = True) -> None:
+        (tracker,) = track(out, "tensorboard", resume=resume)
+        for step in steps:
+            tracker.log(step, {"train_loss": 1 / step, "val_auc_mean": 0.5 + step / 100})
+        if close:
+            tracker.close()
+
+    return make
 
 
 def drawn(out: Path) -> Any:
@@ -33,7 +53,9 @@ def drawn(out: Path) -> Any:
     return events
 
 
-def test_tensorboard_shows_what_was_logged_and_the_config(tmp_path: Path):
+def test_tensorboard_shows_what_was_logged_and_the_config(
+    tmp_path: Path, draw: Draw, config: RunConfig
+) -> None:
     draw(tmp_path, range(1, 6), resume=False)
     events = drawn(tmp_path)
     assert sorted(events.Tags()["scalars"]) == ["train_loss", "val_auc_mean"]
@@ -41,16 +63,18 @@ def test_tensorboard_shows_what_was_logged_and_the_config(tmp_path: Path):
     assert [point.step for point in points] == [1, 2, 3, 4, 5]
     assert [point.value for point in points] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
     (text,) = events.Tensors("config/text_summary")
-    assert json.loads(text.tensor_proto.string_val[0]) == CONFIG
+    assert json.loads(text.tensor_proto.string_val[0]) == config.to_json()
 
 
-def test_a_resumed_run_draws_no_step_twice(tmp_path: Path):
+def test_a_resumed_run_draws_no_step_twice(tmp_path: Path, draw: Draw) -> None:
     draw(tmp_path, range(1, 8), resume=False, close=False)  # killed; the checkpoint is of step 4
     draw(tmp_path, range(5, 10), resume=True)
     assert [point.step for point in drawn(tmp_path).Scalars("train_loss")] == list(range(1, 10))
 
 
-def test_a_complete_run_that_is_resumed_leaves_tensorboard_alone(tmp_path: Path):
+def test_a_complete_run_that_is_resumed_leaves_tensorboard_alone(
+    tmp_path: Path, draw: Draw
+) -> None:
     draw(tmp_path, range(1, 4), resume=False)
     before = {path.name for path in tmp_path.iterdir()}
     draw(tmp_path, range(0), resume=True)
@@ -66,7 +90,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("offline")
-def test_wandb_offline_leaves_runs_to_sync_under_one_id(tmp_path: Path):
+def test_wandb_offline_leaves_runs_to_sync_under_one_id(tmp_path: Path, track: Track) -> None:
     out = tmp_path / "gan10"
     for resume in (False, True):
         (tracker,) = track(out, "wandb", resume=resume)
@@ -83,7 +107,9 @@ def test_wandb_offline_leaves_runs_to_sync_under_one_id(tmp_path: Path):
     assert (out / "wandb/run-id").read_text() != remembered
 
 
-def test_wandb_that_cannot_start_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_wandb_that_cannot_start_is_one_sentence(
+    tmp_path: Path, track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(**_: Any) -> None:
         raise wandb.Error("No API key configured.\nMore of it.")
 
@@ -93,17 +119,19 @@ def test_wandb_that_cannot_start_is_one_sentence(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
-def test_a_missing_package_is_named_with_its_remedy(name: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_package_is_named_with_its_remedy(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=rf"{name} needs .* pip install 'cxr-rebalance\[track\]'"):
         require([name])
 
 
-def test_an_unknown_tracker_is_refused(tmp_path: Path):
+def test_an_unknown_tracker_is_refused(tmp_path: Path, track: Track) -> None:
     with pytest.raises(UsageError, match="choose tensorboard or wandb"):
         track(tmp_path, "mlflow")
 
 
-def test_without_names_there_is_no_tracker(tmp_path: Path):
+def test_without_names_there_is_no_tracker(tmp_path: Path, track: Track) -> None:
     assert track(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
