@@ -1,0 +1,89 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from builder.contract import CheckError, UsageError
+from trainer.recipe import ARMS, ArmName, Recipe, RunConfig, as_config, config_bytes, read_config
+
+FLAT = [
+    "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
+    "optimizer", "arm", "augment", "mix", "steps", "init", "seed", "precision", "accumulate",
+    "compile", "init_sha256", "device", "ranks", "workers", "skip_bad",
+]  # fmt: skip
+
+
+@pytest.fixture
+def config(recipe: Recipe) -> RunConfig:
+    return RunConfig(
+        manifest="tiny",
+        manifest_sha256="0" * 64,
+        shards="manifests/tiny.json",
+        shards_root=None,
+        out="runs/tiny",
+        recipe=recipe,
+        init_sha256=None,
+        device="cpu",
+        ranks=1,
+        workers=2,
+        skip_bad=False,
+    )
+
+
+@pytest.fixture
+def changed(config: RunConfig, tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """The function that writes a config.json with other fields: its folder."""
+
+    def write(fields: dict[str, Any]) -> Path:
+        (tmp_path / "config.json").write_text(json.dumps(config.to_json() | fields))
+        return tmp_path
+
+    return write
+
+
+def test_names_are_those_of_the_types() -> None:
+    assert get_args(ArmName) == ARMS
+    assert len({*ARMS}) == len(ARMS)
+
+
+def test_a_config_is_flat_on_disk_and_comes_back(config: RunConfig, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(config_bytes(config))
+    assert list(json.loads((tmp_path / "config.json").read_text())) == FLAT
+    assert read_config(tmp_path) == config
+    assert as_config(config.to_json(), "config") == config
+
+
+def test_a_config_may_hold_more_than_we_know(
+    config: RunConfig, changed: Callable[[dict[str, Any]], Path]
+) -> None:
+    assert read_config(changed({"of a later version": 1})) == config
+
+
+def test_a_folder_without_a_config_holds_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"holds no run of xtrain: it has no config\.json"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("arm", "mixup"), ("augment", "cutmix"), ("optimizer", "lion"), ("precision", "fp16"),
+        ("steps", "many"), ("epochs", 0), ("epochs", True), ("epochs", 1.5), ("batch", 1),
+        ("lr", 0), ("lr", "0.1"), ("seed", -1), ("accumulate", 0), ("compile", 1), ("mix", None),
+        ("init", 3), ("shards", None), ("shards_root", 1), ("ranks", 0), ("manifest_sha256", 5),
+    ],
+)  # fmt: skip
+def test_a_changed_config_is_refused_by_its_field(
+    changed: Callable[[dict[str, Any]], Path], field: str, value: Any
+) -> None:
+    with pytest.raises(CheckError, match=rf"config\.json .*{field}"):
+        read_config(changed({field: value}))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"lr": NaN}'])
+def test_what_is_no_config_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckError, match=r"config\.json"):
+        read_config(tmp_path)
