@@ -58,7 +58,7 @@ def _fault(code: int, log: Path) -> str:
         memory = ", maybe because memory ran out" if code == -signal.SIGKILL else ""
         return f"{died}{memory}"
     last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    return " ".join(last) or f"A process ended with {code}"
+    return " ".join(last) or f"A process ended with exit code {code}"
 
 
 @contextmanager

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to 
 
 
 @pytest.mark.filterwarnings("ignore:.*grace_period")
-def test_killed_at_any_moment_it_goes_on_to_the_same_end(
+def test_killed_at_any_moment_it_is_resumed_to_the_same_end(
     tmp_path: Path,
     run: Run,
     toy: Toy,

@@ -1,0 +1,165 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.contract import UsageError
+from builder.contract.lock import hold
+from trainer.config import RunPlan, Settings
+from trainer.experiment import Experiment
+
+Planned = Callable[..., Experiment]
+Leave = Callable[[RunPlan, str], None]
+REAL = {("train", "real"): 50, ("val", "real"): 20, ("test", "real"): 20}
+
+
+def titles(experiment: Experiment) -> list[str]:
+    return [f"{job.dataset} {job.arm} {job.plan.recipe.seed}" for job in experiment.jobs]
+
+
+def test_every_arm_and_seed_is_a_run_and_whole_comparisons_come_first(
+    planned: Planned, tmp_path: Path
+) -> None:
+    experiment = planned(arms=(), epochs=2)
+    arms = ("none", "flip", "gan", "oversample", "pretrain", "classweight")
+    assert titles(experiment) == [f"tiny {arm} {seed}" for seed in (0, 1) for arm in arms]
+    assert experiment.jobs[0].plan.out == tmp_path / "tiny" / "none-seed0"
+    assert experiment.jobs[1].plan.recipe.augment == "flip"
+    assert {job.images for job in experiment.jobs} == {2 * 129}
+
+
+def test_all_runs_share_the_settings_and_may_be_resumed(planned: Planned, sealed: Any) -> None:
+    first, *_, last = planned(lr=0.5, skip_bad=True, min_positives=7).jobs
+    assert (first.plan.recipe.lr, last.plan.recipe.lr) == (0.5, 0.5)
+    assert first.plan.machine == last.plan.machine
+    for job in (first, last):
+        assert (job.plan.skip_bad, job.plan.min_positives, job.plan.resume) == (True, 7, True)
+        assert job.plan.shards == str(sealed.path)
+        assert (job.digest, job.size) == (sealed.manifest.digest, (32, 32))
+        assert (job.val, job.test) == (40, 44)
+
+
+def test_images_are_those_that_the_arm_shows(planned: Planned) -> None:
+    own = {"epochs": 3, "steps": "own", "mix": "synthetic=0.5"}
+    experiment = planned(arms=("none", "gan", "pretrain"), seeds=1, **own)
+    assert [job.images for job in experiment.jobs] == [3 * 97, 3 * (97 + 16), 16 + 2 * 97]
+
+
+def test_seeds_count_from_the_one_that_is_named(planned: Planned) -> None:
+    experiment = planned(arms=("gan",), seed=7, grid=True)
+    assert titles(experiment) == ["tiny gan 7", "tiny gan 8"]
+    assert [job.plan.out.name for job in experiment.jobs] == ["gan-seed7", "gan-seed8"]
+    assert [job.first for job in experiment.jobs] == [True, False]
+
+
+def test_an_arm_named_twice_is_trained_once(planned: Planned) -> None:
+    assert len(planned(arms=("gan", "none", "gan"), seeds=1).jobs) == 2
+
+
+def second(sealed: Any, name: str, **changes: Any) -> str:
+    """Another manifest of the same shards."""
+    path = sealed.path.with_name(f"{name}.json")
+    before, where = sealed.manifest, sealed.path
+    sealed.path = path
+    sealed.save(name=name, **changes)
+    sealed.path, sealed.manifest = where, before
+    return str(path)
+
+
+def test_controls_are_trained_once_for_datasets_that_differ_in_synthetic_pixels(
+    sealed: Any, planned: Planned
+) -> None:
+    other = second(sealed, "other", generator={"name": "pggan", "sha256": "1" * 64})
+    experiment = planned(seeds=1, paths=[str(sealed.path), other])
+    assert titles(experiment) == ["tiny none 0", "tiny gan 0", "other gan 0"]
+
+
+def test_a_dataset_with_other_real_shards_has_controls_of_its_own(
+    sealed: Any, planned: Planned, sealer: Callable[..., Any], tmp_path: Path
+) -> None:
+    elsewhere = sealer(tmp_path / "elsewhere", counts=REAL)
+    elsewhere.save(name="plain")
+    experiment = planned(seeds=1, paths=[str(sealed.path), str(elsewhere.path)])
+    assert titles(experiment) == ["tiny none 0", "tiny gan 0", "plain none 0"]  # no synthetic image
+
+
+def test_a_folder_stands_for_its_manifests(sealed: Any, planned: Planned) -> None:
+    second(sealed, "other")
+    for folder in (sealed.root, sealed.path.parent):
+        experiment = planned(seeds=1, arms=("gan",), paths=[str(folder)])
+        assert titles(experiment) == ["other gan 0", "tiny gan 0"]
+
+
+def test_what_cannot_be_planned_is_refused(
+    sealed: Any, planned: Planned, tmp_path: Path, sealer: Callable[..., Any]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no manifest"):
+        planned(paths=[str(tmp_path / "empty")])
+    with pytest.raises(UsageError, match="Two manifests are called tiny"):
+        planned(paths=[str(sealed.path)] * 2)
+    with pytest.raises(UsageError, match="need synthetic images"):
+        planned(data=sealer(tmp_path / "plain", counts=REAL), arms=("gan",))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_dataset_without_images_to_choose_or_compare_by_is_refused(
+    planned: Planned, tmp_path: Path, sealer: Callable[..., Any], split: str
+) -> None:
+    counts = {kind: count for kind, count in REAL.items() if kind != (split, "real")}
+    without = sealer(tmp_path / "without", counts=counts)
+    with pytest.raises(UsageError, match=f"{without.path} has no {split}"):
+        planned(data=without, arms=("none",))
+
+
+def test_what_would_end_a_run_is_refused_before_any(planned: Planned) -> None:
+    with pytest.raises(UsageError, match="--arm pretrain needs two epochs"):
+        planned(arms=("none", "pretrain"))
+    with pytest.raises(UsageError, match="too few for 2 pieces"):
+        planned(batch=2, accumulate=2)
+
+
+def test_torchrun_is_refused(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="without torchrun"):
+        planned()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"device": "cuda:77"}, "cuda:77"),
+        ({"track": ("nothing",)}, "--track nothing is unknown"),
+        ({"init": "weights.pth"}, "--init weights.pth: there is no such file"),
+    ],
+)
+def test_what_no_run_could_have_is_refused(
+    planned: Planned, settings: Settings, finish: Leave, changes: dict[str, Any], said: str
+) -> None:
+    init = changes.get("init", "random")
+    machine = replace(settings.machine, **{n: v for n, v in changes.items() if n != "init"})
+    impossible = replace(settings, init=init, machine=machine)
+    with pytest.raises(UsageError, match=said):
+        planned(settings=impossible, seeds=1)
+    for job in planned(seeds=1).jobs:
+        recipe = replace(job.plan.recipe, init=init)
+        finish(replace(job.plan, recipe=recipe), job.digest)
+    planned(settings=impossible, seeds=1)  # complete: there is nothing to start
+
+
+def test_runs_with_and_without_a_grid_do_not_share_a_folder(
+    planned: Planned, finish: Leave, tmp_path: Path
+) -> None:
+    without, grid = planned(), planned(grid=True)
+    finish(without.jobs[0].plan, without.jobs[0].digest)
+    with pytest.raises(UsageError, match=r"none-seed0 was begun without it: leave it out, or"):
+        planned(grid=True)
+    other = tmp_path / "elsewhere"
+    with hold(other / "tiny/none-grid", wait=None):  # begun, and refused at once
+        planned(out=other)
+    (other / "tiny/none-grid/sweep.journal").touch()
+    with pytest.raises(UsageError, match=r"none-grid was begun with --grid: use --grid again, or"):
+        planned(out=other)
+    assert planned(out=other, grid=True).jobs[0].title == grid.jobs[0].title
