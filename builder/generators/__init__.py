@@ -1,15 +1,14 @@
 """Generators by name or path, found through the entry points of group `cxr_rebalance.generators`.
 
-An entry point is a function `(argument: str, image_size: int, **options: str) -> Generator`, which
-names the options that it takes as keywords with defaults. `phantom` calls the
-one of that name with "", `NAME:ARGUMENT` passes ARGUMENT on, and the path of a .safetensors file
-calls the one that the file's header names. A module's own weights lie beside it under its name.
+An entry point is a function `(argument: str, image_size: int, **options: str) -> Generator`; its
+options are keywords with defaults. `NAME` calls it with "", `NAME:ARGUMENT` passes ARGUMENT on,
+and the path of a .safetensors file calls the one that the file's header names. What comes out is a
+Generator (see builder.render) and its identity: the sha256 of its weights or of its code.
 """
 
 import hashlib
 import inspect
-import json
-import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -17,31 +16,50 @@ from pathlib import Path
 from typing import Any
 
 from builder.contract import CheckError, UsageError, sha256_file
+from builder.contract.record import as_record, parse_json
 from builder.render import Generator
 
 GROUP = "cxr_rebalance.generators"
-_MAX_HEADER_BYTES = 8 << 20
 
-Options = tuple[tuple[str, str], ...]
+Options = tuple[tuple[str, str], ...]  # (name, value)
+Load = Callable[..., Generator]  # an entry point's function
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorFacts:
+    """What a manifest says about the generator."""
+
+    name: str
+    sha256: str
+    resolution: int
+    labels: tuple[str, ...]
+    latent_size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """A generator with the identity that goes into recipe and manifest."""
 
-    name: str
-    sha256: str  # of its weight file, or of its source code where it has none
+    name: str  # of its entry point
+    sha256: str  # of its weights, or of its source code where it has none
     generator: Generator
 
-    def facts(self) -> dict[str, Any]:
-        """What a manifest says of the generator."""
-        return {
-            "name": self.name,
-            "sha256": self.sha256,
-            "resolution": self.generator.resolution,
-            "labels": list(self.generator.labels),
-            "latent_size": self.generator.latent_size,
-        }
+    def facts(self) -> GeneratorFacts:
+        """Name, identity and what the generator can show."""
+        return GeneratorFacts(
+            name=self.name,
+            sha256=self.sha256,
+            resolution=self.generator.resolution,
+            labels=tuple(self.generator.labels),
+            latent_size=self.generator.latent_size,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What every generator's header in a .safetensors file says."""
+
+    generator: str
 
 
 def load(name_or_path: str, image_size: int = 224, options: Options = ()) -> Generator:
@@ -51,10 +69,11 @@ def load(name_or_path: str, image_size: int = 224, options: Options = ()) -> Gen
 
 @lru_cache(maxsize=2)
 def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
-    """The generator that `name_or_path` means, with its identity; UsageError if there is none.
+    """The generator that `name_or_path` means, with its identity.
 
     `image_size` is a wish: a procedural generator takes it as its resolution, a trained one has
-    its own. `options` are (name, value) pairs; UsageError on one that the generator does not take.
+    its own. `options` are (name, value) pairs. UsageError where no generator has that name, or it
+    does not take an option; CheckError where a file of weights is damaged.
     """
     name, _, argument = name_or_path.partition(":")
     if name_or_path.endswith(".safetensors") and (not argument or Path(name_or_path).exists()):
@@ -65,13 +84,13 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
         raise UsageError(
             f"No generator is called {name_or_path!r}: use a .safetensors file or one of {known}."
         )
-    function = found[name].load()
+    function: Load = found[name].load()
     _check_options(name, function, options)
     generator = function(argument, image_size, **dict(options))
     return Loaded(name=name, sha256=_identity(function, argument), generator=generator)
 
 
-def _check_options(name: str, function: Any, options: Options) -> None:
+def _check_options(name: str, function: Load, options: Options) -> None:
     parameters = inspect.signature(function).parameters.values()
     takes = [p.name for p in parameters if p.kind == p.KEYWORD_ONLY]
     for option, _ in options:
@@ -81,26 +100,30 @@ def _check_options(name: str, function: Any, options: Options) -> None:
 
 
 def _generator_of(path: Path) -> str:
-    """The name of the generator whose weights a safetensors file holds, from its header."""
+    """The name of the generator whose weights a .safetensors file holds, from its header."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise UsageError(f"Cannot read the generator {path}: there is no such file.")
+    opener: Any = safe_open  # its stubs have no types
     try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            if size > _MAX_HEADER_BYTES:
-                raise ValueError
-            header = json.loads(file.read(size))
-        return str(json.loads(header["__metadata__"]["header"])["generator"])
+        with opener(path, framework="np") as file:
+            text = (file.metadata() or {})["header"]
     except OSError as error:
-        raise UsageError(f"Cannot read the generator {path}: {error.strerror}.") from None
-    except (KeyError, TypeError, ValueError, struct.error):
+        raise UsageError(f"Cannot read the generator {path}: {error}.") from None
+    except (SafetensorError, KeyError):
         raise CheckError(
-            f"{path} is not a generator: truncated, or without the header that names one."
+            f"{path} is not a generator: it is truncated, or has no header that names one."
         ) from None
+    raw = parse_json(text.encode(), f"The header of {path}")
+    return as_record(raw, _Header, f"{path} is not a generator: its header", False).generator
 
 
-def _identity(function: Any, argument: str) -> str:
-    """The sha256 of the weights that are the argument, or lie beside the module; else of its code.
+def _identity(function: Load, argument: str) -> str:
+    """The sha256 of the generator's weights: the argument, or the file next to its module.
 
-    A module's code may be spread over files that begin with its name.
+    Without weights it is that of its code: all files of the folder whose names begin as the
+    module's does.
     """
     source = Path(inspect.getfile(function))
     for weights in (Path(argument), source.with_suffix(".safetensors")):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import torch
 import torch.nn.functional as F
@@ -25,8 +24,8 @@ from builder.generators.pggan_format import (
     parse_header,
     wscale,
 )
+from builder.render import Floats
 
-Floats = npt.NDArray[np.float32]
 _DTYPES = ("F32", "F16", "BF16")
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -34,8 +33,8 @@ _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class PgganGenerator:
     """Grey images of one conditional network; `labels` are its label inputs in order.
 
-    On the CPU images are made one by one: as fast as in batches, since the large feature maps
-    then stay in cache, and an image's pixels depend on its own latent and labels alone.
+    On the CPU images are made one by one. This is as fast as in batches, because the large feature
+    maps then stay in cache, and an image's pixels depend on its own latent and labels alone.
     """
 
     def __init__(
@@ -70,11 +69,11 @@ class PgganGenerator:
         return self.start(latents, labels)()
 
     def start(self, latents: Floats, labels: Floats) -> Callable[[], Bytes]:
-        """A function that waits for the images of a call; a GPU has begun to make them."""
+        """A function that waits for the images of a call and gives them; a GPU has begun them."""
         assert latents.shape[1:] == (self.latent_size,), latents.shape
         assert labels.shape == (len(latents), len(self.labels)), labels.shape
         inputs = torch.from_numpy(np.concatenate((latents, labels), axis=1, dtype=np.float32))
-        # TF32 and the choice of algorithms by timing would make pixels depend on the card's mood.
+        # TF32, and algorithms chosen by timing, would make pixels differ from run to run.
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
@@ -82,7 +81,7 @@ class PgganGenerator:
             if self._device.type == "cpu":
                 images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
                 for i, row in enumerate(inputs):
-                    # A batch is padded with its last row, which need not be made again.
+                    # A batch is padded with its last row: never make it twice.
                     same = i > 0 and torch.equal(row, inputs[i - 1])
                     images[i] = images[i - 1] if same else self._render(row[None])[0].numpy()
                 return lambda: images
@@ -108,7 +107,7 @@ class PgganGenerator:
         if name.endswith("Conv0_up"):
             kernel = _upscaling_kernel(weight)
         elif name.endswith("Conv0"):
-            # Nearest upscaling and a convolution are the fused layer with the kernel turned round.
+            # Nearest upscaling and a convolution: the fused layer with its kernel rotated by 180°.
             kernel = _upscaling_kernel(weight.flip(0, 1).transpose(2, 3))
         else:
             kernel = weight.permute(3, 2, 0, 1)
@@ -187,13 +186,14 @@ def load(
 ) -> PgganGenerator:
     """The generator in the .safetensors file `argument`, on the GPU where there is one.
 
-    The file is a stranger's: CheckError unless it is whole, of this version, and its tensors are
-    exactly those that its header describes. float16 and bfloat16 tensors become float32.
+    CheckError unless the file is complete, of this version, and its tensors are exactly those that
+    its header describes. float16 and bfloat16 tensors become float32. `precision` is fp32 or bf16:
+    in which the images are computed.
     """
     if precision not in _PRECISIONS:
         raise UsageError(f"The precision is {' or '.join(_PRECISIONS)}, got {precision!r}.")
     if not argument:
-        raise UsageError("The generator pggan needs a .safetensors file, got none: name its path.")
+        raise UsageError("The generator pggan needs a .safetensors file: write pggan:PATH.")
     path = Path(argument)
     try:
         design, tensors = _read(path)
@@ -203,7 +203,9 @@ def load(
         raise CheckError(f"Cannot read {path}: {error.strerror or error}.") from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
-        torch.set_num_threads(1)  # a process per core renders; sums must not depend on their number
+        torch.set_num_threads(
+            1
+        )  # one process per core renders; sums must not depend on their number
     return PgganGenerator(design, tensors, device, _PRECISIONS[precision])
 
 
@@ -211,13 +213,15 @@ def _read(path: Path) -> tuple[Design, dict[str, Tensor]]:
     if (size := path.stat().st_size) > MAX_BYTES:
         raise CheckError(f"The file has {size} bytes, more than the {MAX_BYTES} of any generator.")
     if not path.is_file():
-        raise CheckError("This is not a regular file, a .safetensors file is needed.")
+        raise CheckError("This is not a regular file; a .safetensors file is needed.")
     opener: Any = safetensors.safe_open  # its stubs have no types
     try:
         with opener(path, "pt") as file:
             header = (file.metadata() or {}).get("header")
             if header is None:
-                raise CheckError("The file has no generator header: make it with import-gan.")
+                raise CheckError(
+                    "The file has no generator header: make it with fit-gan or import-gan."
+                )
             design = parse_header(header)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 — no dict
             check_shapes(design, {name: tuple(s.get_shape()) for name, s in slices.items()})

@@ -1,21 +1,23 @@
 """The `.safetensors` of the paper's generator, version 1: header, names and shapes of tensors.
 
-`tfpickle` writes the file, `pggan` reads it. The tensors are the published TensorFlow variables
-under their own names, layouts and scale; `__metadata__["header"]` is a JSON that says the rest.
+`tfpickle` and `fitgan` write the file, `pggan` reads it. The tensors are the published TensorFlow
+variables under their own names, layouts and scale; `__metadata__["header"]` is JSON with the rest.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from reprlib import repr as brief  # a stranger's value may be megabytes long
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from builder.contract import CheckError, Refusal, check_pathologies
+from builder.contract.record import as_record, parse_json
 
 GENERATOR = "pggan"
 VERSION = 1
@@ -23,16 +25,10 @@ MAX_BYTES = 4 << 30  # 40 times the published network's weights
 
 Shape = tuple[int, ...]
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "resolution": (4, 1024),
-    "num_channels": (1, 1024),
-    "latent_size": (1, 1 << 16),
-    "fmap_base": (1, 1 << 24),
-    "fmap_decay": (0, 16),
-    "fmap_max": (1, 1 << 14),
-    "pixelnorm_epsilon": (0, 1),
-    "lod": (0, 1024),
-}
+# What was imported as a whole number stays one, so that the same pickle gives the same bytes.
+_Base = Annotated[int, Meta(ge=1, le=1 << 24)] | Annotated[float, Meta(ge=1, le=1 << 24)]
+_Decay = Annotated[int, Meta(ge=0, le=16)] | Annotated[float, Meta(ge=0, le=16)]
+_Epsilon = Annotated[int, Meta(ge=0, le=1)] | Annotated[float, Meta(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,35 +36,33 @@ class Design:
     """What the published `G_paper` was built with, under its own names; CheckError if impossible.
 
     labels: names of the label inputs, in the network's order; none for an unconditional network.
-    unseen: labels that no training image had; the network takes them and knows nothing of them.
+    unseen: labels that no training image had; the network takes them but has not learnt them.
     lod: 0 = trained to the end; k + t = the blocks of the k finest resolutions are not used yet
     and the next one is blended in by 1 − t.
     """
 
     labels: tuple[str, ...]
-    resolution: int
-    num_channels: int
-    latent_size: int
-    fmap_base: float
-    fmap_decay: float
-    fmap_max: int
+    resolution: Annotated[int, Meta(ge=4, le=1024)]
+    num_channels: Annotated[int, Meta(ge=1, le=1024)]
+    latent_size: Annotated[int, Meta(ge=1, le=1 << 16)]
+    fmap_base: _Base
+    fmap_decay: _Decay
+    fmap_max: Annotated[int, Meta(ge=1, le=1 << 14)]
     normalize_latents: bool
     use_wscale: bool
     use_pixelnorm: bool
-    pixelnorm_epsilon: float
+    pixelnorm_epsilon: _Epsilon
     use_leakyrelu: bool
     fused_scale: bool
-    lod: float
+    lod: Annotated[float, Meta(ge=0, le=1024)]
     unseen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check types, ranges, and what only this project asks for."""
-        for field in fields(self):
-            _check_field(field.name, field.type, getattr(self, field.name))
-        _check_labels(self.labels)
-        _check_labels(self.unseen)
+        """Check what fields mean together; `as_record` checks each one's type and range."""
+        for names in (self.labels, self.unseen):
+            _check_names(names)
         if extra := set(self.unseen) - set(self.labels):
-            raise CheckError(f"The header calls {brief(min(extra))} unseen, which is no label.")
+            raise CheckError(f"The header calls {brief(min(extra))} unseen, which is not a label.")
         if self.num_channels != 1:
             raise CheckError(
                 f"The network makes images of {self.num_channels} channels; radiographs have one."
@@ -89,60 +83,56 @@ class Design:
         return tuple(min(int(self.fmap_base / 2.0**h), self.fmap_max) for h in halvings)
 
     def to_json(self) -> str:
-        """The header: what the file is, the fields, and the feature maps written out."""
+        """The header: generator and version, the fields, and the feature maps."""
         about = {"generator": GENERATOR, "version": VERSION}
         return json.dumps({**about, **asdict(self), "maps": self.maps})
 
 
-def _check_field(name: str, kind: Any, value: Any) -> None:
-    if name in ("labels", "unseen"):
-        return
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise CheckError(f"{name} must be true or false, found {brief(value)}.")
-        return
-    low, high = _RANGES[name]
-    allowed = int if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, allowed) or not low <= value <= high:
-        noun = "a whole number" if kind is int else "a number"
-        raise CheckError(f"{name} must be {noun} of {low}–{high}, found {brief(value)}.")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What a header says of the file itself."""
+
+    generator: str
+    version: int
 
 
-def _check_labels(labels: Any) -> None:
-    if not isinstance(labels, tuple) or not all(isinstance(name, str) for name in labels):
-        raise CheckError(f"The labels must be a list of names, found {brief(labels)}.")
-    try:
-        check_pathologies(labels)
-    except Refusal as error:
-        raise CheckError(str(error)) from None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Maps:
+    """The feature maps as a header writes them out."""
+
+    maps: tuple[int, ...]
+
+
+def check_design(design: Design) -> None:
+    """Raise CheckError unless every field of the design is in its range."""
+    as_record(asdict(design), Design, "The network")
 
 
 def parse_header(text: str) -> Design:
     """The Design that a file's header describes; CheckError says what is wrong with it."""
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError):
-        raise CheckError("The header is not valid JSON.") from None
-    if not isinstance(header, dict) or header.get("generator") != GENERATOR:
-        found = header.get("generator") if isinstance(header, dict) else header
-        raise CheckError(f"This is a file of the generator {brief(found)}, not of {GENERATOR!r}.")
-    if header.get("version") != VERSION:
+    raw = parse_json(text.encode(), "The header")
+    kind = as_record(raw, _Kind, "The header", exact=False)
+    if kind.generator != GENERATOR:
         raise CheckError(
-            f"The header has version {brief(header.get('version'))}; this program reads {VERSION}."
+            f"This is a file of the generator {brief(kind.generator)}, not of {GENERATOR!r}."
         )
-    names = [field.name for field in fields(Design)]
-    header.setdefault("unseen", [])  # imported networks do not say
-    if missing := [name for name in [*names, "maps"] if name not in header]:
-        raise CheckError(f"The header lacks {', '.join(missing)}.")
-    for name in ("labels", "unseen"):
-        if isinstance(header[name], list):
-            header[name] = tuple(header[name])
-    design = Design(**{name: header[name] for name in names})
-    if (maps := list(design.maps)) != header["maps"]:
+    if kind.version != VERSION:
+        raise CheckError(f"The header has version {kind.version}; this program reads {VERSION}.")
+    design = as_record(raw, Design, "The header", exact=False)
+    written = as_record(raw, _Maps, "The header", exact=False).maps
+    if design.maps != written:
         raise CheckError(
-            f"The header's maps {brief(header['maps'])} are not its own rule's {maps}."
+            f"The header's maps {brief(written)} differ from {design.maps}, which follow from its"
+            " other fields."
         )
     return design
+
+
+def _check_names(labels: tuple[str, ...]) -> None:
+    try:
+        check_pathologies(labels)
+    except Refusal as error:
+        raise CheckError(str(error)) from None
 
 
 def layer_shapes(design: Design) -> dict[str, tuple[Shape, int]]:
@@ -169,7 +159,7 @@ def layer_shapes(design: Design) -> dict[str, tuple[Shape, int]]:
 
 
 def check_shapes(design: Design, found: Mapping[str, Shape]) -> None:
-    """Raise CheckError unless exactly the design's tensors are there, in their shapes."""
+    """Raise CheckError unless `found` has exactly the design's tensors, in their shapes."""
     expected: dict[str, Shape] = {}
     for layer, (weight, bias) in layer_shapes(design).items():
         expected |= {f"{layer}/weight": weight, f"{layer}/bias": (bias,)}

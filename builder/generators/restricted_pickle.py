@@ -1,6 +1,6 @@
-"""A pickle of `tfutil.Network` objects as inert records: nothing a stranger wrote is run.
+"""A pickle of `tfutil.Network` objects as inert records: nothing that a stranger wrote is run.
 
-A pickle is a programme. This one can name nothing but the stand-ins of `_ALLOWED`: no module is
+A pickle is a program. This one can name nothing but the stand-ins of `_ALLOWED`: no module is
 imported for it, and numpy gets an array only as checked dtype, shape and bytes.
 """
 
@@ -18,11 +18,11 @@ import numpy.typing as npt
 from builder.contract import CheckError
 from builder.generators.pggan_format import MAX_BYTES
 
-_DTYPES = ("f2", "f4", "f8", "i4", "i8")  # never "O": an object array holds anything
+_DTYPES = ("f2", "f4", "f8", "i4", "i8")  # never "O": an object array can hold anything
 _REFUSED_OPCODES = (
     *("EXT1", "EXT2", "EXT4"),  # objects of copyreg's registry: find_class may not be asked
     *("PERSID", "BINPERSID", "NEXT_BUFFER"),  # objects from outside of the file
-    "LONG4",  # integers too long to be printed in a message
+    "LONG4",  # integers too long to print in a message
 )
 
 
@@ -49,7 +49,7 @@ class DType:
         self.code = code
 
     def __setstate__(self, state: Any) -> None:
-        """Byte order; whatever would make it a structure is refused."""
+        """Keep the byte order; refuse what would make it a structure."""
         _version, order, subarray, names, fields, *_ = state
         if order not in ("<", ">", "=", "|") or (subarray, names, fields) != (None, None, None):
             raise CheckError("The pickle holds an array whose dtype is not a plain number's.")
@@ -107,7 +107,7 @@ def _array(shape: object, dtype: object, data: object, order: object = "C") -> A
 
 def _latin1(text: object, encoding: object) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise CheckError("The pickle encodes something else than bytes: refused.")
+        raise CheckError("The pickle encodes something other than bytes: refused.")
     return text.encode("latin1")
 
 
@@ -135,13 +135,13 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise CheckError(
                 f"The pickle asks for {f'{module}.{name}'[:200]!r}, which no published network "
-                "needs: refused, nothing of it was run."
+                "needs: refused, and nothing in it was run."
             )
         return _ALLOWED[module, name]
 
 
 def load_pickle(path: Path) -> object:
-    """What the pickle holds, of plain values, Network and Array; CheckError says why not.
+    """The pickle's content: plain values, Network and Array; CheckError says why it is refused.
 
     Python-2 pickles are read too; their strings become str by latin-1.
     """
@@ -163,12 +163,14 @@ def load_pickle(path: Path) -> object:
 
 
 def _check_opcodes(file: BinaryIO) -> None:
-    """Refuse what the unpickler would not ask us about, and memo numbers that would eat memory."""
+    """Refuse what never reaches `find_class`, and memo numbers that would fill the memory."""
     memos = 0
     for opcode, argument, _position in pickletools.genops(file):
         if opcode.name in _REFUSED_OPCODES:
-            raise CheckError(f"The pickle has the opcode {opcode.name}, not a published one's.")
+            raise CheckError(
+                f"The pickle has the opcode {opcode.name}, which no published one has."
+            )
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
             memos += 1
             if not isinstance(argument, int) or argument > 2 * memos:
-                raise CheckError("The pickle numbers its objects wildly: refused.")
+                raise CheckError("The pickle numbers its objects far too high: refused.")

@@ -1,7 +1,7 @@
 """The published TensorFlow-1 pickles (Han et al. 2019) → the project's `.safetensors`.
 
 `network-final.pkl` is the tuple (G, D, Gs). Gs, the moving average of the generator, is read as
-inert records and written under its variables' own names; TensorFlow is not needed.
+inert records and written under its variables' own names. TensorFlow is not needed.
 """
 
 import hashlib
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from reprlib import repr as brief  # a stranger's value may be megabytes long
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from builder.contract import CheckError, UsageError, check_pathologies, write_last
+from builder.contract.record import as_record
 from builder.generators.pggan_format import Design, check_shapes, pack
 from builder.generators.restricted_pickle import Array, Network, load_pickle
 
 Variables = dict[str, npt.NDArray[np.float32]]
 
-_DEFAULTS: dict[str, Any] = {
+_DEFAULTS: dict[str, int | float] = {  # of the published `G_paper`
     "num_channels": 1,
     "resolution": 32,
     "fmap_base": 8192,
@@ -33,30 +33,27 @@ _DEFAULTS: dict[str, Any] = {
     "use_leakyrelu": True,
     "fused_scale": True,
 }
-# Arguments that say how TensorFlow computes, not what: the images are the same.
+# Arguments that say how TensorFlow computes, not what it computes: the images are the same.
 _NO_EFFECT = ("dtype", "structure", "is_template_graph")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """What `convert` wrote: `parameters` numbers in a file with this sha256.
-
-    ignored: arguments stored with the network that the published `G_paper` ignores as well.
-    """
+    """The file that `convert` wrote."""
 
     path: Path
     design: Design
-    parameters: int
-    sha256: str
-    ignored: tuple[str, ...]
+    parameters: int  # numbers in all tensors
+    sha256: str  # of the file
+    ignored: tuple[str, ...]  # stored arguments that the published `G_paper` ignores as well
 
 
 def convert(pickle_path: Path, out_path: Path, labels: Sequence[str]) -> Conversion:
-    """The moving-average generator of `network-final.pkl`, written as `out_path` in float32.
+    """The moving-average generator of `network-final.pkl`, written to `out_path` in float32.
 
     labels: the network's label inputs by name, in its order. CheckError if the pickle is not a
     published one; UsageError if the network takes another number of labels, or if `out_path`
-    is another file already.
+    exists with other content.
     """
     check_pathologies(labels)
     try:
@@ -78,7 +75,7 @@ def convert(pickle_path: Path, out_path: Path, labels: Sequence[str]) -> Convers
     )
 
 
-def _moving_average(loaded: object) -> dict[Any, Any]:
+def _moving_average(loaded: object) -> dict[object, object]:
     """The state of Gs in (G, D, Gs)."""
     if type(loaded) is not tuple or len(loaded) != 3:
         raise CheckError("The pickle is not the tuple (G, D, Gs) of a published network.")
@@ -100,19 +97,19 @@ def _variables(listed: object) -> Variables:
     found: Variables = {}
     for name, value in listed:
         if type(name) is not str or name in found or not isinstance(value, Array):
-            raise CheckError(f"The variable {brief(name)} is no array or is there twice.")
+            raise CheckError(f"The variable {brief(name)} is not an array or appears twice.")
         array = value.numbers()
         with np.errstate(over="ignore"):  # what float32 cannot hold is found infinite below
             found[name] = array.astype(np.float32)
         if array.dtype.kind != "f" or not np.isfinite(found[name]).all():
-            raise CheckError(f"The variable {brief(name)} holds other than finite float32 numbers.")
+            raise CheckError(f"The variable {brief(name)} holds values other than finite float32.")
     return found
 
 
 def _design(
     stored: object, lod: npt.NDArray[np.float32], labels: Sequence[str]
 ) -> tuple[Design, tuple[str, ...]]:
-    """What the stored arguments and lod say, and the arguments that nobody knows."""
+    """The design by the stored arguments and lod, and the names of unknown arguments."""
     if type(stored) is not dict or not all(type(name) is str for name in stored):
         raise CheckError("The network's static_kwargs are not a dictionary of arguments.")
     given = {name: _plain(name, value) for name, value in stored.items()}
@@ -124,27 +121,25 @@ def _design(
         )
     if lod.size != 1:
         raise CheckError(f"The variable 'lod' has shape {list(lod.shape)}, expected one number.")
-    known = {name: given.pop(name, default) for name, default in _DEFAULTS.items()}
+    fields = {name: given.pop(name, default) for name, default in _DEFAULTS.items()}
     latents = given.pop("latent_size", None)
-    design = Design(
-        labels=tuple(labels),
-        latent_size=1 if latents is None else latents,
-        lod=float(lod.item()),
-        **known,
-    )
+    fields |= {"labels": tuple(labels), "lod": float(lod.item())}
+    fields["latent_size"] = 1 if latents is None else latents
+    design = as_record(fields, Design, "The network")
     if latents is None:  # G_paper's default: the feature maps of stage 0
         design = replace(design, latent_size=min(int(design.fmap_base), design.fmap_max))
     return design, tuple(sorted(given.keys() - set(_NO_EFFECT)))
 
 
-def _plain(name: str, value: object) -> Any:
+def _plain(name: str, value: object) -> object:
     """A stored argument; numpy scalars become Python numbers."""
     if not isinstance(value, Array):
         return value
     number = value.numbers()
     if number.size != 1:
         raise CheckError(f"The argument {brief(name)} is an array.")
-    return number.item()
+    plain: object = number.item()
+    return plain
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -152,7 +147,7 @@ def _write(path: Path, data: bytes) -> None:
         if path.exists():
             if path.is_file() and path.read_bytes() == data:
                 return
-            raise UsageError(f"{path} is there already and differs: remove it or name another.")
+            raise UsageError(f"{path} exists and differs: remove it or name another file.")
         write_last(path, data)
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror}.") from None

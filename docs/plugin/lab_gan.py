@@ -1,4 +1,4 @@
-"""A generator of one's own, the smallest that works: a linear map where the lab's network goes."""
+"""The smallest generator of your own that works: put your network where the linear map is."""
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,14 @@ class LabGan:
         self.resolution = network.shape[-1]
 
     def __call__(self, latents: Floats, labels: Floats) -> Bytes:
-        """uint8 [B, H, W] from standard normal [B, Z] and conditions [B, L], 1 = present."""
+        """uint8 [B, H, W] from standard normal [B, Z] and label vectors [B, L], 1 = present."""
         inputs = np.concatenate([latents, labels], axis=1)
         images: Floats = 128 + 12 * np.einsum("bn,nhw->bhw", inputs, self.network)
         return images.clip(0, 255).astype(np.uint8)
 
 
 def load(argument: str, image_size: int) -> LabGan:
-    """What `--generator lab:WEIGHTS.npy` calls, and `lab` for noise; `image_size` is a wish."""
+    """Called by `--generator lab:WEIGHTS.npy`, or `lab` for noise; `image_size` is a wish."""
     shape = (LabGan.latent_size + len(LabGan.labels), image_size, image_size)
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     return LabGan(np.load(argument) if argument else noise)

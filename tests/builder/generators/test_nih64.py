@@ -1,4 +1,4 @@
-"""The embedded generator: it ships, it is used for NIH's labels, and the labels show."""
+"""The built-in generator: it ships, it is used for NIH's labels, and the labels show."""
 
 import json
 import subprocess

@@ -1,15 +1,25 @@
-import json
+"""The paper's generator as it renders, and the files it refuses."""
+
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
-from builder.contract import CheckError, UsageError
+from builder.contract import Bytes, CheckError, UsageError
 from builder.generators import pggan
-from builder.generators.pggan_format import Design, layer_shapes
+from builder.generators.pggan_format import Design
+from builder.render import Floats
+
+Tensors = dict[str, torch.Tensor]
+Random = Callable[..., Tensors]
+Write = Callable[..., Path]
+Inputs = Callable[..., tuple[Floats, Floats]]
+Images = Callable[..., Bytes]
 
 SMALL = Design(
     labels=("Lung Lesion", "Fracture"),
@@ -29,34 +39,21 @@ SMALL = Design(
 )
 
 
-def random_tensors(design, seed=0):
-    rng = torch.Generator().manual_seed(seed)
-    tensors = {}
-    for layer, (weight, bias) in layer_shapes(design).items():
-        tensors[f"{layer}/weight"] = torch.randn(weight, generator=rng)
-        tensors[f"{layer}/bias"] = torch.randn(bias, generator=rng) / 3
-    return tensors
+@pytest.fixture
+def images(write_pggan: Write, inputs: Inputs) -> Images:
+    """Images of a network that was written to a file and loaded."""
+
+    def make(design: Design, tensors: Tensors, count: int = 3) -> Bytes:
+        return pggan.load(str(write_pggan(design, tensors)), 224)(*inputs(design, count))
+
+    return make
 
 
-def write(tmp_path, design, tensors, **header):
-    path = tmp_path / "generator.safetensors"
-    text = json.dumps(json.loads(design.to_json()) | header)
-    path.write_bytes(save(tensors, metadata={"header": text}))
-    return str(path)
+# --- images --------------------------------------------------------------------------------------
 
 
-def images(tmp_path, design, tensors, count=3):
-    return pggan.load(write(tmp_path, design, tensors), 224)(*inputs(design, count))
-
-
-def inputs(design, count):
-    rng = np.random.Generator(np.random.PCG64(1))
-    labels = rng.integers(0, 2, (count, len(design.labels))).astype(np.float32)
-    return rng.normal(size=(count, design.latent_size)).astype(np.float32), labels
-
-
-def test_what_a_generator_is(tmp_path):
-    generator = pggan.load(write(tmp_path, SMALL, random_tensors(SMALL)), 224)
+def test_what_a_generator_is(write_pggan: Write, random_tensors: Random, inputs: Inputs) -> None:
+    generator = pggan.load(str(write_pggan(SMALL, random_tensors(SMALL))), 224)
     assert generator.labels == ("Lung Lesion", "Fracture")
     assert generator.resolution == 32
     assert generator.latent_size == 12
@@ -68,9 +65,11 @@ def test_what_a_generator_is(tmp_path):
 
 
 @pytest.mark.parametrize("lod", [0.0, 1.5])
-def test_an_image_depends_on_its_own_row_alone(tmp_path, lod):
+def test_an_image_depends_on_its_own_row_alone(
+    write_pggan: Write, random_tensors: Random, inputs: Inputs, lod: float
+) -> None:
     design = replace(SMALL, lod=lod)
-    generator = pggan.load(write(tmp_path, design, random_tensors(design)), 32)
+    generator = pggan.load(str(write_pggan(design, random_tensors(design))), 32)
     latents, labels = inputs(design, 7)
     together = generator(latents, labels)
     np.testing.assert_array_equal(together, generator(latents, labels))
@@ -82,7 +81,9 @@ def test_an_image_depends_on_its_own_row_alone(tmp_path, lod):
 
 
 @pytest.mark.parametrize("lod", [0.0, 0.5, 2.0])
-def test_fused_and_unfused_upscaling_agree_on_the_turned_kernel(tmp_path, lod):
+def test_fused_and_unfused_upscaling_agree_on_the_turned_kernel(
+    images: Images, random_tensors: Random, lod: float
+) -> None:
     fused = replace(SMALL, lod=lod)
     tensors = random_tensors(fused)
     turned = {}
@@ -90,14 +91,16 @@ def test_fused_and_unfused_upscaling_agree_on_the_turned_kernel(tmp_path, lod):
         if name.endswith("Conv0_up/weight"):
             tensor = tensor.flip(0, 1).transpose(2, 3).contiguous()
         turned[name.replace("Conv0_up", "Conv0")] = tensor
-    expected = images(tmp_path, fused, tensors).astype(int)
-    made = images(tmp_path, replace(fused, fused_scale=False), turned)
+    expected = images(fused, tensors).astype(int)
+    made = images(replace(fused, fused_scale=False), turned)
     assert np.abs(made - expected).max() <= 1
     assert (made == expected).mean() > 0.999
 
 
-def test_a_batch_at_once_as_on_a_gpu_gives_the_same_images(tmp_path):
-    generator = pggan.load(write(tmp_path, SMALL, random_tensors(SMALL)), 32)
+def test_a_batch_at_once_as_on_a_gpu_gives_the_same_images(
+    write_pggan: Write, random_tensors: Random, inputs: Inputs
+) -> None:
+    generator = pggan.load(str(write_pggan(SMALL, random_tensors(SMALL))), 32)
     latents, labels = inputs(SMALL, 4)
     with torch.inference_mode():
         made = generator._render(
@@ -109,16 +112,18 @@ def test_a_batch_at_once_as_on_a_gpu_gives_the_same_images(tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_makes_the_images_of_the_cpu(tmp_path):
+def test_a_gpu_makes_the_images_of_the_cpu(
+    images: Images, random_tensors: Random, inputs: Inputs
+) -> None:
     tensors = random_tensors(SMALL)
     expected = pggan.PgganGenerator(SMALL, tensors, torch.device("cpu"))(*inputs(SMALL, 4))
-    made = images(tmp_path, SMALL, tensors, count=4)
+    made = images(SMALL, tensors, count=4)
     assert np.abs(made.astype(int) - expected).max() <= 1
 
 
-def test_a_grown_level_is_shown_as_large_pixels(tmp_path):
+def test_a_grown_level_is_shown_as_large_pixels(images: Images, random_tensors: Random) -> None:
     design = replace(SMALL, lod=2.0)
-    made = images(tmp_path, design, random_tensors(design))
+    made = images(design, random_tensors(design))
     np.testing.assert_array_equal(made, made[:, ::4, ::4].repeat(4, 1).repeat(4, 2))
     assert (made[:, 4:] != made[:, :-4]).any()
 
@@ -135,30 +140,54 @@ def test_a_grown_level_is_shown_as_large_pixels(tmp_path):
         (-1 + 3.1 / 255, 2),
     ],
 )
-def test_the_output_is_rounded_to_even_and_clipped(tmp_path, value, grey):
+def test_the_output_is_rounded_to_even_and_clipped(
+    images: Images, random_tensors: Random, value: float, grey: int
+) -> None:
     design = replace(SMALL, resolution=4)
     tensors = random_tensors(design)
     tensors["ToRGB_lod0/weight"].zero_()
     tensors["ToRGB_lod0/bias"].fill_(value)
-    assert (images(tmp_path, design, tensors) == grey).all()
+    assert (images(design, tensors) == grey).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_weights_are_computed_in_float32(tmp_path, dtype):
+def test_half_precision_weights_are_computed_in_float32(
+    images: Images, random_tensors: Random, dtype: torch.dtype
+) -> None:
     tensors = {name: tensor.to(dtype) for name, tensor in random_tensors(SMALL).items()}
-    made = images(tmp_path, SMALL, tensors)
-    full = images(tmp_path, SMALL, {name: tensor.float() for name, tensor in tensors.items()})
+    made = images(SMALL, tensors)
+    full = images(SMALL, {name: tensor.float() for name, tensor in tensors.items()})
     np.testing.assert_array_equal(made, full)
 
 
-def test_the_largest_resolution_runs(tmp_path):
+def test_the_largest_resolution_runs(images: Images, random_tensors: Random) -> None:
     design = replace(SMALL, resolution=1024, fmap_base=256, fmap_max=4)
-    made = images(tmp_path, design, random_tensors(design), count=1)
+    made = images(design, random_tensors(design), count=1)
     assert made.shape == (1, 1024, 1024)
     assert made.std() > 0
 
 
-def refusal(path):
+def test_an_image_that_overflows_is_black(images: Images, random_tensors: Random) -> None:
+    tensors = random_tensors(SMALL)
+    tensors["ToRGB_lod0/weight"] = torch.full_like(tensors["ToRGB_lod0/weight"], 3e38)
+    assert not images(SMALL, tensors).any()
+
+
+def test_bfloat16_gives_nearly_the_same_images(
+    write_pggan: Write, random_tensors: Random, inputs: Inputs
+) -> None:
+    path = str(write_pggan(SMALL, random_tensors(SMALL)))
+    exact, fast = (pggan.load(path, 32, precision=p)(*inputs(SMALL, 4)) for p in ("fp32", "bf16"))
+    difference = np.abs(exact.astype(int) - fast)
+    assert 0 < difference.mean() < 8
+    with pytest.raises(UsageError, match="The precision is fp32 or bf16, got 'fp16'"):
+        pggan.load(path, 32, precision="fp16")
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
     with pytest.raises(CheckError) as caught:
         pggan.load(str(path), 32)
     assert str(path) in str(caught.value)
@@ -166,9 +195,11 @@ def refusal(path):
     return str(caught.value)
 
 
-def test_a_file_that_is_cut_anywhere_is_refused(tmp_path):
+def test_a_file_that_is_cut_anywhere_is_refused(
+    write_pggan: Write, random_tensors: Random, tmp_path: Path
+) -> None:
     path = tmp_path / "cut.safetensors"
-    data = (tmp_path / write(tmp_path, SMALL, random_tensors(SMALL))).read_bytes()
+    data = write_pggan(SMALL, random_tensors(SMALL)).read_bytes()
     for length in (0, 5, 8, 500, len(data) // 2, len(data) - 1):
         path.write_bytes(data[:length])
         assert "cut off or not safetensors" in refusal(path)
@@ -180,14 +211,14 @@ def test_a_file_that_is_cut_anywhere_is_refused(tmp_path):
     assert "cut off or not safetensors" in refusal(path)
 
 
-def test_a_path_that_is_no_file_is_refused(tmp_path):
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "none.safetensors")
     assert "not a regular file" in refusal(tmp_path)
-    with pytest.raises(UsageError, match="name its path"):
+    with pytest.raises(UsageError, match="write pggan:PATH"):
         pggan.load("", 32)
 
 
-def test_a_file_without_our_header_is_refused(tmp_path):
+def test_a_file_without_our_header_is_refused(tmp_path: Path, random_tensors: Random) -> None:
     path = tmp_path / "other.safetensors"
     for metadata in (None, {"format": "pt"}):
         path.write_bytes(save(random_tensors(SMALL), metadata=metadata))
@@ -205,36 +236,29 @@ def test_a_file_without_our_header_is_refused(tmp_path):
         ({"num_channels": 3}, "3 channels"),
     ],
 )
-def test_a_header_that_does_not_fit_the_tensors_is_refused(tmp_path, header, said):
-    assert said in refusal(write(tmp_path, SMALL, random_tensors(SMALL), **header))
+def test_a_header_that_does_not_fit_the_tensors_is_refused(
+    write_pggan: Write, random_tensors: Random, header: dict[str, object], said: str
+) -> None:
+    assert said in refusal(write_pggan(SMALL, random_tensors(SMALL), **header))
 
 
-def test_tensors_that_are_not_weights_are_refused(tmp_path):
+def test_tensors_that_are_not_weights_are_refused(
+    write_pggan: Write, random_tensors: Random
+) -> None:
     tensors = random_tensors(SMALL)
     whole = {**tensors, "4x4/Conv/bias": torch.zeros(24, dtype=torch.int64)}
-    assert "4x4/Conv/bias is I64" in refusal(write(tmp_path, SMALL, whole))
+    assert "4x4/Conv/bias is I64" in refusal(write_pggan(SMALL, whole))
     for value in (float("nan"), float("inf")):
         broken = {**tensors, "4x4/Conv/bias": torch.full((24,), value)}
-        assert "4x4/Conv/bias holds values that are not finite" in refusal(
-            write(tmp_path, SMALL, broken)
-        )
+        said = refusal(write_pggan(SMALL, broken))
+        assert "4x4/Conv/bias holds values that are not finite" in said
     short = {**tensors, "4x4/Conv/bias": torch.zeros(23)}
-    assert "4x4/Conv/bias has shape [23], expected [24]" in refusal(write(tmp_path, SMALL, short))
+    assert "4x4/Conv/bias has shape [23], expected [24]" in refusal(write_pggan(SMALL, short))
 
 
-def test_a_file_beyond_any_generator_is_not_read(tmp_path, monkeypatch):
+def test_a_file_beyond_any_generator_is_not_read(
+    write_pggan: Write, random_tensors: Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_pggan(SMALL, random_tensors(SMALL))
     monkeypatch.setattr(pggan, "MAX_BYTES", 100)
-    assert "more than the 100" in refusal(write(tmp_path, SMALL, random_tensors(SMALL)))
-
-
-def test_an_image_that_overflows_is_black(tmp_path):
-    tensors = random_tensors(SMALL)
-    tensors["ToRGB_lod0/weight"] = torch.full_like(tensors["ToRGB_lod0/weight"], 3e38)
-    assert not images(tmp_path, SMALL, tensors).any()
-
-
-def test_bfloat16_gives_nearly_the_same_images(tmp_path):
-    path = write(tmp_path, SMALL, random_tensors(SMALL))
-    exact, fast = (pggan.load(path, 32, precision=p)(*inputs(SMALL, 4)) for p in ("fp32", "bf16"))
-    difference = np.abs(exact.astype(int) - fast)
-    assert 0 < difference.mean() < 8
+    assert "more than the 100" in refusal(path)

@@ -1,10 +1,8 @@
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from builder import generators
 from builder.contract import CheckError, Sample, UsageError
 from builder.render import BATCH, best_batch, check_generator, condition, render
 
@@ -98,29 +96,6 @@ def test_a_generator_must_know_the_targets_and_be_large_enough() -> None:
     with pytest.raises(UsageError, match="use --image-size 8, or --upsample"):
         check_generator(fake, name="fake", targets=["Mass"], image_size=16)
     check_generator(fake, name="fake", targets=["Mass"], image_size=16, upsample=True)
-
-
-def test_generators_load_by_name() -> None:
-    assert generators.load("phantom").resolution == 224
-    loaded = generators.find("phantom", 32)
-    assert (loaded.name, loaded.generator.resolution) == ("phantom", 32)
-    assert len(loaded.sha256) == 64
-    assert set(loaded.facts()) == {"name", "sha256", "resolution", "labels", "latent_size"}
-
-
-def test_an_unknown_generator_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"use a \.safetensors file or one of .*pggan.*phantom"):
-        generators.load("phantasm", 32)
-    with pytest.raises(UsageError, match="Cannot read the generator"):
-        generators.load(str(tmp_path / "absent.safetensors"), 32)
-
-
-@pytest.mark.parametrize("data", [b"", b"\x08", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])
-def test_a_file_that_is_no_generator_is_refused(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "g.safetensors"
-    path.write_bytes(data)
-    with pytest.raises(CheckError, match="is not a generator"):
-        generators.load(str(path), 32)
 
 
 # --- devices that can do more, or less ------------------------------------------------------------
