@@ -1,15 +1,24 @@
 """A small clinic: 60 radiograph-like files of 24 patients with a label table, made on the spot."""
 
 import csv
+import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
+
+from builder.checks import Redraws
+from builder.contract import ImageSpec, Sample, Split
+from builder.recipe import Layout
+from builder.render import Picture
+from builder.write import Painter
 
 SHARED = Path(__file__).parents[3] / "shared"
 
@@ -57,8 +66,8 @@ Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 def xbuild() -> Xbuild:
     """Run the installed command as a user does; stdout, stderr and exit code come back."""
 
-    def run(*words: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        command = [Path(sys.executable).with_name("xbuild"), *map(str, words)]
+    def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [Path(sys.executable).with_name("xbuild"), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
     return run
@@ -66,11 +75,11 @@ def xbuild() -> Xbuild:
 
 @pytest.fixture
 def small(clinic: Path) -> list[object]:
-    """Words that build a small dataset from the clinic in about a second."""
-    return words_for(clinic)
+    """Arguments that build a small dataset from the clinic in about a second."""
+    return arguments_for(clinic)
 
 
-def words_for(labels: Path) -> list[object]:
+def arguments_for(labels: Path) -> list[object]:
     return [
         *("synth", "--dataset", "table", "--labels", labels, "--image-size", 32),
         *("--target", "Mass", "--target", "Pleural_Thickening", "--shard-size", 16),
@@ -83,7 +92,7 @@ def sealed_once(tmp_path_factory: pytest.TempPathFactory, xbuild: Xbuild) -> Pat
     folder = tmp_path_factory.mktemp("sealed")
     labels = make_clinic(folder / "clinic")
     done = xbuild(
-        *words_for(labels), "--uncertain", "mask", "--out", folder / "out", "--workers", 1
+        *arguments_for(labels), "--uncertain", "mask", "--out", folder / "out", "--workers", 1
     )
     assert done.returncode == 0, done.stderr
     return folder / "out"
@@ -91,5 +100,104 @@ def sealed_once(tmp_path_factory: pytest.TempPathFactory, xbuild: Xbuild) -> Pat
 
 @pytest.fixture
 def sealed(tmp_path: Path, sealed_once: Path) -> Path:
-    """A folder with the sealed dataset gan100 in it, to be spoilt at will."""
+    """A folder with the sealed dataset gan100 in it, which the test may damage."""
     return Path(shutil.copytree(sealed_once, tmp_path / "sealed"))
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory, xbuild: Xbuild) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    labels = make_clinic(folder / "clinic")
+    done = xbuild(*arguments_for(labels), "--out", folder / "out", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+@pytest.fixture
+def built(tmp_path: Path, built_once: Path) -> Path:
+    """What `small` builds, with file times of its own."""
+    return Path(shutil.copytree(built_once, tmp_path / "out"))
+
+
+@pytest.fixture(scope="session")
+def hashes() -> Callable[[Path], dict[str, str]]:
+    """The sha256 of every file below a folder."""
+
+    def of(out: Path) -> dict[str, str]:
+        return {
+            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(out.rglob("*"))
+            if path.is_file()
+        }
+
+    return of
+
+
+# --- parts of a dataset, for tests of single rooms ------------------------------------------------
+
+MakeSample = Callable[..., Sample]
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> MakeSample:
+    """A synthetic sample by its draw number."""
+
+    def make(draw: int, target: str = "Mass", labels: tuple[int, ...] = (1,)) -> Sample:
+        return Sample(
+            key=f"x-{target.lower()}-{draw:07d}",
+            split="train",
+            origin="synthetic",
+            target=target,
+            draw=draw,
+            patient="",
+            labels=labels,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real() -> MakeSample:
+    """A real sample by its number."""
+
+    def make(number: int, labels: tuple[int, ...] = (1,), split: Split = "train") -> Sample:
+        return Sample(
+            key=f"real-{split}-{number:05d}",
+            split=split,
+            origin="real",
+            target="",
+            draw=-1,
+            patient=f"{number:016x}",
+            labels=labels,
+        )
+
+    return make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayPainter:
+    """Produces the pictures that it was given."""
+
+    images: npt.NDArray[np.uint8]
+    redraws: Redraws | None = None
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture]:
+        for sample, pixels in zip(samples, self.images, strict=True):
+            yield Picture(sample=sample, pixels=pixels)
+
+
+@pytest.fixture(scope="session")
+def painter_of() -> Callable[..., Painter]:
+    """A painter of given images, uint8 [N, H, W]."""
+
+    def make(images: npt.NDArray[np.uint8], redraws: Redraws | None = None) -> Painter:
+        return ArrayPainter(images=images, redraws=redraws)
+
+    return make
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """PNG images of 16 pixels with the one label Mass."""
+    spec = ImageSpec(height=16, width=16, codec="png", quality=0)
+    return Layout(root=tmp_path / "out", pathologies=("Mass",), image=spec)

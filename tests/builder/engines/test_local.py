@@ -1,25 +1,33 @@
-"""Who renders: processes, GPUs, threads; and what is said of it."""
+"""Who renders: processes, GPUs, threads; what is said of it; and rounds without duplicates."""
 
+import json
 import os
-import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
-from builder.contract import ImageSpec, Sample
-from builder.engines import local as engine
+from builder.checks import Redraws, Reject
+from builder.contract import Bytes, CheckError, Sample, UsageError
+from builder.engines import local
 from builder.engines.local import Engine
-from builder.engines.workers import write_shards
+from builder.progress import Advance
+from builder.recipe import Layout
 from builder.render import BATCH, Picture
-from builder.write import STAGES, Job
+from builder.write import STAGES, Painter, ShardJob
 
 
 class OnCpu:
     labels, resolution, latent_size = ("Mass",), 8, 2
 
-    def __call__(self, latents: np.ndarray, _: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, latents: npt.NDArray[np.float32], _: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.uint8]:
         return np.zeros((len(latents), 8, 8), np.uint8)
 
 
@@ -28,11 +36,11 @@ class OnGpu(OnCpu):
 
 
 @pytest.fixture
-def sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def _sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
 
 
-@pytest.mark.usefixtures("sixteen_cores")
+@pytest.mark.usefixtures("_sixteen_cores")
 def test_a_process_per_core_leaves_no_core_for_threads(tmp_path: Path) -> None:
     made = Engine.of(OnCpu(), workers=None, batch=None, folder=tmp_path)
     assert (made.workers, made.gpus, made.batch, made.threads) == (16, (), BATCH, 0)
@@ -40,7 +48,7 @@ def test_a_process_per_core_leaves_no_core_for_threads(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("sixteen_cores")
+@pytest.mark.usefixtures("_sixteen_cores")
 def test_a_process_per_gpu_has_threads_that_encode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,64 +60,123 @@ def test_a_process_per_gpu_has_threads_that_encode(
     assert Engine.of(OnGpu(), workers=None, batch=128, folder=tmp_path).gpus == ("0", "1")
 
 
-def test_the_batch_found_on_a_gpu_is_kept_by_a_build_that_goes_on(
+def test_the_batch_found_on_a_gpu_is_kept_by_a_build_that_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     found = iter((256, 512))
-    monkeypatch.setattr(engine, "best_batch", lambda _: next(found))
+    monkeypatch.setattr(local, "best_batch", lambda _: next(found))
     for _ in range(2):
         assert Engine.of(OnGpu(), workers=None, batch=None, folder=tmp_path).batch == 256
     assert Engine.of(OnGpu(), workers=None, batch=32, folder=tmp_path).batch == 32
+    (tmp_path / "batch.json").write_text('"many"')
+    with pytest.raises(CheckError, match=r"batch\.json is refused: expected a whole number"):
+        Engine.of(OnGpu(), workers=None, batch=None, folder=tmp_path)
 
 
-def seen_gpu(samples: tuple[Sample, ...]) -> list[Picture]:
-    """Images that show which GPU their process sees, once there is a process for each."""
-    number = int(os.environ["CUDA_VISIBLE_DEVICES"])
-    marks = Path(os.environ["MARKS"])
-    (marks / str(number)).touch()
-    until = time.monotonic() + 60
-    while len(list(marks.iterdir())) < 2 and time.monotonic() < until:
-        time.sleep(0.02)
-    pixels = np.eye(32, dtype=np.uint8) + number
-    return [Picture(sample=sample, pixels=pixels) for sample in samples]
+# --- rounds ---------------------------------------------------------------------------------------
+
+ENGINE = Engine(workers=1, gpus=(), batch=4, threads=0)
 
 
-def job(root: Path, number: int, paint: object) -> Job:
-    sample = Sample(
-        key=f"x-mass-{number:07d}",
-        split="train",
-        origin="synthetic",
-        target="Mass",
-        draw=number,
-        patient="",
-        labels=(1,),
-    )
-    return Job(
-        root=root,
-        url=f"shards/x/train-{number:05d}-of-00008.tar",
-        samples=(sample,),
-        paint=paint,
-        pathologies=("Mass",),
-        image=ImageSpec(height=32, width=32, codec="png", quality=0),
-        steps={"Mass": 8},
-        threads=1,
-    )
+@contextmanager
+def quiet(_: str, __: int) -> Iterator[Advance]:
+    yield lambda _: None
 
 
-def test_each_process_sees_one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    import test_engine as importable  # spawned processes find the painter by this name
+@dataclass(frozen=True, slots=True)
+class ByDraw:
+    """The picture of each draw number; banned images are drawn again."""
 
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    monkeypatch.setenv("MARKS", str(marks))
-    jobs = [job(tmp_path, number, importable.seen_gpu) for number in range(8)]
-    shards = write_shards(jobs, workers=2, advance=lambda _: None, gpus=("3", "4"))
-    images = np.concatenate([images for _, images in engine._read_back(jobs)])
-    assert set(images[:, 0, 1].tolist()) == {3, 4}
-    assert all(set(shard.pace) == set(STAGES) for shard in shards)
-    again = write_shards(jobs, workers=1, advance=lambda _: None)
-    assert not any(shard.pace for shard in again)  # kept, not made
-    assert [s.entry for s in again] == [s.entry for s in shards]
+    pixels: Bytes
+    redraws: Redraws
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | Reject]:
+        for sample in samples:
+            made = sample
+            if sample.key in self.redraws.banned:
+                yield Reject(sample=sample, pixels=self.pixels[sample.draw], reason="banned")
+                made = self.redraws.redrawn(sample, 1)
+            yield Picture(sample=made, pixels=self.pixels[made.draw])
+
+
+Jobs = Callable[[frozenset[str]], list[ShardJob]]
+
+
+@pytest.fixture
+def jobs(layout: Layout, synthetic: Callable[..., Sample]) -> Jobs:
+    """Two shards of three images; images 1 and 4 are the same until one of them is banned."""
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 16, 16), dtype=np.uint8)
+    pixels[4] = pixels[1]
+
+    def make(banned: frozenset[str]) -> list[ShardJob]:
+        redraws = Redraws(draws_per_target={"Mass": 6}, banned=banned)
+        return [
+            ShardJob(
+                layout=layout,
+                url=f"shards/x/train-{number:05d}-of-00002.tar",
+                samples=tuple(synthetic(i) for i in range(3 * number, 3 * number + 3)),
+                painter=ByDraw(pixels, redraws),
+            )
+            for number in range(2)
+        ]
+
+    return make
+
+
+def test_throughput_is_of_this_run_alone(jobs: Jobs, layout: Layout) -> None:
+    folder = layout.shards("x")
+    shards, made = ENGINE.render(jobs, folder, distinct=False, progress=quiet)
+    assert (made.images, set(made.waited)) == (6, set(STAGES))
+    again, kept = ENGINE.render(jobs, folder, distinct=False, progress=quiet)
+    assert (kept.images, sum(kept.waited.values())) == (0, 0.0)
+    assert [shard.entry for shard in again] == [shard.entry for shard in shards]
+
+
+def test_a_shard_of_another_plan_is_refused(jobs: Jobs, layout: Layout) -> None:
+    ENGINE.render(jobs, layout.shards("x"), distinct=False, progress=quiet)
+    with pytest.raises(UsageError, match="belongs to another plan than today's"):
+        ENGINE.render(
+            lambda banned: jobs(banned)[:1], layout.shards("x"), distinct=False, progress=quiet
+        )
+
+
+def test_duplicates_are_noted_before_they_are_replaced(jobs: Jobs, layout: Layout) -> None:
+    folder = layout.shards("x")
+    rounds: list[frozenset[str]] = []
+
+    def noted(banned: frozenset[str]) -> list[ShardJob]:
+        rounds.append(banned)
+        if banned:
+            note = json.loads((folder / "duplicates.json").read_text())
+            assert note == {"draws_per_target": {"Mass": 6}, "keys": ["x-mass-0000004"]}
+        return jobs(banned)
+
+    shards, _ = ENGINE.render(noted, folder, distinct=True, progress=quiet)
+    assert rounds == [frozenset(), frozenset({"x-mass-0000004"})]
+    keys = [stored.sample.key for shard in shards for stored in shard.stored]
+    assert "x-mass-0000010" in keys
+    assert "x-mass-0000004" not in keys
+    resumed: list[frozenset[str]] = []
+
+    def again(banned: frozenset[str]) -> list[ShardJob]:
+        resumed.append(banned)
+        return jobs(banned)
+
+    ENGINE.render(again, folder, distinct=True, progress=quiet)
+    assert resumed == rounds  # begins in the round that was noted
+
+
+def test_a_generator_that_has_collapsed_is_said(
+    jobs: Jobs,
+    layout: Layout,
+    painter_of: Callable[..., Painter],
+) -> None:
+    same = np.full((3, 16, 16), 9, np.uint8)
+    same[:, ::2] = 200
+
+    def collapsed(banned: frozenset[str]) -> list[ShardJob]:
+        return [replace(job, painter=painter_of(same)) for job in jobs(banned)]
+
+    with pytest.raises(CheckError, match="5 of 6 images are duplicates of others"):
+        ENGINE.render(collapsed, layout.shards("x"), distinct=True, progress=quiet)

@@ -1,0 +1,145 @@
+"""Real shards, and synthetic ones whose checks look at the real images."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder import generators
+from builder.checks import find_checks
+from builder.contract import CheckError
+from builder.draw import Draw
+from builder.engines.make import Renderer, Work, pack_shards, render_shards
+from builder.labels import read_labels
+from builder.progress import Advance
+from builder.recipe import GeneratorSpec, Layout, Recipe
+from builder.split import Cohort, split_patients
+
+
+class Bars:
+    """Progress bars that note what they were told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, tuple[int, int]] = {}  # title: total, done
+
+    @contextmanager
+    def __call__(self, title: str, total: int) -> Iterator[Advance]:
+        self.told[title] = (total, 0)
+
+        def advance(images: int) -> None:
+            self.told[title] = (total, self.told[title][1] + images)
+
+        yield advance
+
+
+@pytest.fixture
+def bars() -> Bars:
+    return Bars()
+
+
+@pytest.fixture
+def work(tmp_path: Path, bars: Bars) -> Work:
+    return Work(out=tmp_path / "out", workers=1, skip_bad=False, progress=bars)
+
+
+@pytest.fixture
+def cohort(clinic: Path) -> Cohort:
+    table = read_labels("table", labels=clinic)
+    parts = (Fraction(1, 5), Fraction(1, 10))
+    return Cohort(table=table, split=split_patients(table.rows["patient"], holdout=parts))
+
+
+@pytest.fixture
+def recipe(cohort: Cohort) -> Recipe:
+    return Recipe(
+        dataset="table",
+        name="gan100",
+        uncertain="ones",
+        views="all",
+        holdout=("0.2", "0.1"),
+        seed=0,
+        regime="100",
+        image_size=32,
+        codec="png",
+        quality=0,
+        shard_size=16,
+        labels_sha256=cohort.table.sha256,
+        share="0.3",
+        rare_below="0.05",
+        targets=("Mass",),
+        max_per_real=5,
+        real="pack",
+        generator="phantom",
+        generator_sha256="",
+        options=(),
+        precision="fp32",
+        checks=("constant",),
+        upsample=False,
+    )
+
+
+@pytest.fixture
+def clinic_layout(cohort: Cohort, recipe: Recipe, work: Work) -> Layout:
+    return Layout(root=work.out, pathologies=cohort.table.pathologies, image=recipe.image)
+
+
+@pytest.fixture
+def drawn() -> Draw:
+    labels = np.eye(3, dtype=np.int8)[np.arange(30) % 3]
+    return Draw(
+        name="gan100",
+        targets=("Mass",),
+        target=np.zeros(10, np.int64),
+        number=np.arange(10),
+        labels=labels[:10] | np.array([1, 0, 0], np.int8),
+    )
+
+
+def test_real_images_are_packed_and_told(
+    recipe: Recipe, cohort: Cohort, clinic_layout: Layout, work: Work, bars: Bars
+) -> None:
+    shards = pack_shards(recipe, cohort, clinic_layout, work)
+    assert sum(len(shard.stored) for shard in shards) == 60
+    assert bars.told == {"packing real images": (60, 60)}
+
+
+def test_an_unreadable_image_stops_packing_unless_it_may_be_left_out(
+    recipe: Recipe, cohort: Cohort, clinic_layout: Layout, work: Work, clinic: Path
+) -> None:
+    (clinic.parent / "004.jpg").unlink()
+    with pytest.raises(CheckError, match="1 real images cannot be packed"):
+        pack_shards(recipe, cohort, clinic_layout, work)
+    shards = pack_shards(recipe, cohort, clinic_layout, replace(work, skip_bad=True))
+    assert sum(len(shard.stored) for shard in shards) == 59
+    assert (work.out / "gan100-left-out.csv").is_file()
+
+
+@pytest.mark.parametrize("checks", [(), ("copy:0.4",)])
+def test_checks_look_at_the_real_images_that_they_need(
+    checks: tuple[str, ...],
+    recipe: Recipe,
+    drawn: Draw,
+    cohort: Cohort,
+    clinic_layout: Layout,
+    work: Work,
+    bars: Bars,
+) -> None:
+    real = pack_shards(recipe, cohort, clinic_layout, work)
+    spec = GeneratorSpec(name="phantom", image_size=32)
+    renderer = Renderer(
+        spec=spec,
+        generator=generators.load(spec.name, spec.image_size),
+        checks=tuple(find_checks(checks)),
+    )
+    shards, throughput = render_shards(
+        recipe, drawn, renderer, real=real, layout=clinic_layout, work=work
+    )
+    assert sum(len(shard.stored) for shard in shards) == 10
+    assert throughput.images >= 10
+    looked = len(cohort.split.train) + len(cohort.split.val)
+    expected = {"reading real images": (looked, looked)} if checks else {}
+    assert {t: n for t, n in bars.told.items() if t.startswith("reading")} == expected

@@ -1,0 +1,65 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.checks import RejectedSample
+from builder.contract import CheckError, Sample
+from builder.contract.radiograph import BadImage
+from builder.engines.reports import report_bad_images, report_rejects
+from builder.write import Shard
+
+BAD = (BadImage(image="a,b.png", reason="missing"), BadImage(image="c.png", reason="truncated"))
+
+
+def test_bad_images_are_listed_and_stop_the_build(
+    shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path
+) -> None:
+    report = tmp_path / "left-out.csv"
+    shards = [shard_of((real(1),), bad=BAD[:1]), shard_of((real(2),), bad=BAD[1:])]
+    with pytest.raises(CheckError, match=r"2 real images cannot be packed, the first is a,b\.png"):
+        report_bad_images(shards, report, skip_bad=False)
+    with report.open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["image", "reason"],
+            ["a,b.png", "missing"],
+            ["c.png", "truncated"],
+        ]
+    report_bad_images(shards, report, skip_bad=True)
+
+
+def test_a_report_goes_when_there_is_nothing_to_list(
+    shard_of: Callable[..., Shard], tmp_path: Path
+) -> None:
+    report = tmp_path / "list.csv"
+    report.touch()
+    report_bad_images([shard_of()], report, skip_bad=False)
+    assert not report.exists()
+    report.touch()
+    assert report_rejects([shard_of()], report) == {}
+    assert not report.exists()
+
+
+def test_a_training_set_without_an_image_is_refused(
+    shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path
+) -> None:
+    shards = [shard_of(bad=BAD), shard_of((real(1, split="val"),))]
+    with pytest.raises(CheckError, match="No real training image could be packed"):
+        report_bad_images(shards, tmp_path / "list.csv", skip_bad=True)
+
+
+def test_rejects_are_counted_by_reason(
+    shard_of: Callable[..., Shard], synthetic: Callable[..., Sample], tmp_path: Path
+) -> None:
+    reasons = ("too dark", "a copy", "too dark")
+    rejects = tuple(
+        RejectedSample(sample=synthetic(i), reason=reason) for i, reason in enumerate(reasons)
+    )
+    report = tmp_path / "rejected.csv"
+    counts = report_rejects([shard_of(rejects=rejects[:2]), shard_of(rejects=rejects[2:])], report)
+    assert counts == {"a copy": 1, "too dark": 2}
+    with report.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["reason"] for row in rows] == list(reasons)
+    assert rows[1] == {"key": "x-mass-0000001", "target": "Mass", "draw": "1", "reason": "a copy"}

@@ -1,0 +1,64 @@
+"""A shard is complete or absent, whatever happens on the way."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from builder.contract import Bytes, Sample, sha256_file
+from builder.contract.radiograph import BadImage
+from builder.render import Picture
+from builder.write import ShardJob, write_shard
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Ends after some pictures: with an error, or with an image that cannot be read."""
+
+    images: Bytes
+    error: bool
+    redraws: None = None
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | BadImage]:
+        for sample, pixels in zip(samples[:5], self.images, strict=False):
+            yield Picture(sample=sample, pixels=pixels)
+        if self.error:
+            raise MemoryError
+        for sample in samples[5:]:
+            yield BadImage(image=sample.key, reason="missing")
+
+
+def test_tar_sums_and_idx_appear_together(job: ShardJob) -> None:
+    told: list[int] = []
+    shard = write_shard(job, told.append)
+    assert shard.entry is not None
+    assert shard.entry.sha256 == sha256_file(job.path)
+    names = sorted(path.name for path in job.path.parent.iterdir())
+    assert names == sorted(f"train-00000-of-00001.{end}" for end in ("tar", "idx", "sha256"))
+    assert sum(told) == len(job.samples)
+
+
+def test_nothing_is_left_of_a_shard_that_failed(job: ShardJob, images: Bytes) -> None:
+    with pytest.raises(MemoryError):
+        write_shard(replace(job, painter=Ending(images, error=True)))
+    assert not list(job.path.parent.iterdir())
+
+
+def test_a_shard_with_bad_images_gets_its_name_only_where_that_was_asked_for(
+    job: ShardJob, images: Bytes
+) -> None:
+    short = replace(job, painter=Ending(images, error=False))
+    assert len(write_shard(short).bad) == 7
+    assert not list(job.path.parent.iterdir())
+    shard = write_shard(replace(short, skip_bad=True))
+    assert job.path.is_file()
+    assert len(shard.stored) == 5
+
+
+def test_a_completed_shard_is_not_made_again(job: ShardJob, images: Bytes) -> None:
+    write_shard(job)
+    before = job.path.stat().st_mtime_ns
+    told: list[int] = []
+    write_shard(replace(job, painter=Ending(images, error=True)), told.append)
+    assert job.path.stat().st_mtime_ns == before
+    assert told == [12]
