@@ -64,7 +64,7 @@ machine = options_of(
         "--device",
         default="auto",
         show_default=True,
-        help="The device to compute on: auto, cpu, cuda, cuda:1 …",
+        help="The device to compute on, such as cpu, cuda or cuda:1; auto: a GPU if there is one.",
     ),
     click.option(
         "--workers",

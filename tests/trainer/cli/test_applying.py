@@ -1,0 +1,70 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+from PIL import Image
+
+from builder.contract import UsageError
+from trainer.cli.applying import located
+from trainer.cli.values import MachineOptions
+
+Call = Callable[..., Result]
+
+
+def test_predict_writes_what_evaluate_saw(
+    call: Call, done: Path, shared: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores.parquet"
+    result = call("predict", done / "best.safetensors", shared.path, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "Wrote 44 rows" in result.stdout
+    scores = pq.read_table(out).to_pandas().set_index("key")
+    seen = pq.read_table(done / "predictions.parquet").to_pandas().set_index("key")
+    seen = seen[seen.split == "test"]
+    assert list(scores.index) == list(seen.index)
+    assert np.allclose(scores["Fracture"], seen["probability:Fracture"], atol=1e-6)
+
+
+def test_predict_names_images_that_cannot_be_read(
+    call: Call, refused: Callable[..., None], done: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "images/a.png")
+    (tmp_path / "images/b.png").write_bytes(b"no image")
+    words = ("predict", done / "best.safetensors", tmp_path / "images", "--out", tmp_path / "s.csv")
+    refused(call(*words), 1, "b.png")
+    assert not (tmp_path / "s.csv").exists()
+    result = call(*words, "--skip-bad")
+    assert result.exit_code == 0
+    assert "Left out: b.png" in result.stderr
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 2
+
+
+def test_cam_draws_files(call: Call, done: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    words = ("cam", done / "best.safetensors", tmp_path / "a.png", "--pathology", "Fracture")
+    result = call(*words, "--out", tmp_path / "cam.png")
+    assert result.exit_code == 0, result.output
+    assert "Wrote 1 maps to" in result.stdout
+    assert (tmp_path / "cam.png").is_file()
+
+
+def test_images_are_files_or_one_manifest(tmp_path: Path) -> None:
+    options: MachineOptions = {
+        "device": "cpu",
+        "workers": 1,
+        "skip_bad": False,
+        "cache_dir": tmp_path,
+        "cache_size": "1GB",
+    }
+    assert located(["a.png", "folder"], None, options) is None
+    with pytest.raises(UsageError, match="one manifest at a time"):
+        located(["a.json", "b.png"], None, options)
+    with pytest.raises(UsageError, match="is a URL, which only a manifest may be"):
+        located(["https://example.org/a.png"], None, options)
