@@ -30,14 +30,17 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from builder import generators
+from builder.checks import Redraws
 from builder.checks.constant import judge
+from builder.contract import ImageSpec
 from builder.draw import draw, latents
-from builder.engines.jobs import render_jobs
+from builder.engines.jobs import synthetic_jobs
+from builder.engines.painter import GeneratorPainter
 from builder.fitgan.networks import Generator as Network
 from builder.fitgan.run import export
 from builder.fitgan.settings import Settings
 from builder.plan import plan_balance
-from builder.recipe import Recipe
+from builder.recipe import Layout, Request
 from builder.render import BATCH, best_batch, condition
 from builder.write import write_shard
 
@@ -62,10 +65,10 @@ def drawn(count):
 
 
 class Ways:
-    def __init__(self, generator, count, batch, folder, precision):
-        self.generator, self.count, self.batch, self.folder = generator, count, batch, folder
-        size = generator.resolution
-        self.recipe = Recipe(dataset="demo", name="bench", image_size=size, precision=precision)
+    def __init__(self, spec, count, batch, folder):
+        self.spec, self.count, self.batch, self.folder = spec, count, batch, folder
+        generator = generators.load(spec.name, spec.image_size, spec.options)
+        self.generator = generator
         self.drawn = drawn(count)
         samples = list(self.drawn.samples(0, count))
         self.conditions = condition(samples, LABELS, generator.labels)
@@ -90,18 +93,17 @@ class Ways:
 
     def line(self):
         self.runs += 1
-        jobs = render_jobs(
-            self.recipe,
-            self.drawn,
-            LABELS,
-            load=lambda: self.generator,
-            judges=[judge],
-            root=self.folder / f"run{self.runs}",
+        size = self.generator.resolution
+        spec = ImageSpec(height=size, width=size, codec="jpg", quality=95)
+        painter = GeneratorPainter(
+            generator=self.spec,
+            layout=Layout(root=self.folder / f"run{self.runs}", pathologies=LABELS, image=spec),
+            seed=0,
             batch=self.batch,
-            threads=self.threads,
-            banned=frozenset(),
-            aside=None,
+            judges=(judge,),
+            redraws=Redraws(draws_per_target=self.drawn.draws_per_target()),
         )
+        jobs = synthetic_jobs(self.drawn, painter, shard_size=4096, threads=self.threads)
         for job in jobs:
             write_shard(job)
 
@@ -166,12 +168,17 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         name = options.generator or paper_sized(Path(folder), options.resolution)
-        recipe = Recipe(dataset="demo", precision=options.precision)
-        generator = generators.load(name, options.resolution, recipe.generator_options())
+        spec = Request(
+            dataset="demo",
+            generator=name,
+            image_size=options.resolution,
+            precision=options.precision,
+        ).generator_spec()
+        generator = generators.load(spec.name, spec.image_size, spec.options)
         gpu = getattr(generator, "device", "cpu") == "cuda"
         batch = options.batch or (best_batch(generator) if gpu else BATCH)
         images = -(-options.images // batch) * batch  # whole batches: nobody pays for padding
-        ways = Ways(generator, images, batch, Path(folder), options.precision)
+        ways = Ways(spec, images, batch, Path(folder))
         few = max(images // 8, 1)
         times = {"forward only": [], "the line": [], "the paper's way": []}
         ways.forward_only()

@@ -11,9 +11,10 @@ from stream_peers import BITS, Work, spelled
 from builder.contract import ImageSpec, PlanProof, Sample, TargetCount, load_index, load_manifest
 from builder.draw import latents
 from builder.generators import load
+from builder.recipe import Layout
 from builder.render import Picture
-from builder.seal import seal
-from builder.write import Job, write_shard
+from builder.seal import Facts, seal
+from builder.write import ShardJob, write_shard
 from builder.write.encode import encode
 
 SIDE = 224
@@ -41,6 +42,19 @@ class Images:
         return np.ascontiguousarray(np.roll(image, 7 * (number // len(self.of)), axis=1))
 
 
+@dataclass(frozen=True, slots=True)
+class ImagePainter:
+    """The image whose number is in a sample's key."""
+
+    images: Images
+    redraws: None = None
+
+    def produce(self, samples: Iterable[Sample]) -> Iterator[Picture]:
+        for sample in samples:
+            number = int(sample.key.removeprefix("bench-"))
+            yield Picture(sample=sample, pixels=self.images(number))
+
+
 def sample(number: int, origin: str) -> Sample:
     """Its labels spell its number."""
     real = origin == "real"
@@ -58,30 +72,23 @@ def sample(number: int, origin: str) -> Sample:
 def sealed(root: Path, images: Images, work: Work, codec: str, synthetic: int) -> None:
     """A dataset by the builder's own writer, `synthetic` of its SHARDS shards synthetic."""
     spec = ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0)
+    layout = Layout(root=root, pathologies=BITS, image=spec)
     size = work.count // SHARDS
 
-    def paint(samples: Iterable[Sample]) -> Iterator[Picture]:
-        for sample in samples:
-            yield Picture(sample=sample, pixels=images(int(sample.key.removeprefix("bench-"))))
-
-    def job(shard: int) -> Job:
+    def job(shard: int) -> ShardJob:
         origin = "real" if shard < SHARDS - synthetic else "synthetic"
         numbers = range(shard * size, (shard + 1) * size)
-        return Job(
-            root=root,
+        return ShardJob(
+            layout=layout,
             url=f"shards/{origin}/train-{shard:05d}-of-{SHARDS:05d}.tar",
             samples=tuple(sample(number, origin) for number in numbers),
-            paint=paint,
-            pathologies=BITS,
-            image=spec,
+            painter=ImagePainter(images),
         )
 
     shards = [write_shard(job(shard)) for shard in range(SHARDS)]
     plan = proof(real=(SHARDS - synthetic) * size, synthetic=synthetic * size)
-    facts = {name: {} for name in ("recipe", "source", "software")} | {
-        "generator": {"name": "bench"}
-    }
-    seal(shards, root=root, name="bench", pathologies=BITS, image=spec, plan=plan, facts=facts)
+    facts = Facts(recipe={}, generator={"name": "bench"}, source={}, software={})
+    seal(shards, layout=layout, name="bench", plan=plan, facts=facts)
 
 
 def proof(*, real: int, synthetic: int) -> PlanProof:

@@ -24,8 +24,9 @@ import webdataset
 from PIL import Image
 
 from builder.contract import ImageSpec, Sample
+from builder.recipe import Layout
 from builder.render import Picture
-from builder.write import Job, write_shard
+from builder.write import ShardJob, write_shard
 from builder.write.encode import encode
 
 PATHOLOGIES = tuple(f"pathology {i}" for i in range(14))
@@ -41,6 +42,18 @@ def sample(i):
         patient="",
         labels=(1,) + (0,) * 13,
     )
+
+
+class Painter:
+    """The pictures of images that are there already."""
+
+    redraws = None
+
+    def __init__(self, images):
+        self.images = images
+
+    def produce(self, samples):
+        return (Picture(sample=s, pixels=i) for s, i in zip(samples, self.images, strict=True))
 
 
 def jpeg(image, quality=95):
@@ -60,16 +73,11 @@ def product(codec, images, folder):
     side = images.shape[1]
     spec = ImageSpec(height=side, width=side, codec=codec, quality=95 if codec == "jpg" else 0)
 
-    def paint(samples):
-        return (Picture(sample=s, pixels=i) for s, i in zip(samples, images, strict=True))
-
-    job = Job(
-        root=folder,
+    job = ShardJob(
+        layout=Layout(root=folder, pathologies=PATHOLOGIES, image=spec),
         url="shards/bench/train-00000-of-00001.tar",
         samples=tuple(sample(i) for i in range(len(images))),
-        paint=paint,
-        pathologies=PATHOLOGIES,
-        image=spec,
+        painter=Painter(images),
     )
     return write_shard(job).entry.filesize
 

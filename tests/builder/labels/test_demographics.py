@@ -4,16 +4,16 @@ import csv
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from builder.contract import GROUPS, ImageSpec, Sample, load_index, load_manifest
 from builder.labels import read_labels
-from builder.pack import pack_files, real_samples
+from builder.pack import FilePainter, real_samples
+from builder.recipe import Layout
 from builder.verify import verify
-from builder.write import Job, Shard, write_shard
+from builder.write import Shard, ShardJob, write_shard
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -62,19 +62,16 @@ def test_shards_have_the_same_bytes_with_and_without_groups(clinic: Path, tmp_pa
     names = table.rows["file"].tolist()
 
     def packed(name: str, samples: tuple[Sample, ...]) -> Shard:
-        job = Job(
-            root=tmp_path / name,
-            url="shards/a.tar",
-            samples=samples,
-            paint=partial(pack_files, root=clinic.parent, names=names, image_size=32),
-            pathologies=table.pathologies,
-            image=ImageSpec(height=32, width=32, codec="png", quality=0),
+        spec = ImageSpec(height=32, width=32, codec="png", quality=0)
+        layout = Layout(root=tmp_path / name, pathologies=table.pathologies, image=spec)
+        painter = FilePainter(folder=clinic.parent, names=tuple(names), image_size=32)
+        return write_shard(
+            ShardJob(layout=layout, url="shards/a.tar", samples=samples, painter=painter)
         )
-        return write_shard(job)
 
     rows = range(len(table))
     known = packed("known", tuple(real_samples(table, rows, "train", 0)))
     blank = packed("blank", tuple(real_samples(unknown, rows, "train", 0)))
-    assert {sample.age for sample in known.samples} == {"40-60", ""}
-    assert {sample.age for sample in blank.samples} == {""}
+    assert {stored.sample.age for stored in known.stored} == {"40-60", ""}
+    assert {stored.sample.age for stored in blank.stored} == {""}
     assert known.entry == blank.entry  # the sha256 of the tar is in it
