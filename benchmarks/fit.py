@@ -29,10 +29,10 @@ from builder.contract import load_index, load_manifest
 from trainer.arms import EVEN, make_arm
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect, pick_device
-from trainer.fit.loop import OPTIMIZERS, Run
+from trainer.fit.loop import MAKE_OPTIMIZER, TrainingRun
 from trainer.fit.score import masked_loss
 from trainer.model import build
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Dataset, open_dataset
 from trainer.stream.shards import Folder
 
@@ -56,7 +56,12 @@ def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Iterator[
         control = Control(fabric, 3600)
         place = Place(out=Path(), fabric=fabric, control=control, workers=options.workers)
         model = build(BITS, init="random", seed=0)
-        run = Run.begin(data, arm, model, asked, place, {})
+        config = RunConfig(
+            manifest=data.manifest.name, manifest_sha256=data.manifest.digest, shards="sealed",
+            shards_root=None, out="", recipe=asked, init_sha256=None, device=options.device,
+            ranks=1, workers=options.workers, skip_bad=False,
+        )  # fmt: skip
+        run = TrainingRun.begin(data, arm, model, config, place)
         start, rows = run.state, arm.order.epoch(1)
 
         def one() -> tuple[float, float]:
@@ -100,7 +105,7 @@ def papers(data: Dataset, options: argparse.Namespace, work: Work) -> Iterator[P
     """Epochs of the paper's loop."""
     device = pick_device(options.device)
     model = build(BITS, init="random", seed=0).to(memory_format=torch.contiguous_format).to(device)
-    optimizer = OPTIMIZERS["adam"](model.parameters(), lr=1e-3)
+    optimizer = MAKE_OPTIMIZER["adam"](model.parameters(), lr=1e-3)
     loader = torch.utils.data.DataLoader(
         Loose(work, data.index.labels.astype(np.float32)),
         batch_size=options.batch,
