@@ -17,6 +17,8 @@ from builder.contract import (
     write_last,
 )
 
+_MAX_ROWS = 20  # of a dataset without targets
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
@@ -27,8 +29,8 @@ class _Row:
 def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: int = 8) -> bool:
     """Whether there is a PNG at `out`: a row of real and one of synthetic positives per target.
 
-    They are read from the shards. Without a plan, each pathology has its row of real images; no
-    picture is written where no training image has a positive label.
+    They are read from the shards. Without a plan, the first pathologies have a row of real images
+    each. There is no picture where no training image has a positive label.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -57,7 +59,7 @@ def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: i
 
 def _rows(manifest: Manifest, index: Index, columns: int) -> list[_Row]:
     rows = []
-    for name in manifest.targets or manifest.pathologies:
+    for name in manifest.targets or manifest.pathologies[:_MAX_ROWS]:
         positive = index.labels[:, manifest.pathologies.index(name)] == 1
         origins: tuple[Origin, ...] = ("real", "synthetic")
         for origin in origins:
@@ -66,8 +68,8 @@ def _rows(manifest: Manifest, index: Index, columns: int) -> list[_Row]:
                 mine &= index.target == name
             if mine.any():
                 kind = "real label" if origin == "real" and _is_demo(manifest) else origin
-                samples = np.flatnonzero(mine)[:columns].tolist()
-                rows.append(_Row(title=f"{name}\n{kind}", samples=samples))
+                title = name if manifest.real_only else f"{name}\n{kind}"
+                rows.append(_Row(title=title, samples=np.flatnonzero(mine)[:columns].tolist()))
     return rows
 
 

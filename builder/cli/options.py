@@ -35,6 +35,10 @@ def number(value: str) -> str:
 
 def real_options(command: Command) -> Command:
     """The options that say which real images are used: of `plan`, `pack` and `synth`."""
+    return _label_options(_split_options(command))
+
+
+def _label_options(command: Command) -> Command:
     return _with(
         command,
         click.option(
@@ -55,14 +59,6 @@ def real_options(command: Command) -> Command:
             help="Folder of the real images; for --dataset table, by default that of the CSV.",
         ),
         click.option(
-            "--regime",
-            type=number,
-            default="100",
-            show_default=True,
-            metavar="PERCENT",
-            help="Percentage of the training patients to use, in (0, 100].",
-        ),
-        click.option(
             "--uncertain",
             type=click.Choice(["ones", "zeros", "mask"]),
             default="ones",
@@ -75,6 +71,20 @@ def real_options(command: Command) -> Command:
             default="all",
             show_default=True,
             help="Views of the table to use.",
+        ),
+    )
+
+
+def _split_options(command: Command) -> Command:
+    return _with(
+        command,
+        click.option(
+            "--regime",
+            type=number,
+            default="100",
+            show_default=True,
+            metavar="PERCENT",
+            help="Percentage of the training patients to use, in (0, 100].",
         ),
         click.option(
             "--holdout",

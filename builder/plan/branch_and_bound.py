@@ -15,7 +15,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 _Box = tuple[list[int], list[int]]
 
-_MAX_BOXES = 2000  # after which the proven bound is returned beside the best plan found
+_MAX_BOXES = 2000  # after them, the best plan found is returned with the bound proven so far
 _SCALE = 1 << 20  # prices are rounded to this, so that bounds are exact integers
 
 
@@ -25,8 +25,8 @@ def solve(
     """The counts n_t and a proven lower bound on their sum; equal to the sum = optimal.
 
     `gain` holds one int64 [length + 1, T] per sequence, with row 0 zero; `need` is int64 [T];
-    `price` holds T weights ≥ 0, best the constraints' dual prices in expectation (any weights give
-    a valid bound, good ones a tight one). None: the sequences are too short to tell.
+    `price` holds T weights ≥ 0. Any weights give a valid bound; the constraints' dual prices in
+    expectation give a tight one. None where the sequences are too short to tell.
     """
     start = _greedy(gain, need)
     if start is None or sum(start) > len(gain[0]) - 1:
@@ -52,7 +52,7 @@ def solve(
             continue
         lo, hi = box
         if _holds(lo, gain, need):
-            best = lo  # nothing else in the box is smaller
+            best = lo  # no other point of the box has a smaller sum
             continue
         widest = max(range(len(lo)), key=lambda t: hi[t] - lo[t])
         middle = (lo[widest] + hi[widest]) // 2
@@ -68,7 +68,7 @@ def _holds(n: Sequence[int], gain: Sequence[Ints], need: Ints) -> bool:
 
 
 def _greedy(gain: Sequence[Ints], need: Ints) -> list[int] | None:
-    """Counts that meet every constraint: raise each target by what it lacks until none lacks."""
+    """Counts that meet every constraint: each target is raised by what it lacks."""
     n = [0] * len(gain)
     own = [int(g[1, t]) for t, g in enumerate(gain)]  # a draw of t always adds this to t itself
     while True:
@@ -104,9 +104,11 @@ def _shrink(box: _Box, gain: Sequence[Ints], need: Ints, best: int) -> _Box | No
             hi[t] = min(hi[t], best - 1 - sum(lo) + lo[t])
             if hi[t] < lo[t]:
                 return None
-        most = np.stack([g[a : b + 1].max(axis=0) for g, a, b in zip(gain, lo, hi, strict=True)])
+        max_gain = np.stack(
+            [g[a : b + 1].max(axis=0) for g, a, b in zip(gain, lo, hi, strict=True)]
+        )
         for t, sequence in enumerate(gain):
-            lacking = need - (most.sum(axis=0) - most[t])
+            lacking = need - (max_gain.sum(axis=0) - max_gain[t])
             able = (sequence[lo[t] : hi[t] + 1] >= lacking).all(axis=1)
             if not able.any():
                 return None

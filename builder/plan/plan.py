@@ -40,7 +40,7 @@ MAX_PER_REAL = 5  # synthetic images per real one that a plan may ask for, unles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A quota per target, T targets over N real rows, with what follows from it."""
+    """The number of images for each of T targets over N real rows, and what follows from it."""
 
     targets: tuple[int, ...]  # columns of the label matrix
     names: tuple[str, ...]  # [T], these seed each target's draws
@@ -126,38 +126,25 @@ def plan_balance(
     seed the draws, one per target. UsageError where a target has no positive, or the shares cannot
     hold together with at most `max_per_real` images per real one; it says what would work.
     """
-    matrix = np.asarray(labels) == 1
     names = tuple(names) if names is not None else tuple(str(column) for column in targets)
-    if not 0 < share < 1:
-        raise UsageError(f"--share is a fraction above 0 and below 1, got {float(share):g}.")
-    if not targets:
-        raise UsageError("No target: no pathology is rare here; name some by --target.")
-    if len(set(targets)) < len(targets):
-        raise UsageError("A target was named twice.")
-    positive = matrix[:, list(targets)]
-    for name, count in zip(names, positive.sum(axis=0).tolist(), strict=True):
-        if not count:
-            raise UsageError(
-                f"{name} has no positive among the {len(matrix)} real images of this regime, so "
-                "there is no label vector to draw: choose a larger --regime or other --target."
-            )
-    need = share.numerator * len(matrix) - share.denominator * positive.sum(axis=0)
-    pools = tuple(np.flatnonzero(column) for column in positive.T)
+    positive = (np.asarray(labels) == 1)[:, list(targets)]
+    _check(positive, targets, names, share)
     relaxed = _relax(positive, share)
-    if relaxed is None or sum(relaxed[0]) > max_per_real * len(matrix):
+    if relaxed is None or relaxed.images > max_per_real * len(positive):
         raise UsageError(_advice(positive, share, names, max_per_real))
-    expected, weights = relaxed
-    length = ceil(1.05 * sum(expected) + 10 * sum(expected) ** 0.5) + 100
+    pools = tuple(np.flatnonzero(column) for column in positive.T)
+    need = share.numerator * len(positive) - share.denominator * positive.sum(axis=0)
+    length = ceil(1.05 * relaxed.images + 10 * relaxed.images**0.5) + 100
     while True:
         counts = [
             _running(positive[draw_rows(pool, length, seed=seed, name=name)])
             for pool, name in zip(pools, names, strict=True)
         ]
-        steps = share.numerator * np.arange(length + 1)[:, None]
-        gain = [share.denominator * count - steps for count in counts]
-        if solved := solve(gain, need, weights):
+        against = share.numerator * np.arange(length + 1)[:, None]
+        gain = [share.denominator * count - against for count in counts]
+        if solved := solve(gain, need, relaxed.prices):
             break
-        length *= 2  # an unlucky draw wants more than expectation says
+        length *= 2  # an unlucky draw needs more images than are expected
     render, bound = solved
     after = positive.sum(axis=0) + sum(count[n] for count, n in zip(counts, render, strict=True))
     return Plan(
@@ -165,12 +152,30 @@ def plan_balance(
         names=names,
         share=share,
         seed=seed,
-        real=len(matrix),
+        real=len(positive),
         pools=pools,
         render=render,
         positives=tuple(int(count) for count in after),
         lower_bound=bound,
     )
+
+
+def _check(
+    positive: npt.NDArray[np.bool_], targets: Sequence[int], names: Sequence[str], share: Fraction
+) -> None:
+    """Raise UsageError unless there is something to lift, and something to draw for it."""
+    if not 0 < share < 1:
+        raise UsageError(f"--share is a fraction above 0 and below 1, got {float(share):g}.")
+    if not targets:
+        raise UsageError("There is no target, because no pathology is rare: name some by --target.")
+    if len(set(targets)) < len(targets):
+        raise UsageError("A target was named twice.")
+    for name, count in zip(names, positive.sum(axis=0).tolist(), strict=True):
+        if not count:
+            raise UsageError(
+                f"{name} has no positive among the {len(positive)} real images of this regime, so "
+                "there is no label vector to draw: choose a larger --regime or other --target."
+            )
 
 
 def _running(drawn: npt.NDArray[np.bool_]) -> Ints:
@@ -179,29 +184,38 @@ def _running(drawn: npt.NDArray[np.bool_]) -> Ints:
     return np.concatenate([start, drawn.cumsum(axis=0, dtype=np.int64)])
 
 
-def _relax(positive: npt.NDArray[np.bool_], share: Fraction) -> tuple[list[float], Floats] | None:
-    """Images per target in expectation, and each constraint's dual price; None: cannot hold."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relaxed:
+    """The plan in expectation, with fractions of images."""
+
+    images: float  # of all targets
+    prices: Floats  # [T] dual price of each constraint
+
+
+def _relax(positive: npt.NDArray[np.bool_], share: Fraction) -> _Relaxed | None:
+    """The solution of the linear programme; None where the shares cannot hold together."""
     from scipy.optimize import linprog
 
     a, b = share.numerator, share.denominator
     need = a * len(positive) - b * positive.sum(axis=0)
     if (need <= 0).all():
-        return [0.0] * len(need), np.zeros(len(need))
+        return _Relaxed(images=0.0, prices=np.zeros(len(need)))
     given = np.stack([positive[column].mean(axis=0) for column in positive.T])  # P(p | L_t)
     solution = linprog(np.ones(len(need)), A_ub=-(b * given - a).T, b_ub=-need, method="highs")
     if solution.x is None:
         return None
-    return solution.x.tolist(), np.maximum(-solution.ineqlin.marginals, 0.0)
+    prices = np.maximum(-solution.ineqlin.marginals, 0.0)
+    return _Relaxed(images=sum(solution.x.tolist()), prices=prices)
 
 
 def _advice(
     positive: npt.NDArray[np.bool_], share: Fraction, names: tuple[str, ...], max_per_real: int
 ) -> str:
-    """Why the shares cannot hold together, and every way out, each known to work."""
+    """Why the shares cannot hold together, and the ways out, each tried and found to work."""
 
     def images(columns: list[int], at: Fraction) -> float:
         relaxed = _relax(positive[:, columns], at)
-        return sum(relaxed[0]) if relaxed else float("inf")
+        return relaxed.images if relaxed else float("inf")
 
     limit = max_per_real * len(positive)
     everything = list(range(len(names)))
@@ -221,7 +235,7 @@ def _advice(
         ways.append(f"allow more by --max-per-real {ceil(needed / len(positive))}")
         found = f"they would take {needed / len(positive):.1f} synthetic images per real one"
     else:
-        found = "no number of images would do"
+        found = "no number of images is enough"
     return (
         f"The shares of {', '.join(names)} cannot hold together at {float(share):g} within "
         f"{max_per_real} synthetic images per real one ({found}): {', or '.join(ways)}."

@@ -1,4 +1,4 @@
-"""How many images a generator makes at a time: the number with the most images per second."""
+"""How many images a generator makes at a time: the number that gives the most per second."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 
 from builder.render.generator import Generator, is_out_of_memory, start_batch
 
-BATCH = 64  # samples per call unless told otherwise: pixels may depend on the batch's shape
+BATCH = 64  # samples per call by default: pixels may depend on the batch's shape
 MAX_BATCH = 1024
 _WORTH = 1.05  # a batch twice as large must be this much faster
 _PATIENCE = 2.0  # seconds for a batch above which no larger one is tried

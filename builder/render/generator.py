@@ -1,7 +1,7 @@
-"""What a generator is, and whether one can show what is asked of it.
+"""What a generator is, and whether one can show what is asked for.
 
-A generator is any object with the three attributes and the call below. It is named by the recipe,
-found through the entry points of group `cxr_rebalance.generators`, and knows nothing of plans,
+A generator is any object with the three attributes and the call below. It is named by the recipe
+and found through the entry points of group `cxr_rebalance.generators`. It knows nothing of plans,
 draws or files.
 """
 
@@ -21,10 +21,10 @@ Finish = Callable[[], npt.NDArray[np.uint8]]
 class Generator(Protocol):
     """A conditional image generator.
 
-    Four things it may have besides: `unseen`, labels that no training image had, refused as
-    targets; `software`, the distributions on whose versions pixels depend; `device`, "cuda" where
-    it renders on a GPU; and `start(latents, labels)`, which begins a batch on the device without
-    waiting for it and returns a function that gives its images.
+    It may have four more attributes: `unseen`, labels that no training image had, which are
+    refused as targets; `software`, the distributions on whose versions pixels depend; `device`,
+    "cuda" where it renders on a GPU; and `start(latents, labels)`, which begins a batch on the
+    device without waiting for it and returns a function that gives its images.
     """
 
     labels: tuple[str, ...]  # names of the condition's entries, in order
@@ -58,12 +58,12 @@ def check_generator(
         raise UsageError(
             f"The generator {name} makes {generator.resolution} pixels and --image-size asks for "
             f"{image_size}: use --image-size {generator.resolution}, or --upsample if a classifier "
-            "may learn that blurry means rare."
+            "may learn that blurred images are rare ones."
         )
 
 
 def start_batch(generator: Generator, latents: Floats, labels: Floats) -> Finish:
-    """Begin a batch; the function that comes back waits for it and gives its images."""
+    """Begin a batch; the function that is returned waits for it and gives its images."""
     if (start := getattr(generator, "start", None)) is not None:
         finish: Finish = start(latents, labels)
         return finish
@@ -72,5 +72,5 @@ def start_batch(generator: Generator, latents: Floats, labels: Floats) -> Finish
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is torch's OutOfMemoryError, which is not imported for its name."""
+    """Whether it is torch's OutOfMemoryError; torch is not imported for that."""
     return type(error).__name__ == "OutOfMemoryError"

@@ -1,6 +1,6 @@
 """The batch loop: samples in, uint8 [H, W] pixels out.
 
-While the host looks at one batch, the device is already making the next.
+While the host works on one batch, the device is already making the next.
 """
 
 from collections import deque
@@ -38,9 +38,9 @@ def render(
     """The pixels of each sample in order, uint8 [image_size, image_size].
 
     `samples` are taken as they are needed, up to two batches before their images are given. Every
-    call to the generator has the shape [batch, ...], the last one padded, so that a pixel does not
-    depend on how many images are asked for; `batch` is halved when the device is out of memory.
-    CheckError on output that is no image.
+    call of the generator has the shape [batch, ...], the last one padded, so that no pixel depends
+    on how many images are asked for. `batch` is halved when the device is out of memory. CheckError
+    on output that is no image.
     """
     todo = iter(samples)
     under_way: deque[tuple[int, int, Finish]] = deque()
@@ -62,7 +62,9 @@ def render(
                 if not is_out_of_memory(error):
                     raise
                 if batch == 1:
-                    raise CheckError("The device has not the memory for a single image.") from None
+                    raise CheckError(
+                        "The device has not enough memory for a single image."
+                    ) from None
                 while under_way:
                     yield from finish()
                 batch //= 2

@@ -1,39 +1,30 @@
 import itertools
 import time
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from builder.contract import UsageError
+from builder.contract import Labels, UsageError
 from builder.labels import CHEXPERT, NO_FINDING, canonical, read_labels
 from builder.plan import Plan, draw_rows, plan_balance, rare_targets
-from builder.plan.branch_and_bound import solve
 from builder.split import split_patients
 
 SHARE = Fraction(15, 100)
 
-
-def random_labels(
-    rows: int, prevalence: list[float], seed: int, together: float = 0.0
-) -> np.ndarray:
-    """Columns with these prevalences; with probability `together` a row copies its neighbour's."""
-    random = np.random.default_rng(seed)
-    labels = (random.random((rows, len(prevalence))) < prevalence).astype(np.int8)
-    copy = random.random(rows) < together
-    labels[copy, 1] = labels[copy, 0]
-    return labels
+RandomLabels = Callable[..., Labels]
 
 
-def recount(plan: Plan, labels: np.ndarray) -> list[tuple[int, int]]:
+def recount(plan: Plan, labels: Labels) -> list[tuple[int, int]]:
     """(positives, total) per target, counted from the drawn rows alone."""
     drawn = [labels[plan.rows(i)] for i in range(len(plan.targets))]
     everything = np.concatenate([labels, *drawn])
     return [(int((everything[:, t] == 1).sum()), len(everything)) for t in plan.targets]
 
 
-def optimum_in_expectation(labels: np.ndarray, targets: list[int], share: Fraction) -> int:
+def optimum_in_expectation(labels: Labels, targets: list[int], share: Fraction) -> int:
     """The fewest images when every draw adds its expectation: an independent integer programme."""
     positive = labels[:, targets] == 1
     given = np.array([positive[positive[:, t]].mean(axis=0) for t in range(len(targets))])
@@ -66,28 +57,30 @@ def test_chexpert_at_the_papers_regimes(regime: int, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_plan_is_the_fewest_of_all_plans(seed: int) -> None:
+def test_no_plan_has_fewer_images(random_labels: RandomLabels, seed: int) -> None:
     """Against a search of every combination of counts, co-occurring targets included."""
     labels = random_labels(60, [0.05, 0.08, 0.3], seed, together=0.4)
     labels[0, :2] = 1
     plan = plan_balance(labels, targets=[0, 1], share=Fraction(1, 5), seed=seed)
-    most = plan.synthetic
+    limit = plan.synthetic
     drawn = [
-        labels[draw_rows(plan.pools[i], most, seed=seed, name=plan.names[i])][:, [0, 1]]
+        labels[draw_rows(plan.pools[i], limit, seed=seed, name=plan.names[i])][:, [0, 1]]
         for i in range(2)
     ]
     running = [np.vstack([[0, 0], np.cumsum(d, axis=0)]) for d in drawn]
     base = labels[:, [0, 1]].sum(axis=0)
     sizes = [
         a + b
-        for a, b in itertools.product(range(most + 1), repeat=2)
+        for a, b in itertools.product(range(limit + 1), repeat=2)
         if ((base + running[0][a] + running[1][b]) * 5 >= len(labels) + a + b).all()
     ]
     assert min(sizes) == plan.synthetic == plan.lower_bound
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_every_share_holds_for_five_targets_that_co_occur(seed: int) -> None:
+def test_every_share_holds_for_five_targets_that_co_occur(
+    random_labels: RandomLabels, seed: int
+) -> None:
     labels = random_labels(3000, [0.02, 0.03, 0.04, 0.05, 0.01, 0.4], seed, together=0.3)
     plan = plan_balance(labels, targets=[0, 1, 2, 3, 4], share=Fraction(12, 100), seed=seed)
     assert plan.lower_bound <= plan.synthetic <= 1.02 * plan.lower_bound
@@ -97,7 +90,7 @@ def test_every_share_holds_for_five_targets_that_co_occur(seed: int) -> None:
     assert not plan.proof().broken()
 
 
-def test_a_target_that_holds_already_gets_nothing() -> None:
+def test_a_target_that_holds_already_gets_nothing(random_labels: RandomLabels) -> None:
     labels = random_labels(500, [0.5, 0.4], 0)
     plan = plan_balance(labels, targets=[0, 1], share=SHARE)
     assert plan.render == (0, 0)
@@ -150,7 +143,7 @@ def test_shares_that_cannot_hold_together_come_with_advice_that_works() -> None:
     labels = np.kron(np.eye(8, dtype=np.int8), np.ones((2, 1), dtype=np.int8))
     labels = np.vstack([labels, np.zeros((184, 8), dtype=np.int8)])
     names = [f"T{i}" for i in range(8)]
-    with pytest.raises(UsageError, match="no number of images would do") as caught:
+    with pytest.raises(UsageError, match="no number of images is enough") as caught:
         plan_balance(labels, targets=range(8), share=SHARE, names=names)
     text = str(caught.value)
     share = text.split("--share to ")[1].split(",")[0]
@@ -173,28 +166,13 @@ def test_too_many_images_per_real_one_name_the_flag_that_allows_it() -> None:
 def test_a_target_twice_and_none_at_all_are_refused() -> None:
     with pytest.raises(UsageError, match="twice"):
         plan_balance(np.eye(3), targets=[0, 0], share=SHARE)
-    with pytest.raises(UsageError, match="No target"):
+    with pytest.raises(UsageError, match="There is no target"):
         plan_balance(np.eye(3), targets=[], share=SHARE)
 
 
-def test_a_million_rows_take_seconds() -> None:
+def test_a_million_rows_take_seconds(random_labels: RandomLabels) -> None:
     labels = random_labels(1_000_000, [0.01, 0.02, 0.03, 0.3], 0)
     start = time.perf_counter()
     plan = plan_balance(labels, targets=[0, 1, 2], share=SHARE)
     assert time.perf_counter() - start < 20
     assert not plan.proof().broken()
-
-
-def test_the_solver_returns_a_valid_bound_when_it_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = random_labels(300, [0.02, 0.03, 0.04], 5, together=0.3)
-    solved = plan_balance(labels, targets=[0, 1, 2], share=SHARE)
-    monkeypatch.setattr("builder.plan.branch_and_bound._MAX_BOXES", 1)
-    hurried = plan_balance(labels, targets=[0, 1, 2], share=SHARE)
-    assert hurried.lower_bound <= solved.synthetic <= hurried.synthetic
-    assert not hurried.proof().broken()
-
-
-def test_sequences_that_are_too_short_say_so() -> None:
-    gain = [np.array([[0], [1]], dtype=np.int64)]
-    assert solve(gain, np.array([5]), np.ones(1)) is None
-    assert solve(gain, np.array([1]), np.ones(1)) == ((1,), 1)

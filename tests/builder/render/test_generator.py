@@ -1,0 +1,62 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from builder.contract import Bytes, UsageError
+from builder.render import Floats, Generator, check_generator
+from builder.render.generator import is_out_of_memory, start_batch
+
+
+def test_a_generator_must_know_the_targets(fake: Generator) -> None:
+    check_generator(fake, name="fake", targets=["Effusion"], image_size=8)
+    with pytest.raises(UsageError, match="cannot show Hernia: it knows Pleural Effusion"):
+        check_generator(fake, name="fake", targets=["Hernia"], image_size=8)
+
+
+def test_a_generator_must_have_seen_the_targets(fake: Generator) -> None:
+    fake.unseen = ("Mass",)  # a label of no training image
+    check_generator(fake, name="fake", targets=["Effusion"], image_size=8)
+    with pytest.raises(UsageError, match="has never seen Mass"):
+        check_generator(fake, name="fake", targets=["Mass"], image_size=8)
+
+
+def test_a_generator_must_be_large_enough(fake: Generator) -> None:
+    with pytest.raises(UsageError, match="use --image-size 8, or --upsample"):
+        check_generator(fake, name="fake", targets=["Mass"], image_size=16)
+    check_generator(fake, name="fake", targets=["Mass"], image_size=16, upsample=True)
+
+
+class Starting:
+    """A generator that can begin a batch without waiting for it."""
+
+    labels, resolution, latent_size = ("Mass",), 8, 3
+
+    def __init__(self) -> None:
+        self.begun = 0
+
+    def __call__(self, *_: Floats) -> Bytes:
+        raise AssertionError("start is used where there is one")
+
+    def start(self, latents: Floats, labels: Floats) -> Callable[[], Bytes]:
+        assert len(latents) == len(labels)
+        self.begun += 1
+        return lambda: np.zeros((len(latents), 8, 8), np.uint8)
+
+
+def test_a_batch_is_begun_where_that_can_be_done(fake: Generator) -> None:
+    latents, labels = np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32)
+    starting = Starting()
+    finish = start_batch(starting, latents, labels)
+    assert starting.begun == 1
+    assert finish().shape == start_batch(fake, latents, labels)().shape == (4, 8, 8)
+
+
+def test_running_out_of_memory_is_recognised_by_its_name(
+    limited: Callable[[int], Generator],
+) -> None:
+    latents = np.zeros((4, 3), np.float32)
+    with pytest.raises(RuntimeError) as caught:
+        limited(2)(latents, latents)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("out of memory"))
