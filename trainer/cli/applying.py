@@ -2,29 +2,32 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 from builder.contract import UsageError
-from trainer.cli.options import (
-    OUT,
-    machine,
-    options_of,
-    shards_root,
-)
-from trainer.cli.values import (
-    MachineOptions,
-    cache_of,
-)
+from trainer.cli.options import OUT, machine, options_of, setting, shards_root
+from trainer.cli.values import MachineOptions, cache_of
 
 if TYPE_CHECKING:
+    import torch
+
+    from builder.contract.radiograph import BadImage
     from trainer.stream.locate import Located
 
 weights_and_images = options_of(
     click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
     click.argument("images", nargs=-1, required=True, metavar="IMAGES|FOLDER|MANIFEST…"),
 )
+
+
+class How(TypedDict):
+    """How images are read, and where they go through the network."""
+
+    workers: int
+    skip_bad: bool
+    device: "torch.device"
 
 
 @click.command()
@@ -36,20 +39,13 @@ weights_and_images = options_of(
     metavar="FILE",
     help="A .csv or .parquet file: a row per image, a column per pathology.",
 )
-@click.option(
+@setting(
     "--split",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Which images of a manifest to score.",
+    click.Choice(["train", "val", "test", "all"]),
+    "test",
+    "Which images of a manifest to score.",
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(1),
-    default=32,
-    show_default=True,
-    help="Images that go through the network at a time.",
-)
+@setting("--batch", click.IntRange(1), 32, "Images that go through the network at a time.")
 @shards_root
 @machine
 def predict(
@@ -66,35 +62,15 @@ def predict(
     WEIGHTS is the best.safetensors of a run. The images are PNG or JPEG files, folders of them, or
     one manifest with its shards; files are prepared as they are for training.
     """
-    from trainer.fit.devices import pick_device
     from trainer.predict.probabilities import predict_files, predict_shards
 
-    device = pick_device(options["device"])
+    how = how_of(options)
     if found := located(images, shards_root, options):
-        done = predict_shards(
-            weights,
-            found,
-            split=split,
-            out=out,
-            batch=batch,
-            workers=options["workers"],
-            device=device,
-            skip_bad=options["skip_bad"],
-        )
+        done = predict_shards(weights, found, out=out, split=split, batch=batch, **how)
     else:
-        files = [Path(image) for image in images]
-        done = predict_files(
-            weights,
-            files,
-            out=out,
-            batch=batch,
-            workers=options["workers"],
-            device=device,
-            skip_bad=options["skip_bad"],
-        )
+        done = predict_files(weights, [*map(Path, images)], out=out, batch=batch, **how)
     click.echo(f"Wrote {done.images:,} rows to {out}.")
-    for bad in done.skipped:
-        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+    say_skipped(done.skipped)
 
 
 @click.command()
@@ -116,12 +92,11 @@ def predict(
     type=click.IntRange(1, 12),
     help="Images of each pathology.  [default: 4, or all files that are named]",
 )
-@click.option(
+@setting(
     "--split",
-    type=click.Choice(["train", "val", "test"]),
-    default="test",
-    show_default=True,
-    help="Where to take real images of a manifest from; synthetic ones are in train alone.",
+    click.Choice(["train", "val", "test"]),
+    "test",
+    "Where to take real images of a manifest from; synthetic ones are in train alone.",
 )
 @shards_root
 @machine
@@ -142,38 +117,26 @@ def cam(
     Those are chosen at random, never by their score.
     """
     from trainer.cam import cam_files, cam_shards
-    from trainer.fit.devices import pick_device
 
-    device = pick_device(options["device"])
+    how, files = how_of(options), [*map(Path, images)]
     if found := located(images, shards_root, options):
         done = cam_shards(
-            weights,
-            found,
-            split=split,
-            pathologies=pathologies,
-            images=count,
-            out=out,
-            workers=options["workers"],
-            device=device,
-            skip_bad=options["skip_bad"],
+            weights, found, out=out, pathologies=pathologies, images=count, split=split, **how
         )
     else:
-        files = [Path(image) for image in images]
-        done = cam_files(
-            weights,
-            files,
-            pathologies=pathologies,
-            images=count,
-            out=out,
-            workers=options["workers"],
-            device=device,
-            skip_bad=options["skip_bad"],
-        )
+        done = cam_files(weights, files, out=out, pathologies=pathologies, images=count, **how)
     click.echo(f"Wrote {len(done.cams)} maps to {out}: {', '.join(done.pathologies)}.")
     for pathology, note in done.notes.items():
         click.echo(f"{pathology}: {note}.", err=True)
-    for bad in done.skipped:
-        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+    say_skipped(done.skipped)
+
+
+def how_of(options: MachineOptions) -> How:
+    """The device, proved to work, and how to read."""
+    from trainer.fit.devices import pick_device
+
+    device = pick_device(options["device"])
+    return {"workers": options["workers"], "skip_bad": options["skip_bad"], "device": device}
 
 
 def located(
@@ -189,3 +152,9 @@ def located(
     if urls := [image for image in images if "://" in image]:
         raise UsageError(f"{urls[0]} is a URL, which only a manifest may be: fetch it first.")
     return None
+
+
+def say_skipped(skipped: "Sequence[BadImage]") -> None:
+    """Print which images were left out, and why."""
+    for bad in skipped:
+        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)

@@ -18,6 +18,7 @@ from trainer.cli.options import (
     point,
     saving,
     scoring,
+    setting,
     shards_root,
     shown,
     training,
@@ -41,13 +42,8 @@ class ExperimentOptions(RunOptions, PointOptions):
 @click.argument(
     "runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
-@click.option(
-    "--out",
-    type=OUT,
-    default=Path("report"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for report.html, .md, .json and .tex.",
+@setting(
+    "--out", OUT, Path("report"), "Folder for report.html, .md, .json and .tex.", metavar="DIR"
 )
 @scoring
 def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
@@ -67,14 +63,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
 @click.command()
 @click.argument("manifests", nargs=-1, required=True, metavar="FOLDER|MANIFEST…")
 @shards_root
-@click.option(
-    "--out",
-    type=OUT,
-    default=Path("runs/paper"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for the runs and their report/.",
-)
+@setting("--out", OUT, Path("runs/paper"), "Folder for the runs and their report/.", metavar="DIR")
 @click.option(
     "--arm",
     "arms",
@@ -82,12 +71,11 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     type=click.Choice(ARMS),
     help="An arm to train; repeatable.  [default: all]",
 )
-@click.option(
+@setting(
     "--seeds",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="Runs of each arm; the first one has --seed, the others the next numbers.",
+    click.IntRange(1),
+    5,
+    "Runs of each arm; the first one has --seed, the others the next numbers.",
 )
 @click.option(
     "--grid",

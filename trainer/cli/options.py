@@ -24,14 +24,23 @@ def options_of(*options: Callable[[Command], Command]) -> Callable[[Command], Co
     return add
 
 
+def setting(
+    name: str, kind: Any, default: object, text: str, *, metavar: str | None = None
+) -> Callable[[Command], Command]:
+    """An option with a default, which its help shows after `text`; `kind` is its click type."""
+    return click.option(
+        name, type=kind, default=default, show_default=True, metavar=metavar, help=text
+    )
+
+
 def cores() -> int:
     """The cores that this rank may use."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def integer(value: str) -> int:
-    """A whole number from 0 to 2**63 - 1; as a function, so that help does not show the range."""
+def seed(value: str) -> int:
+    """A whole number from 0 to 2**63 - 1; help does not show the range of a function."""
     return int(click.IntRange(0, 2**63 - 1)(value))
 
 
@@ -60,11 +69,11 @@ arm = click.option(
     help="What to train on.  [default: gan, or none without synthetic images]",
 )
 machine = options_of(
-    click.option(
+    setting(
         "--device",
-        default="auto",
-        show_default=True,
-        help="The device to compute on, such as cpu, cuda or cuda:1; auto: a GPU if there is one.",
+        str,
+        "auto",
+        "The device to compute on, such as cpu, cuda or cuda:1; auto: a GPU if there is one.",
     ),
     click.option(
         "--workers",
@@ -84,28 +93,25 @@ machine = options_of(
         metavar="DIR",
         help="Where shards from a URL are kept.  [default: ~/.cache/cxr-rebalance/shards]",
     ),
-    click.option(
+    setting(
         "--cache-size",
-        default="100GB",
-        show_default=True,
+        str,
+        "100GB",
+        "Most that --cache-dir may hold; the shards used longest ago are removed first.",
         metavar="SIZE",
-        help="Most that --cache-dir may hold; the shards used longest ago are removed first.",
     ),
 )
-
-
 memory = click.option(
     "--cache",
     metavar="ram[:SIZE]",
     help="Keep decoded images in memory: ram (half of what is free), or a size as in ram:20GB.",
 )
 saving = options_of(
-    click.option(
+    setting(
         "--checkpoint-minutes",
-        type=click.FloatRange(0),
-        default=10,
-        show_default=True,
-        help="Minutes between saves within an epoch.",
+        click.FloatRange(0),
+        10,
+        "Minutes between saves within an epoch.",
     ),
     click.option(
         "--track",
@@ -114,89 +120,61 @@ saving = options_of(
         help="Draw the curves of the run there, too; repeatable.",
     ),
 )
-scoring = click.option(
+scoring = setting(
     "--min-positives",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Positive test images that a pathology needs to get figures.",
+    click.IntRange(1),
+    10,
+    "Positive test images that a pathology needs to get figures.",
 )
 shown = options_of(
-    click.option(
+    setting(
         "--augment",
-        type=click.Choice(AUGMENTS),
-        default="none",
-        show_default=True,
-        help="flip: mirror images vertically and horizontally, each with probability 1/2.",
+        click.Choice(AUGMENTS),
+        "none",
+        "Augmentation in any arm; flip mirrors images vertically and horizontally, each with"
+        " probability 1/2.",
     ),
-    click.option(
+    setting(
         "--mix",
-        default="real=1,synthetic=1",
-        show_default=True,
+        str,
+        "real=1,synthetic=1",
+        "How much of the real and of the synthetic images an epoch shows.",
         metavar="ORIGIN=WEIGHT,…",
-        help="How much of the real and of the synthetic images an epoch shows.",
     ),
-    click.option(
+    setting(
         "--steps",
-        type=click.Choice(STEPS),
-        default="equal",
-        show_default=True,
-        help="Length of an epoch. equal: as many steps in every arm as in gan; own: the images of "
-        "the arm once.",
+        click.Choice(STEPS),
+        "equal",
+        "Length of an epoch. equal: as many steps in every arm as in gan; own: the images of the"
+        " arm once.",
     ),
 )
 point = options_of(
-    click.option(
-        "--batch",
-        type=BATCH,
-        default=32,
-        show_default=True,
-        help="Images per step, all processes of torchrun together.",
-    ),
-    click.option("--lr", type=LR, default=1e-3, show_default=True, help="Learning rate."),
-    click.option(
-        "--optimizer",
-        type=OPTIMIZER,
-        default="adam",
-        show_default=True,
-        help="Optimizer; momentum is SGD with a momentum of 0.9.",
-    ),
+    setting("--batch", BATCH, 32, "Images per step, all processes of torchrun together."),
+    setting("--lr", LR, 1e-3, "Learning rate."),
+    setting("--optimizer", OPTIMIZER, "adam", "Optimizer; momentum is SGD with momentum 0.9."),
 )
 training = options_of(
-    click.option(
-        "--epochs",
-        type=click.IntRange(1),
-        default=10,
-        show_default=True,
-        help="Epochs to train; the paper used at most 10.",
-    ),
-    click.option(
+    setting("--epochs", click.IntRange(1), 10, "Epochs to train; the paper used at most 10."),
+    setting(
         "--init",
-        default="imagenet",
-        show_default=True,
+        str,
+        "imagenet",
+        "Weights to start from; PATH: torchvision's densenet121-*.pth, or best.safetensors.",
         metavar="imagenet|random|PATH",
-        help="Weights to start from; PATH: torchvision's densenet121-*.pth, or best.safetensors.",
     ),
-    click.option(
+    setting(
         "--precision",
-        type=click.Choice(PRECISIONS),
-        default="fp32",
-        show_default=True,
-        help="Precision of the arithmetic; bf16 is mixed precision.",
+        click.Choice(PRECISIONS),
+        "fp32",
+        "Precision of the arithmetic; bf16 is mixed precision.",
     ),
-    click.option(
+    setting(
         "--accumulate",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="Pieces in which a batch goes through the network, to save memory.",
+        click.IntRange(1),
+        1,
+        "Pieces in which a batch goes through the network, to save memory.",
     ),
     click.option("--compile", is_flag=True, help="Compile the network with torch.compile."),
-    click.option(
-        "--seed",
-        type=integer,
-        default=0,
-        show_default=True,
-        help="Seed of the weights, the order of the images and the flips.",
-    ),
+    setting("--seed", seed, 0, "Seed of the weights, the order of the images and the flips."),
 )

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trainer.cli import main
-from trainer.cli.options import integer, options_of
+from trainer.cli.options import options_of, seed
 
 Call = Callable[..., Result]
 
@@ -36,7 +36,7 @@ def test_values_out_of_range_are_usage_errors(
 
 
 def test_a_seed_may_be_as_large_as_a_generator_takes() -> None:
-    assert integer("9223372036854775807") == 2**63 - 1
+    assert seed("9223372036854775807") == 2**63 - 1
     assert main.commands["fit"].make_context("fit", ["--shards", "a"]).params["seed"] == 0
 
 
