@@ -47,9 +47,9 @@ def noise(resolution):
 def measure(settings, device, seconds):
     """(images/s, FLOPs per image)."""
     reals = noise(settings.resolution)
-    with join(device, settings.batch) as (team, device):
+    with join(device, settings.batch) as (ranks, device):
         networks = make_networks(settings, LABELS, device)
-        records = iterate(networks, reals, settings, team)
+        records = iterate(networks, reals, settings, ranks)
         next(records)  # warms up
         with FlopCounterMode(display=False) as counter:  # it cannot see into R1's iteration
             next(records)

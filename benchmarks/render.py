@@ -36,7 +36,7 @@ from builder.contract import ImageSpec
 from builder.draw import draw, latents
 from builder.engines.jobs import synthetic_jobs
 from builder.engines.painter import GeneratorPainter
-from builder.fitgan.networks import Generator as Network
+from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.run import export
 from builder.fitgan.settings import Settings
 from builder.plan import plan_balance
@@ -50,7 +50,7 @@ LABELS = ("No Finding", "Mass", "Edema")
 def paper_sized(folder, resolution):
     """A .safetensors of the paper's architecture with random weights."""
     settings = Settings(resolution=resolution, fmap_base=8192, fmap_max=512, latent_size=512)
-    network = Network(settings.design(LABELS), torch.Generator().manual_seed(0))
+    network = GeneratorNetwork(settings.design(LABELS), torch.Generator().manual_seed(0))
     path = folder / "paper.safetensors"
     path.write_bytes(export(network, ()))
     return str(path)

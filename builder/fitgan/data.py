@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from builder.contract import (
     Bytes,
     CheckError,
+    Index,
     Manifest,
     UsageError,
     check_shard,
@@ -25,28 +27,26 @@ MIN_PATIENTS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reals:
-    """N real training images with their labels, from train patients only."""
+    """N real training images with their labels, of train patients only."""
 
     images: Tensor  # uint8 [N, R, R]
     labels: Tensor  # float32 [N, L] in {0, 1}; unknown counts as absent
     pathologies: tuple[str, ...]
-    patients: int
-    patients_sha256: str  # over the sorted salted hashes: names this split of the patients
-    rows_of: tuple[Tensor, ...]  # [≤ L] rows of each pathology that has a positive
+    patients: int  # how many
+    patients_sha256: str  # over the sorted salted hashes: identifies this set of patients
+    rows_of: tuple[Tensor, ...]  # int64 rows of each pathology that has a positive; at most L
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """The pathologies without a positive."""
-        there = self.labels.sum(dim=0) > 0
-        return tuple(
-            p for p, seen in zip(self.pathologies, there.tolist(), strict=True) if not seen
-        )
+        has_positive = (self.labels.sum(dim=0) > 0).tolist()
+        return tuple(p for p, seen in zip(self.pathologies, has_positive, strict=True) if not seen)
 
     def sample(self, count: int, random: torch.Generator) -> Tensor:
         """int64 [count] rows with replacement: half uniform, half by a pathology drawn first.
 
-        The second half shows a rare pathology as often as a common one; what the discriminator
-        sees and what the generator is asked for are drawn in the same way.
+        The second half shows a rare pathology as often as a common one. The real images and the
+        labels that the generator gets are drawn in the same way.
         """
         uniform = torch.randint(len(self.images), (count - count // 2,), generator=random)
         chosen = torch.randint(len(self.rows_of), (count // 2,), generator=random).tolist()
@@ -61,51 +61,45 @@ class Reals:
 def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
     """The real images of split train at `resolution` pixels, by averaging blocks of pixels.
 
-    Every shard is checked first. UsageError where there is too little to learn from, or where the
-    shards are smaller than the resolution or no multiple of it.
+    Every shard is checked first: CheckError where one is not as sealed. UsageError where there are
+    too few images, patients or positives, too little memory, or where the shards' images are
+    smaller than the resolution or not a multiple of it.
     """
-    side = manifest.image.height
-    if side < resolution or side % resolution or side != manifest.image.width:
-        raise UsageError(
-            f"The shards hold {side}×{manifest.image.width} pixels and --resolution asks for "
-            f"{resolution}: build them with --image-size {resolution}."
-        )
+    _check_size(manifest, resolution)
     index = load_index(manifest, root)
     rows = np.flatnonzero((index.split == "train") & (index.origin == "real"))
     patients = sorted(set(index.patient[rows].tolist()))
     if len(rows) < MIN_IMAGES or len(patients) < MIN_PATIENTS:
         raise UsageError(
             f"{manifest.name} has {len(rows)} real training images of {len(patients)} patients: "
-            f"a generator needs {MIN_IMAGES} of {MIN_PATIENTS} at the very least."
+            f"a generator needs at least {MIN_IMAGES} of {MIN_PATIENTS}."
         )
     _check_memory(len(rows) * resolution**2)
-    if not (index.labels[rows] == 1).any():
+    positive = index.labels[rows] == 1
+    if not positive.any():
         raise UsageError(
             f"No real training image of {manifest.name} has a positive label: a conditional "
             "generator needs some."
         )
-    images = np.empty((len(rows), resolution, resolution), dtype=np.uint8)
-    shards = {s.url: s for s in manifest.shardlist if (s.split, s.origin) == ("train", "real")}
-    for url, shard in shards.items():
-        mine = np.flatnonzero(index.shard[rows] == url)
-        with check_shard(shard, root).open("rb") as file:
-            for place in mine.tolist():
-                file.seek(int(index.offset[rows[place]]))
-                member = file.read(int(index.size[rows[place]]))
-                try:
-                    images[place] = _reduced(decode_image(member, manifest.image), resolution)
-                except ValueError as error:
-                    raise CheckError(f"{url}: {index.key[rows[place]]}: {error}.") from None
-    labels = torch.from_numpy((index.labels[rows] == 1).astype(np.float32))
+    labels = torch.from_numpy(positive.astype(np.float32))
     columns = [torch.nonzero(column)[:, 0] for column in labels.T]
     return Reals(
-        images=torch.from_numpy(images),
+        images=torch.from_numpy(_read_images(manifest, index, rows, root, resolution)),
         labels=labels,
         pathologies=manifest.pathologies,
         patients=len(patients),
         patients_sha256=hashlib.sha256("\n".join(patients).encode()).hexdigest(),
         rows_of=tuple(column for column in columns if len(column)),
     )
+
+
+def _check_size(manifest: Manifest, resolution: int) -> None:
+    height, width = manifest.image.height, manifest.image.width
+    if height < resolution or height % resolution or height != width:
+        raise UsageError(
+            f"The shards hold {height}×{width} pixels and --resolution asks for "
+            f"{resolution}: build them with --image-size {resolution}."
+        )
 
 
 def _check_memory(needed: int) -> None:
@@ -118,7 +112,29 @@ def _check_memory(needed: int) -> None:
         )
 
 
+def _read_images(
+    manifest: Manifest, index: Index, rows: npt.NDArray[np.int64], root: Path, resolution: int
+) -> Bytes:
+    """uint8 [N, R, R] of these rows of the index, from shards that were checked."""
+    images = np.empty((len(rows), resolution, resolution), dtype=np.uint8)
+    for shard in manifest.shardlist:
+        if (shard.split, shard.origin) != ("train", "real"):
+            continue
+        places = np.flatnonzero(index.shard[rows] == shard.url)
+        with check_shard(shard, root).open("rb") as file:
+            for place in places.tolist():
+                file.seek(int(index.offset[rows[place]]))
+                member = file.read(int(index.size[rows[place]]))
+                try:
+                    images[place] = _reduced(decode_image(member, manifest.image), resolution)
+                except ValueError as error:
+                    key = index.key[rows[place]]
+                    raise CheckError(f"{shard.url}: {key}: {error}.") from None
+    return images
+
+
 def _reduced(pixels: Bytes, resolution: int) -> Bytes:
+    """The means of blocks of pixels, rounded: uint8 [R, R]."""
     factor = len(pixels) // resolution
     if factor == 1:
         return pixels

@@ -1,7 +1,7 @@
 """Differentiable augmentation of what the discriminator sees (Zhao et al. 2020), for grey images.
 
-Reals and fakes go through the same random changes, so a small training set cannot be learnt by
-heart; the generator learns through them.
+Real and generated images go through the same random changes, so the discriminator cannot learn a
+small training set by heart. The changes are differentiable: the generator learns through them.
 """
 
 import torch
@@ -10,28 +10,31 @@ from torch import Tensor
 
 
 def changes(count: int, side: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Strengths float [B, 2] in [0, 1) (brightness, contrast) and shifts int64 [B, 2] in pixels."""
-    most = side // 8
+    """Strengths float [B, 2] in [0, 1) (brightness, contrast) and shifts int64 [B, 2] in pixels.
+
+    Shifts (down, right) are at most an eighth of `side`.
+    """
+    max_shift = side // 8
     strengths = torch.rand(count, 2, generator=random)
-    return strengths, torch.randint(-most, most + 1, (count, 2), generator=random)
+    return strengths, torch.randint(-max_shift, max_shift + 1, (count, 2), generator=random)
 
 
 def augment(images: Tensor, strengths: Tensor, shifts: Tensor) -> Tensor:
-    """Images float [B, 1, R, R] with brightness, contrast and translation changed, each its own.
+    """Images float [B, 1, R, R], each with its own change of brightness, contrast and position.
 
     Brightness ± 0.5 (of a range of 2), contrast × 0.5–1.5 about the mean, translation by up to an
-    eighth of the side with zeros coming in: the published strengths.
+    eighth of the side with zeros moving in: the published strengths.
     """
     count, side = len(images), images.shape[-1]
     draws = strengths.to(images.device, images.dtype)
     images = images + (draws[:, 0] - 0.5)[:, None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * (draws[:, 1] + 0.5)[:, None, None, None] + mean
-    most = side // 8
+    margin = side // 8
     shifts = shifts.to(images.device)
-    padded = F.pad(images, (most, most, most, most))
-    here = torch.arange(side, device=images.device)
-    rows = (here + most + shifts[:, :1])[:, None, :, None]
-    columns = (here + most + shifts[:, 1:])[:, None, None, :]
+    padded = F.pad(images, (margin, margin, margin, margin))
+    pixels = torch.arange(side, device=images.device)
+    rows = (pixels + margin + shifts[:, :1])[:, None, :, None]
+    columns = (pixels + margin + shifts[:, 1:])[:, None, None, :]
     batch = torch.arange(count, device=images.device)[:, None, None, None]
     return padded[batch, 0, rows, columns]

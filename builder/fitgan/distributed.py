@@ -1,7 +1,7 @@
-"""Several processes as one: torchrun's ranks share a batch, their gradients are averaged.
+"""Several processes as one: torchrun's ranks share a batch, and their gradients are averaged.
 
-Every rank draws the random numbers of the whole batch and keeps its own part of them, so the data
-that a run sees do not depend on the number of ranks. A part is every size-th image: the groups of
+Every rank draws the random numbers of the whole batch and keeps its own part of them, so that the
+data a run sees do not depend on the number of ranks. A part is every size-th image: the groups of
 the minibatch statistics then hold the same images as in one process.
 """
 
@@ -18,18 +18,26 @@ from builder.contract import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Team:
-    """One process among `size`; rank 0 writes."""
+class Ranks:
+    """This process among `size` that train together; the first one alone writes files."""
 
     rank: int = 0
     size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
 
     def part(self, batch: Tensor) -> Tensor:
         """This rank's rows of a whole batch [B, …]: [B / size, …]."""
         return batch[self.rank :: self.size]
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """The mean over the ranks in place; a parameter not in use has none on any rank."""
+        """Replace each gradient by its mean over the ranks.
+
+        A parameter without a gradient is unused on every rank and stays without one.
+        """
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.size == 1:
             return
@@ -47,17 +55,20 @@ class Team:
         return [float(value) for value in values.tolist()]
 
     def wait(self) -> None:
-        """Go on when every rank is here."""
+        """Return when every rank has called this."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
-def join(device: torch.device, batch: int) -> Iterator[tuple[Team, torch.device]]:
-    """This process's team and device: alone, or one of torchrun's ranks with a GPU each."""
+def join(device: torch.device, batch: int) -> Iterator[tuple[Ranks, torch.device]]:
+    """This process's ranks and device: alone, or one of torchrun's ranks with a GPU each.
+
+    UsageError where a batch of so many images cannot be shared among the ranks.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Team(), device
+        yield Ranks(), device
         return
     if batch % (4 * size):
         raise UsageError(
@@ -69,7 +80,7 @@ def join(device: torch.device, batch: int) -> Iterator[tuple[Team, torch.device]
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(rank=dist.get_rank(), size=size), device
-        dist.barrier()  # rank 0 may still be writing: nobody leaves before the others
+        yield Ranks(rank=dist.get_rank(), size=size), device
+        dist.barrier()  # rank 0 may still be writing: no rank leaves before the others
     finally:
         dist.destroy_process_group()

@@ -1,6 +1,6 @@
 """What the two networks minimise: WGAN-GP, or the logistic loss with R1; AC-GAN's label loss.
 
-The fakes are the same in both steps of an iteration, so one pass of the generator serves both.
+The generated images are the same in both steps of an iteration, so the generator runs once.
 """
 
 from collections.abc import Callable
@@ -9,17 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Critic = Callable[
-    [Tensor, Tensor], tuple[Tensor, Tensor]
-]  # images, labels → realness, label logits
+from builder.fitgan.settings import Loss
 
-R1_EVERY = 16  # iterations; the penalty is that much larger (Karras et al. 2020)
+# images float [B, 1, R, R], labels float [B, L] → realness [B], label logits [B, L] or [B, 0]
+Critic = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+R1_EVERY = 16  # iterations; the penalty is multiplied by as much (Karras et al. 2020)
 
 
 def discriminator_loss(
-    loss: str, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], real_labels: Tensor
+    loss: Loss, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], real_labels: Tensor
 ) -> Tensor:
-    """The discriminator's loss without penalty; label loss on reals only (Han et al. 2019)."""
+    """The discriminator's loss without penalty, from its output for real and generated images.
+
+    The label loss is that of real images alone (Han et al. 2019).
+    """
     if loss == "wgan-gp":
         value = (fake[0] - real[0]).mean() + 0.001 * real[0].square().mean()
     else:
@@ -27,14 +31,14 @@ def discriminator_loss(
     return value + label_loss(real[1], real_labels)
 
 
-def generator_loss(loss: str, fake: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
-    """The generator's loss, non-saturating where logistic, and its label loss."""
+def generator_loss(loss: Loss, fake: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+    """The generator's loss with its label loss; the logistic loss is the non-saturating one."""
     value = -fake[0].mean() if loss == "wgan-gp" else F.softplus(-fake[0]).mean()
     return value + label_loss(fake[1], labels)
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sigmoid cross-entropies summed over the labels, mean over images; 0 without logits."""
+    """Sigmoid cross-entropies, summed over labels, averaged over images; 0 without logits."""
     if not logits.shape[1]:
         return logits.sum()
     total = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
@@ -52,9 +56,9 @@ def r1_penalty(critic: Critic, images: Tensor, labels: Tensor, gamma: float) -> 
 def gradient_penalty(
     critic: Critic, real: Tensor, fake: Tensor, labels: Tensor, mix: Tensor
 ) -> Tensor:
-    """10 · E(‖∇D‖ − 1)² between reals and fakes (Gulrajani et al. 2017), in float32.
+    """10 · E(‖∇D‖ − 1)² between real and generated images (Gulrajani et al. 2017), in float32.
 
-    mix: [B, 1, 1, 1] in [0, 1), the share of the fake.
+    mix: [B, 1, 1, 1] in [0, 1), the share of the generated image.
     """
     between = (real + (fake - real) * mix.to(real.device)).detach().requires_grad_()
     realness, _ = critic(between, labels)

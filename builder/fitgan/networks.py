@@ -1,7 +1,7 @@
 """The two networks of Han et al. 2019 in trainable form, after Karras et al. 2018.
 
-Weights carry the names, layouts and scale of the published generator, so that the moving average
-is saved as it is. Weights are stored unscaled and multiplied at run time (equalized learning rate).
+Weights have the names, layouts and scale of the published generator, so that the moving average is
+saved as it is. They are stored unscaled and multiplied at run time (equalized learning rate).
 """
 
 import math
@@ -10,28 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from builder.fitgan.settings import Conditioning
 from builder.generators.pggan_format import Design, layer_shapes, wscale
 
-_SLOPE = 0.2
+_SLOPE = 0.2  # of leaky ReLU
 
 
-class Generator(nn.Module):
+class GeneratorNetwork(nn.Module):
     """Latents [B, Z] and labels [B, L] → images float [B, 1, R, R], about [-1, 1]."""
 
     def __init__(self, design: Design, random: torch.Generator) -> None:
-        """Weights from a standard normal, biases zero."""
+        """Weights from a standard normal distribution, biases zero."""
         super().__init__()
         self.design = design
         self.weights = nn.ParameterDict()
         for layer, (shape, bias) in layer_shapes(design).items():
             self.weights[f"{layer}/weight"] = nn.Parameter(torch.randn(shape, generator=random))
             self.weights[f"{layer}/bias"] = nn.Parameter(torch.zeros(bias))
-        # One label among a hundred latents would hardly show: begin with a say like half of theirs.
+        # One label among a hundred latents would hardly show: give it half of their joint weight.
         with torch.no_grad():
             self.weights["4x4/Dense/weight"][design.latent_size :] *= design.latent_size**0.5 / 2
 
     def forward(self, latents: Tensor, labels: Tensor, lod: float = 0.0) -> Tensor:
-        """The images; `lod` = k + t leaves the k finest resolutions out and blends in the next."""
+        """The images; `lod` = k + t omits the k finest resolutions and blends in the next one."""
         finest = len(self.design.maps) - 1
         skipped = min(int(lod), finest)
         below, x = None, self._first_block(torch.cat([latents, labels], dim=1))
@@ -73,13 +74,13 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images float [B, 1, R, R] → realness [B] and what conditioning needs; mirrors the generator.
 
-    `acgan`: one logit per label beside the realness (Odena et al. 2017). `projection`: the
-    realness gains the inner product of features and an embedding of the labels (Miyato & Koyama
-    2018).
+    `acgan`: one logit per label in addition to the realness (Odena et al. 2017). `projection`: the
+    inner product of features and an embedding of the labels is added to the realness (Miyato &
+    Koyama 2018).
     """
 
-    def __init__(self, design: Design, conditioning: str, random: torch.Generator) -> None:
-        """Weights from a standard normal, biases zero."""
+    def __init__(self, design: Design, conditioning: Conditioning, random: torch.Generator) -> None:
+        """Weights from a standard normal distribution, biases zero."""
         super().__init__()
         self.maps = design.maps
         self.conditioning = conditioning
@@ -100,7 +101,10 @@ class Discriminator(nn.Module):
         self.weights[f"{layer}/bias"] = nn.Parameter(torch.zeros(shape[0]))
 
     def forward(self, images: Tensor, labels: Tensor, lod: float = 0.0) -> tuple[Tensor, Tensor]:
-        """(realness [B], label logits [B, L]; [B, 0] without acgan), images with labels [B, L]."""
+        """Realness [B] and label logits [B, L] ([B, 0] without acgan) of images and their labels.
+
+        `lod` as in the generator.
+        """
         finest = len(self.maps) - 1
         skipped = min(int(lod), finest)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -114,10 +118,10 @@ class Discriminator(nn.Module):
         x = self._convolve(_with_stddev(x), "0/Conv")
         weight, bias = self._layer("0/Dense0", math.sqrt(2))
         x = F.leaky_relu(F.linear(x.flatten(1), weight, bias), _SLOPE).float()
-        with torch.autocast(x.device.type, enabled=False):  # 8 bits are too few for a score
-            return self._judge(x, labels)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for a score
+            return self._score(x, labels)
 
-    def _judge(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _score(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         realness = F.linear(x, *self._layer("0/Dense1", 1.0))[:, 0]
         weight, bias = self._layer("0/Labels", 1.0)
         if self.conditioning == "projection":
@@ -145,12 +149,12 @@ class Discriminator(nn.Module):
 
 
 def enlarge(images: Tensor, factor: int) -> Tensor:
-    """Nearest-neighbour upscaling of [B, C, H, W]."""
+    """Nearest-neighbour upscaling of [B, C, H, W] to [B, C, factor·H, factor·W]."""
     return images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
 
 
 def _four_shifts(kernel: Tensor) -> Tensor:
-    """[…, 4, 4] from […, 3, 3]: the kernel at its four one-pixel shifts, added."""
+    """[…, 4, 4] from […, 3, 3]: the sum of the kernel at its four one-pixel shifts."""
     padded = F.pad(kernel, (1, 1, 1, 1))
     rows = padded[..., 1:, :] + padded[..., :-1, :]
     return rows[..., 1:] + rows[..., :-1]
@@ -161,12 +165,12 @@ def _activate(x: Tensor) -> Tensor:
 
 
 def _pixel_norm(x: Tensor) -> Tensor:
-    """Each pixel's channels over their root mean square."""
+    """Each pixel's channels divided by their root mean square."""
     return x * torch.rsqrt(x.float().square().mean(dim=1, keepdim=True) + 1e-8).to(x.dtype)
 
 
 def _with_stddev(x: Tensor, group: int = 4) -> Tensor:
-    """One more channel: the mean deviation within groups of images (Karras et al. 2018)."""
+    """One more channel: the mean standard deviation in groups of images (Karras et al. 2018)."""
     group = math.gcd(group, len(x))
     grouped = x.float().reshape(group, -1, *x.shape[1:])
     deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))

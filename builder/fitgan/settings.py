@@ -1,23 +1,27 @@
-"""All that decides a run's weights, the dataset apart → Settings."""
+"""All that decides a run's weights, apart from the dataset → Settings."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from builder.contract import UsageError
-from builder.generators.pggan_format import Design
+from builder.generators.pggan_format import Design, check_design
 
-LOSSES = ("logistic-r1", "wgan-gp")
-CONDITIONINGS = ("projection", "acgan")
+Loss = Literal["logistic-r1", "wgan-gp"]
+Conditioning = Literal["projection", "acgan"]
+
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+CONDITIONINGS: tuple[Conditioning, ...] = get_args(Conditioning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A run's choices; UsageError names one that is none."""
+    """A run's choices, the defaults resolved; UsageError names one that is not allowed."""
 
-    resolution: int = 64
+    resolution: int = 64  # pixels on a side
     kimg: float = 500.0  # thousands of real images shown to the discriminator
-    loss: str = "logistic-r1"
-    conditioning: str = "projection"
+    loss: Loss = "logistic-r1"
+    conditioning: Conditioning = "projection"
     diffaug: bool = True
     grow: bool = False
     batch: int = 32  # over all processes
@@ -29,10 +33,12 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check what the command line checks too, for those who call from Python."""
-        for name, known in (("loss", LOSSES), ("conditioning", CONDITIONINGS)):
-            if (found := getattr(self, name)) not in known:
-                raise UsageError(f"{name} must be one of {', '.join(known)}, found {found!r}.")
+        """Check what the command line checks too, for callers from Python."""
+        if self.loss not in LOSSES:
+            raise UsageError(f"loss must be one of {', '.join(LOSSES)}, found {self.loss!r}.")
+        if self.conditioning not in CONDITIONINGS:
+            known = ", ".join(CONDITIONINGS)
+            raise UsageError(f"conditioning must be one of {known}, found {self.conditioning!r}.")
         for name in ("kimg", "batch", "lr", "latent_size", "fmap_base", "fmap_max"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive, found {getattr(self, name)}.")
@@ -40,15 +46,14 @@ class Settings:
             raise UsageError(
                 f"--resolution takes a power of two from 4 to 1024, got {self.resolution}."
             )
-
         if not self.gamma >= 0:
             raise UsageError(f"gamma must not be negative, found {self.gamma}.")
         if not self.gamma:
             object.__setattr__(self, "gamma", 0.0002 * self.resolution**2 / self.batch)
 
     def design(self, labels: tuple[str, ...]) -> Design:
-        """The generator's design in the published format."""
-        return Design(
+        """The generator's design in the published format; CheckError where it does not allow it."""
+        design = Design(
             labels=labels,
             resolution=self.resolution,
             num_channels=1,
@@ -64,17 +69,23 @@ class Settings:
             fused_scale=True,
             lod=0.0,
         )
+        check_design(design)
+        return design
 
     @property
     def iterations(self) -> int:
         """The number of iterations of the whole run."""
         return math.ceil(self.kimg * 1000 / self.batch)
 
+    def kimg_at(self, iteration: int) -> float:
+        """Thousands of real images seen after so many iterations."""
+        return iteration * self.batch / 1000
+
     def lod_at(self, iteration: int) -> float:
         """Levels of detail still missing: 0 without growing.
 
-        The first half of the run grows: for each resolution after 4×4 as long to fade it in as to
-        train on it (Karras et al. 2018).
+        The first half of the run grows: for each resolution after 4×4, it fades it in for as long
+        as it then trains on it (Karras et al. 2018).
         """
         levels = int(math.log2(self.resolution)) - 2
         if not self.grow or not levels:

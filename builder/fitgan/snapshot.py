@@ -1,37 +1,51 @@
-"""The run's state on disk: written whole or not at all, and read without running anything."""
+"""The run's state on disk: complete or absent, and read without running anything from the file."""
 
 import io
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from builder.contract import CheckError, UsageError, write_last
+from builder.contract.record import as_record
+from builder.fitgan.history import HistoryRow
 from builder.fitgan.train import Networks
+
+_STATEFUL = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
 
 
 def save(networks: Networks, path: Path) -> None:
-    """Put the state at `path`; CheckError where the disk will not take it, the last one kept."""
+    """Put the state at `path`; CheckError where the disk refuses it, and the last one is kept."""
     buffer = io.BytesIO()
-    torch.save(networks.state(), buffer)
+    state = {
+        "iteration": networks.iteration,
+        "history": [asdict(row) for row in networks.history],
+        **{name: getattr(networks, name).state_dict() for name in _STATEFUL},
+    }
+    torch.save(state, buffer)
     try:
         write_last(path, buffer.getvalue())
     except OSError as error:
         raise CheckError(
             f"Cannot write a snapshot of {buffer.tell() >> 20} MB to {path} "
-            f"({error.strerror}): the one before is kept; make room and run the same command."
+            f"({error.strerror}): the last one is kept; make room and run the same command."
         ) from None
 
 
 def restore(networks: Networks, path: Path) -> None:
-    """Go on from the state at `path`, or from the start where there is none.
+    """Set the networks to the state at `path`; without a file they stay as they are.
 
-    UsageError where the file is damaged or holds other networks.
+    UsageError where the file is damaged or belongs to other networks.
     """
     if not path.exists():
         return
     try:
-        networks.restore(torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        for name in _STATEFUL:
+            getattr(networks, name).load_state_dict(state[name])
+        networks.history = [as_record(row, HistoryRow, "history") for row in state["history"]]
+        networks.iteration = int(state["iteration"])
     except Exception:  # a damaged or forged file makes torch raise nearly anything
         raise UsageError(
-            f"{path} is damaged or of another version: remove {path.parent} to begin anew."
+            f"{path} is damaged or belongs to another version: remove {path.parent} to start over."
         ) from None

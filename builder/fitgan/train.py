@@ -1,15 +1,14 @@
-"""The loop: reals → two networks against each other → the moving average of the generator.
+"""The loop: real images → two networks against each other → the generator's moving average.
 
 Everything random is a pure function of (seed, iteration, purpose), so a run that is killed and
-continued ends with the same weights as an unbroken one on the same CPU.
+resumed ends with the same weights as an unbroken one on the same CPU.
 """
 
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,8 @@ from torch import Tensor
 from builder.contract import CheckError
 from builder.fitgan.data import Reals
 from builder.fitgan.diffaug import augment, changes
-from builder.fitgan.distributed import Team
+from builder.fitgan.distributed import Ranks
+from builder.fitgan.history import HistoryRow, Iteration, Losses
 from builder.fitgan.losses import (
     R1_EVERY,
     discriminator_loss,
@@ -25,50 +25,33 @@ from builder.fitgan.losses import (
     gradient_penalty,
     r1_penalty,
 )
-from builder.fitgan.networks import Discriminator, Generator
+from builder.fitgan.networks import Discriminator, GeneratorNetwork
 from builder.fitgan.settings import Settings
 
-EMA_KIMG = 10.0  # half-life of the moving average, once warmed up
+EMA_KIMG = 10.0  # half-life of the moving average, after the warm-up
 _WARM_UP = 0.05  # the half-life is at most this share of the images seen
 
 
 @dataclass(slots=True)
 class Networks:
-    """Both networks, the moving average, the optimisers, and how far they are."""
+    """Both networks, the moving average, the optimisers, and how far they have come."""
 
-    generator: Generator
+    generator: GeneratorNetwork
     discriminator: Discriminator
-    average: Generator
+    average: GeneratorNetwork
     g_optimizer: torch.optim.Optimizer
     d_optimizer: torch.optim.Optimizer
-    iteration: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def state(self) -> dict[str, Any]:
-        """Tensors and plain types from which `restore` goes on exactly."""
-        return {
-            "iteration": self.iteration,
-            "history": self.history,
-            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a `state()`."""
-        for name in _STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
-        self.iteration, self.history = state["iteration"], state["history"]
-
-
-_STATEFUL = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
+    iteration: int = 0  # iterations done
+    history: list[HistoryRow] = field(default_factory=list)  # one per snapshot
 
 
 def make_networks(settings: Settings, labels: tuple[str, ...], device: torch.device) -> Networks:
-    """Fresh networks on the device, weights from the seed."""
+    """New networks on the device, their weights drawn from the seed."""
     design = settings.design(labels)
     start = stream(settings.seed, 0, "weights")
-    generator = Generator(design, start)
+    generator = GeneratorNetwork(design, start)
     discriminator = Discriminator(design, settings.conditioning, start)
-    average = Generator(design, start)
+    average = GeneratorNetwork(design, start)
     average.load_state_dict(generator.state_dict())
     for network in (generator, discriminator, average):
         network.to(device)
@@ -82,103 +65,137 @@ def make_networks(settings: Settings, labels: tuple[str, ...], device: torch.dev
     )
 
 
-def stream(seed: int, iteration: int, what: str) -> torch.Generator:
+def stream(seed: int, iteration: int, purpose: str) -> torch.Generator:
     """The random numbers of one purpose in one iteration."""
-    digest = hashlib.sha256(f"{seed} {iteration} {what}".encode()).digest()
+    digest = hashlib.sha256(f"{seed} {iteration} {purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def iterate(
-    networks: Networks, reals: Reals, settings: Settings, team: Team
-) -> Iterator[dict[str, float]]:
-    """One record per iteration from where the networks are to the end of the run.
+    networks: Networks, reals: Reals, settings: Settings, ranks: Ranks
+) -> Iterator[Iteration]:
+    """One record per iteration, from where the networks are to the end of the run.
 
-    A record holds `iteration`, `kimg`, `lod`, the losses, the mean realness of reals and fakes.
     CheckError when a loss is not finite; the networks are then of no use.
     """
     device = next(networks.generator.parameters()).device
+    step = _Step(networks=networks, settings=settings, ranks=ranks, device=device)
     while networks.iteration < settings.iterations:
-        record = _iterate_once(networks, reals, settings, team, device)
-        if not all(math.isfinite(value) for value in record.values()):
-            kimg = networks.iteration * settings.batch / 1000
+        lod, losses = step.lod, _iterate_once(step, reals)
+        if not all(math.isfinite(value) for value in astuple(losses)):
             raise CheckError(
-                f"The losses are not finite at {kimg:.1f} kimg: the last good snapshot is kept; "
-                "begin anew with a lower --lr or another --seed."
+                f"The losses are not finite at {settings.kimg_at(networks.iteration):.1f} kimg: "
+                "the last good snapshot is kept; start over with a lower --lr or another --seed."
             )
         networks.iteration += 1
-        yield {
-            "iteration": networks.iteration,
-            "kimg": networks.iteration * settings.batch / 1000,
-            "lod": settings.lod_at(networks.iteration - 1),
-            **record,
-        }
+        yield Iteration(kimg=settings.kimg_at(networks.iteration), lod=lod, losses=losses)
 
 
-def _iterate_once(
-    networks: Networks, reals: Reals, settings: Settings, team: Team, device: torch.device
-) -> dict[str, float]:
-    now, batch = networks.iteration, settings.batch
-    random = partial(stream, settings.seed, now)
-    lod = settings.lod_at(now)
-    chosen = team.part(reals.sample(batch, random("reals")))
-    real = to_float(_moved(reals.images[chosen], device))
-    real_labels = _moved(reals.labels[chosen], device)
-    labels = _moved(reals.labels[team.part(reals.sample(batch, random("labels")))], device)
-    latents = torch.randn(batch, settings.latent_size, generator=random("latents"))
-    # On a CPU bfloat16 was slower than float32 (71 against 98 images/s), so only a GPU uses it.
-    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=device.type == "cuda")
+def to_float(images: Tensor) -> Tensor:
+    """float32 [B, 1, R, R] in [-1, 1] from uint8 [B, R, R]."""
+    return images[:, None].float() / 127.5 - 1
 
-    with autocast():
-        fake = networks.generator(_moved(team.part(latents), device), labels, lod).float()
 
-    def seen(images: Tensor, what: str) -> Tensor:
-        if not settings.diffaug:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """The iteration that comes next, on this rank: its random numbers, its part, its device."""
+
+    networks: Networks
+    settings: Settings
+    ranks: Ranks
+    device: torch.device
+
+    @property
+    def lod(self) -> float:
+        return self.settings.lod_at(self.networks.iteration)
+
+    def random(self, purpose: str) -> torch.Generator:
+        return stream(self.settings.seed, self.networks.iteration, purpose)
+
+    def rows(self, reals: Reals, purpose: str) -> Tensor:
+        """This rank's rows of the batch that is drawn for the purpose."""
+        return self.ranks.part(reals.sample(self.settings.batch, self.random(purpose)))
+
+    def moved(self, tensor: Tensor) -> Tensor:
+        """On the device; to a GPU from pinned memory, so that nothing waits for the copy."""
+        pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
+        return pinned.to(self.device, non_blocking=True)
+
+    def autocast(self) -> torch.autocast:
+        # On a CPU bfloat16 was slower than float32 (71 and 98 images/s): only a GPU uses it.
+        gpu = self.device.type == "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=gpu)
+
+    def augmented(self, images: Tensor, purpose: str) -> Tensor:
+        if not self.settings.diffaug:
             return images
-        strengths, shifts = changes(batch, settings.resolution, random(what))
-        return augment(images, team.part(strengths), team.part(shifts))
+        count, side = self.settings.batch, self.settings.resolution
+        strengths, shifts = changes(count, side, self.random(purpose))
+        return augment(images, self.ranks.part(strengths), self.ranks.part(shifts))
 
-    critic = partial(networks.discriminator, lod=lod)
-    real, shown = seen(real, "augment reals"), seen(fake, "augment fakes")
-    with autocast():  # together: minibatch statistics are taken within groups of four
-        judged_real = critic(real, real_labels)
-        judged_fake = critic(shown.detach(), labels)
-    loss = discriminator_loss(settings.loss, judged_real, judged_fake, real_labels)
-    mix = team.part(torch.rand(batch, 1, 1, 1, generator=random("mix")))
-    total = loss + _penalty(critic, settings, now, real, shown, real_labels, mix)
+    def critic(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        scores: tuple[Tensor, Tensor] = self.networks.discriminator(images, labels, lod=self.lod)
+        return scores
+
+
+def _iterate_once(step: _Step, reals: Reals) -> Losses:
+    """Update both networks and the moving average; the means over the ranks."""
+    settings, networks, ranks = step.settings, step.networks, step.ranks
+    rows = step.rows(reals, "reals")
+    real, real_labels = to_float(step.moved(reals.images[rows])), step.moved(reals.labels[rows])
+    labels = step.moved(reals.labels[step.rows(reals, "labels")])
+    latents = torch.randn(settings.batch, settings.latent_size, generator=step.random("latents"))
+    with step.autocast():
+        fake = networks.generator(step.moved(ranks.part(latents)), labels, step.lod).float()
+    real, fake = step.augmented(real, "augment reals"), step.augmented(fake, "augment fakes")
+    d_figures = _update_discriminator(step, real, real_labels, fake.detach(), labels)
+    figures = (*d_figures, _update_generator(step, fake, labels))
+    _move_average(networks, settings)
+    means = ranks.mean(torch.stack([figure.detach().float() for figure in figures]))
+    d_loss, penalty, real_score, fake_score, g_loss = means
+    return Losses(d_loss=d_loss, penalty=penalty, g_loss=g_loss, real=real_score, fake=fake_score)
+
+
+def _update_discriminator(
+    step: _Step, real: Tensor, real_labels: Tensor, fake: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One step of the discriminator: its loss, its penalty, mean realness of real and fake."""
+    networks, settings = step.networks, step.settings
+    with step.autocast():  # real and fake apart: minibatch statistics are taken within a batch
+        real_scores = step.critic(real, real_labels)
+        fake_scores = step.critic(fake, labels)
+    loss = discriminator_loss(settings.loss, real_scores, fake_scores, real_labels)
+    total = loss + _penalty(step, real, fake, real_labels)
     networks.d_optimizer.zero_grad()
     torch.autograd.backward(total)
-    team.average_gradients(networks.discriminator.parameters())
+    step.ranks.average_gradients(networks.discriminator.parameters())
     networks.d_optimizer.step()
+    return loss, total - loss, real_scores[0].mean(), fake_scores[0].mean()
 
+
+def _update_generator(step: _Step, fake: Tensor, labels: Tensor) -> Tensor:
+    """One step of the generator against the updated discriminator: its loss."""
+    networks = step.networks
     networks.discriminator.requires_grad_(False)
-    with autocast():
-        judged = critic(shown, labels)
-    g_loss = generator_loss(settings.loss, judged, labels)
+    with step.autocast():
+        scores = step.critic(fake, labels)
+    loss = generator_loss(step.settings.loss, scores, labels)
     networks.g_optimizer.zero_grad()
-    torch.autograd.backward(g_loss)
-    team.average_gradients(networks.generator.parameters())
+    torch.autograd.backward(loss)
+    step.ranks.average_gradients(networks.generator.parameters())
     networks.g_optimizer.step()
     networks.discriminator.requires_grad_(True)
-    _move_average(networks, settings)
-    scores = (loss, total - loss, g_loss, judged_real[0].mean(), judged_fake[0].mean())
-    values = team.mean(torch.stack([score.detach().float() for score in scores]))
-    return dict(zip(("d_loss", "penalty", "g_loss", "real", "fake"), values, strict=True))
+    return loss
 
 
-def _penalty(
-    critic: Any,
-    settings: Settings,
-    iteration: int,
-    real: Tensor,
-    fake: Tensor,
-    labels: Tensor,
-    mix: Tensor,
-) -> Tensor:
-    if settings.loss == "wgan-gp":
-        return gradient_penalty(critic, real, fake.detach(), labels, mix)
-    if iteration % R1_EVERY:
+def _penalty(step: _Step, real: Tensor, fake: Tensor, real_labels: Tensor) -> Tensor:
+    """The loss's gradient penalty; 0 in the iterations without R1."""
+    if step.settings.loss == "wgan-gp":
+        mix = torch.rand(step.settings.batch, 1, 1, 1, generator=step.random("mix"))
+        return gradient_penalty(step.critic, real, fake, real_labels, step.ranks.part(mix))
+    if step.networks.iteration % R1_EVERY:
         return torch.zeros((), device=real.device)
-    return R1_EVERY * r1_penalty(critic, real, labels, settings.gamma)
+    return R1_EVERY * r1_penalty(step.critic, real, real_labels, step.settings.gamma)
 
 
 @torch.no_grad()
@@ -190,14 +207,3 @@ def _move_average(networks: Networks, settings: Settings) -> None:
         networks.average.parameters(), networks.generator.parameters(), strict=True
     ):
         mean.lerp_(new, 1 - keep)
-
-
-def _moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device; to a GPU from pinned memory, so that the copy need not be waited for."""
-    pinned = tensor.pin_memory() if device.type == "cuda" else tensor
-    return pinned.to(device, non_blocking=True)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """float32 [B, 1, R, R] in [-1, 1] from uint8 [B, R, R]."""
-    return images[:, None].float() / 127.5 - 1
