@@ -1,0 +1,51 @@
+"""A snapshot is complete or absent, and a damaged one is refused in a sentence."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from builder.contract import CheckError, UsageError
+from builder.fitgan import snapshot
+from builder.fitgan.settings import Settings
+from builder.fitgan.train import Networks
+
+Fit = Callable[..., Networks]
+
+
+def spoil_history(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    state["history"][0]["kimg"] = "much"
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"no archive"),
+        lambda path: torch.save({"iteration": 3}, path),
+        spoil_history,
+    ],
+    ids=["cut off", "another version", "text for a number"],
+)
+def test_a_damaged_snapshot_is_one_sentence(
+    fit: Fit, copied: Path, spoil: Callable[[Path], object]
+) -> None:
+    spoil(copied.with_suffix(".run") / "snapshot.pt")
+    with pytest.raises(UsageError, match="is damaged or belongs to another version: remove"):
+        fit(copied)
+
+
+def test_no_space_for_a_snapshot_keeps_the_last_one(
+    fit: Fit, copied: Path, tiny: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, payload: bytes) -> None:  # noqa: ARG001 - as write_last
+        raise OSError(28, "No space left on device")
+
+    kept = (copied.with_suffix(".run") / "snapshot.pt").read_bytes()
+    monkeypatch.setattr(snapshot, "write_last", full)
+    with pytest.raises(CheckError, match=r"No space left on device.*the last one is kept"):
+        fit(copied, replace(tiny, kimg=0.4))
+    assert (copied.with_suffix(".run") / "snapshot.pt").read_bytes() == kept
