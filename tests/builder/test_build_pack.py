@@ -1,0 +1,161 @@
+"""Real images alone: packed without a generator, and found again by `synth`."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.contract import load_index, load_manifest
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def arguments(clinic: Path, tmp_path: Path) -> list[object]:
+    """What says which real images of the clinic are meant, for `pack` and for `synth`."""
+    return [
+        *("--dataset", "table", "--labels", clinic, "--image-size", 32, "--shard-size", 16),
+        *("--holdout", "0.1", "0.1", "--out", tmp_path / "out"),
+    ]
+
+
+def shards_of(out: Path) -> dict[str, tuple[int, int]]:
+    """The tars of real images, by what changes when one is written anew."""
+    stats = {path.name: path.stat() for path in (out / "shards" / "real").glob("*.tar")}
+    return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+def test_real_images_are_sealed_without_a_plan_and_a_generator(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    done = xbuild("pack", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    out = tmp_path / "out"
+    path = out / "manifests" / "real100.json"
+    manifest = load_manifest(path)
+    assert (manifest.schema, manifest.plan, manifest.generator) == (2, None, None)
+    assert (manifest.dataset, manifest.regime, manifest.uncertain) == ("table", "100", "ones")
+    index = load_index(manifest, out)
+    assert set(index.origin) == {"real"}
+    assert len(index) == 60
+    train = int((index.split == "train").sum())
+    assert f"real100: {train} training images of regime 100 %" in done.stdout
+    assert path.with_suffix(".png").is_file()
+    verified = xbuild("verify", path)
+    assert verified.stdout.startswith("OK: 60 samples"), verified.stderr
+
+
+def test_synth_uses_the_shards_that_were_packed(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    out = tmp_path / "out"
+    assert xbuild("pack", *arguments).returncode == 0
+    recipe = (out / "shards" / "real" / "recipe.json").read_bytes()
+    before = shards_of(out)
+    assert len(before) > 3
+    done = xbuild("synth", *arguments, "--target", "Mass", "--share", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert shards_of(out) == before
+    assert (out / "shards" / "real" / "recipe.json").read_bytes() == recipe
+    real, gan = (load_manifest(out / "manifests" / f"{n}.json") for n in ("real100", "gan100"))
+    packed = {shard.url: shard for shard in gan.shardlist if shard.origin == "real"}
+    assert packed == {shard.url: shard for shard in real.shardlist}
+
+
+def test_pack_finds_what_synth_has_packed(built: Path, clinic: Path, xbuild: Xbuild) -> None:
+    before = shards_of(built)
+    done = xbuild(
+        *("pack", "--dataset", "table", "--labels", clinic, "--image-size", 32),
+        *("--shard-size", 16, "--holdout", "0.1", "0.1", "--regime", 50, "--out", built),
+    )
+    assert done.returncode == 0, done.stderr
+    assert shards_of(built) == before
+    assert (built / "manifests" / "real50.json").is_file()
+
+
+def test_a_regime_of_its_own_has_its_own_training_shards(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    done = xbuild("pack", *arguments, "--regime", "62.5")
+    assert done.returncode == 0, done.stderr
+    manifest = load_manifest(tmp_path / "out" / "manifests" / "real62_5.json")
+    folders = {(shard.split, shard.url.split("/")[1]) for shard in manifest.shardlist}
+    assert folders == {("train", "real-62_5"), ("val", "real"), ("test", "real")}
+
+
+def test_a_name_is_not_taken_from_another_dataset(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    assert xbuild("pack", *arguments, "--name", "mine").returncode == 0
+    path = tmp_path / "out" / "manifests" / "mine.json"
+    before = path.read_bytes()
+    other = xbuild("pack", *arguments, "--name", "mine", "--regime", "50")
+    assert other.returncode == 2
+    assert "was begun with regime = '100' and now '50' is asked for" in other.stderr
+    assert "another --name" in other.stderr
+    synth = xbuild("synth", *arguments, "--target", "Mass", "--name", "mine")
+    assert synth.returncode == 2
+    assert "mine.json is a dataset of real images alone: choose another --name" in synth.stderr
+    assert xbuild("pack", *arguments, "--name", "mine").returncode == 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["real", "real-50"])
+def test_folders_of_shards_keep_their_names(
+    arguments: list[object], xbuild: Xbuild, name: str
+) -> None:
+    done = xbuild("pack", *arguments, "--name", name)
+    assert done.returncode == 2
+    assert f"The name '{name}' cannot be used" in done.stderr
+
+
+def test_labels_alone_cannot_be_packed(tmp_path: Path, xbuild: Xbuild) -> None:
+    done = xbuild("pack", "--dataset", "chexpert", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.strip() == "Error: --dataset chexpert needs its images: add --root FOLDER."
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_images_stop_packing_or_are_left_out(
+    arguments: list[object], clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    (clinic.parent / "004.jpg").unlink()
+    done = xbuild("pack", *arguments)
+    assert done.returncode == 1
+    assert "1 real images cannot be packed, the first is 004.jpg (missing)" in done.stderr
+    assert not (tmp_path / "out" / "manifests").exists()
+    done = xbuild("pack", *arguments, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    manifest = load_manifest(tmp_path / "out" / "manifests" / "real100.json")
+    assert manifest.source["left_out"] == 1
+    assert manifest.index.rows == 59
+
+
+def test_packing_needs_no_torch(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder with broken packages of these names stands first in the path."""
+    for name in ("torch", "torchvision", "torchxrayvision"):
+        (tmp_path / "broken" / name).mkdir(parents=True)
+        (tmp_path / "broken" / name / "__init__.py").write_text("raise SystemExit('imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    done = xbuild("pack", *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_labels_that_the_phantom_cannot_show_are_told_what_to_do(
+    arguments: list[object], clinic: Path, xbuild: Xbuild
+) -> None:
+    clinic.write_text(clinic.read_text().replace("Mass", "Viral"))
+    done = xbuild("synth", *arguments, "--target", "Viral")
+    assert done.returncode == 2
+    error = done.stderr.strip().splitlines()[-1]
+    assert error == (
+        "Error: Without --generator, phantom renders the images, and it cannot show Viral: name a "
+        "generator by --generator, or train one on your own images with xbuild pack and then "
+        "xbuild fit-gan."
+    )
+    named = xbuild("synth", *arguments, "--target", "Viral", "--generator", "phantom")
+    assert "The generator phantom cannot show Viral: it knows" in named.stderr

@@ -1,0 +1,145 @@
+"""An output folder belongs to one build at a time, and to the recipe that it was begun with."""
+
+import errno
+import fcntl
+import json
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from builder.claim import check_name, check_shards, claimed, keep_recipes
+from builder.contract import UsageError
+from builder.contract.lock import holds
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+Hashes = Callable[[Path], dict[str, str]]
+Locked = Callable[[Path], AbstractContextManager[None]]
+
+
+def leftover(out: Path) -> Path:
+    """What a killed build had not finished to write."""
+    path = out / "shards" / "real" / ".train-00000-of-00001.tar.1.tmp"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    return path
+
+
+def test_the_builder_holds_the_lock_that_the_trainer_looks_at(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    with claimed(out):
+        assert holds(out)
+    assert not holds(out)
+
+
+def test_leftovers_are_removed_under_the_lock(tmp_path: Path) -> None:
+    path = leftover(tmp_path)
+    with claimed(tmp_path):
+        assert not path.exists()
+
+
+def test_another_builds_files_are_left_alone(tmp_path: Path, locked: Locked) -> None:
+    path = leftover(tmp_path)
+    with locked(tmp_path):
+        with pytest.raises(UsageError, match="Another xbuild is writing into"), claimed(tmp_path):
+            pass
+        assert path.exists()
+
+
+def test_without_locks_a_build_runs_and_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    path = leftover(tmp_path)
+    with claimed(tmp_path):
+        assert path.exists()
+
+
+def test_two_builds_cannot_write_into_one_place(
+    tmp_path: Path, small: list[object], xbuild: Xbuild, locked: Locked
+) -> None:
+    out = tmp_path / "out"
+    with locked(out):
+        done = xbuild(*small, "--out", out)
+    assert done.returncode == 2
+    assert "Another xbuild is writing" in done.stderr
+    assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+def test_a_link_to_another_disk_is_refused_before_anything_is_made(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "shards").symlink_to(tmp_path / "disk")
+    done = xbuild(*small, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "use the place that it leads to as --out" in done.stderr
+    assert not list((tmp_path / "disk").iterdir())
+
+
+# --- recipes --------------------------------------------------------------------------------------
+
+CHANGES = {
+    "share": ["--share", "0.25"],
+    "seed": ["--seed", "1"],
+    "image_size": ["--image-size", "16"],
+    "codec": ["--format", "png"],
+    "targets": ["--target", "Edema"],
+    "codec for another name": ["--name", "other", "--format", "png"],
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_another_recipe_in_the_same_place_is_refused(
+    built: Path, small: list[object], xbuild: Xbuild, hashes: Hashes, field: str
+) -> None:
+    before = hashes(built)
+    done = xbuild(*small, *CHANGES[field], "--out", built)
+    assert done.returncode == 2
+    assert f"was begun with {field.split()[0]} =" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert hashes(built) == before
+
+
+def test_a_folder_in_which_nothing_is_finished_may_change(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    keep_recipes({one: {"seed": 0}})
+    keep_recipes({one: {"seed": 1}})
+    assert json.loads((one / "recipe.json").read_text()) == {"seed": 1}
+    (one / "train-00000-of-00001.tar").touch()
+    with pytest.raises(UsageError, match="was begun with seed = 1 and now 2 is asked for"):
+        keep_recipes({other: {"seed": 2}, one: {"seed": 2}})
+    assert not other.exists()  # all are compared before the first is written
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]"])
+def test_a_damaged_recipe_is_said(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "a.tar").touch()
+    (tmp_path / "recipe.json").write_text(damage)
+    with pytest.raises(UsageError, match=r"recipe\.json is damaged"):
+        keep_recipes({tmp_path: {"seed": 0}})
+
+
+def test_a_shard_of_another_plan_is_refused(tmp_path: Path) -> None:
+    mine, other = tmp_path / "a.tar", tmp_path / "b.tar"
+    mine.touch()
+    check_shards(tmp_path, [mine])
+    other.touch()
+    with pytest.raises(UsageError, match=r"b\.tar belongs to another plan than today's"):
+        check_shards(tmp_path, [mine])
+
+
+def test_a_name_belongs_to_one_kind_of_dataset(built: Path) -> None:
+    path = built / "manifests" / "gan100.json"
+    check_name(path, {}, real_only=False)  # its folder of shards guards it
+    with pytest.raises(UsageError, match="is a dataset of real and synthetic images"):
+        check_name(path, {}, real_only=True)
+    path.write_text("{")
+    check_name(path, {}, real_only=True)  # what is damaged is sealed again
+    check_name(built / "manifests" / "new.json", {}, real_only=True)

@@ -1,0 +1,73 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builder.contact_sheet import contact_sheet
+from builder.contract import Manifest, Sample, load_manifest
+from builder.recipe import Layout
+from builder.seal import Facts, seal
+from builder.write import Painter, ShardJob, write_shard
+
+
+def size_of(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as opened:
+        assert opened.mode == "L"
+        return opened.size
+
+
+def test_each_target_has_a_row_of_real_and_one_of_synthetic_images(built: Path) -> None:
+    path = built / "manifests" / "gan100.json"
+    manifest = load_manifest(path)
+    sheet = built / "sheet.png"
+    assert contact_sheet(manifest, path, sheet)
+    width, height = size_of(sheet)
+    assert width > 500
+    assert manifest.plan is not None
+    one = replace(manifest.plan, targets=manifest.plan.targets[:1])
+    assert contact_sheet(replace(manifest, plan=one), path, sheet)
+    assert size_of(sheet)[1] < 0.7 * height
+
+
+@pytest.fixture
+def packed(
+    layout: Layout, real: Callable[..., Sample], painter_of: Callable[..., Painter]
+) -> Callable[..., Manifest]:
+    """A dataset of three real images with the given labels of 30 pathologies."""
+
+    def make(labels: tuple[int, ...]) -> Manifest:
+        names = tuple(f"P{i}" for i in range(len(labels)))
+        wide = replace(layout, pathologies=names)
+        pixels = np.random.default_rng(0).integers(0, 255, (3, 16, 16), dtype=np.uint8)
+        shard = write_shard(
+            ShardJob(
+                layout=wide,
+                url="shards/real/train-00000-of-00001.tar",
+                samples=tuple(real(i, labels) for i in range(3)),
+                painter=painter_of(pixels),
+            )
+        )
+        facts = Facts(recipe={}, generator=None, source={}, software={})
+        return seal([shard], layout=wide, name="real100", plan=None, facts=facts)
+
+    return make
+
+
+def test_without_a_plan_the_first_pathologies_are_shown(
+    layout: Layout, packed: Callable[..., Manifest]
+) -> None:
+    manifest, sheet = packed((1,) * 30), layout.root / "sheet.png"
+    assert contact_sheet(manifest, layout.manifest("real100"), sheet)
+    height = size_of(sheet)[1]
+    assert 15 * 110 < height < 30 * 110  # twenty rows
+
+
+def test_no_picture_is_drawn_where_nothing_is_positive(
+    layout: Layout, packed: Callable[..., Manifest]
+) -> None:
+    manifest, sheet = packed((0,) * 3), layout.root / "sheet.png"
+    assert not contact_sheet(manifest, layout.manifest("real100"), sheet)
+    assert not sheet.exists()

@@ -1,0 +1,116 @@
+"""Requests, the recipes that they become, and what cannot become one."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import pytest
+
+from builder.contract import UsageError
+from builder.labels import LabelTable, read_labels
+from builder.recipe import (
+    GeneratorSpec,
+    RealRecipe,
+    RealRequest,
+    Recipe,
+    Request,
+    quality_of,
+    resolve_name,
+    resolve_real,
+    resolve_targets,
+)
+
+
+@pytest.fixture
+def table(clinic: Path) -> LabelTable:
+    return read_labels("table", labels=clinic)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "regime", "expected"),
+    [
+        (None, "gan", "10", "gan10"),
+        (None, "real", "62.5", "real62_5"),
+        ("mine", "gan", "10", "mine"),
+        ("real100", "gan", "10", "real100"),
+    ],
+)
+def test_a_name_has_a_default(name: str | None, stem: str, regime: str, expected: str) -> None:
+    assert resolve_name(name, stem, regime) == expected
+
+
+@pytest.mark.parametrize("name", ["", "real", "real-62_5", "Gan 10", "a/b", "..", "x" * 41])
+def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"The name {name!r} cannot be used"):
+        resolve_name(name, "gan", "10")
+
+
+def test_a_generator_is_described_once() -> None:
+    assert Request(dataset="nih").generator_spec() == GeneratorSpec(name="nih64", image_size=224)
+    assert Request(dataset="table").generator_spec().name == "phantom"
+    spec = Request(
+        dataset="nih",
+        generator="pggan:a.safetensors",
+        image_size=64,
+        options=("steps=4", "guidance=a=b"),
+        precision="bf16",
+    ).generator_spec()
+    assert spec == GeneratorSpec(
+        name="pggan:a.safetensors",
+        image_size=64,
+        options=(("steps", "4"), ("guidance", "a=b"), ("precision", "bf16")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("steps",), "takes NAME=VALUE, got 'steps'"),
+        (("=4",), "takes NAME=VALUE, got '=4'"),
+        (("steps=1", "steps=2"), "sets each option once"),
+        (("precision=bf16",), "the precision is set by --precision"),
+    ],
+)
+def test_unclear_options_are_refused(options: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Request(dataset="nih", options=options).generator_spec()
+
+
+def test_targets_are_named_as_in_the_table(table: LabelTable) -> None:
+    request = Request(dataset="table", targets=("mass", "pleural thickening"))
+    assert resolve_targets(request, table) == ("Mass", "Pleural_Thickening")
+    with pytest.raises(UsageError, match="No pathology is called 'Gout': --target takes one of"):
+        resolve_targets(Request(dataset="table", targets=("Gout",)), table)
+    with pytest.raises(UsageError, match="do not differ in their first 40 letters"):
+        resolve_targets(Request(dataset="table", targets=("Mass", "mass")), table)
+
+
+def test_without_a_name_the_rare_pathologies_are_targets(table: LabelTable) -> None:
+    request = Request(dataset="table", rare_below="0.12")
+    assert resolve_targets(request, table) == ("Pleural_Thickening",)
+
+
+def test_a_real_recipe_has_every_default(table: LabelTable) -> None:
+    recipe = resolve_real(RealRequest(dataset="table", codec="png"), table)
+    assert (recipe.name, recipe.image_size, recipe.quality) == ("real100", 224, 0)
+    assert recipe.labels_sha256 == table.sha256
+    assert None not in asdict(recipe).values()
+    assert recipe.image.codec == "png"
+    assert quality_of("jpg") == 95
+
+
+def test_real_shards_depend_on_neither_name_nor_regime(table: LabelTable) -> None:
+    one = resolve_real(RealRequest(dataset="table", name="a"), table)
+    other = resolve_real(RealRequest(dataset="table", name="b", regime="10"), table)
+    assert one.real_part() == other.real_part()
+    assert {*asdict(one)} - {*one.real_part()} == {"name", "regime"}
+    assert one.train_folder == other.train_folder == "real"
+    own = resolve_real(RealRequest(dataset="table", regime="62.5"), table)
+    assert own.train_folder == "real-62_5"
+
+
+def test_recipes_have_no_default() -> None:
+    """Whoever adds a field must resolve it."""
+    for kind in (RealRecipe, Recipe):
+        with pytest.raises(TypeError, match="missing"):
+            kind()
+    assert {field.name for field in fields(RealRecipe)} < {field.name for field in fields(Recipe)}
