@@ -1,8 +1,8 @@
-"""Shards behind a URL, each fetched once into a local cache of bounded size and checked there.
+"""Files behind a URL: in comes a root URL and a path below it, out comes a checked local file.
 
-A cached file is named by its sha256, so datasets share it and no stranger's path reaches the disk.
-A download is SHA256.part, locked while it is written: one that nobody locks was left by a process
-that died. It is stretched to its full size at once, so that its space counts as taken.
+`url` says which URLs are accepted, `files` reads bytes from stores and web servers, `remote` asks
+again after failures and checks sha256, and `cache` is the bounded folder that keeps the result. A
+cached file is named by its sha256, so datasets share it and no stranger's path reaches the disk.
 """
 
 from builder.store.cache import Cache, default_cache_folder

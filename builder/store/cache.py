@@ -1,4 +1,8 @@
-"""A folder of files named by their sha256, within a bound; locks let many processes share it."""
+"""A folder of files named by their sha256, of bounded size; locks let many processes share it.
+
+A download is SHA256.part and locked while it is written: one without a lock was left by a process
+that died. It has its full size from the start, so that its space counts as taken.
+"""
 
 import fcntl
 import os
@@ -15,10 +19,19 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cache:
-    """Where fetched files are kept, named by their sha256, and how many bytes at most."""
+    """Where fetched files are kept, and how many bytes they may have together."""
 
     folder: Path
     max_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileState:
+    """What differs when a file has been changed or replaced."""
+
+    inode: int
+    size: int  # bytes
+    changed: int  # nanoseconds
 
 
 def default_cache_folder() -> Path:
@@ -27,10 +40,10 @@ def default_cache_folder() -> Path:
     return Path(base) / "cxr-rebalance" / "shards"
 
 
-def identity(path: Path) -> tuple[int, int, int]:
-    """Inode, bytes, time of change: what differs when the file was changed."""
+def file_state(path: Path) -> FileState:
+    """The file's state now; FileNotFoundError where there is none."""
     stat = path.stat()
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return FileState(inode=stat.st_ino, size=stat.st_size, changed=stat.st_mtime_ns)
 
 
 def mark_used(path: Path) -> None:
@@ -38,8 +51,8 @@ def mark_used(path: Path) -> None:
     os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
-def lock(file: BinaryIO) -> bool:
-    """Whether `file` is locked by us now; closing it unlocks it, and so does the process's end."""
+def try_lock(file: BinaryIO) -> bool:
+    """Whether we have locked `file`; closing it unlocks it, and so does the end of the process."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -48,23 +61,29 @@ def lock(file: BinaryIO) -> bool:
 
 
 def is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether the open file still has that name."""
+    """Whether `path` still names the open file."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     return False
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """While it lasts, no other thread or process counts the cache's space or adds to it."""
-    with (folder / ".lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def exclusive(folder: Path) -> Iterator[None]:
+    """Wait until no other thread or process counts the cache's space or adds to it; keep them out.
+
+    It lasts for moments, so this waits without a word to the user, unlike `contract.lock.hold`.
+    """
+    with (folder / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def reserve(cache: Cache, file: BinaryIO, size: int) -> bool:
-    """Whether `file` has `size` bytes now; the least recently used files go to make room."""
-    with alone(cache.folder):
+    """Give `file` its `size` bytes; False where other downloads hold the space.
+
+    The least recently used files are removed to make room.
+    """
+    with exclusive(cache.folder):
         stored = sorted(_stored(cache.folder))
         room = cache.max_bytes - sum(taken for _, taken, _ in stored)
         for _, taken, path in stored:
@@ -77,18 +96,18 @@ def reserve(cache: Cache, file: BinaryIO, size: int) -> bool:
 
 
 def _stored(folder: Path) -> Iterator[tuple[int, int, Path]]:
-    """Last use, bytes and path of each file in the cache; the downloads of the dead are removed."""
+    """Last use, bytes and path of each file in the cache; abandoned downloads are removed."""
     for path in folder.iterdir():
         ours = SHA256.fullmatch(path.stem) and path.suffix in ("", ".part")
-        with suppress(FileNotFoundError):  # a download that ended this moment
-            if ours and not (path.suffix and _remove_dead(path)):
+        with suppress(FileNotFoundError):  # a download that has just ended
+            if ours and not (path.suffix and _remove_abandoned(path)):
                 stat = path.stat()
                 yield stat.st_atime_ns, stat.st_size, path
 
 
-def _remove_dead(part: Path) -> bool:
-    """Whether this download was nobody's; then it is gone."""
-    with part.open("rb") as file:
-        if dead := lock(file) and is_at(file, part):
+def _remove_abandoned(part: Path) -> bool:
+    """Whether no process was writing this download; if so, it is removed."""
+    with part.open("r+b") as file:  # for writing, because NFS locks nothing else
+        if abandoned := try_lock(file) and is_at(file, part):
             part.unlink()
-    return dead
+    return abandoned

@@ -1,13 +1,13 @@
-"""Which URLs are accepted, what of them a message may show, and what a failure there means."""
+"""Which URLs are accepted, which part of one a message may show, and what a failure there means."""
 
 import re
 from urllib.parse import urlsplit
 
 from builder.contract import UsageError
-from builder.store.files import WEB
 
 PROTOCOLS = ("s3", "gs", "hf", "https", "http")
-_LOG_IN = dict.fromkeys(WEB, "set FSSPEC_HTTPS_HEADERS to the headers it wants, as JSON") | {
+WEB = ("https", "http")
+_LOG_IN = dict.fromkeys(WEB, "set FSSPEC_HTTPS_HEADERS to the headers it needs, as JSON") | {
     "s3": "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or FSSPEC_S3_ANON=true for a public bucket",
     "gs": "log in with gcloud, or set FSSPEC_GS_TOKEN=anon for a public bucket",
     "hf": "run `hf auth login` or set HF_TOKEN",
@@ -15,20 +15,20 @@ _LOG_IN = dict.fromkeys(WEB, "set FSSPEC_HTTPS_HEADERS to the headers it wants, 
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is a URL and no path; `Remote` refuses the schemes that it does not know."""
+    """Whether `text` is a URL and not a path; `Remote` refuses the schemes it does not know."""
     return "://" in text or "::" in text
 
 
 def without_secrets(url: str) -> str:
-    """The URL as a message may show it: no user, password, key, query."""
+    """The URL as a message may show it: no user, password, key or query."""
     scheme, mark, rest = re.split(r"[?#]", url)[0].partition("://")
-    if scheme in ("s3", "gs"):  # a secret key may have a slash in it
+    if scheme in ("s3", "gs"):  # a secret key may contain a slash
         return f"{scheme}{mark}{rest.rpartition('@')[2]}"
-    host, slash, path = rest.partition("/")  # the path of hf may name a revision behind an @
+    host, slash, path = rest.partition("/")  # the path of hf may name a revision after an @
     return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def checked_scheme(url: str) -> str:
+def parse_scheme(url: str) -> str:
     """The scheme of a root URL; UsageError unless it is one of PROTOCOLS and names a host."""
     scheme, _, rest = url.partition("://")
     if scheme not in PROTOCOLS or "::" in url or not rest:
@@ -39,18 +39,18 @@ def checked_scheme(url: str) -> str:
     if scheme in WEB:
         try:
             valid = urlsplit(url).hostname and urlsplit(url).port != 0
-        except ValueError:  # where the port is no number: a password has a slash in it, maybe
+        except ValueError:  # the port is not a number: perhaps a password contains a slash
             valid = False
         if not valid:
             raise UsageError(
                 f"The {scheme} URL names no valid host and port: "
-                "write a sign such as / or @ of a password as %2F or %40."
+                "write a sign such as / or @ in a password as %2F or %40."
             )
     return scheme
 
 
-def hopeless(error: Exception, scheme: str) -> str:
-    """Why asking again cannot help, and what can; empty for a failure that may pass."""
+def permanent_failure(error: Exception, scheme: str) -> str:
+    """Why asking again cannot help, and what can; "" for a failure that may pass."""
     reply = getattr(error, "response", None)  # of huggingface_hub; aiohttp has the status itself
     status = getattr(error, "status", None) or getattr(reply, "status_code", None)
     if isinstance(error, FileNotFoundError) or status in (404, 410):

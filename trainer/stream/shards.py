@@ -78,7 +78,7 @@ class Bucket:
                 f"A cache of {max_bytes / 1e9:.2f} GB cannot hold the shards that are read"
                 f" together: choose --cache-size {-(-needed // 10**9)}GB or more."
             )
-        remote.missing({shard.url: shard.filesize for shard in shards})
+        remote.check_present({shard.url: shard.filesize for shard in shards})
         self.remote = remote
 
     def path(self, shard: ShardEntry) -> Path:
