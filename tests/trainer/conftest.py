@@ -1,10 +1,9 @@
 """A tiny sealed dataset, written without builder's own writer: only the contract is shared."""
 
-import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 import simplejpeg
 import torch
 from PIL import Image
+from torch import nn
 
 from builder.contract import (
     ImageSpec,
@@ -27,8 +27,10 @@ from builder.contract import (
     index_bytes,
     load_index,
     save_manifest,
+    sha256_bytes,
     write_last,
 )
+from builder.contract.weights import WeightsHeader, weights_bytes
 from builder.store import Cache
 from trainer.config import Machine, Request, RunPlan, Settings, resolve
 from trainer.fit.control import Control, Place
@@ -43,11 +45,8 @@ NAMES = ("Hernia", "Lung Lesion", "Fracture")  # Hernia: positives in train only
 COLUMNS = ("key", "split", "origin", "shard", "offset", "size", "target", "draw", "patient")
 KINDS = {"offset": np.int64, "size": np.int32, "draw": np.int64}  # of columns that are not text
 FULL = {
-    ("train", "real"): 97,
-    ("val", "real"): 40,
-    ("test", "real"): 44,
-    ("train", "synthetic"): 32,
-}
+    ("train", "real"): 97, ("val", "real"): 40, ("test", "real"): 44, ("train", "synthetic"): 32
+}  # fmt: skip
 Counts = dict[tuple[str, str], int]  # images by split and origin
 TRAINING: dict[str, Any] = {
     "epochs": 2, "batch": 16, "lr": 1e-3, "optimizer": "adam", "augment": "none",
@@ -70,6 +69,10 @@ class Sealed:
     def root(self) -> Path:
         return self.path.parent.parent
 
+    def located(self, index: Index | None = None) -> Located:
+        """The dataset as `locate` finds it, with another index if given."""
+        return Located(manifest=self.manifest, index=index or self.index, source=Folder(self.root))
+
     def save(self, **changes: Any) -> None:
         """Seal again with other fields."""
         self.manifest = replace(self.manifest, **changes)
@@ -87,17 +90,11 @@ class Sealed:
             tar.write(b"not an image at all")
         self.reseal()
 
-    def swap_text(self, old: str, new: str) -> None:
-        """Edit the manifest's text, past every check of the contract."""
-        text = self.path.read_text()
-        assert old in text
-        self.path.write_text(text.replace(old, new))
-
 
 def shard_entry(root: Path, shard: ShardEntry) -> ShardEntry:
     """The entry with size and sha256 of the file as it is."""
     data = (root / shard.url).read_bytes()
-    return replace(shard, filesize=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return replace(shard, filesize=len(data), sha256=sha256_bytes(data))
 
 
 def draw_labels(rng: np.random.Generator, split: str) -> Labels:
@@ -173,23 +170,16 @@ class Sealer:
 
 
 def plan_proof(index: Index) -> PlanProof:
-    train = index.split == "train"
-    synthetic = int((index.origin == "synthetic").sum())
-    positives = int((index.labels[train, 1] == 1).sum())
+    train, synthetic = index.split == "train", int((index.origin == "synthetic").sum())
+    total, positives = int(train.sum()), int((index.labels[train, 1] == 1).sum())
     lesion = TargetCount(
-        pathology="Lung Lesion",
-        real_positives=positives,
-        render=synthetic,
-        positives=positives,
-        share=positives / max(1, int(train.sum())),
-    )
+        pathology="Lung Lesion", real_positives=positives, render=synthetic, positives=positives,
+        share=positives / max(1, total),
+    )  # fmt: skip
     return PlanProof(
-        share=(1, 100),
-        real=int(train.sum()) - synthetic,
-        synthetic=synthetic,
-        lower_bound=0,
+        share=(1, 100), real=total - synthetic, synthetic=synthetic, lower_bound=0,
         targets=(lesion,),
-    )
+    )  # fmt: skip
 
 
 def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
@@ -198,8 +188,9 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
         sealer.write(split, origin, part) for split, origin in counts for part in range(2)
     )
     index = sealer.index()
-    parquet = index_bytes(index, NAMES)
-    write_last(root / "manifests/tiny.parquet", parquet)
+    parquet, url = index_bytes(index, NAMES), "manifests/tiny.parquet"
+    write_last(root / url, parquet)
+    entry = IndexEntry(url=url, rows=len(index), sha256=sha256_bytes(parquet))
     manifest = Manifest(
         schema=1,
         name="tiny",
@@ -210,11 +201,7 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
         generator={"name": "phantom", "sha256": "0" * 64},
         source={"dataset": "demo"},
         software={},
-        index=IndexEntry(
-            url="manifests/tiny.parquet",
-            rows=len(index),
-            sha256=hashlib.sha256(parquet).hexdigest(),
-        ),
+        index=entry,
         shardlist=shards,
     )
     sealed = Sealed(root / "manifests/tiny.json", manifest, index)
@@ -244,7 +231,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
 def data(shared: Sealed) -> Iterator[Dataset]:
     """The read-only dataset, open."""
     index = load_index(shared.manifest, shared.root)
-    with open_dataset(shared.manifest, index, source=Folder(shared.root), workers=2) as opened:
+    with open_dataset(shared.located(index), workers=2) as opened:
         yield opened
 
 
@@ -285,3 +272,27 @@ def plan_of() -> Callable[..., tuple[RunPlan, Located]]:
         return resolve(request, found.manifest), found
 
     return plan
+
+
+@pytest.fixture(scope="session")
+def save_weights() -> Callable[..., Path]:
+    """Writes a best.safetensors: (path, network, names, height=, width=, manifest=, epoch=)."""
+
+    def save(
+        path: Path,
+        network: nn.Module,
+        names: Sequence[str],
+        *,
+        height: int = SIDE,
+        width: int = SIDE,
+        manifest: str = "0" * 64,
+        epoch: int = 1,
+    ) -> Path:
+        image = ImageSpec(height=height, width=width, codec="png", quality=0)
+        header = WeightsHeader(
+            pathologies=tuple(names), image=image, manifest=manifest, epoch=epoch
+        )
+        path.write_bytes(weights_bytes(network, header))
+        return path
+
+    return save

@@ -6,7 +6,9 @@ from typing import Any, get_args
 import pytest
 
 from builder.contract import CheckError, UsageError
-from trainer.recipe import ARMS, ArmName, Recipe, RunConfig, as_config, config_bytes, read_config
+from trainer.config import describe
+from trainer.fit.devices import connect
+from trainer.recipe import ARMS, ArmName, RunConfig, as_config, config_bytes, read_config
 
 FLAT = [
     "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
@@ -16,20 +18,10 @@ FLAT = [
 
 
 @pytest.fixture
-def config(recipe: Recipe) -> RunConfig:
-    return RunConfig(
-        manifest="tiny",
-        manifest_sha256="0" * 64,
-        shards="manifests/tiny.json",
-        shards_root=None,
-        out="runs/tiny",
-        recipe=recipe,
-        init_sha256=None,
-        device="cpu",
-        ranks=1,
-        workers=2,
-        skip_bad=False,
-    )
+def config(shared: Any, plan_of: Callable[..., Any]) -> RunConfig:
+    plan, found = plan_of(shared, Path("runs/tiny"))
+    with connect("cpu", "fp32") as fabric:
+        return describe(plan, found.manifest, fabric)
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from trainer.arms import Arm, make_arm, parse_mix
+from trainer.arms import make_arm
 from trainer.fit.control import Control, Place, Wish
 from trainer.fit.history import Epoch
 from trainer.fit.loop import fit
@@ -28,24 +29,6 @@ def small() -> nn.Module:
     )
     network.add_module("classifier", nn.Linear(128, 3))  # the name in every best.safetensors
     return network
-
-
-@pytest.fixture
-def arm_of() -> Callable[[Dataset, Recipe], Arm]:
-    """The function that makes the arm of a recipe."""
-
-    def make(data: Dataset, recipe: Recipe) -> Arm:
-        return make_arm(
-            recipe.arm,
-            data,
-            epochs=recipe.epochs,
-            seed=recipe.seed,
-            augment=recipe.augment,
-            mix=parse_mix(recipe.mix),
-            steps=recipe.steps,
-        )
-
-    return make
 
 
 @pytest.fixture
@@ -72,20 +55,26 @@ def config_of() -> Callable[[Recipe], RunConfig]:
 
 @pytest.fixture
 def run(
-    arm_of: Callable[[Dataset, Recipe], Arm], config_of: Callable[[Recipe], RunConfig]
+    data: Dataset,
+    placed: Callable[..., Place],
+    config_of: Callable[[Recipe], RunConfig],
 ) -> Callable[..., list[Epoch]]:
-    """The function that trains a network: (data, place, recipe, model=, resume=) → history."""
+    """The function that trains a network: (out, recipe, on=data, model=small(), resume=) → epochs.
+
+    It also takes `workers` and `save_every`, as `placed` does.
+    """
 
     def train(
-        data: Dataset,
-        place: Place,
+        out: Path,
         recipe: Recipe,
         *,
+        on: Dataset = data,
         model: nn.Module | None = None,
         resume: bool = False,
+        **where: Any,
     ) -> list[Epoch]:
-        arm, config = arm_of(data, recipe), config_of(recipe)
-        return fit(data, arm, model or small(), config, place, resume=resume).history
+        arm, config, place = make_arm(recipe, on), config_of(recipe), placed(out, **where)
+        return fit(on, arm, model or small(), config, place, resume=resume).history
 
     return train
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from builder.contract import Refusal, Stopped, load_index, load_manifest
-from trainer.arms import make_arm, parse_mix
+from builder.contract import Refusal, Stopped
+from trainer.arms import make_arm
 from trainer.fit.control import Control, Place, Wish
 from trainer.fit.devices import connect
 from trainer.fit.loop import TrainingRun, fit
 from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Batch, open_dataset
-from trainer.stream.shards import Folder
+from trainer.stream.locate import locate_folder
 
 
 def network() -> nn.Module:
@@ -61,18 +61,12 @@ def main(root: str, out: str, stop: int, epochs: int, resume: bool, seen: str) -
     torch.set_num_threads(1)
     config, steps = config_of(epochs), watch(stop)
     path = Path(root, "manifests/tiny.json")
-    manifest = load_manifest(path)
-    index = load_index(manifest, Path(root))
     with (
         connect("cpu", "fp32") as fabric,
-        open_dataset(manifest, index, source=Folder(Path(root)), workers=2) as data,
+        open_dataset(locate_folder(str(path), None), workers=2) as data,
     ):
         place = Place(out=Path(out), fabric=fabric, control=Control(fabric, 3600), workers=2)
-        recipe = config.recipe
-        arm = make_arm(
-            recipe.arm, data, epochs=epochs, seed=recipe.seed, augment=recipe.augment,
-            mix=parse_mix(recipe.mix), steps=recipe.steps,
-        )  # fmt: skip
+        arm = make_arm(config.recipe, data)
         code = 0
         try:
             fit(data, arm, network(), config, place, resume=resume)

@@ -8,14 +8,12 @@ import pytest
 import torch
 
 from builder.contract import CheckError, UsageError
-from trainer.arms import Arm
+from trainer.arms import make_arm
 from trainer.fit.checkpoint import Identity, read_notes
-from trainer.fit.control import Place
 from trainer.fit.history import Epoch
 from trainer.recipe import Recipe
 from trainer.stream.batches import Dataset
 
-Placed = Callable[..., Place]
 Run = Callable[..., list[Epoch]]
 
 
@@ -34,13 +32,11 @@ def test_more_epochs_continue_a_run_except_where_a_share_of_them_is_synthetic(
     assert one[0].to_json()["lr"] == recipe.lr
 
 
-def test_bf16_and_compile_are_part_of_the_recipe(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
-) -> None:
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+def test_bf16_and_compile_are_part_of_the_recipe(tmp_path: Path, recipe: Recipe, run: Run) -> None:
+    run(tmp_path, replace(recipe, epochs=1))
     for other in (replace(recipe, precision="bf16"), replace(recipe, compile=True)):
         with pytest.raises(UsageError, match=r"with (precision|compile) "):
-            run(data, placed(tmp_path), other, resume=True)
+            run(tmp_path, other, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -48,50 +44,46 @@ def test_bf16_and_compile_are_part_of_the_recipe(
     [("lr", 0.1), ("batch", 8), ("seed", 5), ("optimizer", "momentum"), ("arm", "none")],
 )
 def test_resuming_with_another_recipe_names_the_field(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     field: str,
     value: Any,
 ) -> None:
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    run(tmp_path, replace(recipe, epochs=1))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UsageError, match=f"with {field} .*now it is {value}"):
-        run(data, placed(tmp_path), replace(recipe, **{field: value}), resume=True)
+        run(tmp_path, replace(recipe, **{field: value}), resume=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_more_epochs_go_further_and_fewer_are_refused(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run, same: Any
+    tmp_path: Path, recipe: Recipe, run: Run, same: Any
 ) -> None:
-    unbroken = run(data, placed(tmp_path / "whole"), recipe)
-    run(data, placed(tmp_path / "out"), replace(recipe, epochs=1))
-    assert run(data, placed(tmp_path / "out"), recipe, resume=True) == unbroken
+    unbroken = run(tmp_path / "whole", recipe)
+    run(tmp_path / "out", replace(recipe, epochs=1))
+    assert run(tmp_path / "out", recipe, resume=True) == unbroken
     assert same(tmp_path / "out", tmp_path / "whole")
     with pytest.raises(UsageError, match="already has 3 epochs"):
-        run(data, placed(tmp_path / "out"), replace(recipe, epochs=2), resume=True)
+        run(tmp_path / "out", replace(recipe, epochs=2), resume=True)
 
 
 def test_resuming_on_another_dataset_is_refused(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
+    data: Dataset, tmp_path: Path, recipe: Recipe, run: Run
 ) -> None:
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    run(tmp_path, replace(recipe, epochs=1))
     other = replace(data, manifest=replace(data.manifest, name="other"))
     with pytest.raises(UsageError, match="with manifest "):
-        run(other, placed(tmp_path), recipe, resume=True)
+        run(tmp_path, recipe, on=other, resume=True)
 
 
-def test_a_cut_or_changed_checkpoint_is_refused(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
-) -> None:
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+def test_a_cut_or_changed_checkpoint_is_refused(tmp_path: Path, recipe: Recipe, run: Run) -> None:
+    run(tmp_path, replace(recipe, epochs=1))
     path = tmp_path / "last.pt"
     good = path.read_bytes()
     path.write_bytes(good[:-2000])
     with pytest.raises(CheckError, match="is cut"):
-        run(data, placed(tmp_path), recipe, resume=True)
+        run(tmp_path, recipe, resume=True)
     path.write_bytes(good)
     state = torch.load(path, weights_only=True)
     changes: dict[str, dict[str, Any]] = {
@@ -105,19 +97,17 @@ def test_a_cut_or_changed_checkpoint_is_refused(
     for words, changed in changes.items():
         torch.save(changed, path)
         with pytest.raises(CheckError, match=words):
-            run(data, placed(tmp_path), recipe, resume=True)
+            run(tmp_path, recipe, resume=True)
 
 
 def test_a_checkpoint_holds_nothing_that_runs(
     data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
-    arm_of: Callable[[Dataset, Recipe], Arm],
 ) -> None:
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    run(tmp_path, replace(recipe, epochs=1))
     state = torch.load(tmp_path / "last.pt", weights_only=True)
-    order = arm_of(data, recipe).order.digest
+    order = make_arm(recipe, data).order.digest
     assert json.loads(state["cursor"]) == {"order": order, "epoch": 2, "position": 0}
     assert read_notes(tmp_path / "last.pt").history[0].epoch == 1

@@ -12,14 +12,12 @@ from torch import nn
 from builder.contract import CheckError, Stopped, UsageError
 from builder.contract.weights import read_header
 from trainer.fit import loop as module
-from trainer.fit.control import Place
 from trainer.fit.history import Epoch
 from trainer.fit.loop import TrainingRun
 from trainer.recipe import Recipe
-from trainer.stream.batches import Batch, Dataset
+from trainer.stream.batches import Batch
 from trainer.stream.order import Cursor, Rows
 
-Placed = Callable[..., Place]
 Run = Callable[..., list[Epoch]]
 Same = Callable[[Path, Path], bool]
 Stopping = Callable[[int], AbstractContextManager[None]]
@@ -27,9 +25,7 @@ Stopping = Callable[[int], AbstractContextManager[None]]
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
 def test_stopped_at_any_step_and_resumed_ends_like_the_unbroken_run(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     same: Same,
@@ -37,30 +33,26 @@ def test_stopped_at_any_step_and_resumed_ends_like_the_unbroken_run(
     optimizer: Any,
 ) -> None:
     recipe = replace(recipe, optimizer=optimizer, epochs=2)
-    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    unbroken = run(tmp_path / "whole", recipe)
     steps = 2 * (5 + 2)  # of training and of validation
     for step in range(1, steps + 1):
         out = tmp_path / f"stopped{step}"
         with stopping(step), pytest.raises(Stopped) as stopped:
-            run(data, placed(out), recipe)
+            run(out, recipe)
         assert stopped.value.exit_code == 128 + 15
-        assert run(data, placed(out, workers=step % 3 + 1), recipe, resume=True) == unbroken
+        assert run(out, recipe, workers=step % 3 + 1, resume=True) == unbroken
         assert same(out, tmp_path / "whole")
 
 
 def test_saving_at_every_step_changes_nothing(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run, same: Same
+    tmp_path: Path, recipe: Recipe, run: Run, same: Same
 ) -> None:
-    assert run(data, placed(tmp_path / "a"), recipe) == run(
-        data, placed(tmp_path / "b", save_every=0), recipe
-    )
+    assert run(tmp_path / "a", recipe) == run(tmp_path / "b", recipe, save_every=0)
     assert same(tmp_path / "a", tmp_path / "b")
 
 
 def test_it_saves_when_the_interval_is_over_and_not_before(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -79,15 +71,13 @@ def test_it_saves_when_the_interval_is_over_and_not_before(
     monkeypatch.setattr(TrainingRun, "save", saved)
     monkeypatch.setattr(TrainingRun, "_note", noted)
     monkeypatch.setattr("trainer.fit.control.time.monotonic", lambda: now[0])
-    run(data, placed(tmp_path, save_every=2), replace(recipe, epochs=1))
+    run(tmp_path, replace(recipe, epochs=1), save_every=2)
     assert [(at.epoch, at.position) for at in saves] == [(1, 52), (1, 104), (2, 0)]
 
 
 @pytest.mark.parametrize("arm", ["none", "flip", "oversample", "pretrain", "classweight"])
 def test_every_arm_is_resumed_exactly_in_another_epoch(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     same: Same,
@@ -95,25 +85,23 @@ def test_every_arm_is_resumed_exactly_in_another_epoch(
     arm: Any,
 ) -> None:
     recipe = replace(recipe, arm=arm, augment="none")
-    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    unbroken = run(tmp_path / "whole", recipe)
     with stopping(7 + 3), pytest.raises(Stopped):
-        run(data, placed(tmp_path / "stopped"), recipe)
-    assert run(data, placed(tmp_path / "stopped"), recipe, resume=True) == unbroken
+        run(tmp_path / "stopped", recipe)
+    assert run(tmp_path / "stopped", recipe, resume=True) == unbroken
     assert same(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_the_number_of_threads_changes_nothing(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run, same: Same
+    tmp_path: Path, recipe: Recipe, run: Run, same: Same
 ) -> None:
     for workers in (1, 4):
-        run(data, placed(tmp_path / str(workers), workers), recipe)
+        run(tmp_path / str(workers), recipe, workers=workers)
     assert same(tmp_path / "1", tmp_path / "4")
 
 
 def test_accumulated_pieces_take_the_step_of_the_whole_batch(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     weights_in: Callable[[Path], dict[str, torch.Tensor]],
@@ -124,7 +112,7 @@ def test_accumulated_pieces_take_the_step_of_the_whole_batch(
         torch.manual_seed(0)
         model = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3))
         asked = replace(recipe, accumulate=pieces, lr=1e-7, optimizer="momentum", epochs=1)
-        run(data, placed(tmp_path / str(pieces)), asked, model=model)
+        run(tmp_path / str(pieces), asked, model=model)
         found.append(weights_in(tmp_path / str(pieces)))
     one, three = found
     assert all(torch.allclose(one[name], three[name], rtol=1e-4, atol=1e-8) for name in one)
@@ -135,16 +123,14 @@ def test_accumulated_pieces_take_the_step_of_the_whole_batch(
 
 
 def test_pieces_of_less_than_two_images_are_refused(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
+    tmp_path: Path, recipe: Recipe, run: Run
 ) -> None:
     with pytest.raises(UsageError, match=r"129 images .* batches of 25, too few for 16 pieces"):
-        run(data, placed(tmp_path), replace(recipe, accumulate=16))
+        run(tmp_path, replace(recipe, accumulate=16))
 
 
 def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimizer_anew(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,7 +149,7 @@ def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimizer_a
 
     monkeypatch.setattr(TrainingRun, "train", watched)
     monkeypatch.setattr(TrainingRun, "_step", stepped)
-    run(data, placed(tmp_path), recipe)
+    run(tmp_path, recipe)
     assert [origins for origins, _ in states] == [{"synthetic"}] * 5 + [{"real"}] * 15
     assert states[0][1] == states[5][1] == 0
     assert min(count for _, count in states[6:]) > 0
@@ -171,9 +157,7 @@ def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimizer_a
 
 
 def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -181,18 +165,16 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(
     def diverged(logits: torch.Tensor, *_: object) -> tuple[torch.Tensor, torch.Tensor]:
         return logits.sum() * math.nan, torch.tensor(1.0)
 
-    run(data, placed(tmp_path), replace(recipe, epochs=1))
+    run(tmp_path, replace(recipe, epochs=1))
     before = (tmp_path / "last.pt").read_bytes()
     monkeypatch.setattr(module, "masked_loss", diverged)
     with pytest.raises(UsageError, match=r"not finite in epoch 2 .*smaller.*another --out"):
-        run(data, placed(tmp_path, save_every=0), recipe, resume=True)
+        run(tmp_path, recipe, save_every=0, resume=True)
     assert (tmp_path / "last.pt").read_bytes() == before
 
 
 def test_an_epoch_that_lost_a_sample_has_no_receipt(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,4 +186,4 @@ def test_an_epoch_that_lost_a_sample_has_no_receipt(
 
     monkeypatch.setattr(TrainingRun, "_note", forgetful)
     with pytest.raises(CheckError, match=r"Epoch 1 did not show .*: row \d+ .* 0 times"):
-        run(data, placed(tmp_path), recipe)
+        run(tmp_path, recipe)

@@ -102,10 +102,7 @@ def test_torchrun_runs_the_command_and_counts_what_every_rank_could_not_read(
 ) -> None:
     rows = (sealed.index.split == "test").nonzero()[0][:5]
     for row in rows:
-        with (sealed.root / sealed.index.shard[row]).open("r+b") as tar:
-            tar.seek(int(sealed.index.offset[row]))
-            tar.write(b"not an image at all")
-    sealed.reseal()
+        sealed.spoil_image(row)
     asked = [f"--shards={sealed.path}", f"--out={tmp_path / 'run'}", "--init=random", "--epochs=1"]
     asked += ["--device=cpu", "--workers=1", "--skip-bad", "--batch=32"]
     code = "import torch; torch.set_num_threads(1); from trainer.cli import main; main()"

@@ -11,15 +11,12 @@ from safetensors import safe_open
 
 from builder.contract import UsageError, write_last
 from builder.contract.weights import read_header
-from trainer.fit.control import Place
 from trainer.fit.history import Epoch, best_epoch
 from trainer.fit.loop import TrainingRun
 from trainer.fit.run_folder import RunFolder
 from trainer.recipe import Recipe, RunConfig, read_config
 from trainer.stream.batches import Dataset, open_dataset
-from trainer.stream.shards import Folder
 
-Placed = Callable[..., Place]
 Run = Callable[..., list[Epoch]]
 Same = Callable[[Path, Path], bool]
 
@@ -29,14 +26,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_files_of_an_epoch(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     config_of: Callable[[Recipe], RunConfig],
 ) -> None:
-    history, folder = run(data, placed(tmp_path), recipe), RunFolder(tmp_path)
+    history, folder = run(tmp_path, recipe), RunFolder(tmp_path)
     assert read_config(tmp_path) == config_of(recipe)
     rows = rows_of(folder.history)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
@@ -56,9 +51,9 @@ def test_files_of_an_epoch(
 
 
 def test_the_weights_say_what_they_are(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
+    data: Dataset, tmp_path: Path, recipe: Recipe, run: Run
 ) -> None:
-    history, path = run(data, placed(tmp_path), recipe), RunFolder(tmp_path).weights
+    history, path = run(tmp_path, recipe), RunFolder(tmp_path).weights
     header = read_header(path)
     assert header.pathologies == data.manifest.pathologies
     assert header.manifest == data.manifest.digest
@@ -69,29 +64,25 @@ def test_the_weights_say_what_they_are(
 
 
 def test_unread_images_are_counted_and_listed(
-    sealed: Any, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run
+    sealed: Any, tmp_path: Path, recipe: Recipe, run: Run
 ) -> None:
     row = int(np.flatnonzero(sealed.index.split == "train")[3])
     sealed.spoil_image(row)
-    source, folder = Folder(sealed.root), RunFolder(tmp_path)
-    with open_dataset(
-        sealed.manifest, sealed.index, source=source, workers=2, skip_bad=True
-    ) as data:
-        run(data, placed(tmp_path), recipe)
+    folder = RunFolder(tmp_path)
+    with open_dataset(sealed.located(), workers=2, skip_bad=True) as data:
+        run(tmp_path, recipe, on=data)
     assert [receipt["unread"] for receipt in rows_of(folder.receipts)] == ["1", "1", "1"]
     assert [unread["key"] for unread in rows_of(folder.unread)] == [sealed.index.key[row]]
 
 
 def test_killed_while_writing_anything_the_run_can_be_resumed(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     same: Same,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    unbroken = run(data, placed(tmp_path / "whole"), recipe)
+    unbroken = run(tmp_path / "whole", recipe)
     out, left = tmp_path / "out", [0]
 
     def killed(path: Path, content: bytes) -> None:
@@ -103,16 +94,14 @@ def test_killed_while_writing_anything_the_run_can_be_resumed(
     monkeypatch.setattr("trainer.fit.run_folder.write_last", killed)
     for left[0] in range(2, 16):
         with suppress(KeyboardInterrupt):
-            run(data, placed(out), recipe, resume=True)
+            run(out, recipe, resume=True)
     left[0] = -1
-    assert run(data, placed(out), recipe, resume=True) == unbroken
+    assert run(out, recipe, resume=True) == unbroken
     assert same(out, tmp_path / "whole")
 
 
 def test_the_best_weights_are_those_of_the_history_wherever_it_was_killed(
-    data: Dataset,
     tmp_path: Path,
-    placed: Placed,
     recipe: Recipe,
     run: Run,
     same: Same,
@@ -123,22 +112,22 @@ def test_the_best_weights_are_those_of_the_history_wherever_it_was_killed(
     def killed(_: TrainingRun) -> None:
         raise KeyboardInterrupt
 
-    run(data, placed(tmp_path / "whole"), replace(recipe, epochs=1))
+    run(tmp_path / "whole", replace(recipe, epochs=1))
     with monkeypatch.context() as patch:
         patch.setattr(TrainingRun, "_keep_best", killed)
         with pytest.raises(KeyboardInterrupt):
-            run(data, placed(tmp_path / "out"), replace(recipe, epochs=1))
+            run(tmp_path / "out", replace(recipe, epochs=1))
     assert not (tmp_path / "out/best.safetensors").exists()
-    run(data, placed(tmp_path / "out"), replace(recipe, epochs=1), resume=True)
+    run(tmp_path / "out", replace(recipe, epochs=1), resume=True)
     assert same(tmp_path / "out", tmp_path / "whole")
 
 
 def test_notes_need_a_finished_epoch(
-    data: Dataset, tmp_path: Path, placed: Placed, recipe: Recipe, run: Run, stopping: Any
+    tmp_path: Path, recipe: Recipe, run: Run, stopping: Any
 ) -> None:
     with pytest.raises(UsageError, match="is missing: name the folder of a run"):
         RunFolder(tmp_path).load_notes()
     with stopping(2), pytest.raises(Exception, match="images of epoch 1"):
-        run(data, placed(tmp_path), recipe)
+        run(tmp_path, recipe)
     with pytest.raises(UsageError, match="no finished epoch yet"):
         RunFolder(tmp_path).load_notes()
