@@ -13,7 +13,7 @@ from builder.contract import CheckError, UsageError, write_last
 from builder.contract.lock import hold
 from builder.contract.weights import load_into, read_header
 from trainer import report
-from trainer.arms import Arm, make_arm, parse_mix
+from trainer.arms import Arm, make_arm
 from trainer.claim import check_out, check_trainable, claim
 from trainer.config import RunPlan, describe
 from trainer.evaluate.scores import evaluate
@@ -58,15 +58,7 @@ class Ready:
 
     def arm(self, recipe: Recipe) -> Arm:
         """The arm of a recipe on this dataset."""
-        return make_arm(
-            recipe.arm,
-            self.data,
-            epochs=recipe.epochs,
-            seed=recipe.seed,
-            augment=recipe.augment,
-            mix=parse_mix(recipe.mix),
-            steps=recipe.steps,
-        )
+        return make_arm(recipe, self.data)
 
     def describe(self, plan: RunPlan) -> RunConfig:
         """What config.json holds of a run on this dataset and device."""
@@ -212,9 +204,7 @@ def prepared(plan: RunPlan, found: Located, *, runs: bool = True) -> Iterator[Re
     with (
         connect(plan.machine.device, plan.recipe.precision) as fabric,
         open_dataset(
-            found.manifest,
-            found.index,
-            source=found.source,
+            found,
             workers=plan.machine.workers,
             skip_bad=plan.skip_bad,
             ram_bytes=plan.machine.ram_bytes,

@@ -1,26 +1,15 @@
-"""A dataset and an arm's name → Arm: what a run trains on, in which order, with which weights.
+"""A recipe and a dataset → Arm: what a run trains on, in which order, with which weights.
 
-All arms train on one dataset with equally many steps; `arm` says what each of them shows.
+Each arm has a file of its own; `arm` lists them, `material` is what they are made of.
 """
 
-from trainer.arms.arm import (
-    ARMS,
-    AUGMENTS,
-    EVEN,
-    STEPS,
-    TREATMENTS,
-    Arm,
-    default_arm,
-    make_arm,
-    parse_mix,
-)
+from trainer.arms.arm import NEED_SYNTHETIC, TREATMENTS, default_arm, make_arm
+from trainer.arms.material import EVEN, Arm, parse_mix
 from trainer.arms.oversample import control_digest
 
 __all__ = [
-    "ARMS",
-    "AUGMENTS",
     "EVEN",
-    "STEPS",
+    "NEED_SYNTHETIC",
     "TREATMENTS",
     "Arm",
     "control_digest",

@@ -1,8 +1,17 @@
-"""The weights of the arm `classweight`."""
+"""The arm `classweight`: real images, rare positives weighted up in the loss."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from builder.contract import Labels
+from trainer.arms.material import Arm, Material
+from trainer.arms.none import none
+
+
+def classweight(material: Material) -> Arm:
+    """The real images alone, each positive weighted by negatives / positives."""
+    return replace(none(material), positive_weight=positive_weight(material.labels("real")))
 
 
 def positive_weight(labels: Labels) -> tuple[float, ...]:

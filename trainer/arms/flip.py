@@ -1,19 +1,28 @@
-"""Images flipped on the device: the paper's standard augmentation.
+"""The arm `flip`: the paper's standard augmentation; images are flipped on the device.
 
-What happens to an image is a pure function of (seed, epoch, its place in the epoch): the same in
-any batch, on any device and after any restart.
+Whether an image is flipped depends on (seed, epoch, its place in the epoch) alone: it is the same
+in any batch, on any device and after any restart.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
+from trainer.arms.material import Arm, Material
+from trainer.arms.none import none
+from trainer.recipe import Augment
 from trainer.stream.order import random_words
 
-Augment = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (images, places) → images
+Augmentation = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (images, places) → images
 
 
-def augmentation(kind: str, *, count: int, seed: int, epoch: int) -> Augment:
+def flip(material: Material) -> Arm:
+    """The real images alone, flipped at random."""
+    return replace(none(material), augment="flip")
+
+
+def augmentation(kind: Augment, *, count: int, seed: int, epoch: int) -> Augmentation:
     """The augmentation of one epoch of `count` images: (images, places) → images.
 
     `none` changes nothing. `flip` flips each image upside down, and left to right, with
@@ -23,10 +32,10 @@ def augmentation(kind: str, *, count: int, seed: int, epoch: int) -> Augment:
         return lambda images, _: images
     words = random_words(count, "flip", seed, epoch)
     coins = torch.stack([torch.from_numpy(words >> shift & 1 == 1) for shift in (62, 63)], dim=1)
-    return lambda images, places: flip(images, coins[places])
+    return lambda images, places: flipped(images, coins[places])
 
 
-def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
+def flipped(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     """Images [B, 1, H, W] flipped along H where which[:, 0], along W where which[:, 1]."""
     for column, axis in ((0, 2), (1, 3)):
         chosen = which[:, column].to(images.device, non_blocking=True)[:, None, None, None]

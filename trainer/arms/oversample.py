@@ -1,18 +1,31 @@
-"""The control `oversample`: a real image with the same labels in place of each synthetic one."""
+"""The arm `oversample`: gan's balance without its pixels, as a control of the generator.
+
+Each synthetic image is replaced by a real one with the same labels.
+"""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 
 from builder.contract import CheckError, Index, Manifest, sha256_bytes
+from trainer.arms.gan import gan
+from trainer.arms.material import Arm, Material
 from trainer.stream.batches import Dataset
 from trainer.stream.order import Rows, random_words
+
+
+def oversample(material: Material) -> Arm:
+    """The gan arm's batches, with a real image in the place of each synthetic one."""
+    arm = gan(material)
+    stand_in = twins(material.data, seed=material.recipe.seed)
+    return replace(arm, order=replace(arm.order, stand_in=stand_in))
 
 
 def twins(data: Dataset, *, seed: int) -> Rows:
     """[N]: for each synthetic row a real training row with the same labels, else the row itself.
 
-    Rows with the same labels serve in turn, so none is copied twice before each was copied once.
+    Rows with the same labels take turns, so none is used twice before each was used once.
     CheckError where a synthetic image has labels that no real training image has.
     """
     index = data.index
@@ -27,7 +40,7 @@ def twins(data: Dataset, *, seed: int) -> Rows:
         if not (group := groups.get(labels)):
             raise CheckError(
                 f"{index.key[row]} has labels that no real training image has: --arm oversample"
-                " cannot balance like this dataset."
+                " cannot repeat this dataset's balance."
             )
         found[row] = group[turn[labels] % len(group)]
         turn[labels] += 1
@@ -35,10 +48,10 @@ def twins(data: Dataset, *, seed: int) -> Rows:
 
 
 def control_digest(manifest: Manifest, index: Index) -> str:
-    """A sha256 of all that the arms without synthetic pixels depend on, the order's key apart.
+    """The sha256 of all that the arms without synthetic pixels depend on, except the order's key.
 
-    Datasets that agree in it differ in the pixels of their synthetic images alone, so the control
-    runs of one serve the others too.
+    Datasets with the same digest differ only in the pixels of their synthetic images, so the
+    control runs of one serve the others, too.
     """
     real = [shard.sha256 for shard in manifest.shardlist if shard.origin == "real"]
     drawn = index.labels[index.origin == "synthetic"]

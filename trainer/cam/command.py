@@ -100,9 +100,7 @@ def cam_shards(
         )
     targets = manifest.targets
     with open_dataset(
-        manifest,
-        found.index,
-        source=found.source,
+        found,
         workers=workers,
         skip_bad=skip_bad,
         prove=False,  # only the shards that are read

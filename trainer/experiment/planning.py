@@ -9,7 +9,7 @@ import torch
 
 from builder.contract import Manifest, UsageError
 from builder.store import is_url
-from trainer.arms import TREATMENTS, control_digest, default_arm, make_arm, parse_mix
+from trainer.arms import TREATMENTS, control_digest, default_arm, make_arm
 from trainer.claim import check_trainable
 from trainer.config import Request, Settings, resolve
 from trainer.experiment.jobs import Experiment, RunJob
@@ -161,19 +161,8 @@ def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list
 
 def _images(located: Located, recipe: Recipe, grid: bool) -> int:
     """How many images a run trains on, in all epochs; refused where the arm is not available."""
-    source = located.source
-    with open_dataset(
-        located.manifest, located.index, source=source, workers=1, prove=False
-    ) as data:
-        order = make_arm(
-            recipe.arm,
-            data,
-            epochs=recipe.epochs,
-            seed=recipe.seed,
-            augment=recipe.augment,
-            mix=parse_mix(recipe.mix),
-            steps=recipe.steps,
-        ).order
+    with open_dataset(located, workers=1, prove=False) as data:
+        order = make_arm(recipe, data).order
     counts = [order.count(epoch) for epoch in range(1, recipe.epochs + 1)]
     if not grid:  # a grid has other batches, and goes on where one of its points is refused
         for count in {*counts}:

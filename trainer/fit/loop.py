@@ -17,7 +17,7 @@ from torch import nn
 from builder.contract import Stopped, UsageError
 from builder.contract.weights import WeightsHeader, scale
 from trainer.arms import Arm
-from trainer.arms.flip import Augment, augmentation
+from trainer.arms.flip import Augmentation, augmentation
 from trainer.fit.checkpoint import Identity, Partial, RunState
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
@@ -144,7 +144,7 @@ class TrainingRun:
                     self._check_progress()
                 self._save_or_stop(f"after {batch.position:,} of {len(rows):,} images of {what}")
 
-    def _step(self, batch: Batch, augment: Augment) -> None:
+    def _step(self, batch: Batch, augment: Augmentation) -> None:
         fabric, pieces = self.place.fabric, self.recipe.accumulate
         images = augment(batch.images.to(fabric.device, non_blocking=True), batch.places)
         labels = batch.labels.to(fabric.device, non_blocking=True)

@@ -92,9 +92,7 @@ def predict_shards(
             " same size."
         )
     with open_dataset(
-        found.manifest,
-        found.index,
-        source=found.source,
+        found,
         workers=workers,
         skip_bad=skip_bad,
         prove=False,  # only the shards that are read

@@ -72,14 +72,7 @@ def _cams(dataset: DatasetResult, run: SeedResult) -> tuple[Cams, Cams]:
     if found.manifest.digest != dataset.digest:
         raise UsageError(f"{config.shards} is another dataset now.")
     classifier = _classifier(run, dataset.digest)
-    with open_dataset(
-        found.manifest,
-        found.index,
-        source=found.source,
-        workers=1,
-        skip_bad=config.skip_bad,
-        prove=False,
-    ) as data:
+    with open_dataset(found, workers=1, skip_bad=config.skip_bad, prove=False) as data:
         targets = dataset.targets or data.manifest.pathologies[:3]
         model, outputs = classifier.model, classifier.pathologies
         return (

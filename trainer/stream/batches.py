@@ -1,7 +1,7 @@
 """A sealed dataset into batches: any sequence of its rows, at the rate of the decoder.
 
-Threads each make a whole batch: they read by the sealed index (no tar header is walked), decode
-into one preallocated uint8 tensor, and hand it over; the cast to float happens on the device.
+Each thread makes a whole batch: it reads by the sealed index (no tar header is parsed), decodes
+into one preallocated uint8 tensor and hands it over. The cast to float happens on the device.
 """
 
 import os
@@ -15,10 +15,11 @@ import torch
 from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
 from builder.store import OutOfReach
 from trainer.progress import progress
+from trainer.stream.locate import Located
 from trainer.stream.order import Rows, pieces_from
 from trainer.stream.prefetch import prefetch
 from trainer.stream.ram import Ram
-from trainer.stream.shards import Shards, Source
+from trainer.stream.shards import Shards
 
 CPU = torch.device("cpu")
 BLANK = 128  # the grey of an image that cannot be read
@@ -32,7 +33,7 @@ class Batch:
     labels: torch.Tensor  # float32 [B, L] in {1, 0, -1}; -1 = unknown
     rows: torch.Tensor  # int64 [B], rows of the sealed index
     places: torch.Tensor  # int64 [B], where in the sequence they stand
-    known: int  # labels that are known in the whole batch, all ranks' shares together
+    known: int  # labels that are known in the whole batch, the shares of all ranks together
     position: int  # images of the sequence that are done after this batch: where to resume
     waited: float  # seconds that the consumer waited for it
     bad: tuple[tuple[int, str], ...]  # (row, reason) of images that are blank, their labels unknown
@@ -46,7 +47,7 @@ class Dataset:
     index: Index
     shard: Rows  # [N], position in manifest.shardlist
     shards: Shards
-    skip_bad: bool = False  # an image that cannot be read is blank, instead of the end
+    skip_bad: bool = False  # an image that cannot be read is blank, and does not end the run
     ram: Ram | None = None  # decoded images
 
     def rows(self, split: str, origin: str | None = None) -> Rows:
@@ -57,10 +58,8 @@ class Dataset:
 
 @contextmanager
 def open_dataset(
-    manifest: Manifest,
-    index: Index,
+    located: Located,
     *,
-    source: Source,
     workers: int,
     skip_bad: bool = False,
     ram_bytes: int = 0,
@@ -68,13 +67,14 @@ def open_dataset(
 ) -> Iterator[Dataset]:
     """The dataset, once the size and sha256 of every shard agree.
 
-    That is checked now, or at a shard's first use without `prove` or where it must be fetched.
+    They are checked now; without `prove`, or where a shard must be fetched, at its first use.
     CheckError names the first shard that is not the one sealed; with `skip_bad` its images are
     blank. Up to `ram_bytes` of decoded images are kept, training images first.
     """
-    shards = Shards(manifest, source)
+    manifest, index = located.manifest, located.index
+    shards = Shards(manifest, located.source)
     try:
-        if prove and source.at_hand:
+        if prove and located.source.at_hand:
             shards.prove(workers, skip_bad=skip_bad)
         samples = [shard.nsamples for shard in manifest.shardlist]
         wanted = np.argsort(index.split != "train", kind="stable")
@@ -106,8 +106,8 @@ def batches(
 
     `share` = (rank, ranks): every rank gets every ranks-th image of each batch, hence the same
     number of batches. `workers` threads decode whole batches ahead, at most `workers` + 2 of them,
-    into page-locked memory where the `device` they are for is a GPU. Closing the iterator ends the
-    threads. An image that cannot be read raises CheckError with its shard and key, or is blank.
+    in page-locked memory where `device` is a GPU. Closing the iterator ends the threads. An image
+    that cannot be read raises CheckError with its shard and key, or is blank.
     """
     pieces = pieces_from(len(rows), size, start)
     load = _Loader(data, rows, share=share, pin=device.type == "cuda")

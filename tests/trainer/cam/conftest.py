@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from builder.contract.weights import scale
-from trainer.model import build, save_weights
+from trainer.model import build
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")  # as in the datasets of the conftest above
 
@@ -51,8 +51,8 @@ def model(settled: Settled) -> nn.Module:
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory, model: nn.Module) -> Path:
+def weights(
+    tmp_path_factory: pytest.TempPathFactory, model: nn.Module, save_weights: Callable[..., Path]
+) -> Path:
     path = tmp_path_factory.mktemp("weights") / "best.safetensors"
-    facts = {"pathologies": list(NAMES), "image": {"height": 32, "width": 32}}
-    path.write_bytes(save_weights(model, facts))
-    return path
+    return save_weights(path, model, NAMES)

@@ -10,7 +10,6 @@ from torch import nn
 from builder.contract import CheckError, UsageError, load_index
 from trainer.cam import Cam, activation_maps, cams_of
 from trainer.stream.batches import Dataset, batches, open_dataset
-from trainer.stream.shards import Folder
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")
 
@@ -19,7 +18,9 @@ def labels_of(data: Dataset, cam: Cam) -> np.ndarray:
     return data.index.labels[np.flatnonzero(data.index.key == cam.key)[0]]
 
 
-def test_half_are_real_of_the_split_and_half_were_rendered_for_it(data: Dataset, model: nn.Module):
+def test_half_are_real_of_the_split_and_half_were_rendered_for_it(
+    data: Dataset, model: nn.Module
+) -> None:
     found = cams_of(data, model, ["Lung Lesion"], images=6)
     assert [(cam.origin, cam.split) for cam in found.cams] == (
         [("real", "test")] * 3 + [("synthetic", "train")] * 3
@@ -34,7 +35,7 @@ def test_half_are_real_of_the_split_and_half_were_rendered_for_it(data: Dataset,
     assert cams_of(data, model, ["Lung Lesion"], images=1).cams[0].origin == "real"
 
 
-def test_maps_and_probabilities_are_those_of_the_image(data: Dataset, model: nn.Module):
+def test_maps_and_probabilities_are_those_of_the_image(data: Dataset, model: nn.Module) -> None:
     names = ["Fracture", "Lung Lesion"]
     cams = cams_of(data, model, names, images=12, workers=2).cams
     assert [cam.pathology for cam in cams] == sorted(cam.pathology for cam in cams)
@@ -51,7 +52,7 @@ def test_maps_and_probabilities_are_those_of_the_image(data: Dataset, model: nn.
 
 def test_no_score_has_a_part_in_the_choice(
     data: Dataset, model: nn.Module, settled: Callable[..., nn.Module]
-):
+) -> None:
     def keys(model: nn.Module, name: str) -> list[str]:
         return [cam.key for cam in cams_of(data, model, [name], images=8).cams]
 
@@ -65,7 +66,7 @@ def test_no_score_has_a_part_in_the_choice(
 
 def test_what_was_rendered_for_another_counts_where_nothing_was_for_it(
     data: Dataset, model: nn.Module
-):
+) -> None:
     found = cams_of(data, model, ["Fracture", "Hernia"], images=4)
     made = [cam for cam in found.cams if cam.origin == "synthetic"]
     assert all(labels_of(data, cam)[NAMES.index(cam.pathology)] == 1 for cam in made)
@@ -74,11 +75,13 @@ def test_what_was_rendered_for_another_counts_where_nothing_was_for_it(
     assert [cam.origin for cam in found.of("Hernia")] == ["synthetic"] * 2
 
 
-def test_real_ones_take_the_place_of_synthetic_ones(sealer: Any, model: nn.Module, tmp_path: Path):
+def test_real_ones_take_the_place_of_synthetic_ones(
+    sealer: Any, model: nn.Module, tmp_path: Path
+) -> None:
     counts = {("train", "real"): 20, ("val", "real"): 8, ("test", "real"): 20}
     sealed = sealer(tmp_path, counts=counts)
     index = load_index(sealed.manifest, sealed.root)
-    with open_dataset(sealed.manifest, index, source=Folder(sealed.root), workers=1) as data:
+    with open_dataset(sealed.located(index), workers=1) as data:
         found = cams_of(data, model, ["Fracture", "Hernia"], images=4)
         assert [(cam.pathology, cam.origin) for cam in found.cams] == [("Fracture", "real")] * 4
         assert found.notes == {"Hernia": "no positive real test images"}
@@ -89,7 +92,7 @@ def test_real_ones_take_the_place_of_synthetic_ones(sealer: Any, model: nn.Modul
         assert cams_of(data, model, []).cams == ()
 
 
-def test_outputs_are_found_by_name(data: Dataset, model: nn.Module):
+def test_outputs_are_found_by_name(data: Dataset, model: nn.Module) -> None:
     names = ("Fracture", "Lung Lesion", "Mass")  # of a model for another dataset
     first = cams_of(data, model, ["Lung Lesion"]).cams[0]
     other = cams_of(data, model, ["Fracture"], outputs=["Mass", "Fracture", "Lung Lesion"])
@@ -103,7 +106,9 @@ def test_outputs_are_found_by_name(data: Dataset, model: nn.Module):
         cams_of(data, model, ["Mass"], outputs=names)
 
 
-def test_weights_without_sense_are_refused(data: Dataset, settled: Callable[..., nn.Module]):
+def test_weights_without_sense_are_refused(
+    data: Dataset, settled: Callable[..., nn.Module]
+) -> None:
     broken = settled()
     broken.get_parameter("classifier.weight").data[1] = torch.nan
     with pytest.raises(CheckError, match="hold what is no number"):

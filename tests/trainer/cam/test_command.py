@@ -13,7 +13,6 @@ from torch import nn
 from builder.contract.radiograph import read_radiograph
 from trainer.cam import Cams, activation_maps, command, sheet
 from trainer.cli import main
-from trainer.model import save_weights
 
 NAMES = ("Hernia", "Lung Lesion", "Fracture")
 
@@ -53,7 +52,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Cams]:
 
 def test_a_manifest_shows_the_targets_of_its_plan(
     weights: Path, shared: Any, tmp_path: Path, drawn: list[Cams]
-):
+) -> None:
     for name in ("new/a.png", "b.png"):
         result = call(weights, shared.path, "--out", tmp_path / name)
         assert result.exit_code == 0, result.output
@@ -66,7 +65,7 @@ def test_a_manifest_shows_the_targets_of_its_plan(
 
 def test_what_is_asked_of_a_manifest_is_shown_and_what_is_missing_said(
     weights: Path, shared: Any, tmp_path: Path, drawn: list[Cams]
-):
+) -> None:
     words = ("--pathology", "Hernia", "--pathology", "Fracture", "--images", 2, "--split", "val")
     result = call(weights, shared.path, *words, "--out", tmp_path / "a.png")
     assert result.exit_code == 0, result.output
@@ -78,7 +77,9 @@ def test_what_is_asked_of_a_manifest_is_shown_and_what_is_missing_said(
     ]
 
 
-def test_a_manifest_without_any_positive_is_a_sentence(weights: Path, sealer: Any, tmp_path: Path):
+def test_a_manifest_without_any_positive_is_a_sentence(
+    weights: Path, sealer: Any, tmp_path: Path
+) -> None:
     counts = {("train", "real"): 20, ("val", "real"): 8, ("test", "real"): 8}
     few = sealer(tmp_path / "data", counts=counts)
     words = (weights, few.path, "--pathology", "Hernia", "--out", tmp_path / "a.png")
@@ -88,7 +89,7 @@ def test_a_manifest_without_any_positive_is_a_sentence(weights: Path, sealer: An
 
 def test_files_come_as_named_and_a_folder_begins_with_its_first(
     weights: Path, images: Path, tmp_path: Path, drawn: list[Cams], model: nn.Module
-):
+) -> None:
     named = [images / f"{name}.png" for name in "fbacd"]
     assert call(weights, *named, "--out", tmp_path / "a.png").exit_code == 0
     assert drawn[0].pathologies == NAMES
@@ -108,7 +109,7 @@ def test_files_come_as_named_and_a_folder_begins_with_its_first(
 
 def test_an_image_that_cannot_be_read_is_named_or_left_out(
     weights: Path, images: Path, tmp_path: Path
-):
+) -> None:
     (images / "b.png").write_bytes(b"no image")
     words = (weights, images, "--out", tmp_path / "a.png")
     refused(call(*words), 1, "b.png")
@@ -124,7 +125,7 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(
 
 def test_a_sealed_image_that_cannot_be_read_is_named_or_left_out(
     weights: Path, sealed: Any, tmp_path: Path
-):
+) -> None:
     index = sealed.index
     for row in np.flatnonzero((index.split == "test") & (index.labels[:, 1] == 1))[1:]:
         path = sealed.root / index.shard[row]
@@ -142,14 +143,14 @@ def test_a_sealed_image_that_cannot_be_read_is_named_or_left_out(
 
 def test_an_earlier_sheet_stays_where_the_new_one_fails(
     weights: Path, images: Path, tmp_path: Path
-):
+) -> None:
     (tmp_path / "a.png").write_bytes(b"earlier")
     (images / "a.png").write_bytes(b"no image")
     assert call(weights, images, "--out", tmp_path / "a.png").exit_code == 1
     assert (tmp_path / "a.png").read_bytes() == b"earlier"
 
 
-def test_what_cannot_be_asked(weights: Path, images: Path, shared: Any, tmp_path: Path):
+def test_what_cannot_be_asked(weights: Path, images: Path, shared: Any, tmp_path: Path) -> None:
     out = ("--out", tmp_path / "a.png")
     refused(call(weights, images, "--out", tmp_path / "a.jpg"), 2, "should end in .png")
     refused(call(weights, shared.path, "--out", tmp_path / "a"), 2, "should end in .png")
@@ -165,16 +166,18 @@ def test_what_cannot_be_asked(weights: Path, images: Path, shared: Any, tmp_path
 
 
 def test_weights_for_other_images_are_refused(
-    shared: Any, images: Path, tmp_path: Path, settled: Callable[..., nn.Module]
-):
+    shared: Any,
+    images: Path,
+    tmp_path: Path,
+    settled: Callable[..., nn.Module],
+    save_weights: Callable[..., Path],
+) -> None:
     names = [f"P{i}" for i in range(16)]
     model, out = settled(tuple(names)), ("--out", tmp_path / "a.png")
 
     def save(height: int, width: int) -> Path:
         path = tmp_path / f"{height}x{width}.safetensors"
-        facts = {"pathologies": names, "image": {"height": height, "width": width}}
-        path.write_bytes(save_weights(model, facts))
-        return path
+        return save_weights(path, model, names, height=height, width=width)
 
     refused(call(save(64, 64), shared.path, *out), 2, "64×64 pixels, and tiny has 32×32")
     refused(call(save(32, 48), images, *out), 2, "32×48 pixels, and files are cut to squares")

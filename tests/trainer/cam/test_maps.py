@@ -16,7 +16,7 @@ Blots = Callable[..., torch.Tensor]
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 64), (96, 64), (224, 224)])
 def test_the_mean_of_a_map_plus_the_bias_is_the_logit(
     model: nn.Module, blots: Blots, height: int, width: int
-):
+) -> None:
     images = blots(3, height, width)
     with torch.inference_mode():
         logits = model(scale(images))[:, [2, 0]]
@@ -29,7 +29,7 @@ def test_the_mean_of_a_map_plus_the_bias_is_the_logit(
     assert logits.std() > 0.05  # or the test shows nothing
 
 
-def test_a_network_in_training_is_asked_as_if_it_were_not(settled: Settled, blots: Blots):
+def test_a_network_in_training_is_asked_as_if_it_were_not(settled: Settled, blots: Blots) -> None:
     fresh = settled()
     expected = activation_maps(fresh, blots(2, 32), [1])
     found = activation_maps(fresh.train(), blots(2, 32), [1])
@@ -48,7 +48,7 @@ def squares(count: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
     return images.to(torch.uint8), there, cells
 
 
-def test_a_network_that_learned_to_see_a_square_shows_where_it_is():
+def test_a_network_that_learned_to_see_a_square_shows_where_it_is() -> None:
     generator = torch.Generator().manual_seed(0)
     model = build(["Square"], init="random", seed=0).train()
     for layer in model.modules():
@@ -81,7 +81,7 @@ class Bright(nn.Module):
         self.classifier.bias.data = torch.tensor([-2.0, 2.0])
 
 
-def test_a_bright_square_lights_up_where_it_is():
+def test_a_bright_square_lights_up_where_it_is() -> None:
     images = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
     images[..., 8:16, 24:32] = 255
     maps, probabilities = activation_maps(Bright(), images, [0, 1])

@@ -17,20 +17,20 @@ def flat(value: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("limit", [3.0, 0.0])
-def test_nothing_for_or_against_leaves_the_image(limit: float):
+def test_nothing_for_or_against_leaves_the_image(limit: float) -> None:
     found = overlay(GREY, flat(0), limit)
     assert found.dtype == np.uint8
     assert (found == GREY[..., None]).all()
 
 
-def test_for_is_warm_and_against_is_cold_on_any_grey():
+def test_for_is_warm_and_against_is_cold_on_any_grey() -> None:
     red, _, blue = np.moveaxis(overlay(GREY, flat(1), 2).astype(int), -1, 0)
     assert (red - blue > 50).all()
     red, _, blue = np.moveaxis(overlay(GREY, flat(-1), 2).astype(int), -1, 0)
     assert (blue - red > 50).all()
 
 
-def test_more_is_stronger_up_to_the_limit():
+def test_more_is_stronger_up_to_the_limit() -> None:
     def strength(value: float) -> float:
         return np.abs(overlay(GREY, flat(value), 4).astype(int) - GREY[..., None]).mean()
 
@@ -41,7 +41,7 @@ def test_more_is_stronger_up_to_the_limit():
     assert len(np.unique(overlay(GREY, flat(4), 4)[..., 0])) > 50  # the image shows through
 
 
-def test_a_cell_colours_its_own_corner():
+def test_a_cell_colours_its_own_corner() -> None:
     corner = np.array([[0, 2], [0, 0]], np.float32)
     changed = (overlay(GREY, corner, 2) != GREY[..., None]).any(axis=2)
     assert changed[:16, 36:].all()
@@ -83,7 +83,7 @@ def words_of(cams: Cams, monkeypatch: pytest.MonkeyPatch) -> str:
     return "\n".join(said)
 
 
-def test_a_sheet_says_what_it_shows(monkeypatch: pytest.MonkeyPatch):
+def test_a_sheet_says_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     words = words_of(CAMS, monkeypatch)
     for part in (
         *("2×2 cells", "Mass", "real, test", "synthetic, test", "probability 0.25"),
@@ -94,7 +94,7 @@ def test_a_sheet_says_what_it_shows(monkeypatch: pytest.MonkeyPatch):
     assert CAMS.limit("Hernia") == 0
 
 
-def test_a_sheet_has_the_same_bytes_each_time():
+def test_a_sheet_has_the_same_bytes_each_time() -> None:
     first = sheet(CAMS)
     assert first == sheet(CAMS) != sheet(replace(CAMS, notes={}))
     picture = Image.open(io.BytesIO(first))
@@ -103,7 +103,7 @@ def test_a_sheet_has_the_same_bytes_each_time():
     assert sheet(replace(CAMS, cams=CAMS.cams[:1])) != first
 
 
-def test_a_sheet_bears_any_name_and_no_image(monkeypatch: pytest.MonkeyPatch):
+def test_a_sheet_bears_any_name_and_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("a/very/long/folder/x_$1^2$.png", "胸部.png")
     cams = replace(CAMS, cams=tuple(made("Mass", "", 0, name) for name in names))
     words = words_of(cams, monkeypatch)

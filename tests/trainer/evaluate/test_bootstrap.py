@@ -18,7 +18,7 @@ def case(seed: int, ties: bool, share: float = 0.2) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("share", [0.2, 0.7])  # either class may be the smaller one
 @pytest.mark.parametrize("ties", [False, True])
-def test_every_auc_equals_sklearn_on_the_images_drawn(ties: bool, share: float):
+def test_every_auc_equals_sklearn_on_the_images_drawn(ties: bool, share: float) -> None:
     labels, scores, patients, counts = case(1, ties, share)
     found = arm_aucs(labels, scores, patients, counts)
     assert found.resampled.shape == (3, 2, 300)
@@ -32,7 +32,7 @@ def test_every_auc_equals_sklearn_on_the_images_drawn(ties: bool, share: float):
     assert found.auc[2, 1] == pytest.approx(expected, abs=1e-12)
 
 
-def test_it_equals_a_naive_loop_over_pairs_and_does_not_depend_on_threads():
+def test_it_equals_a_naive_loop_over_pairs_and_does_not_depend_on_threads() -> None:
     labels, scores, patients, counts = case(2, ties=True)
     one, four = (arm_aucs(labels, scores, patients, counts, threads=n) for n in (1, 4))
     assert np.array_equal(one.resampled, four.resampled)
@@ -46,7 +46,7 @@ def test_it_equals_a_naive_loop_over_pairs_and_does_not_depend_on_threads():
     assert one.resampled[0, 1, 11] == pytest.approx(wins / pairs, abs=1e-12)
 
 
-def test_a_resample_without_a_class_has_no_auc():
+def test_a_resample_without_a_class_has_no_auc() -> None:
     labels, scores = np.array([[1], [0], [0]], np.int8), np.array([0.9, 0.1, 0.2], np.float32)
     counts = np.array([[0, 1], [2, 1], [1, 1]], np.float32)
     found = arm_aucs(labels, scores[None, :, None], np.arange(3), counts)
@@ -55,7 +55,7 @@ def test_a_resample_without_a_class_has_no_auc():
     assert found.patients == 1  # has a positive
 
 
-def test_a_pathology_without_positives_has_no_auc():
+def test_a_pathology_without_positives_has_no_auc() -> None:
     labels = np.array([[0, 1], [0, 0], [-1, -1]], np.int8)
     scores = np.ones((1, 3, 2), np.float32)
     found = arm_aucs(labels, scores, np.arange(3), resample(3, 5, seed=0))
@@ -64,7 +64,7 @@ def test_a_pathology_without_positives_has_no_auc():
     assert found.auc[0, 1] == 0.5
 
 
-def test_resamples_draw_as_many_patients_as_there_are_evenly_and_by_seed():
+def test_resamples_draw_as_many_patients_as_there_are_evenly_and_by_seed() -> None:
     counts = resample(40, 500, seed=1)
     assert counts.dtype == np.float32
     assert (counts.sum(axis=0) == 40).all()

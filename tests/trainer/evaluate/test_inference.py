@@ -34,7 +34,7 @@ def made(
     return labels, scores, both
 
 
-def test_one_auc_agrees_with_delong():
+def test_one_auc_agrees_with_delong() -> None:
     labels, scores, (control, _) = made(gap=0.3)
     aucs, covariance = delong(labels, scores[:, 0])
     found, error = estimate(control, 0), np.sqrt(covariance[0, 0])
@@ -46,7 +46,7 @@ def test_one_auc_agrees_with_delong():
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.1, 0.25])
-def test_a_paired_difference_agrees_with_delong(gap: float):
+def test_a_paired_difference_agrees_with_delong(gap: float) -> None:
     labels, scores, (control, arm) = made(gap=gap)
     aucs, covariance = delong(labels, scores[:, 0])
     error = np.sqrt(np.array([-1, 1]) @ covariance @ np.array([-1, 1]))
@@ -59,20 +59,20 @@ def test_a_paired_difference_agrees_with_delong(gap: float):
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 4])
-def test_the_other_way_round_is_the_same_difference(seeds: int):
+def test_the_other_way_round_is_the_same_difference(seeds: int) -> None:
     _, _, (control, arm) = made(gap=0.2, seeds=seeds, seed_sd=0.3)
     one, other = difference(arm, control, 0), difference(control, arm, 0)
     assert (one.value, one.p) == pytest.approx((-other.value, other.p))
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
 
 
-def test_equal_scores_differ_by_nothing():
+def test_equal_scores_differ_by_nothing() -> None:
     _, _, (control, _) = made(gap=0)
     found = difference(control, control, 0)
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
-def test_seeds_that_differ_widen_the_interval_by_their_own_part():
+def test_seeds_that_differ_widen_the_interval_by_their_own_part() -> None:
     _, _, (control, arm) = made(gap=0.1, seeds=5, seed_sd=0.4)
     one = made(gap=0.1, seeds=5, seed_sd=0.0)[2]
     apart, alike = difference(arm, control, 0), difference(one[1], one[0], 0)
@@ -94,7 +94,7 @@ def parts(arm: ArmAucs) -> tuple[float, float]:
 @pytest.mark.parametrize(("gap", "seed_sd", "positive"), [(0.1, 0.3, 0), (1, 0.3, 1), (1, 0, 1)])
 def test_the_error_and_its_degrees_are_those_of_readers_nested_in_modalities(
     gap: float, seed_sd: float, positive: bool
-):
+) -> None:
     """Hillis 2014: MS[R(T)] + r max(Cov2 - Cov3, 0), with readers of each modality on their own."""
     control, arm = made(gap=gap, seeds=4, seed_sd=seed_sd)[2]
     found = difference(arm, control, 0)
@@ -109,7 +109,7 @@ def test_the_error_and_its_degrees_are_those_of_readers_nested_in_modalities(
     assert found.seed_share == pytest.approx(max(0, 1 - drawn / (cases + seeds)))
 
 
-def test_two_seeds_are_taken_to_vary_as_those_of_the_arms_beside_them():
+def test_two_seeds_are_taken_to_vary_as_those_of_the_arms_beside_them() -> None:
     control, arm = made(gap=0.1, seeds=5, seed_sd=0.3)[2]
     two = ArmAucs(auc=control.auc[:2], resampled=control.resampled[:2], patients=control.patients)
     (spread, both), (other, other_both) = parts(arm), parts(two)
@@ -134,7 +134,7 @@ def test_two_seeds_are_taken_to_vary_as_those_of_the_arms_beside_them():
     assert beside.degrees > alone.degrees  # a third arm counts too
 
 
-def test_an_arm_of_one_seed_adds_nothing_but_its_patients():
+def test_an_arm_of_one_seed_adds_nothing_but_its_patients() -> None:
     control, arm = made(gap=0.1, seeds=5, seed_sd=0.3)[2]
     one = ArmAucs(auc=control.auc[:1], resampled=control.resampled[:1], patients=control.patients)
     assert estimate(one, 0, pooled_with=[arm]) == estimate(one, 0)
@@ -144,7 +144,7 @@ def test_an_arm_of_one_seed_adds_nothing_but_its_patients():
     assert found.error == pytest.approx(np.sqrt(drawn - both / 5 + spread / 5))
 
 
-def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_them():
+def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_them() -> None:
     auc = np.array([[1.0], [0.5], [1.0]])
     still = ArmAucs(
         auc=auc, resampled=np.repeat(auc[..., None], 2000, axis=2), patients=np.array([40])
@@ -157,7 +157,7 @@ def test_seeds_that_are_perfect_or_of_chance_differ_though_no_resample_moves_the
     assert found.p == pytest.approx(2 * t.sf(2, 2), abs=0.01)
 
 
-def test_what_patients_and_seeds_share_is_counted_once():
+def test_what_patients_and_seeds_share_is_counted_once() -> None:
     """Seeds of one truth, each with a noise of its own: spread that the patients have already."""
     arms = {number: made(gap=0, seeds=number, own=3.0)[2][0] for number in (1, 5)}
     one, five = (estimate(arm, 0).error for arm in arms.values())
@@ -172,7 +172,7 @@ def aucs(resampled: Any, patients: int) -> ArmAucs:
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
-def test_resamples_without_a_class_do_not_count(seeds: int):
+def test_resamples_without_a_class_do_not_count(seeds: int) -> None:
     drawn = np.random.default_rng(0).normal(0.7, 0.05, (seeds, 1, 400))
     auc, patients = drawn.mean(axis=2), np.array([40])
     gaps = np.insert(drawn, 50, np.full((9, seeds, 1), np.nan), axis=2)
@@ -180,7 +180,7 @@ def test_resamples_without_a_class_do_not_count(seeds: int):
     assert astuple(estimate(holed, 0)) == pytest.approx(astuple(estimate(whole, 0)))
 
 
-def test_seeds_more_alike_than_their_patients_let_expect_narrow_the_interval():
+def test_seeds_more_alike_than_their_patients_let_expect_narrow_the_interval() -> None:
     drawn = np.random.default_rng(0).normal(0.7, 0.05, (3, 1, 2000))
     arm = ArmAucs(auc=np.full((3, 1), 0.7), resampled=drawn, patients=np.array([400]))
     arm.auc[0] += 0.01
@@ -196,7 +196,7 @@ def test_seeds_more_alike_than_their_patients_let_expect_narrow_the_interval():
     assert gap.high - gap.low < np.diff(np.quantile(moved, (0.025, 0.975)))
 
 
-def test_two_perfect_seeds_add_nothing_and_do_not_break_the_arms_beside_them():
+def test_two_perfect_seeds_add_nothing_and_do_not_break_the_arms_beside_them() -> None:
     arm = made(gap=0, seeds=2, seed_sd=0.3)[2][0]
     perfect = ArmAucs(
         auc=np.ones((2, 1)), resampled=np.ones_like(arm.resampled), patients=arm.patients
@@ -207,7 +207,7 @@ def test_two_perfect_seeds_add_nothing_and_do_not_break_the_arms_beside_them():
     assert np.isfinite([found.low, found.high, found.p]).all()
 
 
-def test_a_difference_that_nothing_moves_has_no_interval():
+def test_a_difference_that_nothing_moves_has_no_interval() -> None:
     """Seeds of one AUC each, and resamples that move every seed but not their mean."""
     drawn = np.array([[[0.7, 0.8]], [[0.8, 0.7]]])
     one, other = (
@@ -220,14 +220,14 @@ def test_a_difference_that_nothing_moves_has_no_interval():
 
 
 @pytest.mark.parametrize(("drawn", "patients"), [([np.nan] * 9, 5), ([0.7] * 9, 1), ([0.7] * 9, 0)])
-def test_patients_that_cannot_tell_give_no_interval(drawn: Any, patients: int):
+def test_patients_that_cannot_tell_give_no_interval(drawn: Any, patients: int) -> None:
     found = estimate(aucs(drawn, patients), 0)
     assert found.value == 0.7
     assert np.isnan([found.low, found.high, found.p, found.error]).all()
     assert verdict(found, found.p, seeds=5) == "no verdict"
 
 
-def test_an_auc_stays_in_its_range_and_few_patients_widen_it():
+def test_an_auc_stays_in_its_range_and_few_patients_widen_it() -> None:
     drawn = np.minimum(1, np.random.default_rng(0).normal(0.7, 0.3, 2000))
     few, many = (estimate(aucs(drawn, n), 0) for n in (5, 500))
     assert 0 < few.low < many.low < many.high < few.high < 1
@@ -235,7 +235,7 @@ def test_an_auc_stays_in_its_range_and_few_patients_widen_it():
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_a_perfect_auc_has_no_interval_but_a_difference_from_it_has(value: float):
+def test_a_perfect_auc_has_no_interval_but_a_difference_from_it_has(value: float) -> None:
     drawn = np.random.default_rng(0).normal(0.7, 0.05, 400)
     perfect = ArmAucs(
         auc=np.full((1, 1), value),
@@ -248,13 +248,13 @@ def test_a_perfect_auc_has_no_interval_but_a_difference_from_it_has(value: float
     assert difference(perfect, aucs(drawn, 40), 0).p < 0.01
 
 
-def test_arms_of_other_images_or_resamples_do_not_compare():
+def test_arms_of_other_images_or_resamples_do_not_compare() -> None:
     for other in (aucs([0.7] * 8, 5), aucs([0.7] * 9, 6)):
         with pytest.raises(ValueError, match="not of the same images"):
             difference(aucs([0.7] * 9, 5), other, 0)
 
 
-def test_holm_equals_the_example_in_the_books():
+def test_holm_equals_the_example_in_the_books() -> None:
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(np.array([0.5, 0.9])) == pytest.approx([1, 1])
     assert holm(np.array([np.nan, 0.02, 0.03])) == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)
@@ -276,7 +276,7 @@ def test_holm_equals_the_example_in_the_books():
 )
 def test_a_verdict_needs_the_interval_the_test_and_seeds(
     low: float, high: float, p: float, seeds: int, said: str
-):
+) -> None:
     found = Estimate(
         value=(low + high) / 2, low=low, high=high, p=p, error=0.01, seed_share=0.0, degrees=9.0
     )

@@ -14,14 +14,14 @@ def case(ties: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_average_precision_is_sklearns(ties: bool):
+def test_average_precision_is_sklearns(ties: bool) -> None:
     labels, scores, known = case(ties)
     expected = average_precision_score(labels[known], scores[known])
     assert average_precision(labels, scores) == pytest.approx(expected)
     assert np.isnan(average_precision(np.array([0, 0, -1]), scores[:3]))
 
 
-def test_the_diagram_is_sklearns_and_all_images_are_in_it():
+def test_the_diagram_is_sklearns_and_all_images_are_in_it() -> None:
     labels, scores, known = case()
     found = reliability(labels, scores)
     observed, predicted = calibration_curve(labels[known], scores[known], n_bins=15)
@@ -34,7 +34,7 @@ def test_the_diagram_is_sklearns_and_all_images_are_in_it():
     assert found.error == pytest.approx(np.average(gaps, weights=found.images[filled]))
 
 
-def test_calibrated_probabilities_have_no_error_and_sure_mistakes_have_all():
+def test_calibrated_probabilities_have_no_error_and_sure_mistakes_have_all() -> None:
     rng = np.random.default_rng(1)
     scores = rng.random(200_000)
     right = reliability((rng.random(200_000) < scores).astype(np.int8), scores)
@@ -47,7 +47,7 @@ def test_calibrated_probabilities_have_no_error_and_sure_mistakes_have_all():
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("specificity", [0.0, 0.8, 0.9, 0.95, 1.0])
-def test_sensitivity_is_the_best_of_all_thresholds(specificity: float, ties: bool):
+def test_sensitivity_is_the_best_of_all_thresholds(specificity: float, ties: bool) -> None:
     labels, scores, known = case(ties)
     best = 0.0
     for threshold in [*np.unique(scores[known]), np.inf]:
@@ -60,7 +60,7 @@ def test_sensitivity_is_the_best_of_all_thresholds(specificity: float, ties: boo
     assert np.isnan(sensitivity_at(np.array([1, 1]), scores[:2], specificity))
 
 
-def test_a_share_that_is_met_exactly_counts():
+def test_a_share_that_is_met_exactly_counts() -> None:
     labels = np.array([0] * 10 + [1] * 2, np.int8)
     scores = np.concatenate([np.arange(10) / 10, [0.85, 0.95]])
     assert sensitivity_at(labels, scores, 0.9) == 1

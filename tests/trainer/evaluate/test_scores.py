@@ -26,7 +26,7 @@ def found(data: Dataset, placed: Any) -> Any:
     return evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=10)
 
 
-def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found: Any):
+def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found: Any) -> None:
     table = pq.read_table(io.BytesIO(found.predictions)).to_pandas()
     assert list(table.columns[:3]) == ["key", "split", "patient"]
     assert list(table.key) == [k for s in ("val", "test") for k in data.index.key[data.rows(s)]]
@@ -46,7 +46,7 @@ def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found:
     assert table["probability:Fracture"].between(0, 1).all()
 
 
-def test_test_scores_have_intervals_and_validation_has_none(found: Any):
+def test_test_scores_have_intervals_and_validation_has_none(found: Any) -> None:
     hernia, lesion, fracture = found.test
     assert (lesion.auc, lesion.low) == (1, None)
     assert lesion.missing == "no interval, for an AUC of 1.000 leaves nothing to resample"
@@ -57,7 +57,7 @@ def test_test_scores_have_intervals_and_validation_has_none(found: Any):
     assert hernia.missing == "no AUC, for no image is positive"
 
 
-def test_one_patient_gives_no_interval(data: Dataset, placed: Any):
+def test_one_patient_gives_no_interval(data: Dataset, placed: Any) -> None:
     index = data.index
     lesion = (index.split == "test") & (index.labels[:, 1] == 1)
     index.patient[lesion] = "somebody"
@@ -67,7 +67,7 @@ def test_one_patient_gives_no_interval(data: Dataset, placed: Any):
     assert "one patient" in score.missing
 
 
-def test_figures_beside_the_auc_are_the_metrics_of_the_predictions(found: Any):
+def test_figures_beside_the_auc_are_the_metrics_of_the_predictions(found: Any) -> None:
     table = pq.read_table(io.BytesIO(found.predictions)).to_pandas()
     part = table[table.split == "test"]
     labels = part["label:Fracture"].to_numpy()
@@ -79,14 +79,16 @@ def test_figures_beside_the_auc_are_the_metrics_of_the_predictions(found: Any):
     assert found.val[2].average_precision is None
 
 
-def test_few_positives_get_no_figure(data: Dataset, placed: Any):
+def test_few_positives_get_no_figure(data: Dataset, placed: Any) -> None:
     found = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=40)
     for score in (*found.val[1:], *found.test[1:]):
         assert (score.auc, score.low, score.average_precision) == (None, None, None)
         assert score.missing == f"no figure, for {score.positives} positives are fewer than 40"
 
 
-def test_groups_go_into_the_predictions_where_the_index_has_them(data: Dataset, placed: Any):
+def test_groups_go_into_the_predictions_where_the_index_has_them(
+    data: Dataset, placed: Any
+) -> None:
     where = placed(Path())
     plain = evaluate(data, Brightness(), where, batch=16, seed=0, min_positives=10)
     assert "sex" not in pq.read_schema(io.BytesIO(plain.predictions)).names

@@ -12,10 +12,9 @@ import torchxrayvision as xrv
 
 from builder.contract import CheckError, decode_image, load_index
 from builder.contract.weights import scale
+from trainer.stream import batches as module
 from trainer.stream.batches import Dataset, batches, open_dataset
-from trainer.stream.batches import batches as module
 from trainer.stream.order import Rows
-from trainer.stream.shards import Folder
 
 
 def stream(data: Dataset, rows: Any, **options: Any) -> list[Any]:
@@ -31,7 +30,7 @@ def shuffled(data: Dataset) -> Rows:
     return np.random.default_rng(0).permutation(data.rows("train"))
 
 
-def test_every_row_comes_in_order_whatever_the_number_of_threads(data: Dataset):
+def test_every_row_comes_in_order_whatever_the_number_of_threads(data: Dataset) -> None:
     rows = shuffled(data)
     one, four = (stream(data, rows, workers=n) for n in (1, 4))
     for got in (one, four):
@@ -41,7 +40,7 @@ def test_every_row_comes_in_order_whatever_the_number_of_threads(data: Dataset):
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 5])
-def test_ranks_share_every_batch_and_see_each_sample_once(data: Dataset, ranks: int):
+def test_ranks_share_every_batch_and_see_each_sample_once(data: Dataset, ranks: int) -> None:
     rows = shuffled(data)
     whole = stream(data, rows)
     parts = [stream(data, rows, share=(rank, ranks)) for rank in range(ranks)]
@@ -56,12 +55,12 @@ def test_ranks_share_every_batch_and_see_each_sample_once(data: Dataset, ranks: 
         assert max(len(s.rows) for s in shares) - min(len(s.rows) for s in shares) <= 1
 
 
-def test_known_counts_the_labels_of_the_whole_batch(data: Dataset):
+def test_known_counts_the_labels_of_the_whole_batch(data: Dataset) -> None:
     for batch in stream(data, shuffled(data)):
         assert batch.known == int((batch.labels >= 0).sum())
 
 
-def test_batches_hold_the_pixels_and_labels_of_their_rows(data: Dataset):
+def test_batches_hold_the_pixels_and_labels_of_their_rows(data: Dataset) -> None:
     rows = data.rows("val")[:35]
     batch = stream(data, rows, size=7)[1]
     row = int(batch.rows[2])
@@ -76,12 +75,12 @@ def test_batches_hold_the_pixels_and_labels_of_their_rows(data: Dataset):
     assert np.array_equal(batch.labels, data.index.labels[rows[7:14]])
 
 
-def test_held_out_rows_stay_in_sealed_order(data: Dataset):
+def test_held_out_rows_stay_in_sealed_order(data: Dataset) -> None:
     got = torch.cat([batch.rows for batch in stream(data, data.rows("test"))])
     assert np.array_equal(got, np.flatnonzero(data.index.split == "test"))
 
 
-def test_resuming_at_any_step_gives_the_rest_of_the_epoch(data: Dataset):
+def test_resuming_at_any_step_gives_the_rest_of_the_epoch(data: Dataset) -> None:
     rows = shuffled(data)
     whole = stream(data, rows)
     for step in range(len(whole) + 1):
@@ -93,15 +92,15 @@ def test_resuming_at_any_step_gives_the_rest_of_the_epoch(data: Dataset):
             assert torch.equal(a.images, b.images)
 
 
-def test_a_place_inside_a_batch_is_refused(data: Dataset):
+def test_a_place_inside_a_batch_is_refused(data: Dataset) -> None:
     with pytest.raises(CheckError, match="lies inside a batch of 16"):
         stream(data, shuffled(data), start=5)
 
 
-def test_leaving_early_leaves_no_thread_and_no_open_file(shared: Any):
+def test_leaving_early_leaves_no_thread_and_no_open_file(shared: Any) -> None:
     files, threads = open_files(), threading.active_count()
     index = load_index(shared.manifest, shared.root)
-    with open_dataset(shared.manifest, index, source=Folder(shared.root), workers=3) as data:
+    with open_dataset(shared.located(index), workers=3) as data:
         going = batches(data, data.rows("train"), size=4, workers=3, what="test")
         with closing(going):
             next(going)
@@ -110,7 +109,7 @@ def test_leaving_early_leaves_no_thread_and_no_open_file(shared: Any):
     assert open_files() == files
 
 
-def test_prefetch_is_bounded(data: Dataset, monkeypatch: pytest.MonkeyPatch):
+def test_prefetch_is_bounded(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, load = [], module._Loader.__call__
 
     def counted(loader: Any, piece: range) -> Any:
@@ -123,21 +122,21 @@ def test_prefetch_is_bounded(data: Dataset, monkeypatch: pytest.MonkeyPatch):
     assert 1 <= len(loaded) <= 2 + 2 + 1
 
 
-def test_scale_is_torchxrayvisions():
+def test_scale_is_torchxrayvisions() -> None:
     grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert np.array_equal(scale(torch.from_numpy(grey)), xrv.utils.normalize(grey, 255))
 
 
-def test_png_datasets_stream_too(tmp_path: Path, sealer: Callable[..., Any]):
+def test_png_datasets_stream_too(tmp_path: Path, sealer: Callable[..., Any]) -> None:
     sealed = sealer(tmp_path, counts={("train", "real"): 9}, codec="png")
-    with open_dataset(sealed.manifest, sealed.index, source=Folder(tmp_path), workers=1) as data:
+    with open_dataset(sealed.located(), workers=1) as data:
         assert sum(len(batch.rows) for batch in stream(data, data.rows("train"))) == 9
 
 
 @pytest.mark.parametrize("codec", ["jpg", "png"])
 def test_a_corrupt_member_is_named_with_its_shard(
     tmp_path: Path, sealer: Callable[..., Any], codec: str
-):
+) -> None:
     sealed = sealer(tmp_path, counts={("train", "real"): 9}, codec=codec)
     index, files = sealed.index, open_files()
     with (sealed.root / index.shard[4]).open("r+b") as tar:
@@ -146,13 +145,13 @@ def test_a_corrupt_member_is_named_with_its_shard(
     sealed.reseal()
     with (
         pytest.raises(CheckError, match=f"{index.shard[4]}.*{index.key[4]}"),
-        open_dataset(sealed.manifest, index, source=Folder(tmp_path), workers=2) as data,
+        open_dataset(sealed.located(index), workers=2) as data,
     ):
         stream(data, data.rows("train"), size=2)
     assert open_files() == files
 
 
-def test_a_swapped_shard_is_refused_and_nothing_stays_open(sealed: Any):
+def test_a_swapped_shard_is_refused_and_nothing_stays_open(sealed: Any) -> None:
     url = sealed.manifest.shardlist[3].url
     tar = bytearray((sealed.root / url).read_bytes())
     tar[700] ^= 1
@@ -160,7 +159,7 @@ def test_a_swapped_shard_is_refused_and_nothing_stays_open(sealed: Any):
     files = open_files()
     with (
         pytest.raises(CheckError, match=f"{url}.*sha256"),
-        open_dataset(sealed.manifest, sealed.index, source=Folder(sealed.root), workers=2),
+        open_dataset(sealed.located(), workers=2),
     ):
         pass
     assert open_files() == files
@@ -173,12 +172,10 @@ def spoil(sealed: Any, row: int, data: bytes = b"not an image at all") -> None:
 
 
 def opened(sealed: Any, **options: Any) -> Any:
-    return open_dataset(
-        sealed.manifest, sealed.index, source=Folder(sealed.root), workers=2, **options
-    )
+    return open_dataset(sealed.located(), workers=2, **options)
 
 
-def test_skip_bad_shows_an_unreadable_image_blank_with_unknown_labels(sealed: Any):
+def test_skip_bad_shows_an_unreadable_image_blank_with_unknown_labels(sealed: Any) -> None:
     spoil(sealed, 7)
     sealed.reseal()
     with opened(sealed, skip_bad=True) as data:
@@ -199,7 +196,7 @@ def test_skip_bad_shows_an_unreadable_image_blank_with_unknown_labels(sealed: An
     )
 
 
-def test_skip_bad_uses_nothing_of_a_shard_that_is_not_the_one_sealed(sealed: Any):
+def test_skip_bad_uses_nothing_of_a_shard_that_is_not_the_one_sealed(sealed: Any) -> None:
     spoil(sealed, 7)  # not sealed again: the shard's sha256 differs
     shard = sealed.index.shard[7]
     with opened(sealed, skip_bad=True) as data:
@@ -208,7 +205,7 @@ def test_skip_bad_uses_nothing_of_a_shard_that_is_not_the_one_sealed(sealed: Any
 
 
 @pytest.mark.parametrize("how", ["cut", "swapped", "overwritten", "removed"])
-def test_a_shard_that_changes_in_mid_epoch_is_named(sealed: Any, how: str):
+def test_a_shard_that_changes_in_mid_epoch_is_named(sealed: Any, how: str) -> None:
     first, second = (shard.url for shard in sealed.manifest.shardlist[:2])
     path = sealed.root / first
     with opened(sealed) as data:
@@ -228,7 +225,7 @@ def test_a_shard_that_changes_in_mid_epoch_is_named(sealed: Any, how: str):
                 list(going)
 
 
-def test_a_shard_whose_file_was_replaced_by_the_same_bytes_goes_on(sealed: Any):
+def test_a_shard_whose_file_was_replaced_by_the_same_bytes_goes_on(sealed: Any) -> None:
     url = sealed.manifest.shardlist[0].url
     path = sealed.root / url
     with opened(sealed) as data:
@@ -243,7 +240,7 @@ def test_a_shard_whose_file_was_replaced_by_the_same_bytes_goes_on(sealed: Any):
 
 def test_images_in_memory_are_the_same_and_are_not_decoded_again(
     sealed: Any, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     decoded: list[int] = []
     decode = module._Loader._decode
 
@@ -263,7 +260,7 @@ def test_images_in_memory_are_the_same_and_are_not_decoded_again(
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, second, strict=True))
 
 
-def test_memory_is_flat_over_ten_epochs(sealed: Any):
+def test_memory_is_flat_over_ten_epochs(sealed: Any) -> None:
     def resident() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 

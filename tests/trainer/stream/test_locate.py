@@ -13,7 +13,7 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(folder=tmp_path / "cache", max_bytes=10**9)
 
 
-def test_a_manifest_on_disk_is_found_with_its_shards(sealed: Any, cache: Cache):
+def test_a_manifest_on_disk_is_found_with_its_shards(sealed: Any, cache: Cache) -> None:
     found = locate(str(sealed.path), None, cache)
     assert found.manifest == sealed.manifest
     assert len(found.index) == len(sealed.index)
@@ -21,7 +21,7 @@ def test_a_manifest_on_disk_is_found_with_its_shards(sealed: Any, cache: Cache):
         assert found.source.path(shard) == sealed.root / shard.url
 
 
-def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path):
+def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path) -> None:
     (sealed.root / "shards").rename(tmp_path / "shards")
     found = locate(str(sealed.path), str(tmp_path), cache)
     shard = sealed.manifest.shardlist[0]
@@ -38,18 +38,18 @@ def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path)
         ("https://h/manifests/x.json", ("https://h", "manifests/x.json")),
     ],
 )
-def test_the_root_of_a_url_is_found_as_that_of_a_file(url: str, parts: tuple[str, str]):
+def test_the_root_of_a_url_is_found_as_that_of_a_file(url: str, parts: tuple[str, str]) -> None:
     assert _split(url) == parts
 
 
 @pytest.mark.parametrize("url", ["s3://b/data/manifests", "https://h/x.tar"])
-def test_a_url_that_names_no_manifest_is_refused(url: str, cache: Cache):
+def test_a_url_that_names_no_manifest_is_refused(url: str, cache: Cache) -> None:
     with pytest.raises(UsageError, match="is no manifest: it should end like"):
         locate(url, None, cache)
 
 
 @pytest.mark.parametrize("url", ["pipe://x/manifests/m.json", "file:///etc/manifests/m.json",
                                  "simplecache::s3://b/manifests/m.json"])  # fmt: skip
-def test_other_schemes_are_refused(url: str, cache: Cache):
+def test_other_schemes_are_refused(url: str, cache: Cache) -> None:
     with pytest.raises(UsageError):
         locate(url, None, cache)

@@ -1,11 +1,15 @@
 """The order is a pure function, whole, even, and resumable anywhere."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from builder.contract import CheckError
+from trainer.arms import make_arm
+from trainer.recipe import Recipe
+from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import (
     WINDOW,
     Cursor,
@@ -28,13 +32,13 @@ def order(*parts: Part, key: str = "digest 0") -> Order:
     return Order(key=key, parts=parts)
 
 
-def test_random_words_are_fixed_for_good_and_do_not_depend_on_the_count():
+def test_random_words_are_fixed_for_good_and_do_not_depend_on_the_count() -> None:
     words = random_words(4, "order", "abc", 0, 1)
     assert words[:2].tolist() == [1823092689560706537, 8571039916807954081]
     assert np.array_equal(random_words(9, "order", "abc", 0, 1)[:4], words)
 
 
-def test_the_order_is_fixed_for_good():
+def test_the_order_is_fixed_for_good() -> None:
     found = order(part("real", 0, 12, 12), part("synthetic", 12, 4, 4)).epoch(1)
     assert sorted(found) == list(range(16))
     assert found.tolist() == FIXED
@@ -43,7 +47,7 @@ def test_the_order_is_fixed_for_good():
 FIXED = [6, 11, 12, 9, 4, 10, 13, 1, 2, 3, 14, 5, 8, 0, 15, 7]  # must never change
 
 
-def test_an_epoch_shows_every_row_once_and_depends_on_key_and_number_alone():
+def test_an_epoch_shows_every_row_once_and_depends_on_key_and_number_alone() -> None:
     parts = part("real", 0, 97, 97), part("synthetic", 97, 32, 32)
     first = order(*parts).epoch(1)
     assert sorted(first) == list(range(129))
@@ -54,7 +58,7 @@ def test_an_epoch_shows_every_row_once_and_depends_on_key_and_number_alone():
 
 
 @pytest.mark.parametrize("count", [1, 30, 97, 150, 300])
-def test_no_row_is_shown_again_before_all_were_shown(count: int):
+def test_no_row_is_shown_again_before_all_were_shown(count: int) -> None:
     one = order(part("real", 0, 97, count))
     shown = np.concatenate([one.epoch(number) for number in range(1, 8)])
     assert len(shown) == 7 * count
@@ -64,7 +68,7 @@ def test_no_row_is_shown_again_before_all_were_shown(count: int):
     assert np.ptp(coverage(shown, 97)) <= 1
 
 
-def test_any_stretch_has_the_mix_within_one_image():
+def test_any_stretch_has_the_mix_within_one_image() -> None:
     rows = order(part("real", 0, 900, 900), part("synthetic", 900, 300, 300)).epoch(3)
     synthetic = np.concatenate([[0], np.cumsum(rows >= 900)])
     for size in (10, 32, 100):
@@ -72,20 +76,20 @@ def test_any_stretch_has_the_mix_within_one_image():
         assert np.abs(inside - size / 4).max() <= 1
 
 
-def test_an_unevenly_mixed_epoch_has_exactly_the_counts_asked_for():
+def test_an_unevenly_mixed_epoch_has_exactly_the_counts_asked_for() -> None:
     rows = order(part("real", 0, 90, 90), part("synthetic", 90, 40, 20)).epoch(1)
     assert (rows < 90).sum() == 90
     assert (rows >= 90).sum() == 20
 
 
-def test_parts_take_part_from_first_to_last():
+def test_parts_take_part_from_first_to_last() -> None:
     both = order(part("a", 0, 10, 10, last=2), part("b", 10, 10, 6, first=3))
     assert [{*(both.epoch(n) >= 10)} for n in (1, 2, 3, 4)] == [{False}] * 2 + [{True}] * 2
     assert [both.count(n) for n in (1, 2, 3, 4)] == [10, 10, 6, 6]
     assert [len(both.epoch(n)) for n in (1, 2, 3, 4)] == [10, 10, 6, 6]
 
 
-def test_shards_are_read_a_window_at_a_time():
+def test_shards_are_read_a_window_at_a_time() -> None:
     """At any moment few shards are in use, each is left for good, and their order is random."""
     shards = 5 * WINDOW
     one = part("real", 0, shards * 40, shards * 40, shards=shards)
@@ -100,7 +104,7 @@ def test_shards_are_read_a_window_at_a_time():
     assert order_of_shards != sorted(order_of_shards)
 
 
-def test_within_a_window_rows_are_shuffled_fully():
+def test_within_a_window_rows_are_shuffled_fully() -> None:
     """The first and the second half of the window hold as much of each shard."""
     one = part("real", 0, WINDOW * 100, WINDOW * 100, shards=WINDOW)
     numbers = one.shards[order(one).epoch(1)]
@@ -108,14 +112,14 @@ def test_within_a_window_rows_are_shuffled_fully():
     assert np.abs(half - 50).max() < 20  # five standard deviations are 18
 
 
-def test_stand_ins_take_the_places_of_rows():
+def test_stand_ins_take_the_places_of_rows() -> None:
     parts = part("real", 0, 6, 6), part("synthetic", 6, 3, 3)
     stand_in = np.array([0, 1, 2, 3, 4, 5, 2, 2, 0])
     plain = Order(key="k", parts=parts).epoch(1)
     assert np.array_equal(Order(key="k", parts=parts, stand_in=stand_in).epoch(1), stand_in[plain])
 
 
-def test_the_digest_names_everything_the_order_depends_on():
+def test_the_digest_names_everything_the_order_depends_on() -> None:
     base = part("real", 0, 10, 10)
     digests = [
         order(base).digest,
@@ -131,7 +135,7 @@ def test_the_digest_names_everything_the_order_depends_on():
     assert order(base).digest == digests[0]
 
 
-def test_cut_makes_the_fewest_even_pieces():
+def test_cut_makes_the_fewest_even_pieces() -> None:
     for count, size in itertools.product(range(1, 70), range(1, 20)):
         pieces = cut(count, size)
         assert [i for piece in pieces for i in piece] == list(range(count))
@@ -142,7 +146,7 @@ def test_cut_makes_the_fewest_even_pieces():
     assert cut(0, 4) == []
 
 
-def test_pieces_from_any_end_of_a_piece():
+def test_pieces_from_any_end_of_a_piece() -> None:
     whole = cut(23, 5)
     for number, piece in enumerate(whole):
         assert pieces_from(23, 5, piece.start) == whole[number:]
@@ -152,7 +156,7 @@ def test_pieces_from_any_end_of_a_piece():
             pieces_from(23, 5, inside)
 
 
-def test_a_cursor_is_one_small_json():
+def test_a_cursor_is_one_small_json() -> None:
     cursor = Cursor(order="abc", epoch=3, position=640)
     assert Cursor.from_json(cursor.to_json()) == cursor
     for bad in ("", "{}", "[]", '{"order":"a","epoch":1.5,"position":0}',
@@ -166,13 +170,10 @@ def test_a_cursor_is_one_small_json():
 @pytest.mark.parametrize("ranks", [1, 2])
 @pytest.mark.parametrize("later_ranks", [1, 2, 3])
 def test_resume_at_every_step_of_two_epochs_continues_exactly(
-    data, workers: int, ranks: int, later_ranks: int
-):
+    data: Dataset, recipe: Recipe, workers: int, ranks: int, later_ranks: int
+) -> None:
     """Whoever goes on, the concatenation of all ranks' shares is the unbroken order."""
-    from trainer.arms import EVEN, make_arm
-    from trainer.stream.batches import batches
-
-    order = make_arm("gan", data, epochs=2, seed=0, augment="none", mix=EVEN, steps="equal").order
+    order = make_arm(replace(recipe, arm="gan", augment="none"), data).order
     unbroken = {epoch: order.epoch(epoch).tolist() for epoch in (1, 2)}
 
     def shown(epoch: int, start: int, stop: int, ranks: int) -> list[int]:

@@ -30,7 +30,7 @@ class Notes(Folder):
         super().expect(shards)
 
 
-def test_a_shard_is_hashed_once_while_its_file_stays_the_same(sealed: Any):
+def test_a_shard_is_hashed_once_while_its_file_stays_the_same(sealed: Any) -> None:
     source = Notes(sealed.root)
     shards = Shards(sealed.manifest, source)
     for _ in range(5):
@@ -43,7 +43,7 @@ def test_a_shard_is_hashed_once_while_its_file_stays_the_same(sealed: Any):
     assert len(source.proved) == 2
 
 
-def test_what_was_bad_once_stays_bad(sealed: Any):
+def test_what_was_bad_once_stays_bad(sealed: Any) -> None:
     url = sealed.manifest.shardlist[0].url
     data = (sealed.root / url).read_bytes()
     (sealed.root / url).write_bytes(data[:-512])
@@ -56,7 +56,7 @@ def test_what_was_bad_once_stays_bad(sealed: Any):
         pass
 
 
-def test_no_file_stays_open(sealed: Any):
+def test_no_file_stays_open(sealed: Any) -> None:
     shards = Shards(sealed.manifest, Folder(sealed.root))
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - the count of a virtual folder
     with shards.open(0), shards.open(1):
@@ -64,7 +64,7 @@ def test_no_file_stays_open(sealed: Any):
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
-def test_shards_are_asked_for_ahead_each_once_in_the_order_of_use(sealed: Any):
+def test_shards_are_asked_for_ahead_each_once_in_the_order_of_use(sealed: Any) -> None:
     many = [
         ShardEntry(url=f"s{i}", nsamples=1, filesize=1, sha256="0" * 64, split="train",
                    origin="real")
@@ -82,7 +82,9 @@ def test_shards_are_asked_for_ahead_each_once_in_the_order_of_use(sealed: Any):
     assert source.expected == [f"s{i}" for i in order]
 
 
-def test_a_cache_too_small_for_what_is_read_together_is_refused(sealed: Any, tmp_path: Path):
+def test_a_cache_too_small_for_what_is_read_together_is_refused(
+    sealed: Any, tmp_path: Path
+) -> None:
     entries = sealed.manifest.shardlist
     needed = sum(shard.filesize for shard in entries)
     assert len(entries) < 4 * WINDOW
@@ -90,7 +92,7 @@ def test_a_cache_too_small_for_what_is_read_together_is_refused(sealed: Any, tmp
         Bucket(None, entries, Cache(folder=tmp_path, max_bytes=needed - 1).max_bytes)  # type: ignore[arg-type]
 
 
-def test_processes_that_share_a_cache_do_not_make_each_other_hash(sealed: Any):
+def test_processes_that_share_a_cache_do_not_make_each_other_hash(sealed: Any) -> None:
     """Marking a cached file as used changes its times of access and status, not what it is."""
     source = Notes(sealed.root)
     shards = Shards(sealed.manifest, source)
@@ -102,7 +104,7 @@ def test_processes_that_share_a_cache_do_not_make_each_other_hash(sealed: Any):
     assert len(source.proved) == 1
 
 
-def test_a_network_that_fails_says_nothing_about_the_shard(sealed: Any):
+def test_a_network_that_fails_says_nothing_about_the_shard(sealed: Any) -> None:
     class Flaky(Notes):
         def path(self, shard: ShardEntry) -> Path:
             if not self.proved:
