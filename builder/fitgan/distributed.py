@@ -64,7 +64,7 @@ class Ranks:
 def join(device: torch.device, batch: int) -> Iterator[tuple[Ranks, torch.device]]:
     """This process's ranks and device: alone, or one of torchrun's ranks with a GPU each.
 
-    UsageError where a batch of so many images cannot be shared among the ranks.
+    UsageError where the ranks cannot share a batch of that size.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:

@@ -78,7 +78,7 @@ class Settings:
         return math.ceil(self.kimg * 1000 / self.batch)
 
     def kimg_at(self, iteration: int) -> float:
-        """Thousands of real images seen after so many iterations."""
+        """Thousands of real images seen after that many iterations."""
         return iteration * self.batch / 1000
 
     def lod_at(self, iteration: int) -> float:

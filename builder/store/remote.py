@@ -89,8 +89,8 @@ class Remote:
     def fetch(self, path: str, *, size: int, sha256: str) -> Path:
         """The local file with this size and sha256; CheckError says why `path` does not give it.
 
-        Another fetch may evict it: whoever has it open keeps it, whoever comes too late to open it
-        fetches again.
+        Another fetch may evict it. A process that has it open keeps it; one that comes too late to
+        open it fetches again.
         """
         url, local = self._url_of(path), self._cache.folder / sha256
         if not SHA256.fullmatch(sha256):
@@ -104,7 +104,7 @@ class Remote:
             self._cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._is_good(local, size):
                 with self._claim(local.with_suffix(".part")) as file:
-                    if not self._is_good(local, size):  # nobody fetched it while we waited
+                    if not self._is_good(local, size):  # still missing after the wait
                         self._download(path, url, file, local, size)
         except OSError as error:  # of this disk: those of the remote side are CheckErrors by now
             raise UsageError(
@@ -160,8 +160,8 @@ class Remote:
         """The temporary file, empty and ours alone; it is removed unless it was renamed."""
         while True:
             with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
-                if not (try_lock(file) and is_at(file, part)):  # whoever has it fetches for us too
-                    self._pause(_POLL)
+                if not (try_lock(file) and is_at(file, part)):
+                    self._pause(_POLL)  # the process that has it fetches for us, too
                     continue
                 try:
                     file.truncate(0)
