@@ -1,14 +1,15 @@
-"""How often the 95 % interval holds the truth, and how often "helped" is said of nothing.
+"""How often the 95 % interval holds the truth, and how often the verdict finds an effect of zero.
 
     python benchmarks/coverage.py                           # two minutes on two cores
     python benchmarks/coverage.py --positives 20 --seeds 5 10:2 --seed-sd 0.1:0.4 --repeats 5000
 
-`--seeds 10:2` is ten seeds of the arm and two of the control; likewise `--seed-sd 0.1:0.4`.
+`--seeds 10:2` means ten seeds of the arm and two of the control; `--seed-sd 0.1:0.4` likewise.
 
-Scores are binormal: a positive image's lie `mu` higher. A quarter of their variance is the
-patient's and a quarter the image's, the same for all arms and seeds; and so again for what an arm's
-seed makes of each. A patient with the pathology shows it in three images of four. Seeds differ in
-`mu` with standard deviation `seed-sd`, so the truth is Phi(mu / sqrt(2 + seed-sd^2)).
+Scores are binormal: those of positive images are higher by `mu`. A quarter of their variance comes
+from the patient and a quarter from the image, the same for all arms and seeds. The other half is
+divided in the same way, and differs for each arm and seed. A patient with the pathology shows it in
+three of four images. Seeds differ in `mu` with standard deviation `seed-sd`, so the true AUC is
+Phi(mu / sqrt(2 + seed-sd^2)).
 """
 
 import argparse
@@ -27,23 +28,25 @@ from scipy.stats import norm
 from trainer.evaluate.bootstrap import ArmAucs, arm_aucs, resample
 from trainer.evaluate.inference import difference, estimate, verdict
 
-SHOWN = 0.75  # of a patient's images with the pathology
+SHOWN = 0.75  # share of the images of a patient with the pathology that show it
 PREVALENCE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
+    """What is simulated; pairs are (control, arm)."""
+
     positives: int
-    per_patient: int
-    seeds: tuple[int, int]  # of the control and of the arm
-    seed_sd: tuple[float, float]  # of the control's and of the arm's
-    control: float  # AUC
-    effect: float
+    per_patient: int  # images
+    seeds: tuple[int, int]
+    seed_sd: tuple[float, float]
+    control: float  # true AUC
+    effect: float  # true AUC of the arm minus that of the control
     resamples: int
 
     @property
     def mu(self) -> np.ndarray:
-        """[2]: of control and arm."""
+        """float [2]: of control and arm."""
         aucs = np.array([self.control, self.control + self.effect])
         return np.array(norm.ppf(aucs) * np.sqrt(2 + np.square(self.seed_sd)))
 
@@ -53,9 +56,9 @@ def simulated(case: Case, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     seeds = max(case.seeds)
     rng = np.random.default_rng((number, case.positives, *case.seeds))
     count = round(case.positives / PREVALENCE / case.per_patient)
-    ill = rng.random(count) < PREVALENCE / SHOWN
+    diseased = rng.random(count) < PREVALENCE / SHOWN
     patients = np.repeat(np.arange(count), case.per_patient)
-    labels = (ill[patients] & (rng.random(len(patients)) < SHOWN)).astype(np.int8)
+    labels = (diseased[patients] & (rng.random(len(patients)) < SHOWN)).astype(np.int8)
     mu = case.mu[:, None] + np.array(case.seed_sd)[:, None] * rng.standard_normal((2, seeds))
     own = (2, seeds)
     noise = sum(
@@ -77,41 +80,44 @@ def arms(case: Case, number: int) -> tuple[ArmAucs, ArmAucs, int]:
 
 
 def once(case: Case, number: int) -> tuple[float, ...] | None:
-    """Whether each interval holds, and whether "helped" or "hurt" is said."""
+    """One simulated experiment: whether each interval holds the truth, the verdict, the width.
+
+    None where the test set has too few positives for a figure.
+    """
     control, arm, positives = arms(case, number)
     if positives < 10:
-        return None  # no figure is given
+        return None
     auc = estimate(control, 0, pooled_with=[arm])
     gap = difference(arm, control, 0)
     return (
         auc.low <= case.control <= auc.high,
         gap.low <= case.effect <= gap.high,
-        # As if of several seeds: with one it is never said.
+        # The verdict of several seeds: with one seed it is never helped or hurt.
         *(verdict(gap, gap.p, seeds=2) == word for word in ("helped", "hurt")),
         gap.high - gap.low,
         gap.seed_share,
     )
 
 
-def both(kind: Callable[[str], float], words: str) -> tuple[float, ...]:
-    """(control's, arm's) of what is said as arm:control, or once for both."""
+def pair(kind: Callable[[str], float], words: str) -> tuple[float, ...]:
+    """(control, arm) from ARM:CONTROL, or from one value for both."""
     arm, _, control = words.partition(":")
     return kind(control or arm), kind(arm)
 
 
-def said(pair: tuple[float, float]) -> str:
-    return ":".join(map(str, pair[::-1]))
+def written(values: tuple[float, float]) -> str:
+    return ":".join(map(str, values[::-1]))
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--positives", type=int, nargs="+", default=[15, 30, 100])
     parser.add_argument("--per-patient", type=int, nargs="+", default=[3])
     parser.add_argument(
-        "--seeds", type=partial(both, int), nargs="+", default=[(1, 1), (2, 2), (5, 5), (2, 5)]
+        "--seeds", type=partial(pair, int), nargs="+", default=[(1, 1), (2, 2), (5, 5), (2, 5)]
     )
     parser.add_argument(
-        "--seed-sd", type=partial(both, float), nargs="+", default=[(0.2, 0.2)],
+        "--seed-sd", type=partial(pair, float), nargs="+", default=[(0.2, 0.2)],
         help="0 with one seed",
     )  # fmt: skip
     parser.add_argument("--auc", type=float, default=0.75)
@@ -119,31 +125,45 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--resamples", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=2)
-    asked = parser.parse_args()
-    names = "positives", "images each", "seeds", "seed sd", "effect"
-    told = "AUC of the control holds", "difference holds", "helped", "hurt", "width", "seeds' share"
-    table = Table(*names, *told, title=f"AUC {asked.auc}, {asked.repeats} repeats")
-    start = time.perf_counter()
-    settings = product(asked.positives, asked.per_patient, asked.seeds, asked.seed_sd)
+    return parser.parse_args()
+
+
+def cases(options: argparse.Namespace) -> list[Case]:
+    """Every combination of the options once; one seed has no deviation."""
+    settings = product(options.positives, options.per_patient, options.seeds, options.seed_sd)
     unique = dict.fromkeys(
         (p, k, s, tuple(sd if n > 1 else 0.0 for n, sd in zip(s, sds, strict=True)))
         for p, k, s, sds in settings
     )
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        for (positives, each, seeds, sd), effect in product(unique, asked.effects):
-            case = Case(
-                positives=positives, per_patient=each, seeds=seeds, seed_sd=sd,
-                control=asked.auc, effect=effect, resamples=asked.resamples,
-            )  # fmt: skip
-            found = pool.map(partial(once, case), range(asked.repeats), chunksize=20)
+    return [
+        Case(
+            positives=positives, per_patient=each, seeds=seeds, seed_sd=sd,
+            control=options.auc, effect=effect, resamples=options.resamples,
+        )
+        for (positives, each, seeds, sd), effect in product(unique, options.effects)
+    ]  # fmt: skip
+
+
+def main() -> None:
+    options = arguments()
+    table = Table(
+        "positives", "images each", "seeds", "seed sd", "effect", "AUC of the control holds",
+        "difference holds", "helped", "hurt", "width", "seeds' share",
+        title=f"AUC {options.auc}, {options.repeats} repeats",
+    )  # fmt: skip
+    start = time.perf_counter()
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for case in cases(options):
+            found = pool.map(partial(once, case), range(options.repeats), chunksize=20)
             auc, gap, helped, hurt, width, share = np.mean([f for f in found if f], axis=0)
             table.add_row(
-                *map(str, (positives, each, said(seeds), said(sd), effect)),
+                str(case.positives), str(case.per_patient),
+                written(case.seeds), written(case.seed_sd), str(case.effect),
                 *(f"{rate:.1%}" for rate in (auc, gap, helped, hurt)),
                 f"{width:.3f}", f"{share:.0%}",
             )  # fmt: skip
     Console(width=120).print(table)
-    error = np.sqrt(0.95 * 0.05 / asked.repeats)
+    error = np.sqrt(0.95 * 0.05 / options.repeats)
     print(f"{time.perf_counter() - start:.0f} s; coverage is known to ± {1.96 * error:.1%}")
 
 
