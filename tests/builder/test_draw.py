@@ -57,6 +57,13 @@ def test_targets_are_interleaved_and_numbers_ascend() -> None:
         assert numbers.tolist() == list(range(PLAN.render[target]))
 
 
+def test_every_draw_counts_for_its_target() -> None:
+    drawn = draw(PLAN, LABELS, "x")
+    counts = drawn.draws_per_target()
+    assert counts == dict(zip(PLAN.names, PLAN.render, strict=True))
+    assert sum(counts.values()) == len(drawn)
+
+
 def test_a_drawn_vector_is_the_one_the_plan_counted() -> None:
     drawn = draw(PLAN, LABELS, "x")
     for target in (0, 1):

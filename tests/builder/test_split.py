@@ -1,12 +1,14 @@
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from builder.contract import UsageError
-from builder.split import split_patients
+from builder.labels import read_labels
+from builder.split import Cohort, split_patients
 
 PATIENTS = [f"patient{i // 3}" for i in range(30_000)]
 
@@ -89,3 +91,10 @@ def test_patients_may_come_as_a_series_and_order_of_rows_is_kept_within_a_patien
     for first, second in pairwise(rows):
         if PATIENTS[first] == PATIENTS[second]:
             assert second > first
+
+
+def test_a_cohort_gives_the_labels_of_its_training_images(clinic: Path) -> None:
+    table = read_labels("table", labels=clinic)
+    split = split_patients(table.rows["patient"], regime=Fraction(50))
+    cohort = Cohort(table=table, split=split)
+    assert cohort.train_labels.tolist() == [table.labels[row].tolist() for row in split.train]

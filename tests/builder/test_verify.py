@@ -2,7 +2,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -143,9 +143,8 @@ def test_the_plans_counts_are_recomputed(sealed: Path) -> None:
     assert "real training images, the plan says" in faults
 
 
-def with_patients(sealed: Path, change: Callable[..., object]) -> Path:
-    path = manifest_of(sealed)
-    manifest = load_manifest(path)
+def with_patients(path: Path, change: Callable[..., object]) -> Path:
+    manifest, sealed = load_manifest(path), path.parents[1]
     index = load_index(manifest, sealed)
     patient = index.patient.copy()
     change(patient, index)
@@ -161,7 +160,7 @@ def test_patients_are_hashes_and_synthetic_images_have_none(sealed: Path) -> Non
         patient[np.flatnonzero(index.origin == "synthetic")[0]] = "MRN 12345"
         patient[np.flatnonzero(index.origin == "real")[0]] = "John Doe"
 
-    faults = "\n".join(verify(with_patients(sealed, change)))
+    faults = "\n".join(verify(with_patients(manifest_of(sealed), change)))
     assert "A synthetic image has a patient" in faults
     assert "is not a salted hash" in faults
 
@@ -177,7 +176,7 @@ def test_a_synthetic_image_with_a_group_is_a_fault(sealed: Path, name: str) -> N
     (sealed / manifest.index.url).write_bytes(data)
     changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
     path.write_text(changed.to_json())
-    fault = f"A synthetic image has a value in column {name}: it shows no patient."
+    fault = f"A synthetic image has a value in column {name}, though it shows no patient."
     assert list(verify(path)) == [fault]
 
 
@@ -185,7 +184,9 @@ def test_a_patient_in_val_and_in_test_is_a_fault(sealed: Path) -> None:
     def change(patient: np.ndarray, index: Index) -> None:
         patient[index.split == "val"] = patient[index.split == "test"][0]
 
-    assert list(verify(with_patients(sealed, change))) == ["A patient is in val and in test."]
+    assert list(verify(with_patients(manifest_of(sealed), change))) == [
+        "A patient is in val and in test."
+    ]
 
 
 def test_shares_and_bounds_that_are_not_are_faults(sealed: Path) -> None:
@@ -195,8 +196,35 @@ def test_shares_and_bounds_that_are_not_are_faults(sealed: Path) -> None:
     raw["plan"]["lower_bound"] = 10**6
     path.write_text(json.dumps(raw))
     faults = "\n".join(verify(path))
-    assert "said to have a share of 0.99" in faults
-    assert "lower bound 1000000" in faults
+    assert "has a share of 0.99, which is not true" in faults
+    assert "lower bound of 1000000 images is above the" in faults
+
+
+def test_a_sound_dataset_of_real_images_has_no_fault(sealed: Path) -> None:
+    path = real_only(sealed)
+    assert load_manifest(path).real_only
+    assert list(verify(path)) == []
+
+
+def test_a_patient_in_two_splits_of_real_images_is_a_fault(sealed: Path) -> None:
+    path = with_patients(real_only(sealed), lambda p, i: p.__setitem__(i.split == "test", p[0]))
+    assert list(verify(path)) == ["A patient is in train and in test."]
+
+
+def real_only(sealed: Path) -> Path:
+    """The manifest of the real images alone."""
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    real = index.origin == "real"
+    part = Index(**{field.name: getattr(index, field.name)[real] for field in fields(Index)})
+    data = index_bytes(part, manifest.pathologies)
+    (sealed / manifest.index.url).write_bytes(data)
+    entry = replace(manifest.index, rows=len(part), sha256=sha256_bytes(data))
+    shards = tuple(shard for shard in manifest.shardlist if shard.origin == "real")
+    changed = replace(manifest, plan=None, generator=None, index=entry, shardlist=shards)
+    path.write_text(changed.to_json())
+    return path
 
 
 def test_a_half_dataset_holds_no_real_image(sealed: Path) -> None:
@@ -208,7 +236,7 @@ def test_a_half_dataset_holds_no_real_image(sealed: Path) -> None:
 
 
 def test_a_patient_in_two_splits_is_a_fault(sealed: Path) -> None:
-    path = with_patients(sealed, lambda p, i: p.__setitem__(i.split == "test", p[0]))
+    path = with_patients(manifest_of(sealed), lambda p, i: p.__setitem__(i.split == "test", p[0]))
     assert list(verify(path)) == ["A patient is in train and in test."]
 
 

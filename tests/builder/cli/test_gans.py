@@ -1,0 +1,30 @@
+"""Commands that make a generator."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_hostile_pickle_is_refused_by_name(xbuild: Xbuild, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    command = f"touch {mark}".encode()
+    pickle = tmp_path / "network-final.pkl"
+    pickle.write_bytes(b"cos\nsystem\n(S'" + command + b"'\ntR.")
+    done = xbuild("import-gan", pickle, tmp_path / "out.safetensors")
+    assert done.returncode == 1
+    assert "os.system" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not mark.exists()
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_fit_gan_refuses_bad_words(sealed: Path, tmp_path: Path, xbuild: Xbuild) -> None:
+    path = sealed / "manifests" / "gan100.json"
+    done = xbuild("fit-gan", path, "--out", tmp_path / "gan.pt")
+    assert done.returncode == 2
+    assert "must end in .safetensors" in done.stderr
+    done = xbuild("fit-gan", path, "--seed", "-1")
+    assert done.returncode == 2
+    assert "'-1' is not a whole number from 0 to" in done.stderr

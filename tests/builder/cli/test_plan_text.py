@@ -1,0 +1,81 @@
+"""Plans and builds as tables, sentences and JSON."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from builder.build import Blueprint, prepare
+from builder.cli.plan_text import packed_text, plan_json, plan_text
+from builder.contract import load_manifest
+from builder.recipe import Request
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_plan_prints_a_table_a_doctor_can_read(xbuild: Xbuild) -> None:
+    done = xbuild("plan", "--dataset", "chexpert", "--regime", "10")
+    assert done.returncode == 0
+    for words in ("Lung Lesion", "paper rendered", "3,500", "other pathologies", "reuse", "proven"):
+        assert words in done.stdout
+    assert done.stderr == ""
+
+
+def test_plan_as_json(xbuild: Xbuild) -> None:
+    done = xbuild("plan", "--dataset", "chexpert", "--regime", "1", "--json")
+    plan = json.loads(done.stdout)
+    assert list(plan)[:3] == ["real", "synthetic", "targets"]
+    assert type(plan["real"]) is int
+    assert type(plan["synthetic"]) is int
+    assert [target["pathology"] for target in plan["targets"]] == [
+        "Lung Lesion",
+        "Pleural Other",
+        "Fracture",
+    ]
+    for target in plan["targets"]:
+        assert list(target) == ["pathology", "real_positives", "render", "positives", "share"]
+        assert 100 * target["positives"] >= 15 * (plan["real"] + plan["synthetic"])
+        assert target["share"] == target["positives"] / (plan["real"] + plan["synthetic"])
+    assert sum(target["render"] for target in plan["targets"]) == plan["synthetic"]
+
+
+def blueprint(clinic: Path) -> Blueprint:
+    request = Request(
+        dataset="table",
+        labels=clinic,
+        targets=("Mass", "Pleural_Thickening"),
+        share="0.2",
+        holdout=("0.1", "0.1"),
+    )
+    return prepare(request)
+
+
+def test_the_request_stands_in_the_json_as_it_was_made(clinic: Path) -> None:
+    plan = json.loads(plan_json(blueprint(clinic)))
+    assert plan["request"]["labels"] == str(clinic)
+    assert plan["request"]["generator"] is None  # unset
+    assert plan["request"]["share"] == "0.2"
+    assert plan["lower_bound"] == plan["synthetic"]
+
+
+def test_the_tables_are_aligned_and_their_numbers_are_the_plans(clinic: Path) -> None:
+    found = blueprint(clinic)
+    plan = found.plan
+    lines = plan_text(found).splitlines()
+    assert lines[0].startswith(f"gan100: {plan.real} real images of regime 100 % and ")
+    head = next(i for i, line in enumerate(lines) if line.startswith("target"))
+    assert "paper rendered" not in lines[head]  # other labels than the paper's
+    for line, count in zip(lines[head + 1 :], plan.proof().targets, strict=False):
+        name, have, before, render, after, share, *_ = line.split()
+        assert (name, int(have)) == (count.pathology, count.real_positives)
+        assert int(render) == count.render
+        assert (int(after), share) == (count.positives, f"{count.share:.2%}")
+        assert before == f"{int(have) / plan.real:.2%}"
+    others = [line.split()[0] for line in lines if line.startswith("Edema")]
+    assert others == ["Edema"]
+
+
+def test_what_was_packed_is_counted_by_split(built: Path) -> None:
+    manifest = load_manifest(built / "manifests" / "gan100.json")
+    assert packed_text(manifest).startswith("gan100: ")
+    assert "training images of regime 100 %" in packed_text(manifest)
