@@ -29,8 +29,9 @@ from builder.contract import load_index, load_manifest
 from trainer.arms import EVEN, make_arm
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect, pick_device
-from trainer.fit.loop import MAKE_OPTIMIZER, TrainingRun
+from trainer.fit.loop import TrainingRun
 from trainer.fit.score import masked_loss
+from trainer.fit.step import MAKE_OPTIMIZER
 from trainer.model import build
 from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Dataset, open_dataset

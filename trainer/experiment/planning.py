@@ -14,7 +14,7 @@ from trainer.claim import check_trainable
 from trainer.config import Request, Settings, resolve
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.fit.devices import pick_device
-from trainer.fit.loop import check_pieces
+from trainer.fit.step import check_pieces
 from trainer.fit.track import require
 from trainer.model import build
 from trainer.recipe import ARMS, ArmName, Recipe

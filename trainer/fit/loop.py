@@ -6,31 +6,26 @@ it ends with the weights and the history of the unbroken run.
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
 
 from builder.contract import Stopped, UsageError
-from builder.contract.weights import WeightsHeader, scale
+from builder.contract.weights import WeightsHeader
 from trainer.arms import Arm
-from trainer.arms.flip import Augmentation, augmentation
+from trainer.arms.flip import augmentation
 from trainer.fit.checkpoint import Identity, Partial, RunState
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
 from trainer.fit.run_folder import RunFolder
-from trainer.fit.score import Validation, masked_loss, validate
-from trainer.recipe import Optimizer, Recipe, RunConfig
+from trainer.fit.score import Validation, validate
+from trainer.fit.step import Stepper, check_pieces
+from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Batch, Dataset, batches
-from trainer.stream.order import Cursor, Rows, cut
+from trainer.stream.order import Cursor, Rows
 
-MAKE_OPTIMIZER: dict[Optimizer, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "momentum": lambda weights, lr: torch.optim.SGD(weights, lr=lr, momentum=0.9),
-}
 STEPS_PER_CHECK = 50  # of the loss; each check waits for the GPU
 
 
@@ -52,56 +47,35 @@ def fit(
     return run.state
 
 
-def check_pieces(count: int, batch: int, pieces: int) -> None:
-    """Raise UsageError where some batch of an epoch of `count` images is too small for `pieces`."""
-    smallest = min(map(len, cut(count, batch)))
-    if smallest // pieces < 2:
-        raise UsageError(
-            f"The {count} images of an epoch make batches of {smallest}, too few for {pieces}"
-            " pieces of two or more: use a larger --batch or fewer pieces."
-        )
-
-
 @dataclass(slots=True, kw_only=True)
 class TrainingRun:
     """Weights, optimizer and state on their way from step to step."""
 
     data: Dataset
     arm: Arm
-    model: nn.Module  # the network itself
-    network: nn.Module  # the same, as the fabric runs it
-    optimizer: torch.optim.Optimizer
-    stepper: Any  # the same, as the fabric steps it
+    stepper: Stepper
     config: RunConfig
     place: Place
     state: RunState
-    positive_weight: torch.Tensor | None
 
     @classmethod
     def begin(
         cls, data: Dataset, arm: Arm, model: nn.Module, config: RunConfig, place: Place
     ) -> "TrainingRun":
         """A run before its first step; UsageError where a batch has too few images to be cut."""
-        recipe, fabric, weight = config.recipe, place.fabric, arm.positive_weight
+        recipe, fabric = config.recipe, place.fabric
         for count in sorted({arm.order.count(epoch) for epoch in range(1, recipe.epochs + 1)}):
             check_pieces(count, recipe.batch, fabric.world_size * recipe.accumulate)
-        optimizer = MAKE_OPTIMIZER[recipe.optimizer](model.parameters(), lr=recipe.lr)
-        compiled: Any = torch.compile(model) if recipe.compile else model
-        network, stepper = fabric.setup(compiled, optimizer)
         return cls(
             data=data,
             arm=arm,
-            model=model,
-            network=network,
-            optimizer=optimizer,
-            stepper=stepper,
+            stepper=Stepper.make(model, recipe, fabric, arm.positive_weight),
             config=config,
             place=place,
             state=RunState(
                 cursor=Cursor(order=arm.order.digest, epoch=1, position=0),
                 partial=Partial.nothing(len(data.index), fabric.device),
             ),
-            positive_weight=None if weight is None else torch.tensor(weight, device=fabric.device),
         )
 
     @property
@@ -118,12 +92,12 @@ class TrainingRun:
         """Take the steps of the epoch that are left."""
         cursor, recipe, fabric = self.state.cursor, self.recipe, self.place.fabric
         if cursor.epoch == self.arm.choose_from and not cursor.position:
-            self.optimizer.state.clear()  # after synthetic images: a training of its own
+            self.stepper.optimizer.state.clear()  # after synthetic images: a training of its own
         augment = augmentation(
             self.arm.augment, count=len(rows), seed=recipe.seed, epoch=cursor.epoch
         )
         what = f"epoch {cursor.epoch}/{recipe.epochs}"
-        self.network.train()
+        self.stepper.network.train()
         stream = batches(
             self.data,
             rows,
@@ -137,26 +111,12 @@ class TrainingRun:
         began = time.perf_counter()
         with closing(stream):
             for number, batch in enumerate(stream, 1):
-                self._step(batch, augment)
+                self.stepper.step(batch, augment, self.state.partial.sums)
                 self._note(batch, time.perf_counter() - began)
                 began = time.perf_counter()
                 if number % STEPS_PER_CHECK == 0:
                     self._check_progress()
                 self._save_or_stop(f"after {batch.position:,} of {len(rows):,} images of {what}")
-
-    def _step(self, batch: Batch, augment: Augmentation) -> None:
-        fabric, pieces = self.place.fabric, self.recipe.accumulate
-        images = augment(batch.images.to(fabric.device, non_blocking=True), batch.places)
-        labels = batch.labels.to(fabric.device, non_blocking=True)
-        both = zip(images.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
-        self.stepper.zero_grad()
-        for number, (x, y) in enumerate(both, 1):
-            with fabric.no_backward_sync(self.network, enabled=number < pieces):  # type: ignore[arg-type]
-                summed, known = masked_loss(self.network(scale(x)), y, self.positive_weight)
-                # The mean over the whole batch; DDP divides the sum of the gradients by the ranks.
-                fabric.backward(summed * (fabric.world_size / max(1, batch.known)))
-            self.state.partial.sums += torch.stack([summed.detach(), known])
-        self.stepper.step()
 
     def _note(self, batch: Batch, seconds: float) -> None:
         state, partial = self.state, self.state.partial
@@ -227,11 +187,9 @@ class TrainingRun:
         self._track({"train_loss": partial.loss, "val_loss": found.loss} | mean)
 
     def _validate(self) -> Validation:
-        if self.place.fabric.world_size > 1:
-            for buffer in self.model.buffers():  # each rank has statistics of its own
-                torch.distributed.broadcast(buffer, 0)
+        self.stepper.share_buffers()
         try:
-            found = validate(self.data, self.model, self.place, size=self.recipe.batch)
+            found = validate(self.data, self.stepper.model, self.place, size=self.recipe.batch)
         except Stopped:
             self.save()
             raise
@@ -241,11 +199,12 @@ class TrainingRun:
 
     def save(self) -> None:
         """Write config.json, last.pt and the tables; all ranks must call it, the first writes."""
-        state, place, folder = self.state.gathered(self.place.fabric), self.place, self.folder
+        place, folder, stepper = self.place, self.folder, self.stepper
+        state = self.state.gathered(place.fabric)
         self._check_finite(state.partial.loss)
         if place.fabric.is_global_zero:
             folder.save_config(self.config)
-            folder.save_state(state, self._identity(), self.model, self.optimizer)
+            folder.save_state(state, self._identity(), stepper.model, stepper.optimizer)
             self._save_tables(state)
         place.fabric.barrier()  # nobody reads what is not there yet
         place.control.saved()
@@ -270,12 +229,13 @@ class TrainingRun:
             manifest=manifest.digest,
             epoch=epoch,
         )
-        self.folder.save_weights(self.model, header, self._identity())
+        self.folder.save_weights(self.stepper.model, header, self._identity())
 
     def load(self) -> None:
         """Continue from last.pt; UsageError names the field in which it is another run's."""
-        folder, fabric = self.folder, self.place.fabric
-        self.state = folder.load_state(self._identity(), self.model, self.optimizer, fabric)
+        folder, fabric, stepper = self.folder, self.place.fabric, self.stepper
+        identity = self._identity()
+        self.state = folder.load_state(identity, stepper.model, stepper.optimizer, fabric)
         if len(self.state.history) > self.recipe.epochs:
             raise UsageError(
                 f"{folder.last} already has {len(self.state.history)} epochs: raise --epochs."

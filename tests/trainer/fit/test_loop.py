@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from builder.contract import CheckError, Stopped, UsageError
 from builder.contract.weights import read_header
-from trainer.fit import loop as module
+from trainer.fit import step as module
 from trainer.fit.history import Epoch
 from trainer.fit.loop import TrainingRun
+from trainer.fit.step import Stepper
 from trainer.recipe import Recipe
 from trainer.stream.batches import Batch
 from trainer.stream.order import Cursor, Rows
@@ -100,35 +100,6 @@ def test_the_number_of_threads_changes_nothing(
     assert same(tmp_path / "1", tmp_path / "4")
 
 
-def test_accumulated_pieces_take_the_step_of_the_whole_batch(
-    tmp_path: Path,
-    recipe: Recipe,
-    run: Run,
-    weights_in: Callable[[Path], dict[str, torch.Tensor]],
-) -> None:
-    """Without batch normalisation, whose statistics are a piece's own, the weights agree."""
-    found = []
-    for pieces in (1, 3):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Flatten(), nn.Linear(32 * 32, 3))
-        asked = replace(recipe, accumulate=pieces, lr=1e-7, optimizer="momentum", epochs=1)
-        run(tmp_path / str(pieces), asked, model=model)
-        found.append(weights_in(tmp_path / str(pieces)))
-    one, three = found
-    assert all(torch.allclose(one[name], three[name], rtol=1e-4, atol=1e-8) for name in one)
-    torch.manual_seed(0)
-    start = nn.Linear(32 * 32, 3).weight
-    moved = (one["1.weight"] - start).abs().max()
-    assert (one["1.weight"] - three["1.weight"]).abs().max() < 1e-3 * moved
-
-
-def test_pieces_of_less_than_two_images_are_refused(
-    tmp_path: Path, recipe: Recipe, run: Run
-) -> None:
-    with pytest.raises(UsageError, match=r"129 images .* batches of 25, too few for 16 pieces"):
-        run(tmp_path, replace(recipe, accumulate=16))
-
-
 def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimizer_anew(
     tmp_path: Path,
     recipe: Recipe,
@@ -137,18 +108,18 @@ def test_pretrain_chooses_among_epochs_on_real_images_and_starts_the_optimizer_a
 ) -> None:
     recipe = replace(recipe, arm="pretrain", epochs=4)
     shown, states = [set[str]()], list[tuple[set[str], int]]()
-    train, step = TrainingRun.train, TrainingRun._step
+    train, step = TrainingRun.train, Stepper.step
 
     def watched(run: TrainingRun, rows: Rows) -> None:
         shown[0] = set(run.data.index.origin[rows])
         train(run, rows)
 
-    def stepped(run: TrainingRun, *batch: Any) -> None:
-        states.append((shown[0], len(run.optimizer.state)))
-        step(run, *batch)
+    def stepped(stepper: Stepper, *batch: Any) -> None:
+        states.append((shown[0], len(stepper.optimizer.state)))
+        step(stepper, *batch)
 
     monkeypatch.setattr(TrainingRun, "train", watched)
-    monkeypatch.setattr(TrainingRun, "_step", stepped)
+    monkeypatch.setattr(Stepper, "step", stepped)
     run(tmp_path, recipe)
     assert [origins for origins, _ in states] == [{"synthetic"}] * 5 + [{"real"}] * 15
     assert states[0][1] == states[5][1] == 0
