@@ -1,4 +1,4 @@
-"""Class activation maps: what in an image speaks for a pathology, and what against it.
+"""Class activation maps: which parts of an image speak for a pathology, and which against it.
 
 Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016: the weights of
 the output layer projected on the last convolutional maps (`maps`). Images of a dataset are chosen

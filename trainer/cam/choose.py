@@ -1,4 +1,4 @@
-"""Maps of a dataset's images: positive ones, real and synthetic, by a draw that sees no score."""
+"""Maps of positive images of a dataset, real and synthetic, drawn without looking at a score."""
 
 from collections.abc import Sequence
 from contextlib import closing

@@ -17,7 +17,7 @@ from trainer.predict.files import find_images, read_ahead
 from trainer.stream.batches import open_dataset
 from trainer.stream.locate import Located
 
-MAX_IMAGES = 12  # beside each other, and
+MAX_IMAGES = 12  # next to each other, and
 MAX_PATHOLOGIES = 15  # below each other: more do not make a sheet that can be read
 
 
@@ -42,7 +42,7 @@ def cam_files(
     count = images or (IMAGES if paths[0].is_dir() else len(found.names))
     if count > MAX_IMAGES:
         raise UsageError(
-            f"{count:,} images do not fit beside each other: name at most {MAX_IMAGES}, or take"
+            f"{count:,} images do not fit next to each other: name at most {MAX_IMAGES}, or take"
             " the first ones with --images."
         )
     classifier = load_classifier(weights, device)

@@ -1,4 +1,4 @@
-"""Maps of images by a network: a cell's logit, their mean plus the bias being the network's."""
+"""Maps of images by a network: a logit per cell; their mean plus the bias is its logit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ AT_ONCE = 8  # images through the network; there are few of them in all
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cam:
-    """What an image says of one pathology."""
+    """The map of one image for one pathology."""
 
     pathology: str
     origin: str = ""  # real or synthetic; "" for a file, as the split
@@ -34,7 +34,7 @@ class Cam:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cams:
-    """The maps of several pathologies, what is missing of them, and the images left out."""
+    """The maps of several pathologies, which maps are missing, and which images were left out."""
 
     pathologies: tuple[str, ...]
     cams: tuple[Cam, ...]
@@ -42,11 +42,11 @@ class Cams:
     skipped: tuple[BadImage, ...]
 
     def of(self, pathology: str) -> list[Cam]:
-        """Those of one pathology."""
+        """The maps of one pathology."""
         return [cam for cam in self.cams if cam.pathology == pathology]
 
     def limit(self, pathology: str) -> float:
-        """The largest magnitude in its maps: one scale for all of them, so they compare."""
+        """The largest magnitude in its maps: one scale for all, so that they can be compared."""
         return max((float(np.abs(cam.map).max()) for cam in self.of(pathology)), default=0.0)
 
 

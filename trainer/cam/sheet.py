@@ -1,4 +1,4 @@
-"""A sheet of class activation maps, as one PNG: images beside their overlays."""
+"""A sheet of class activation maps, as one PNG: images next to their overlays."""
 
 import io
 import warnings
@@ -34,7 +34,7 @@ def overlay(image: Bytes, cam: Map, limit: float) -> Bytes:
 
 
 def sheet(cams: Cams) -> bytes:
-    """A PNG: per pathology a row of images, each beside its overlay, and the scale of the colours.
+    """A PNG: per pathology a row of images, each next to its overlay, and the scale of the colours.
 
     It says how coarse the maps are and which images are missing.
     """

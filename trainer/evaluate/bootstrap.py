@@ -1,4 +1,4 @@
-"""The AUC in every resample of the patients, fast: 2,000 resamples in a second or so.
+"""The AUC in every resample of the patients: 2,000 resamples in about a second.
 
 A resample draws patients with replacement, each with all its images, for images of one patient are
 not independent. The same ones serve every arm, seed and pathology, so that differences are paired.
@@ -96,7 +96,7 @@ def _sums(rows: Rows, columns: Rows, shape: tuple[int, int]) -> csr_array:
 
 
 def _wins(at: Counts, below: Counts) -> Floats:
-    """The share of pairs won; `at`, `below` [scores + 1, R], the last row of `at` is empty."""
+    """The share of pairs in the right order; `at`, `below` [scores + 1, R], `at` ends empty."""
     np.cumsum(below, axis=0, out=below)
     wins = np.einsum("ir,ir->r", at, below, dtype=np.float64)
     pairs = at.sum(axis=0, dtype=np.float64) * below[-1]

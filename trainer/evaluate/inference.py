@@ -1,22 +1,22 @@
 """Whether one arm's AUC differs from another's, with intervals that a sceptic believes.
 
-Two things vary from one experiment to the next: the patients of the test set and the seeds of the
+Two things vary from one experiment to the next: the patients in the test set and the seeds of the
 training. The model is that of readers and cases in radiology (Obuchowski & Rockette 1995, Commun.
 Stat. B 24, 285), with readers, here seeds, of one modality each (Hillis 2014, Stat. Med. 33, 330):
 the AUC of a seed is the arm's own plus an effect of the patients, of the seed, and of both at once.
 The seeds' spread holds the last two. Resampled patients hold the first and the last, so the last is
-taken out there, and what is left is not below 0. Where seeds are more alike than that by luck, an
+taken out there, and what is left is not below 0. Where seeds happen to be more alike than that, an
 interval is narrower than one of patients alone.
 
 Two seeds are too few to know their spread: where an arm has two, one spread of logits is taken for
 all arms, of all their seeds together. With one seed only patients vary, and nothing is said of
 other seeds.
 
-The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), with the
-patients' beside the seeds'. The interval of a difference is the expanded percentile one (Hesterberg
-2015, Am. Stat. 69, 371): percentiles at the levels where Student's t has 2.5 %, for a few positives
-or seeds know their own variance badly. They are of the resamples, with a normal draw for what seeds
-add to their variance, or drawn together by what they take from it.
+The degrees of freedom are Satterthwaite's, as in Hillis 2007 (Stat. Med. 26, 596), of the patients'
+and the seeds' parts. The interval of a difference is the expanded percentile one (Hesterberg
+2015, Am. Stat. 69, 371): percentiles at the levels where Student's t has 2.5 %, because few
+positives or seeds estimate their own variance badly. They are percentiles of the resamples, widened
+by a normal draw for the variance that seeds add, or narrowed by the variance that they take.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ NO_VERDICT: Verdict = "no verdict"
 class Estimate:
     """An AUC or a difference of two, its 95 % interval, and a test of no effect.
 
-    All but `value` are nan where patients cannot tell: one of them has all positives or negatives,
-    or neither they nor seeds move the value.
+    All but `value` are nan where patients cannot tell: one patient has all positives or all
+    negatives, or neither patients nor seeds change the value.
     """
 
     value: float
@@ -55,6 +55,12 @@ class Estimate:
     error: float  # standard error, of patients and seeds
     seed_share: float  # of error², what seeds add to the patients'; 0 with one, or if they do not
     degrees: float  # of freedom
+
+    @classmethod
+    def undefined(cls, value: float) -> "Estimate":
+        """A value of which patients and seeds cannot tell the spread."""
+        nan = np.nan
+        return cls(value=value, low=nan, high=nan, p=nan, error=nan, seed_share=nan, degrees=nan)
 
 
 def estimate(arm: ArmAucs, pathology: int, *, pooled_with: Sequence[ArmAucs] = ()) -> Estimate:
@@ -80,7 +86,7 @@ def estimate(arm: ArmAucs, pathology: int, *, pooled_with: Sequence[ArmAucs] = (
 def difference(
     arm: ArmAucs, control: ArmAucs, pathology: int, *, pooled_with: Sequence[ArmAucs] = ()
 ) -> Estimate:
-    """The AUC of an arm less its control's, on the same images and resamples.
+    """The AUC of an arm minus its control's, on the same images and resamples.
 
     The arms `pooled_with` them matter where one of the two has two seeds. A difference that neither
     resamples nor seeds move has no interval, unless it is 0.
@@ -132,13 +138,13 @@ def _estimate(
     drawn = sum(sign * arm.resampled[:, pathology].mean(axis=0) for sign, arm in arms)
     deviations = drawn[np.isfinite(drawn)] - value  # a resample may miss a class
     if patients < 2 or len(deviations) < 2:
-        return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
+        return Estimate.undefined(value)
     variance = float(deviations.var())
     seeds, interaction, variance_df = _seeds(own, pathology, every)
     patient_variance = max(0.0, variance - interaction)
     total = patient_variance + seeds
     if value and not total:
-        return Estimate(value=value, **dict.fromkeys(Estimate.__slots__[1:], np.nan))
+        return Estimate.undefined(value)
     variance_df += patient_variance**2 / (patients - 1)
     degrees = total**2 / variance_df if variance_df else float(patients - 1)
     error = float(np.sqrt(total))
@@ -158,8 +164,7 @@ def _estimate(
 def _with_seeds(deviations: Floats, variance: float, total: float) -> Floats:
     """Deviations [R] of that variance, or [2 R] where the seeds add to it.
 
-    What they add is normal, and drawn to both sides, so that swapping arm and control changes the
-    sign and no more.
+    What they add is normal and symmetric, so that swapping arm and control changes only the sign.
     """
     if total <= variance:
         return deviations * np.sqrt(total / variance) if variance else deviations

@@ -1,4 +1,4 @@
-"""Figures beside the AUC: average precision, calibration, sensitivity at a fixed specificity.
+"""Other figures than the AUC: average precision, calibration, sensitivity at a fixed specificity.
 
 All are over the known labels [N] of one pathology, int8 in {1, 0, -1 = unknown}, and its
 probabilities, float [N] in [0, 1]; nan where the labels do not decide the figure.

@@ -28,7 +28,7 @@ Probabilities = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a split says about one pathology; `missing` says why a figure is not there."""
+    """The figures of one pathology on a split; `missing` says why one is not there."""
 
     pathology: str
     positives: int
@@ -56,7 +56,7 @@ class Evaluation:
 def evaluate(
     data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int, min_positives: int
 ) -> Evaluation:
-    """Scores and predictions of the model on val and test; all but AUC on test alone.
+    """Scores and predictions of the model on val and test; figures other than AUC on test alone.
 
     A pathology with fewer than `min_positives` gets no figure.
     """
@@ -76,7 +76,7 @@ def evaluate(
 
 
 def numbered(patients: npt.NDArray[np.object_], keys: npt.NDArray[np.object_]) -> Rows:
-    """[N]: each row's patient as a number from 0; a row without one is a patient of its own."""
+    """[N]: the patient of each row as a number from 0; without one it is its own."""
     names = np.where(patients == "", keys, patients).astype(str)
     return np.asarray(np.unique(names, return_inverse=True)[1])
 

@@ -1,4 +1,4 @@
-"""Image files into batches, prepared exactly as packing prepares them."""
+"""Image files into batches, prepared exactly as `xbuild` packs them."""
 
 import os
 from collections.abc import Generator, Iterator, Sequence
@@ -64,7 +64,7 @@ def read_ahead(
 ) -> Generator[Chunk, None, None]:
     """The images in order, uint8 [B, 1, side, side], `size` at a time.
 
-    `workers` threads each make a whole batch, at most `workers` + 2 of them ahead, in page-locked
+    Each of `workers` threads makes a whole batch, at most `workers` + 2 ahead, in page-locked
     memory if `pin`. An image that cannot be read raises CheckError, or is left out.
     """
     load = partial(_load, images, side, skip_bad=skip_bad, pin=pin)

@@ -1,8 +1,8 @@
-"""Probabilities of every pathology for images: files, a folder of them, or sealed shards.
+"""Probabilities of every pathology for images: files, a folder, or sealed shards.
 
-Files are prepared exactly as packing prepares them, at the size that the weights were trained on.
-Rows come out in the order of the input, as a CSV or a parquet file that is there whole or not at
-all; the memory does not grow with the number of images, a list of their names apart.
+Files are prepared exactly as `xbuild` packs them, at the size that the weights were trained on.
+Rows have the order of the input; the CSV or parquet file is complete or absent. Memory does not
+grow with the number of images, except for the list of their names.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Rows of words and probabilities into a CSV or parquet file, there whole or not at all."""
+"""Rows of names and probabilities into a CSV or parquet file that is complete or absent."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ import torch
 
 from builder.contract import UsageError
 
-AT_ONCE = 1 << 14  # rows that are written together: a row group of parquet
+AT_ONCE = 1 << 14  # rows that are written together: a row group in parquet
 WRITERS: dict[str, Any] = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": partial(pyarrow.parquet.ParquetWriter, compression="zstd"),
@@ -28,7 +28,7 @@ def check_suffix(out: Path) -> None:
 
 
 class Rows:
-    """Rows that wait until there are enough of them to be written."""
+    """Rows that wait until there are enough to write."""
 
     def __init__(self, writer: Any, schema: pa.Schema) -> None:
         """`writer` takes tables of that schema."""
@@ -53,7 +53,7 @@ class Rows:
 def table(out: Path, words: Sequence[str], names: Sequence[str]) -> Iterator[Rows]:
     """Rows for the file `out`: columns of `words`, then a float32 one for each of `names`.
 
-    The file is there when the block ended well; nothing is left otherwise.
+    The file appears when the block ends well; otherwise nothing is left.
     """
     fields = [*((word, pa.string()) for word in words), *((name, pa.float32()) for name in names)]
     schema = pa.schema(fields)

@@ -1,5 +1,5 @@
 """A sealed dataset → batches: any sequence of its rows, proved and decoded.
 
 `locate` finds the dataset, `shards` proves each shard, `order` gives an epoch's sequence, `batches`
-decodes it with threads that work ahead (`prefetch`); `ram` keeps decoded images.
+decodes it in threads (`prefetch`), and `ram` keeps decoded images.
 """

@@ -27,14 +27,14 @@ BLANK = 128  # the grey of an image that cannot be read
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Samples on their way to the device, in the order asked for: one rank's share of a batch."""
+    """One rank's share of a batch, in the order asked for, on its way to the device."""
 
     images: torch.Tensor  # uint8 [B, 1, H, W]
     labels: torch.Tensor  # float32 [B, L] in {1, 0, -1}; -1 = unknown
     rows: torch.Tensor  # int64 [B], rows of the sealed index
-    places: torch.Tensor  # int64 [B], where in the sequence they stand
+    places: torch.Tensor  # int64 [B], their places in the sequence
     known: int  # labels that are known in the whole batch, the shares of all ranks together
-    position: int  # images of the sequence that are done after this batch: where to resume
+    position: int  # images of the sequence up to the end of this batch: where to resume
     waited: float  # seconds that the consumer waited for it
     bad: tuple[tuple[int, str], ...]  # (row, reason) of images that are blank, their labels unknown
 
@@ -104,9 +104,9 @@ def batches(
 ) -> Generator[Batch, None, None]:
     """The batches of `rows` in order, from position `start` on, where an earlier batch ended.
 
-    `share` = (rank, ranks): every rank gets every ranks-th image of each batch, hence the same
-    number of batches. `workers` threads decode whole batches ahead, at most `workers` + 2 of them,
-    in page-locked memory where `device` is a GPU. Closing the iterator ends the threads. An image
+    `share` = (rank, ranks): every rank gets every ranks-th image of each batch, so all get the
+    same number of batches. `workers` threads decode at most `workers` + 2 batches ahead, in
+    page-locked memory where `device` is a GPU. Closing the iterator ends the threads. An image
     that cannot be read raises CheckError with its shard and key, or is blank.
     """
     pieces = pieces_from(len(rows), size, start)

@@ -32,8 +32,8 @@ class Located:
 def locate(shards: str, shards_root: str | None, cache: Cache) -> Located:
     """The dataset whose manifest is the file or URL `shards`.
 
-    Its shards are beside the manifest, or below the folder or URL `shards_root`. CheckError where
-    manifest and index do not agree; what is behind a URL passes through `cache`.
+    Its shards are in the manifest's dataset, or below the folder or URL `shards_root`. CheckError
+    where manifest and index do not agree. Files behind a URL are kept in `cache`.
     """
     if is_url(shards):
         manifest, index = _remote(shards, cache)
@@ -67,7 +67,7 @@ def _split(url: str) -> tuple[str, str]:
     """(root, path below it) of a manifest's URL, by the same rule as for files."""
     head, _, name = url.rpartition("/")
     if not name.endswith(".json"):
-        raise UsageError(f"{url} is no manifest: it should end like manifests/gan10.json.")
+        raise UsageError(f"{url} is no manifest: its name should end like manifests/gan10.json.")
     above, _, folder = head.rpartition("/")
     return (above, f"manifests/{name}") if folder == "manifests" else (head, name)
 

@@ -1,8 +1,8 @@
-"""The order of an epoch: a pure function of (manifest digest, seed, epoch), for any machine.
+"""The order of an epoch: a pure function of (manifest digest, seed, epoch), on any machine.
 
-Numbers of threads, workers or ranks are not in it: whoever shares an epoch cuts the same sequence.
-An epoch takes a part of each origin's rows; a part is shown without repeats until all of it was
-seen, then once more in another order.
+It does not depend on the number of threads, workers or ranks: they share one sequence. An epoch
+takes a part of each origin's rows. A part is shown without repeats until all of it was seen, then
+once more in another order.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ def random_words(count: int, *what: object) -> npt.NDArray[np.uint64]:
 class Part:
     """Rows of which every epoch from `first` to `last` takes the next `count` of a sequence.
 
-    The sequence is lap after lap without end, each of them all rows once, in an order of its own.
+    The sequence is endless: lap after lap, each shows all rows once, in an order of its own.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Part:
     shards: Rows  # [n], the shard number of each row
     count: int
     first: int = 1
-    last: int | None = None  # None: there is no last one
+    last: int | None = None  # None: no epoch is the last
 
     def takes_part(self, epoch: int) -> bool:
-        """Whether that epoch shows any of it."""
+        """Whether that epoch shows rows of this part."""
         return self.first <= epoch and (self.last is None or epoch <= self.last)
 
     def take(self, key: str, epoch: int) -> Rows:
-        """[count] rows, those of that epoch; none where it has no part in it."""
+        """[count] rows of that epoch; none where it shows no row of this part."""
         if not self.takes_part(epoch):
             return self.rows[:0]
         size, start = len(self.rows), (epoch - self.first) * self.count
@@ -69,14 +69,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What each epoch shows, one row number per image; `digest` names it."""
+    """What each epoch shows: one row number per image. `digest` names the order."""
 
     key: str  # of the dataset and the seed
     parts: tuple[Part, ...]
     stand_in: Rows | None = None  # [N], the row shown in place of each row
 
     def epoch(self, number: int) -> Rows:
-        """The rows of an epoch, the parts spread evenly: any stretch has their mix within one."""
+        """The rows of an epoch; parts are spread evenly, any stretch has their mix within one."""
         taken = [part.take(self.key, number) for part in self.parts]
         rows = np.concatenate(taken)
         places = np.concatenate([(np.arange(len(t)) + 0.5) / max(1, len(t)) for t in taken])
@@ -100,7 +100,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """How far an order was followed: all that is needed to go on, as one small JSON."""
+    """How far an order was followed: all that a resume needs, as one small JSON."""
 
     order: str  # Order.digest
     epoch: int  # from 1
@@ -117,17 +117,17 @@ class Cursor:
             facts: dict[str, Any] = json.loads(text)
             cursor = cls(**facts)
         except (TypeError, ValueError):
-            raise CheckError(f"{text[:80]!r} is no place in an order.") from None
+            raise CheckError(f"{text[:80]!r} is not a place in an order.") from None
         if [type(value) for value in facts.values()] != [str, int, int] or cursor.position < 0:
-            raise CheckError(f"{text[:80]!r} is no place in an order.")
+            raise CheckError(f"{text[:80]!r} is not a place in an order.")
         return cursor
 
 
 def cut(count: int, size: int) -> list[range]:
-    """The fewest pieces of at most `size` of `count` images, as even as can be, in order.
+    """The fewest pieces of at most `size` images that make up `count`, evenly, in order.
 
-    No short piece is left over: batch normalisation cannot train on a single image, and several
-    ranks that share each piece must all have some of it.
+    No short piece is left over: batch normalisation cannot train on a single image, and each of
+    several ranks needs some images of every piece.
     """
     pieces = -(-count // size)
     ends = [0, *accumulate(count // pieces + (i < count % pieces) for i in range(pieces))]

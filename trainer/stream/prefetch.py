@@ -1,4 +1,4 @@
-"""Results made ahead of their use, by threads, in order."""
+"""Results that threads make before they are needed, in order."""
 
 import time
 from collections import deque
@@ -18,9 +18,9 @@ def prefetch(
     workers: int,
     begin: Callable[[Piece], None] = lambda _: None,
 ) -> Generator[tuple[Made, float], None, None]:
-    """(make(piece), seconds waited for it) for each piece, in order.
+    """(make(piece), seconds that the caller waited for it) of each piece, in order.
 
-    `workers` threads make at most `workers` + 2 of them ahead; `begin` is called in this thread
+    `workers` threads make at most `workers` + 2 results ahead; `begin` is called in this thread
     when a piece is handed to them. Closing the iterator ends the threads.
     """
     todo = iter(pieces)

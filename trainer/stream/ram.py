@@ -1,4 +1,4 @@
-"""Decoded images kept in memory, up to a bound, so that later epochs do not decode them again."""
+"""Decoded images in memory, up to a bound, so that later epochs do not decode them again."""
 
 import os
 import re
@@ -14,7 +14,7 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def parse_bytes(option: str, text: str) -> int:
-    """The number of bytes that `20GB`, `500M` or `1000` mean; UsageError names the option."""
+    """The bytes that `20GB`, `500M` or `1000` stand for; UsageError names the option."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if found is None or not (size := int(float(found[1]) * UNITS[found[2].upper()])):
         raise UsageError(f"{option} {text} is not a size: write it like 20GB or 500M.")
@@ -31,13 +31,13 @@ def half_of_free() -> int:
         free = int(re.findall(r"^MemAvailable:\s+(\d+) kB$", text, re.MULTILINE)[0]) * 1024
     except (OSError, IndexError):
         raise UsageError(
-            "How much memory is free is not known here: use --cache ram:8GB."
+            "The free memory of this machine is unknown: give a size, such as --cache ram:8GB."
         ) from None
     return free // 2 // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 class Ram:
-    """The pixels of the first rows that fit; which those are depends on the bound alone."""
+    """The pixels of the first rows that fit; the bound alone decides which rows those are."""
 
     def __init__(self, rows: Rows, total: int, image: ImageSpec, max_bytes: int) -> None:
         """Room for the images of `rows` (of `total` in the index), as many as `max_bytes` hold."""
@@ -48,7 +48,7 @@ class Ram:
         self._there = np.zeros(len(kept), bool)
 
     def take(self, rows: Rows, pixels: Bytes) -> npt.NDArray[np.bool_]:
-        """bool [B]: which of `rows` were there; their `pixels` [B, H, W] are filled in."""
+        """bool [B]: which of `rows` are kept; their pixels are copied into `pixels` [B, H, W]."""
         slots = self._slot[rows]
         found = slots >= 0
         found[found] = self._there[slots[found]]
@@ -59,7 +59,7 @@ class Ram:
         return found
 
     def keep(self, row: int, pixels: Bytes) -> None:
-        """Remember the pixels [H, W] of a row, if there is room for it."""
+        """Keep the pixels [H, W] of a row, if there is room for it."""
         if (slot := self._slot[row]) >= 0:
             self._pixels[slot] = pixels
-            self._there[slot] = True  # last, for another thread may look now
+            self._there[slot] = True  # last, because another thread may read it now

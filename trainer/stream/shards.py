@@ -1,7 +1,7 @@
-"""The shards of a dataset as files that were proved to be the ones sealed.
+"""The shards of a dataset, each proved to be the one that was sealed.
 
-A shard is hashed before its first use, and again whenever its file is no longer the one that was
-hashed (another inode, size or time): what is swapped or cut during a run does not train a model.
+A shard is hashed before its first use, and again if its file has changed since (another inode, size
+or time). So a file that is swapped or cut during a run never trains a model.
 """
 
 import os
@@ -19,19 +19,19 @@ from builder.store import OutOfReach, Remote
 from trainer.progress import progress
 from trainer.stream.order import WINDOW, Rows
 
-AHEAD = 2 * WINDOW  # shards asked for before their first image is needed
+AHEAD = 2 * WINDOW  # shards that are prepared before their first image is needed
 
 
 class Source(Protocol):
     """Where shards come from: a folder, or a URL with a cache."""
 
-    at_hand: bool  # whether reading all of them at once is no loss
+    at_hand: bool  # whether all of them can be read at once without a download
 
     def path(self, shard: ShardEntry) -> Path:
         """A local file that is the shard as sealed; CheckError names the shard that is not."""
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:
-        """Ask for shards that will be needed soon; returns at once."""
+        """Prepare shards that will be needed soon; returns at once."""
 
     def close(self) -> None:
         """Stop what runs in the background."""
@@ -70,7 +70,7 @@ class Bucket:
     at_hand = False
 
     def __init__(self, remote: Remote, shards: Sequence[ShardEntry], max_bytes: int) -> None:
-        """Refuse what is missing, and a cache that cannot hold what is shuffled together."""
+        """Refuse a cache that cannot hold the shards shuffled together, and a missing shard."""
         total = sum(shard.filesize for shard in shards)
         needed = min(total, 4 * WINDOW * max(shard.filesize for shard in shards))
         if max_bytes < needed:
@@ -123,7 +123,7 @@ class Shards:
 
     @contextmanager
     def open(self, number: int) -> Iterator[int]:
-        """A descriptor of a shard that is as sealed; CheckError where it no longer is."""
+        """The descriptor of a shard that is as sealed; CheckError where it has changed."""
         file = self._open(number)
         try:
             yield file
@@ -133,12 +133,12 @@ class Shards:
     def _open(self, number: int) -> int:
         for again in (False, True):
             path, stamp = self._prove(number, again=again)
-            with suppress(FileNotFoundError):  # gone from the cache
+            with suppress(FileNotFoundError):  # it was evicted from the cache
                 file = os.open(path, os.O_RDONLY)
                 if _stamp(os.fstat(file)) == stamp:
                     return file
                 os.close(file)
-        raise CheckError(f"The shard {self.entries[number].url} changes while it is read.")
+        raise CheckError(f"The shard {self.entries[number].url} changes while it is being read.")
 
     def _prove(self, number: int, *, again: bool = False) -> tuple[Path, tuple[int, ...]]:
         with self._locks[number]:
@@ -148,7 +148,7 @@ class Shards:
                 try:
                     path = self._source.path(self.entries[number])
                     self._proved[number] = path, _stamp(path.stat())
-                except OutOfReach:  # that may pass
+                except OutOfReach:  # it may pass
                     raise
                 except CheckError as error:
                     self._bad[number] = str(error)
@@ -156,7 +156,7 @@ class Shards:
             return self._proved[number]
 
     def ahead(self, numbers: Rows) -> "Ahead":
-        """What asks for shards in the order in which `numbers`, one per image, come to them."""
+        """Prepares shards in the order in which `numbers` (the shard of each image) need them."""
         return Ahead(self._source, self.entries, numbers)
 
     def close(self) -> None:
@@ -165,10 +165,10 @@ class Shards:
 
 
 class Ahead:
-    """Shards asked for some time before their first image is needed."""
+    """Shards that are prepared some time before their first image is needed."""
 
     def __init__(self, source: Source, entries: Sequence[ShardEntry], numbers: Rows) -> None:
-        """Nothing is asked for yet."""
+        """Nothing is prepared yet."""
         found, first = np.unique(numbers, return_index=True)
         order = np.argsort(first)
         self._source, self._first = source, first[order]
@@ -176,7 +176,7 @@ class Ahead:
         self._asked = 0
 
     def reach(self, position: int) -> None:
-        """The image at `position` is about to be read: ask for the AHEAD shards after its own."""
+        """Prepare the AHEAD shards after the one of the image at `position`, which is read next."""
         until = int(np.searchsorted(self._first, position, "right")) + AHEAD
         self._source.expect(self._coming[self._asked : until])
         self._asked = max(self._asked, min(until, len(self._coming)))

@@ -44,7 +44,7 @@ def test_the_root_of_a_url_is_found_as_that_of_a_file(url: str, parts: tuple[str
 
 @pytest.mark.parametrize("url", ["s3://b/data/manifests", "https://h/x.tar"])
 def test_a_url_that_names_no_manifest_is_refused(url: str, cache: Cache) -> None:
-    with pytest.raises(UsageError, match="is no manifest: it should end like"):
+    with pytest.raises(UsageError, match="is no manifest: its name should end like"):
         locate(url, None, cache)
 
 
