@@ -1,10 +1,10 @@
-"""What does training a generator cost? Measured points, and the model through them.
+"""What training a generator costs: measured speeds, and the hours that follow from them.
 
     python benchmarks/fitgan.py --resolution 32 --resolution 64 --resolution 128
 
 Trains on noise for at least --seconds at each resolution, with fit-gan's default networks, smaller
-ones and the paper's, and prints images/s, arithmetic per image (FLOPs of all passes but R1's)
-and the hours for 500 kimg. The model: hours = images × FLOPs per image / (FLOP/s reached).
+ones and the paper's. Prints images/s, arithmetic per image (FLOPs of all passes except R1's) and
+the hours for 500 kimg. The model: hours = images × FLOPs per image / (measured FLOP/s).
 """
 
 import argparse
@@ -32,6 +32,7 @@ KIMG = 500
 
 
 def noise(resolution):
+    """Reals of random pixels and labels."""
     random = torch.Generator().manual_seed(0)
     shape = (256, resolution, resolution)
     return Reals(
@@ -49,17 +50,17 @@ def measure(settings, device, seconds):
     reals = noise(settings.resolution)
     with join(device, settings.batch) as (ranks, device):
         networks = make_networks(settings, LABELS, device)
-        records = iterate(networks, reals, settings, ranks)
-        next(records)  # warms up
-        with FlopCounterMode(display=False) as counter:  # it cannot see into R1's iteration
-            next(records)
+        iterations = iterate(networks, reals, settings, ranks)
+        next(iterations)  # warms up
+        with FlopCounterMode(display=False) as counter:  # it cannot count R1's iteration
+            next(iterations)
         each = {"plain": [], "r1": []}
         begin = time.perf_counter()
         while time.perf_counter() - begin < seconds or not each["plain"] or not each["r1"]:
             for kind, iteration in (("plain", 1), ("r1", R1_EVERY)):
                 networks.iteration = iteration
                 start = time.perf_counter()
-                next(records)  # it reads the losses, so the device has finished
+                next(iterations)  # it reads the losses, so the device has finished
                 each[kind].append(time.perf_counter() - start)
         plain, r1 = (statistics.median(times) for times in each.values())
 

@@ -1,10 +1,10 @@
-"""Does a build survive SIGKILL at any moment, for any number of workers?
+"""Does a build survive SIGKILL at any moment, with any number of workers?
 
     python benchmarks/kill.py --kills 20 -- --dataset demo --regime 10 --image-size 64
 
-Builds once unbroken with one worker, then again with two workers while killing the build at random
-moments of its life (begun anew when it gets to the end unharmed), and compares the sha256 of every
-file. Exit code 1 if one differs.
+Builds once without interruption and with one worker. Then builds again with two workers and kills
+the build at random moments; a build that ends before its kill is deleted and started again. At the
+end the sha256 of every file is compared. Exit code 1 if one differs.
 """
 
 import argparse
@@ -30,9 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
-    parser.add_argument("words", nargs="+", help="arguments of xbuild synth, after --")
+    parser.add_argument("arguments", nargs="+", help="arguments of xbuild synth, after --")
     options = parser.parse_args()
-    xbuild = [str(Path(sys.executable).with_name("xbuild")), "synth", *options.words]
+    xbuild = [str(Path(sys.executable).with_name("xbuild")), "synth", *options.arguments]
     moments = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder, "whole"), Path(folder, "broken")
@@ -50,7 +50,7 @@ def main() -> int:
                 process.wait()
                 killed += 1
             else:
-                shutil.rmtree(broken)  # it was quicker: begin again
+                shutil.rmtree(broken)  # it ended before its kill
         subprocess.run([*xbuild, "--out", broken, "--workers", "2"], check=True, **quiet)
         expected, found = hashes(whole), hashes(broken)
     differing = {name for name in expected | found if expected.get(name) != found.get(name)}

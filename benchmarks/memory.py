@@ -1,20 +1,21 @@
-"""Does a large build stay in the memory of a small one? RSS along 98,773 images.
+"""Does the memory of a build stay flat? RSS during a build of 98,773 images.
 
     python benchmarks/memory.py
     python benchmarks/memory.py -- --dataset demo --regime 10 --image-size 64 --real none
 
-Runs `xbuild synth` with the words after `--` (default: the synthetic half of regime 100, phantoms
-of 64 pixels) into a temporary folder, and samples the RSS of each of its processes together with
-the bytes that lie in the shards. Prints the most until 10 %, 50 % and 100 % of them are written.
+Runs `xbuild synth` with the arguments after `--` (default: the synthetic half of regime 100,
+phantoms of 64 pixels) into a temporary folder. Samples the RSS of each of its processes and the
+number of bytes in the shards. Prints the largest RSS until 10 %, 50 % and 100 % are written.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-USUAL = ["--dataset", "demo", "--regime", "100", "--real", "none", "--image-size", "64"]
+DEFAULT = ["--dataset", "demo", "--regime", "100", "--real", "none", "--image-size", "64"]
 
 
 def children(pid):
@@ -39,12 +40,16 @@ def rss(pid):
 
 
 def written(folder):
+    """Bytes in the shards, those of unfinished ones included."""
     return sum(path.stat().st_size for path in folder.rglob("*.t*") if path.is_file())
 
 
 def main():
-    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else USUAL
-    command = [str(Path(sys.executable).with_name("xbuild")), "synth", *words]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("arguments", nargs="*", help="arguments of xbuild synth, after --")
+    options = parser.parse_args()
+    xbuild = str(Path(sys.executable).with_name("xbuild"))
+    command = [xbuild, "synth", *(options.arguments or DEFAULT)]
     with tempfile.TemporaryDirectory() as folder:
         build = subprocess.Popen([*command, "--out", folder], stdout=subprocess.DEVNULL)
         samples = []
@@ -53,7 +58,7 @@ def main():
             try:
                 parent, *workers = map(rss, processes)
                 samples.append((written(Path(folder)), parent, max(workers, default=0)))
-            except FileNotFoundError:  # a shard got its name while we looked
+            except FileNotFoundError:  # a shard was renamed meanwhile
                 continue
             time.sleep(0.2)
         if build.returncode:

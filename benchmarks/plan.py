@@ -1,10 +1,11 @@
-"""How long `xbuild plan` takes, process start included, and how far from the optimum it is.
+"""How long `xbuild plan` takes, process start included, and how far it is from the optimum.
 
     python benchmarks/plan.py                     # CheXpert, the paper's regimes
-    python benchmarks/plan.py --rows 10000000     # a made-up table of that size as well
+    python benchmarks/plan.py --rows 10000000     # also a random table of that size
 
-The expected optimum is an integer programme over expected counts (scipy's milp); the plan counts
-the draw as realised, so it scatters around that figure. Times are medians of three runs.
+The expected optimum is an integer programme over expected counts (scipy's milp). The plan counts
+the label vectors that were actually drawn, so it varies around that figure. Times are medians of
+three runs.
 """
 
 import argparse
@@ -28,11 +29,13 @@ from builder.split import split_patients
 XBUILD = str(Path(sys.executable).with_name("xbuild"))
 
 
-def timed(*words: str, runs: int = 3) -> tuple[float, dict]:
+def timed(*arguments: str, runs: int = 3) -> tuple[float, dict]:
+    """Seconds of `xbuild plan`, and its plan."""
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
-        done = subprocess.run([XBUILD, "plan", "--json", *words], capture_output=True, check=True)
+        command = [XBUILD, "plan", "--json", *arguments]
+        done = subprocess.run(command, capture_output=True, check=True)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds), json.loads(done.stdout)
 
@@ -60,7 +63,8 @@ def chexpert() -> None:
         )
 
 
-def made_up(rows: int) -> None:
+def random_table(rows: int) -> None:
+    """Prints time and memory for a table with CheXpert's prevalences."""
     random = np.random.default_rng(0)
     prevalence = (read_labels("chexpert").labels == 1).mean(axis=0)
     columns = {name: random.random(rows) < p for name, p in zip(CHEXPERT, prevalence, strict=True)}
@@ -73,7 +77,9 @@ def made_up(rows: int) -> None:
         del frame, columns
         seconds, plan = timed("--dataset", "table", "--labels", str(path), runs=1)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"{rows:,} rows: {plan['synthetic']:,} images in {seconds:.1f} s, {peak:.1f} GB at most")
+    print(
+        f"{rows:,} rows: {plan['synthetic']:,} images in {seconds:.1f} s, peak memory {peak:.1f} GB"
+    )
 
 
 if __name__ == "__main__":
@@ -82,4 +88,4 @@ if __name__ == "__main__":
     options = parser.parse_args()
     chexpert()
     if options.rows:
-        made_up(options.rows)
+        random_table(options.rows)

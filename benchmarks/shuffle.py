@@ -1,10 +1,11 @@
-"""How good is shuffling within a window of shards, beside a shuffle of everything?
+"""How good is a shuffle within a window of shards, compared with a shuffle of everything?
 
     python benchmarks/shuffle.py demo/manifests/gan1.json
 
-Over the batches of some epochs: how much the number of positives scatters from batch to batch, how
-often two images of a batch are one patient's, and how many shards a batch reads from. 1.00 is what
-a full shuffle has; the parts' even spread makes the scatter smaller than that.
+Measures over the batches of some epochs: how much the number of positives varies from batch to
+batch, how often two images of a batch belong to one patient, and how many shards a batch reads.
+The first two are relative to a full shuffle (1.00). Real and synthetic images are spread evenly, so
+the variation may be smaller than 1.
 """
 
 import argparse
@@ -28,6 +29,7 @@ def pairs(ids: np.ndarray) -> int:
 
 
 def measure(index: Index, shard: Rows, epochs: list[Rows], batch: int) -> dict[str, float]:
+    """The three figures for these epochs; `shard` [N] is the number of each row's shard."""
     positives, patients, shards = [], 0, []
     for rows in epochs:
         for start, stop in pairwise(range(0, len(rows) + 1, batch)):

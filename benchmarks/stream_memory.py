@@ -1,4 +1,4 @@
-"""Does memory stay flat, epoch after epoch?
+"""Does the memory of the stream stay flat, epoch after epoch?
 
 python benchmarks/stream_memory.py manifests/gan100.json --epochs 10
 """
@@ -7,8 +7,10 @@ import argparse
 import time
 from pathlib import Path
 
+from recipes import recipe
+
 from builder.store import Cache, default_cache_folder
-from trainer.arms import EVEN, default_arm, make_arm
+from trainer.arms import default_arm, make_arm
 from trainer.stream.batches import batches, open_dataset
 from trainer.stream.locate import locate
 
@@ -26,22 +28,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     cache = Cache(folder=default_cache_folder(), max_bytes=10**11)
-    found = locate(options.manifest, None, cache)
-    with open_dataset(
-        found.manifest, found.index, source=found.source, workers=options.workers
-    ) as data:
-        arm = make_arm(
-            default_arm(found.manifest),
-            data,
-            epochs=options.epochs,
-            seed=0,
-            augment="none",
-            mix=EVEN,
-            steps="own",
-        )
+    located = locate(options.manifest, None, cache)
+    with open_dataset(located, workers=options.workers) as data:
+        asked = recipe(arm=default_arm(located.manifest), epochs=options.epochs)
+        order = make_arm(asked, data).order
         for epoch in range(1, options.epochs + 1):
-            began, rows = time.perf_counter(), arm.order.epoch(epoch)
-            stream = batches(data, rows, size=64, workers=options.workers, what=f"epoch {epoch}")
+            began, rows = time.perf_counter(), order.epoch(epoch)
+            stream = batches(
+                data, rows, size=asked.batch, workers=options.workers, what=f"epoch {epoch}"
+            )
             images = sum(len(batch.rows) for batch in stream)
             rate = images / (time.perf_counter() - began)
             print(f"epoch {epoch}: {images:,} images, {rate:,.0f}/s, {resident():,.0f} MB")
