@@ -6,7 +6,8 @@ from pathlib import Path
 
 from builder.contract import Refusal, UsageError
 from trainer.config import RunPlan
-from trainer.recipe import ArmName, RunConfig, read_config
+from trainer.fit.run_folder import RunFolder
+from trainer.recipe import CONFIG, ArmName, RunConfig, read_config
 from trainer.report import Report, load_report, read_report
 from trainer.sweep import VARIED, load_sweep
 
@@ -60,7 +61,7 @@ class RunJob:
         if self.grid is not None:
             if not self.first:
                 return  # it must have been begun with the best point, which is not known yet
-            folder = next((path.parent for path in self.grid.glob("*/config.json")), self.grid)
+            folder = next((path.parent for path in self.grid.glob(f"*/{CONFIG}")), self.grid)
             loose.update(VARIED)
         try:
             known = read_config(folder)
@@ -119,7 +120,7 @@ class Experiment:
         path, folders = self.report / "report.json", self.folders()
         try:
             found = read_report(path)
-            newest = max((folder / "report.json").stat().st_mtime for folder in folders)
+            newest = max(RunFolder(folder).report.stat().st_mtime for folder in folders)
             if path.stat().st_mtime < newest:
                 return None
         except (Refusal, OSError):

@@ -10,6 +10,7 @@ import numpy as np
 
 from builder.contract import GROUPS, CheckError, UsageError
 from trainer.arms import TREATMENTS
+from trainer.fit.run_folder import RunFolder
 from trainer.recipe import ARMS, ArmName
 from trainer.report.load import RunResult
 from trainer.report.run_report import RunReport
@@ -58,7 +59,8 @@ def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        below = sorted(file.parent for file in path.rglob("predictions.parquet"))
+        name = RunFolder(path).predictions.name
+        below = sorted(file.parent for file in path.rglob(name))
         if not below:
             raise UsageError(
                 f"{path} holds no complete run of xtrain: name folders that xtrain fit wrote."
