@@ -1,6 +1,6 @@
-"""A bar on stderr for what takes more than two seconds, quiet where stderr is no terminal.
+"""A progress bar on stderr for work that takes more than two seconds.
 
-Of several ranks the first one draws it.
+Nothing is drawn where stderr is not a terminal; of several ranks only the first one draws.
 """
 
 import os
@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Advance(Protocol):
-    """To be called with the number just done, and the seconds waited for them."""
+    """A function that moves a bar by `count`; `waited` are the seconds spent waiting for data."""
 
     def __call__(self, count: int, waited: float = 0.0) -> None:
         """Move the bar."""
@@ -24,7 +24,11 @@ class Advance(Protocol):
 def progress(
     what: str, total: int, *, unit: str = "images", waits: bool = False
 ) -> Iterator[Advance]:
-    """A function that moves a bar with rate, time left and, if `waits`, the share of waiting."""
+    """A function that moves the bar `what`, which ends at `total`.
+
+    The bar shows the rate in `unit` per second, the time left and, if `waits`, the share of the
+    time spent waiting for data.
+    """
     console, rank = Console(stderr=True), os.environ.get("RANK", "0")
     columns = (
         TextColumn("{task.description}"),

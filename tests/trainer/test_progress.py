@@ -1,5 +1,4 @@
 import io
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -21,14 +20,19 @@ def bar(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, waits: bool = False)
     return text.getvalue()
 
 
-def test_nothing_is_drawn_where_there_is_no_terminal(monkeypatch: Any):
+def test_nothing_is_drawn_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bar(monkeypatch, terminal=False) == ""
 
 
-def test_rate_and_waiting_are_shown(monkeypatch: Any):
+def test_rate_and_waiting_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = bar(monkeypatch, terminal=True, waits=True)
     assert "epoch 1/3" in drawn
     assert "50/100" in drawn
     assert "10 images/s" in drawn
     assert "waiting for data 25.0%" in drawn
     assert "waiting" not in bar(monkeypatch, terminal=True)
+
+
+def test_only_the_first_rank_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert bar(monkeypatch, terminal=True) == ""
