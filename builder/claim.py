@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from builder import generators
 from builder.contract import Refusal, UsageError, load_manifest, write_last
@@ -112,7 +111,7 @@ def software(generator: generators.Loaded | None = None) -> dict[str, str]:
     return {name: version(name) for name in (*_SOFTWARE, *own)}
 
 
-def _noted(path: Path) -> dict[str, Any]:
+def _noted(path: Path) -> Mapping[str, object]:
     try:
         found = json.loads(path.read_bytes())
         if isinstance(found, dict):

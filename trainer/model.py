@@ -3,19 +3,17 @@
 They come from a seed, from ImageNet, or from a file; no file is read with pickle's code.
 """
 
-import io
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torchvision.models import DenseNet121_Weights
 
 from builder.contract import CheckError, UsageError
-from builder.contract.weights import load_tensors, make_network, read_header
+from builder.contract.weights import load_checkpoint, load_tensors, make_network, read_header
 
 Tensors = dict[str, torch.Tensor]
 
@@ -68,18 +66,6 @@ def _download() -> Tensors:
             f"The ImageNet weights cannot be fetched ({reason}): download {weights.url} elsewhere"
             " and pass it as --init PATH, or use --init random."
         ) from None
-    return state
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The dict in a file of torch.save, tensors and plain types only, on the CPU; or CheckError."""
-    content = io.BytesIO(path.read_bytes())
-    try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
-    except Exception:  # cut or hostile files make torch.load raise nearly anything
-        state = None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise CheckError(f"{path} is cut, damaged or not a checkpoint of tensors.")
     return state
 
 

@@ -10,13 +10,12 @@ import torchvision
 from torch import nn
 
 from builder.contract import CheckError, ImageSpec, UsageError
-from builder.contract.weights import WeightsHeader, weights_bytes
+from builder.contract.weights import WeightsHeader, load_checkpoint, weights_bytes
 from trainer.model import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     build,
     from_imagenet,
-    load_checkpoint,
 )
 
 NAMES = ("Edema", "Fracture")

@@ -12,9 +12,9 @@ from torch import nn
 
 from builder.contract import CheckError, UsageError
 from builder.contract.record import as_record
+from builder.contract.weights import load_checkpoint
 from trainer.fit.devices import merged, total
 from trainer.fit.history import Epoch, Receipt, Timing
-from trainer.model import load_checkpoint
 from trainer.recipe import Recipe
 from trainer.stream.order import Cursor
 

@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import CheckError
+from builder.contract import CheckError, printable
+from builder.contract.record import Count, as_record, parse_json
 
 Rows = npt.NDArray[np.int64]  # row numbers of the sealed index
 WINDOW = 8  # shards of a part that are shuffled together; reads stay within them
@@ -103,8 +103,8 @@ class Cursor:
     """How far an order was followed: all that a resume needs, as one small JSON."""
 
     order: str  # Order.digest
-    epoch: int  # from 1
-    position: int  # images of that epoch that are done
+    epoch: Count  # from 1
+    position: Count  # images of that epoch that are done
 
     def to_json(self) -> str:
         """The cursor as JSON."""
@@ -113,14 +113,8 @@ class Cursor:
     @classmethod
     def from_json(cls, text: str) -> "Cursor":
         """The cursor that `to_json` wrote; CheckError where it is not one."""
-        try:
-            facts: dict[str, Any] = json.loads(text)
-            cursor = cls(**facts)
-        except (TypeError, ValueError):
-            raise CheckError(f"{text[:80]!r} is not a place in an order.") from None
-        if [type(value) for value in facts.values()] != [str, int, int] or cursor.position < 0:
-            raise CheckError(f"{text[:80]!r} is not a place in an order.")
-        return cursor
+        what = f"The place in an order {printable(repr(text))}"
+        return as_record(parse_json(text.encode(), what), cls, what)
 
 
 def cut(count: int, size: int) -> list[range]:

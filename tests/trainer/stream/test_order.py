@@ -162,7 +162,7 @@ def test_a_cursor_is_one_small_json() -> None:
     for bad in ("", "{}", "[]", '{"order":"a","epoch":1.5,"position":0}',
                 '{"order":"a","epoch":1,"position":-1}', '{"order":1,"epoch":1,"position":0}',
                 '{"order":"a","epoch":1,"position":0,"x":0}'):  # fmt: skip
-        with pytest.raises(CheckError, match="is not a place in an order"):
+        with pytest.raises(CheckError, match="The place in an order"):
             Cursor.from_json(bad)
 
 
