@@ -14,7 +14,7 @@ TRAINING: Mapping[ArmName, str] = {  # as a treatment or as a control
     "gan": "adding synthetic images",
     "oversample": SAME_BALANCE,
     "pretrain": "pretraining on synthetic images",
-    "classweight": "real images only, with rare positives weighted in the loss",
+    "classweight": "real images only, with positives weighted in the loss",
 }
 MODIFIERS = {"flip": "random flips", "own steps": "its own number of steps"}
 

@@ -2,18 +2,28 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.special import expit
 
 from builder.contract import sha256_bytes
+from trainer.report.build_report import build_report
+from trainer.report.comparison_report import Report, read_report
+from trainer.report.results import ArmResult, LastLosses
+from trainer.report.run_report import Shown
+from trainer.report.tables import Table, tables
+
+Facts = dict[str, Any]  # the JSON of a report, which a test may change
 
 NAMES = ("No Finding", "Lung Lesion", "Pleural Other", "Fracture")
 TARGETS = NAMES[1:]
@@ -31,7 +41,7 @@ SEEDS = (0, 1, 2)
 IMAGES = 900
 
 
-@dataclass
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """Test images of a dataset: the same for every run."""
 
@@ -57,7 +67,7 @@ def predictions(test: Drawn, arm: str, seed: int, noise: float = 1.0) -> bytes:
     shared = np.random.default_rng(11).standard_normal(test.labels.shape)
     own = np.random.default_rng((ARMS.index(arm), seed, 5)).standard_normal(test.labels.shape)
     logits = shared + noise * 0.5 * own + np.array(GAINS[arm]) * (test.labels == 1) - 1.5
-    columns: dict[str, Any] = {
+    columns: Facts = {
         "key": [f"real-{number:016x}" for number in range(IMAGES)],
         "split": ["test"] * IMAGES,
         "patient": test.patient,
@@ -73,7 +83,21 @@ def predictions(test: Drawn, arm: str, seed: int, noise: float = 1.0) -> bytes:
     return sink.getvalue()
 
 
-def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> dict[str, Any]:
+def score() -> Facts:
+    return {
+        "positives": 60, "negatives": 800, "unknown": 40, "auc": 0.7, "low": 0.6, "high": 0.8,
+        "average_precision": 0.3, "calibration_error": 0.1, "sensitivity": 0.4, "missing": "",
+    }  # fmt: skip
+
+
+def pathology(name: str) -> Facts:
+    return {
+        "pathology": name, "target": name in TARGETS, "train_real": 90, "train_synthetic": 333,
+        "shown": 423.0, "val": score(), "test": score(),
+    }  # fmt: skip
+
+
+def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> Facts:
     synthetic = arm in ("gan", "pretrain")
     return {
         "manifest": {"name": dataset, "digest": sha256_bytes(dataset.encode())},
@@ -103,7 +127,7 @@ def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> dict[
         "best_epoch": 3,
         "best_val_auc_mean": 0.7,
         "best_val_loss": 0.4,
-        "pathologies": [{"pathology": name} for name in NAMES],
+        "pathologies": [pathology(name) for name in NAMES],
         "software": {"python": "3.11.9", "torch": "2.14.1", "cxr-rebalance": "0.1.0"},
         "notes": [],
         "command": f"xtrain --shards={shards} --arm={arm} --seed={seed}",
@@ -159,3 +183,111 @@ def run_folders(run_writer: Callable[..., Path], tmp_path_factory: pytest.TempPa
     for seed in SEEDS:
         run_writer(root, "gan", seed, dataset="gan10", regime="10")
     return root
+
+
+@pytest.fixture(scope="session")
+def report(run_folders: Path) -> Report:
+    """The report of all those runs."""
+    return build_report([run_folders], min_positives=10, command="xtrain report runs")
+
+
+@pytest.fixture(scope="session")
+def report_json(report: Report) -> Facts:
+    """Its JSON, to read only."""
+    found: Facts = json.loads(report.to_json())
+    return found
+
+
+@pytest.fixture
+def facts_of_report(report_json: Facts) -> Facts:
+    """Its JSON, to be changed by a test."""
+    return deepcopy(report_json)
+
+
+@pytest.fixture(scope="session")
+def as_report(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Facts], Report]:
+    """The function that makes a report of changed JSON."""
+    path = tmp_path_factory.mktemp("changed") / "report.json"
+
+    def read(facts: Facts) -> Report:
+        path.write_text(json.dumps(facts))
+        return read_report(path)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def tables_of(as_report: Callable[[Facts], Report]) -> Callable[[Facts], dict[str, Table]]:
+    """The function that makes the tables of changed JSON, by their keys."""
+    return lambda facts: {table.key: table for table in tables(as_report(facts))}
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """Changes of a run's files, past every check."""
+
+    folder: Path
+
+    def set(self, field: str, value: object) -> None:
+        """Write another value at a field of report.json such as `plan.share`."""
+        with self._changed(field) as (place, name):
+            place[name] = value
+
+    def remove(self, field: str) -> None:
+        """Remove a field of report.json."""
+        with self._changed(field) as (place, name):
+            del place[name]
+
+    def predict(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Write other predictions."""
+        path = self.folder / "predictions.parquet"
+        change(pd.read_parquet(path)).to_parquet(path)
+
+    @contextmanager
+    def _changed(self, field: str) -> Iterator[tuple[Any, Any]]:
+        path = self.folder / "report.json"
+        place = facts = json.loads(path.read_text())
+        *above, last = field.split(".")
+        for name in above:
+            place = place[int(name) if name.isdigit() else name]
+        yield place, last
+        path.write_text(json.dumps(facts))
+
+
+@pytest.fixture(scope="session")
+def edit() -> Callable[[Path], Editor]:
+    """The function that makes the editor of a run's folder."""
+    return Editor
+
+
+@pytest.fixture
+def run(run_writer: Callable[..., Path], tmp_path: Path) -> Path:
+    """The folder of a run that a test may change."""
+    return run_writer(tmp_path / "runs", "gan", 0)
+
+
+MODIFIERS = {"flip": ("flip",)}
+
+
+def arm_called(title: str) -> ArmResult:
+    """An arm that nobody trained."""
+    name, *modifiers = title.split(", ")
+    return ArmResult(
+        name=name,  # type: ignore[arg-type]
+        title=title,
+        lent_by=None,
+        modifiers=(*MODIFIERS.get(name, ()), *modifiers),
+        recipe={},
+        steps=1,
+        shown=Shown(real=1.0, synthetic=0.0),
+        epochs=1,
+        last=LastLosses(train_loss=0.5, val_loss=0.6, gap=0.1),
+        runs=(),
+        pathologies={},
+    )
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Callable[[str], ArmResult]:
+    """The function that makes an arm of a title, without figures."""
+    return arm_called

@@ -1,9 +1,10 @@
-"""The page in a real browser: headless Chromium, as Debian packs it."""
+"""The page in a real browser: headless Chromium, as Debian packages it."""
 
 import base64
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.report.build_report import across
-from trainer.report.page import Picture, page
+from trainer.report.comparison_report import Report
+from trainer.report.page import PagePicture, page
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = (
@@ -50,74 +51,80 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def report(run_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    facts = across([run_folders], min_positives=10, command="xtrain report runs")
+def path(
+    report_json: dict[str, Any],
+    as_report: Callable[[dict[str, Any]], Report],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The page of a report with strange names."""
+    facts = deepcopy(report_json)
     facts["notes"].append(STRANGE)
     facts["datasets"][0]["generator"]["name"] = STRANGE
+    report = as_report(facts)
     pixels = np.random.default_rng(0).integers(0, 255, (300, 900), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     pictures = [
-        Picture(key=key, dataset=dataset["digest"], title=key, note=STRANGE, png=file.getvalue())
+        PagePicture(key=key, dataset=data.digest, title=key, note=STRANGE, png=file.getvalue())
         for key in ("examples", "cams")
-        for dataset in facts["datasets"]
+        for data in report.datasets
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(facts, pictures), encoding="utf-8")
+    path.write_text(page(report, pictures), encoding="utf-8")
     return path
 
 
 @pytest.fixture
-def opened(browser: Any, report: Path) -> Any:
-    """The page in a window of 1280 pixels, as if nobody had touched it."""
-    look(browser, 1280)
+def opened(browser: Any, path: Path) -> Any:
+    """The page in a window of 1280 pixels, as it opens."""
+    resize(browser, 1280)
     browser.get_log("browser")  # what another test left
-    browser.get(report.as_uri())
+    browser.get(path.as_uri())
     return browser
 
 
-def look(browser: Any, width: int) -> None:
+def resize(browser: Any, width: int) -> None:
     how = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
 
 
-def tell(browser: Any, script: str, *words: Any) -> Any:
-    return browser.execute_script(f"return {script}", *words)
+def evaluate(browser: Any, script: str, *arguments: Any) -> Any:
+    return browser.execute_script(f"return {script}", *arguments)
 
 
 def unfold(browser: Any) -> None:
     browser.execute_script("document.querySelectorAll('details').forEach(d => d.open = true)")
 
 
-def test_it_opens_without_a_word_and_without_a_network(opened: Any):
+def test_it_opens_without_a_message_and_without_a_network(opened: Any) -> None:
     assert opened.title == "Do synthetic images help? gan1, gan10"
     assert opened.get_log("browser") == []
-    loaded = tell(opened, "performance.getEntriesByType('resource').map(entry => entry.name)")
+    loaded = evaluate(opened, "performance.getEntriesByType('resource').map(entry => entry.name)")
     assert all(name.startswith("data:") for name in loaded)
-    assert tell(opened, "window.ran") is None
+    assert evaluate(opened, "window.ran") is None
 
 
-def test_its_policy_stops_a_script_that_got_in(opened: Any):
+def test_its_policy_stops_a_script_that_got_in(opened: Any) -> None:
     opened.execute_script(
         "const script = document.createElement('script');"
         "script.textContent = 'window.ran = true'; document.body.append(script);"
         "const image = new Image(); image.src = 'http://127.0.0.1:9/x.png';"
         "document.body.append(image);"
     )
-    assert tell(opened, "window.ran") is None
+    assert evaluate(opened, "window.ran") is None
     said = " ".join(entry["message"] for entry in opened.get_log("browser"))
     assert "Content Security Policy" in said
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_link_leads_to_its_section_below_the_navigation(opened: Any, width: int):
-    look(opened, width)
+def test_every_link_leads_to_its_section_below_the_navigation(opened: Any, width: int) -> None:
+    resize(opened, width)
     links = opened.find_elements("css selector", "nav a")
     assert len(links) == 13
     for link in links:
         link.click()
         name = link.get_attribute("href").split("#")[1]
-        top, bottom, end = tell(
+        top, bottom, end = evaluate(
             opened,
             "[document.getElementById(arguments[0]).getBoundingClientRect().top,"
             " innerWidth < 1216 ? document.querySelector('nav').getBoundingClientRect().bottom : 0,"
@@ -128,7 +135,7 @@ def test_every_link_leads_to_its_section_below_the_navigation(opened: Any, width
         assert top < 120 or (end and top < 800)
 
 
-def test_every_fold_opens(opened: Any):
+def test_every_fold_opens(opened: Any) -> None:
     folds = opened.find_elements("css selector", "details")
     assert len(folds) > 10
     for fold in folds:
@@ -139,11 +146,11 @@ def test_every_fold_opens(opened: Any):
         assert all(part.is_displayed() for part in inside)
 
 
-def test_every_image_is_there(opened: Any):
+def test_every_image_is_there(opened: Any) -> None:
     unfold(opened)
-    widths = tell(opened, "[...document.images].map(image => image.naturalWidth)")
+    widths = evaluate(opened, "[...document.images].map(image => image.naturalWidth)")
     assert widths == [900] * 4
-    figures = tell(
+    figures = evaluate(
         opened,
         "[...document.querySelectorAll('svg')].map(figure => figure.getBoundingClientRect().width)",
     )
@@ -152,11 +159,11 @@ def test_every_image_is_there(opened: Any):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_but_tables_is_wider_than_the_window(opened: Any, width: int):
-    look(opened, width)
+def test_nothing_but_tables_is_wider_than_the_window(opened: Any, width: int) -> None:
+    resize(opened, width)
     unfold(opened)
-    assert tell(opened, "document.documentElement.scrollWidth") <= width
-    wide = tell(
+    assert evaluate(opened, "document.documentElement.scrollWidth") <= width
+    wide = evaluate(
         opened,
         "[...document.querySelectorAll('main *')].filter(part => !part.closest('.scroll, svg')"
         " && part.getBoundingClientRect().right > innerWidth + 1).map(part => part.outerHTML)",
@@ -164,24 +171,24 @@ def test_nothing_but_tables_is_wider_than_the_window(opened: Any, width: int):
     assert wide == []
 
 
-def test_letters_can_be_read_on_a_phone(opened: Any):
-    look(opened, 360)
-    sizes = tell(
+def test_letters_can_be_read_on_a_phone(opened: Any) -> None:
+    resize(opened, 360)
+    sizes = evaluate(
         opened,
         "[...document.querySelectorAll('main p:not(.note), main li')].map("
         "part => parseFloat(getComputedStyle(part).fontSize))",
     )
     assert min(sizes) >= 16
-    scales = tell(
+    scales = evaluate(
         opened,
         "[...document.querySelectorAll('svg')].map(figure => figure.getScreenCTM().a)",
     )
     assert 9.5 * min(scales) > 9.5  # the smallest letters of a figure, in pixels
 
 
-def test_words_in_figures_do_not_leave_them(opened: Any):
+def test_text_in_figures_does_not_leave_them(opened: Any) -> None:
     unfold(opened)
-    outside = tell(
+    outside = evaluate(
         opened,
         "[...document.querySelectorAll('svg text')].filter(text => {"
         " const [a, b] = [text, text.closest('svg')].map(x => x.getBoundingClientRect());"
@@ -192,21 +199,21 @@ def test_words_in_figures_do_not_leave_them(opened: Any):
     assert outside == []
 
 
-def test_paper_shows_what_is_folded_and_no_navigation(opened: Any):
+def test_print_shows_what_is_folded_and_no_navigation(opened: Any) -> None:
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    seen = tell(
+    seen = evaluate(
         opened,
         "[...document.querySelectorAll('details > :not(summary)')].map("
         "part => part.checkVisibility() && part.getBoundingClientRect().height > 0)",
     )
-    navigation = tell(opened, "document.querySelector('nav').checkVisibility()")
+    navigation = evaluate(opened, "document.querySelector('nav').checkVisibility()")
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert len(seen) > 20
     assert all(seen)
     assert not navigation
 
 
-def test_it_prints_as_many_pages_folded_as_open(opened: Any):
+def test_it_prints_as_many_pages_folded_as_open(opened: Any) -> None:
     folded = printed(opened)
     unfold(opened)
     assert pages(folded) == pages(printed(opened)) > 5
@@ -223,8 +230,8 @@ def pages(pdf: bytes) -> int:
 
 
 @pytest.mark.parametrize(("name", "width"), [("desktop", 1280), ("phone", 360)])
-def test_it_can_be_seen(opened: Any, name: str, width: int, tmp_path: Path):
-    look(opened, width)
+def test_it_can_be_seen(opened: Any, name: str, width: int, tmp_path: Path) -> None:
+    resize(opened, width)
     path = tmp_path / f"{name}.png"
     path.write_bytes(opened.get_screenshot_as_png())
     seen = np.asarray(Image.open(path).convert("L"))

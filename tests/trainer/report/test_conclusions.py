@@ -1,128 +1,178 @@
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from trainer.report.conclusions import conclusions, small
+from trainer.report.comparison_report import Report
+from trainer.report.conclusions import conclusions
+from trainer.report.results import ArmResult, Comparison, Conclusion, Verdict
+
+CI = "95 % CI 0.010–0.030, Holm p = 0.004"
+RAISED, LOWERED = (f"{verb} test AUC by 0.020 ({CI})" for verb in ("raised", "lowered"))
+GAP = "(difference +0.020, 95 % CI -0.010 to +0.050, Holm p = 0.210)"
+REAL, SAME = "compared with real images only", "the same balance of real images"
+Judge = Callable[..., Conclusion]
 
 
-def row(control: str, verdict: str, value: float = 0.02, **changes: Any) -> dict[str, Any]:
-    return {
-        "arm": "gan", "control": control, "pathology": "Fracture", "missing": None, "value": value,
-        "low": value - 0.01, "high": value + 0.01, "holm": 0.004, "verdict": verdict,
-    } | changes  # fmt: skip
+def row(control: str, verdict: Verdict, **changes: object) -> Comparison:
+    """A difference that fits its verdict, of 0.020."""
+    sign = -1 if verdict in ("hurt", "worse") else 1
+    found = Comparison(
+        arm="gan", control=control, pathology="Fracture", target=True, missing=None,
+        value=0.02 * sign, low=min(0.01 * sign, 0.03 * sign), high=max(0.01 * sign, 0.03 * sign),
+        holm=0.004, verdict=verdict,
+    )  # fmt: skip
+    if verdict == "no evidence":
+        found = replace(found, low=-0.01, high=0.05, holm=0.21)
+    return replace(found, **changes)
 
 
-def arm_called(title: str) -> dict[str, Any]:
-    name, *modifiers = title.split(", ")
-    return {"title": title, "name": name, "modifiers": ["flip"] * (name == "flip") + modifiers}
+@pytest.fixture
+def judge(report: Report, untrained: Callable[[str], ArmResult]) -> Judge:
+    """The function that concludes: (rows, arm=) → the conclusion on a fracture."""
 
+    def conclude(*rows: Comparison, arm: str = "gan") -> Conclusion:
+        dataset = replace(
+            report.datasets[0],
+            arms=tuple(untrained(title) for title in (arm, *(row.control for row in rows))),
+            targets=("Fracture",),
+            comparisons=tuple(replace(row, arm=arm) for row in rows),
+        )
+        (found,) = conclusions(dataset, 0.05)
+        return found
 
-def said(*rows: dict[str, Any], arm: str = "gan") -> dict[str, Any]:
-    titles = [arm, *(row["control"] for row in rows)]
-    arms = [arm_called(title) for title in titles]
-    rows = tuple(row | {"arm": arm} for row in rows)
-    (found,) = conclusions({"arms": arms, "targets": ["Fracture"], "comparisons": list(rows)})
-    return found
-
-
-NUMBERS = "(+0.020, +0.010 to +0.030, p 0.004)"
-SAME = "the same balance of real images, oversample"
+    return conclude
 
 
 @pytest.mark.parametrize(
-    ("plain", "balanced", "words"),
+    ("plain", "balanced", "sentence"),
     [
-        ("helped", "better", f"gan helped against none {NUMBERS}, and by more than {SAME} "),
-        ("helped", "no evidence", ", but there is no evidence that the generator did it and not"
-         " the balancing: against oversample +0.020, "),
-        ("helped", "worse", f", but it was worse than {SAME} {NUMBERS}"),
-        ("no evidence", "no evidence", f"no evidence that gan helped or hurt against none"
-         f" {NUMBERS}; no evidence of a difference from {SAME}, either"),
-        ("no evidence", "worse", f"; it was worse than {SAME}"),
-        ("no evidence", "better", f"; it was better than {SAME}"),
-        ("hurt", "worse", "gan hurt against none"),
-        ("hurt", "no evidence", f"; no evidence of a difference from {SAME} {NUMBERS}."),
-        ("one seed", "one seed", f"with one seed, gan was better than none, which another seed may"
-         f" not repeat {NUMBERS}; with one seed, it was better than {SAME}"),
-        ("helped", "one seed", f", but with one seed, it was better than {SAME}"),
+        ("helped", "better",
+         f"adding synthetic images {RAISED} {REAL}. It also {RAISED} compared with {SAME}, so the"
+         " balance alone does not explain the gain."),
+        ("helped", "no evidence",
+         f"adding synthetic images {RAISED} {REAL}. But there is no evidence that the gain is due"
+         f" to the generator and not to the balance (compared with {SAME}: {GAP[1:-1]})."),
+        ("helped", "worse",
+         f"adding synthetic images {RAISED} {REAL}. But it {LOWERED} compared with {SAME}."),
+        ("helped", "one seed",
+         f"adding synthetic images {RAISED} {REAL}. With one seed, it also {RAISED} compared with"
+         f" {SAME}."),
+        ("no evidence", "no evidence",
+         f"no evidence that adding synthetic images changed test AUC {REAL} {GAP}. There is no"
+         f" evidence of a difference from {SAME} {GAP}."),
+        ("no evidence", "worse",
+         f"no evidence that adding synthetic images changed test AUC {REAL} {GAP}. It {LOWERED}"
+         f" compared with {SAME}."),
+        ("no evidence", "better",
+         f"no evidence that adding synthetic images changed test AUC {REAL} {GAP}. It {RAISED}"
+         f" compared with {SAME}."),
+        ("hurt", "worse",
+         f"adding synthetic images {LOWERED} {REAL}. It also {LOWERED} compared with {SAME}."),
+        ("hurt", "better",
+         f"adding synthetic images {LOWERED} {REAL}. It {RAISED} compared with {SAME}."),
+        ("hurt", "no evidence",
+         f"adding synthetic images {LOWERED} {REAL}. There is no evidence of a difference from"
+         f" {SAME} {GAP}."),
+        ("one seed", "one seed",
+         f"with one seed, adding synthetic images {RAISED} {REAL}; another seed may not repeat it."
+         f" With one seed, it {RAISED} compared with {SAME}."),
     ],
 )  # fmt: skip
-def test_the_sentence_names_the_verdict_and_the_control(plain: str, balanced: str, words: str):
-    found = said(row("none", plain), row("oversample", balanced))
-    assert found["verdict"] == plain
-    assert found["over_balancing"] == balanced
-    assert found["sentence"].startswith("Fracture: ")
-    assert words in found["sentence"]
+def test_the_sentence_says_the_effect_and_who_gets_the_credit(
+    judge: Judge, plain: Verdict, balanced: Verdict, sentence: str
+) -> None:
+    found = judge(row("none", plain), row("oversample", balanced))
+    assert (found.pathology, found.arm) == ("Fracture", "gan")
+    assert (found.verdict, found.over_balancing) == (plain, balanced)
+    assert found.sentence == f"Fracture: {sentence}"
 
 
-def test_other_controls_are_named_at_the_end():
+@pytest.mark.parametrize("plain", get_args(Verdict))
+@pytest.mark.parametrize("balanced", get_args(Verdict))
+def test_every_sentence_begins_with_the_target_and_ends(
+    judge: Judge, plain: Verdict, balanced: Verdict
+) -> None:
+    sentence = judge(row("none", plain), row("oversample", balanced)).sentence
+    assert sentence.startswith("Fracture: ")
+    assert sentence.endswith(".")
+    assert ".." not in sentence
+    assert sentence.count("(") == sentence.count(")")
+
+
+def test_other_controls_are_named_at_the_end(judge: Judge) -> None:
     others = (row("flip", "no evidence"), row("classweight", "worse"))
-    found = said(row("none", "helped"), row("oversample", "better"), *others)
-    assert found["sentence"].endswith(
-        f" Besides: no evidence of a difference from flip {NUMBERS}; worse than classweight"
-        f" {NUMBERS}."
+    found = judge(row("none", "helped"), row("oversample", "better"), *others)
+    assert found.sentence.endswith(
+        f" Other controls: no evidence of a difference from real images only (with random flips)"
+        f" {GAP}; it {LOWERED} compared with real images only, with positives weighted in the loss."
     )
 
 
-def test_without_the_balanced_control_the_generator_gets_no_credit():
-    words = "without the arm oversample nobody can say if the balance alone does it"
-    for control, verdict, said_of in (
-        ("none", "helped", "gan helped against none"),
-        ("flip", "better", "gan was better than flip"),
-    ):
-        found = said(row(control, verdict))
-        assert found["sentence"].startswith(f"Fracture: {said_of} (")
-        assert words in found["sentence"]
-        assert found["over_balancing"] is None
-    assert words not in said(row("none", "no evidence"))["sentence"]
+def test_without_the_balanced_control_the_generator_gets_no_credit(judge: Judge) -> None:
+    credit = "Without the arm oversample, nobody can say whether the balance alone explains this."
+    cases: tuple[tuple[str, Verdict], ...] = (("none", "helped"), ("flip", "better"))
+    for control, verdict in cases:
+        found = judge(row(control, verdict))
+        assert found.sentence.startswith(f"Fracture: adding synthetic images {RAISED} {REAL}")
+        assert found.sentence.endswith(credit)
+        assert found.over_balancing is None
+    assert credit not in judge(row("none", "no evidence")).sentence
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_the_balanced_control_alone_gives_the_credit(flip: bool):
+def test_the_balanced_control_alone_gives_the_credit(judge: Judge, flip: bool) -> None:
     others = [row("flip", "no evidence")] if flip else []
-    found = said(*others, row("oversample", "better"))
-    assert found["sentence"].startswith(
-        f"Fracture: gan was better than oversample {NUMBERS}, which is the same balance of real"
-        " images."
-    )
-    assert (found["verdict"], found["over_balancing"]) == ("better", "better")
-    assert ("Besides: no evidence of a difference from flip" in found["sentence"]) == flip
+    found = judge(*others, row("oversample", "better"))
+    said = f"Fracture: adding synthetic images {RAISED} compared with {SAME}."
+    assert found.sentence.startswith(said)
+    assert (found.verdict, found.over_balancing) == ("better", "better")
+    assert ("Other controls: no evidence of a difference" in found.sentence) == flip
 
 
 @pytest.mark.parametrize("plain", ["none, flip", "flip"])
-def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers(plain: str):
+def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers(judge: Judge, plain: str) -> None:
     rows = (row("none", "worse"), row(plain, "helped"), row("oversample", "better"))
-    found = said(*rows, arm="gan, flip")
-    assert found["sentence"].startswith(f"Fracture: gan, flip helped against {plain} (")
-    assert "; without the arm oversample, flip nobody can say" in found["sentence"]
-    assert found["over_balancing"] is None
-    assert "Besides: worse than none (" in found["sentence"]
-    assert "; better than oversample (" in found["sentence"]
+    found = judge(*rows, arm="gan, flip")
+    assert found.sentence == (
+        f"Fracture: adding synthetic images (with random flips) {RAISED} {REAL} (with random"
+        " flips). Without the arm oversample, flip, nobody can say whether the balance alone"
+        f" explains this. Other controls: it {LOWERED} {REAL}; it {RAISED} compared with {SAME}."
+    )
+    assert (found.verdict, found.over_balancing) == ("helped", None)
 
 
-def test_the_schedule_of_pretrain_has_no_control():
-    found = said(row("none", "helped"), row("oversample", "better"), arm="pretrain")
-    assert "; no control has its schedule, so nobody can say if the balance" in found["sentence"]
-    assert found["over_balancing"] is None
+def test_the_schedule_of_pretrain_has_no_control(judge: Judge) -> None:
+    found = judge(row("none", "helped"), row("oversample", "better"), arm="pretrain")
+    assert found.sentence.startswith(
+        f"Fracture: pretraining on synthetic images {RAISED} {REAL}. No control has its schedule,"
+        " so nobody can say whether the balance alone explains this."
+    )
+    assert found.over_balancing is None
 
 
-def test_where_nothing_could_be_tested_there_is_no_verdict():
-    found = said(row("none", "no verdict", low=None, holm=None))
-    assert found["verdict"] == "no verdict"
-    assert found["sentence"] == (
-        "Fracture: no verdict on gan, for too few patients have it, or are without it, in test, or"
-        " nothing moves the difference (+0.020 against none)."
+def test_where_nothing_could_be_tested_there_is_no_verdict(judge: Judge) -> None:
+    found = judge(row("none", "no verdict", low=None, high=None, holm=None))
+    assert found.verdict == "no verdict"
+    assert found.sentence == (
+        "Fracture: no verdict on adding synthetic images, because too few test patients have it or"
+        " lack it, or because neither patients nor seeds change the difference (difference +0.020"
+        " compared with real images only)."
     )
 
 
-def test_without_figures_there_is_no_verdict():
-    found = said(row("none", "no verdict", missing="4 positives are fewer than 10"))
-    assert found["verdict"] == "no verdict"
-    assert found["sentence"] == (
-        "Fracture: no verdict on gan, for 4 positives are fewer than 10 in test."
+def test_without_figures_there_is_no_verdict(judge: Judge) -> None:
+    found = judge(row("none", "no verdict", missing="no test image is negative", value=None))
+    assert found.verdict == "no verdict"
+    assert found.sentence == (
+        "Fracture: no verdict on adding synthetic images, because no test image is negative."
     )
-    assert said()["verdict"] == "no control"
 
 
-def test_small_p_values_are_not_zero():
-    assert (small(0.0004), small(0.0123)) == ("< 0.001", "0.012")
+def test_without_a_control_there_is_no_verdict(judge: Judge) -> None:
+    found = judge()
+    assert found.verdict == "no control"
+    assert found.sentence == (
+        "Fracture: no verdict on adding synthetic images, because no control arm was trained."
+    )

@@ -2,7 +2,7 @@ import io
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from copy import deepcopy
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +12,15 @@ import pytest
 from PIL import Image
 
 from builder.contract import sha256_bytes
-from trainer.report.build_report import across
-from trainer.report.figures import VERDICTS
-from trainer.report.page import Picture, page
+from trainer.recipe import ARMS
+from trainer.report.build_report import build_report
+from trainer.report.comparison_report import Report
+from trainer.report.page import MEANINGS, PagePicture, page
+from trainer.report.style import VERDICTS
 from trainer.report.tables import tables
 
 Facts = dict[str, Any]
+AsReport = Callable[[Facts], Report]
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 VOID = {"meta", "link", "img", "br", "path", "use"}
 
@@ -29,7 +32,7 @@ class Parsed(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.open: list[str] = []
-        self.words: list[str] = []
+        self.parts: list[str] = []
         self.feed(text)
         assert self.open == []
 
@@ -47,18 +50,18 @@ class Parsed(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not {"style", "svg"} & set(self.open):
-            self.words.append(data)
+            self.parts.append(data)
 
     @property
     def text(self) -> str:
-        return plain("".join(self.words))
+        return plain("".join(self.parts))
 
     def all(self, *tags: str) -> list[dict[str, str]]:
         return [attributes for tag, attributes in self.elements if tag in tags]
 
 
 def plain(text: str) -> str:
-    """One blank between words, JSON's hyphens for minus signs."""
+    """The text with single blanks, and hyphens for minus signs, as in JSON."""
     return " ".join(text.replace("−", "-").split())
 
 
@@ -68,28 +71,18 @@ def png(width: int = 40, height: int = 20) -> bytes:
     return file.getvalue()
 
 
-def picture(key: str = "examples", dataset: str = "gan1", note: str = "By chance.") -> Picture:
+def picture(key: str = "examples", dataset: str = "gan1", note: str = "By chance.") -> PagePicture:
     title = "Real and synthetic" if key == "examples" else "Maps"
     digest = sha256_bytes(dataset.encode())
-    return Picture(key=key, dataset=digest, title=title, note=note, png=png())
+    return PagePicture(key=key, dataset=digest, title=title, note=note, png=png())
 
 
 @pytest.fixture(scope="module")
-def read(run_folders: Path) -> Facts:
-    return across([run_folders], min_positives=10, command="xtrain report runs")
+def shown(report: Report) -> str:
+    return page(report, [picture(), picture("cams"), picture("cams", "gan10")])
 
 
-@pytest.fixture
-def facts(read: Facts) -> Facts:
-    return deepcopy(read)
-
-
-@pytest.fixture(scope="module")
-def shown(read: Facts) -> str:
-    return page(read, [picture(), picture("cams"), picture("cams", "gan10")])
-
-
-def test_nothing_is_asked_of_a_network_and_no_script_may_run(shown: str):
+def test_nothing_is_asked_of_a_network_and_no_script_may_run(shown: str) -> None:
     parsed = Parsed(shown)
     assert not parsed.all("script", "iframe", "object", "embed", "form", "base")
     for _, attributes in parsed.elements:
@@ -104,7 +97,7 @@ def test_nothing_is_asked_of_a_network_and_no_script_may_run(shown: str):
     assert not re.search(r"url\((?!#)", shown)
 
 
-def test_ids_differ_and_anchors_lead_somewhere(shown: str):
+def test_ids_differ_and_anchors_lead_somewhere(shown: str) -> None:
     parsed = Parsed(shown)
     ids = [attributes["id"] for _, attributes in parsed.elements if "id" in attributes]
     assert len(set(ids)) == len(ids)
@@ -114,7 +107,7 @@ def test_ids_differ_and_anchors_lead_somewhere(shown: str):
     assert {*links, *labels} <= set(ids)
 
 
-def test_it_can_be_read_by_ear(shown: str):
+def test_it_can_be_read_by_ear(shown: str) -> None:
     parsed = Parsed(shown)
     assert parsed.all("html") == [{"lang": "en"}]
     levels = [int(tag[1]) for tag, _ in parsed.elements if re.fullmatch("h[1-6]", tag)]
@@ -127,32 +120,33 @@ def test_it_can_be_read_by_ear(shown: str):
     assert all(figure["aria-label"] for figure in parsed.all("svg"))
 
 
-def test_every_table_stands_there_whole(shown: str, facts: Facts):
+def test_every_table_is_complete(shown: str, report: Report) -> None:
     text = Parsed(shown).text
-    for table in tables(facts):
+    for table in tables(report):
         assert plain(f"{table.title} {' '.join(name for name in table.columns if name)}") in text
         for row in table.rows:
             assert plain(" ".join(row)) in text
         assert plain(table.note) in text
 
 
-def test_the_answer_comes_first_with_every_sentence_and_verdict(shown: str, facts: Facts):
+def test_the_answer_comes_first_with_every_sentence_and_verdict(shown: str, report: Report) -> None:
     text = Parsed(shown).text
     answer = text[: text.index("The arms", text.index("At a glance"))]
-    for dataset in facts["datasets"]:
-        for found in dataset["conclusions"]:
-            assert plain(f"{found['verdict']} ") in answer
-            assert plain(found["sentence"]) in answer
-    for note in facts["notes"]:
+    for dataset in report.datasets:
+        for found in dataset.conclusions:
+            assert found.verdict in answer
+            assert plain(found.sentence) in answer
+    for note in report.notes:
         assert note in answer
     assert "against balance: better" in answer
 
 
-def test_what_is_not_drawn_is_said(shown: str):
-    assert "Not drawn: Fracture: 3 positives are fewer than 10." in Parsed(shown).text
+def test_what_is_not_drawn_is_said(shown: str) -> None:
+    said = "Not drawn: Fracture, because there are only 3 positives in test and 10 are needed."
+    assert said in Parsed(shown).text
 
 
-def test_pictures_are_in_the_page_with_their_size_and_words(shown: str):
+def test_pictures_are_in_the_page_with_their_size_and_text(shown: str) -> None:
     images = Parsed(shown).all("img")
     assert len(images) == 3
     for image in images:
@@ -164,22 +158,20 @@ def test_pictures_are_in_the_page_with_their_size_and_words(shown: str):
 
 
 @pytest.mark.parametrize("lost", [picture(dataset="gan2"), picture(key="faces")])
-def test_a_picture_without_a_place_is_refused(facts: Facts, lost: Picture):
+def test_a_picture_of_no_dataset_is_refused(report: Report, lost: PagePicture) -> None:
     with pytest.raises(ValueError, match="has the picture"):
-        page(facts, [lost])
+        page(report, [lost])
 
 
-def test_sections_without_content_are_left_out(facts: Facts):
-    for dataset in facts["datasets"]:
-        dataset["subgroups"] = []
-    links = [link["href"] for link in Parsed(page(facts)).all("a")]
+def test_sections_without_content_are_left_out(report: Report) -> None:
+    datasets = tuple(replace(dataset, subgroups=()) for dataset in report.datasets)
+    links = [link["href"] for link in Parsed(page(replace(report, datasets=datasets))).all("a")]
     assert "#table2" in links
     assert not {"#examples", "#cams", "#subgroups"} & set(links)
 
 
-def test_one_dataset_needs_no_groups(facts: Facts):
-    facts["datasets"] = facts["datasets"][:1]
-    parsed = Parsed(page(facts))
+def test_one_dataset_needs_no_section_of_its_own(report: Report) -> None:
+    parsed = Parsed(page(replace(report, datasets=report.datasets[:1])))
     assert not [details for details in parsed.all("details") if "class" in details]
     assert "At a glance" not in parsed.text
     assert "Before you read on" in parsed.text
@@ -187,38 +179,50 @@ def test_one_dataset_needs_no_groups(facts: Facts):
 
 def test_a_dataset_with_one_arm_has_nothing_to_judge(
     run_writer: Callable[..., Path], tmp_path: Path
-):
+) -> None:
     run_writer(tmp_path, "none", 0)
-    facts = across([tmp_path], min_positives=10, command="xtrain report runs")
-    parsed = Parsed(page(facts))
+    report = build_report([tmp_path], min_positives=10, command="xtrain report runs")
+    parsed = Parsed(page(report))
     assert "there is nothing to judge" in parsed.text
-    assert "one seed says nothing of other seeds" in parsed.text
+    assert "one seed says nothing about other seeds" in parsed.text
 
 
-def test_one_training_each_is_marked_as_such(run_writer: Callable[..., Path], tmp_path: Path):
+def test_one_training_each_is_marked_as_such(
+    run_writer: Callable[..., Path], tmp_path: Path
+) -> None:
     for arm in ("none", "gan", "oversample"):
         run_writer(tmp_path, arm, 0)
-    text = Parsed(page(across([tmp_path], min_positives=10, command="xtrain report runs"))).text
-    assert "one seed against balance: one seed" in text
+    report = build_report([tmp_path], min_positives=10, command="xtrain report runs")
+    assert "one seed against balance: one seed" in Parsed(page(report)).text
 
 
-def test_every_dataset_has_its_own_pictures(facts: Facts):
-    shown = page(facts, [picture(dataset="gan10", note="Of 10."), picture(note="Of 1.")])
+def test_every_dataset_has_its_own_pictures(report: Report) -> None:
+    shown = page(report, [picture(dataset="gan10", note="Of 10."), picture(note="Of 1.")])
     assert [image["alt"] for image in Parsed(shown).all("img")] == [
-        f"{dataset['name']}: Real and synthetic. Of {dataset['regime']}."
-        for dataset in facts["datasets"]
+        f"{dataset.name}: Real and synthetic. Of {dataset.regime}." for dataset in report.datasets
     ]
 
 
-def test_counts_of_test_images_and_patients_stand_in_one_order(facts: Facts):
-    for dataset, images, patients in zip(facts["datasets"], (900, 1200), (400, 300), strict=True):
-        dataset["test"] = {"images": images, "patients": patients}
-    text = Parsed(page(facts)).text
+def test_counts_of_test_images_and_patients_have_one_order(
+    facts_of_report: Facts, as_report: AsReport
+) -> None:
+    first, second = facts_of_report["datasets"]
+    first["test"] = {"images": 900, "patients": 400}
+    second["test"] = {"images": 1200, "patients": 300}
+    text = Parsed(page(as_report(facts_of_report))).text
     assert "900 / 1,200" in text
     assert "400 / 300" in text
 
 
-def test_strangers_words_are_only_words(facts: Facts):
+def test_every_arm_is_explained(report: Report) -> None:
+    assert [*MEANINGS] == [*ARMS]
+    text = Parsed(page(report)).text
+    for arm in report.datasets[0].arms:
+        assert f"{arm.title} {MEANINGS[arm.name]}" in text
+
+
+def test_a_strangers_text_is_only_text(facts_of_report: Facts, as_report: AsReport) -> None:
+    facts = facts_of_report
     facts["notes"].append(EVIL)
     facts["command"] = EVIL
     facts["software"]["cxr-rebalance"] = EVIL
@@ -231,7 +235,7 @@ def test_strangers_words_are_only_words(facts: Facts):
         for row in dataset["comparisons"]:
             row["control"] = EVIL if row["control"] == "none" else row["control"]
         dataset["arms"][0]["runs"][0]["command"] = EVIL
-    parsed = Parsed(page(facts, [picture(note=EVIL)]))
+    parsed = Parsed(page(as_report(facts), [picture(note=EVIL)]))
     assert not parsed.all("script")
     assert len(parsed.all("img")) == 1
     assert not [a for _, attributes in parsed.elements for a in attributes if a.startswith("on")]
@@ -241,8 +245,10 @@ def test_strangers_words_are_only_words(facts: Facts):
     assert all(re.fullmatch(r"[\w-]+", name) for name in ids)
 
 
-def test_the_same_facts_are_the_same_page(facts: Facts):
-    assert page(facts, [picture()]) == page(deepcopy(facts), [picture()])
+def test_the_same_report_is_the_same_page(
+    report: Report, report_json: Facts, as_report: AsReport
+) -> None:
+    assert page(report, [picture()]) == page(as_report(report_json), [picture()])
 
 
 def luminance(colour: str) -> float:
@@ -256,7 +262,7 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_letters_stand_out_from_what_is_behind_them(shown: str):
+def test_letters_stand_out_from_what_is_behind_them(shown: str) -> None:
     for name in ("ink", "quiet", "link", "helped", "hurt"):
         (colour,) = re.findall(rf"--{name}: (#\w{{6}});", shown)
         assert contrast(colour, "#ffffff") >= 4.5

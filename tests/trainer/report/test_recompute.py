@@ -1,0 +1,150 @@
+"""The report's numbers against the script that computes them again; whether it notices a fault."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from trainer.report.build_report import build_report
+from trainer.report.write import write_report
+
+Facts = dict[str, Any]
+SCRIPT = Path(__file__).with_name("recompute.py")
+
+
+@pytest.fixture(scope="module")
+def recompute() -> ModuleType:
+    """The script that computes a report's numbers without the package."""
+    spec = importlib.util.spec_from_file_location("recompute", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_number_is_recomputed_from_the_predictions(
+    report_json: Facts, recompute: ModuleType
+) -> None:
+    assert recompute.faults(report_json) == []
+
+
+def test_a_wrong_number_is_noticed(facts_of_report: Facts, recompute: ModuleType) -> None:
+    (dataset,) = facts_of_report["datasets"] = facts_of_report["datasets"][1:]
+    figures, row = dataset["arms"][2]["pathologies"]["Lung Lesion"], dataset["comparisons"][0]
+    figures["auc"]["value"] += 1e-6
+    figures["sensitivity"] += 1e-3
+    row["high"] += 0.2
+    dataset["comparisons"][1]["holm"] /= 2
+    said = recompute.faults(facts_of_report)
+    assert len(said) == 4, said
+
+
+@pytest.mark.parametrize("key", ["error", "degrees", "seed_share"])
+def test_a_wrong_part_of_an_interval_is_noticed(
+    facts_of_report: Facts, recompute: ModuleType, key: str
+) -> None:
+    row = facts_of_report["datasets"][0]["comparisons"][0]
+    row[key] = row[key] * 1.02 if key != "seed_share" else (row[key] + 0.5) % 1
+    assert len(recompute.faults(facts_of_report)) == 1
+
+
+@pytest.mark.parametrize("level", [0.1, 0.01])
+def test_intervals_of_another_level_are_noticed(
+    run_folders: Path, recompute: ModuleType, monkeypatch: pytest.MonkeyPatch, level: float
+) -> None:
+    monkeypatch.setattr("trainer.evaluate.inference.LEVEL", level)
+    found = build_report([run_folders / "gan1"], min_positives=10, command="")
+    noticed = [
+        said for said in recompute.faults(json.loads(found.to_json())) if " is not ± " in said
+    ]
+    assert len(noticed) > 3
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [
+        {"none": 2, "gan": 2},
+        {"none": 2, "gan": 4},
+        {"none": 1, "gan": 2},
+        {"none": 2, "gan": 3, "flip": 2},
+    ],
+)
+def test_few_seeds_and_unequal_numbers_of_them_are_recomputed_too(
+    seeds: dict[str, int],
+    run_writer: Callable[..., Path],
+    recompute: ModuleType,
+    tmp_path: Path,
+) -> None:
+    for arm, number in seeds.items():
+        for seed in range(number):
+            run_writer(tmp_path, arm, seed)
+    found = build_report([tmp_path], min_positives=10, command="")
+    assert recompute.faults(json.loads(found.to_json())) == []
+    two = "; ".join(arm for arm, number in seeds.items() if number == 2)
+    notes = [note for note in found.notes if "two seeds (" in note]
+    assert [f"two seeds ({two}) do not" in note for note in notes] == [True] * bool(two)
+
+
+@pytest.fixture(scope="module")
+def unread(run_writer: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """JSON of a report on two runs, one of which did not read every image."""
+    root = tmp_path_factory.mktemp("unread")
+    run_writer(root, "none", 0)
+    path = run_writer(root, "gan", 0) / "predictions.parquet"
+    table = pd.read_parquet(path)
+    labels = [name for name in table if name.startswith("label:")]
+    table.loc[:99, labels] = -1
+    table.to_parquet(path)
+    return build_report([root], min_positives=10, command="").to_json()
+
+
+def test_images_that_a_run_did_not_read_count_for_none(unread: str, recompute: ModuleType) -> None:
+    assert recompute.faults(json.loads(unread)) == []
+
+
+def test_curves_and_subgroups_are_recomputed_too(unread: str, recompute: ModuleType) -> None:
+    (dataset,) = (facts := json.loads(unread))["datasets"]
+    arm = dataset["arms"][0]["pathologies"]["Lung Lesion"]
+    arm["roc"][50] += 0.01
+    arm["reliability"][1]["images"] += 1
+    arm["reliability"][2]["observed"] += 0.01
+    row = next(r for r in dataset["subgroups"] if r["pathology"] == "Lung Lesion")
+    row["auc"]["gan"]["value"] += 1e-6
+    row["differences"][0]["value"] += 1e-6
+    row["positives"] += 1
+    said = " ".join(recompute.faults(facts))
+    for where in ("ROC, point 50", "bin 2 images", "bin 3 observed", "ap Lung Lesion gan AUC",
+                  "ap Lung Lesion gan - none", "ap Lung Lesion positives"):  # fmt: skip
+        assert f"{where}: the report says" in said
+    assert said.count("the report says") == 6
+
+
+def test_a_difference_without_p_is_recomputed_without(unread: str, recompute: ModuleType) -> None:
+    facts = json.loads(unread)
+    row = facts["datasets"][0]["comparisons"][0]
+    row |= dict.fromkeys(("low", "high", "error", "degrees", "seed_share", "p", "holm"))
+    row["value"] += 1
+    said = [fault for fault in recompute.faults(facts) if "Holm" not in fault]
+    assert len(said) == 1, said
+    assert "gan - none Lung Lesion: the report says" in said[0]
+
+
+def test_the_command_reads_what_was_written(run_folders: Path, tmp_path: Path) -> None:
+    write_report([run_folders / "gan10"], tmp_path, min_positives=10, command="")
+    path = tmp_path / "report.json"
+    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "All numbers are those of the predictions.\n")
+    facts = json.loads(path.read_text())
+    facts["datasets"][0]["arms"][0]["pathologies"]["Lung Lesion"]["sensitivity"] += 0.1
+    path.write_text(json.dumps(facts))
+    done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "gan10 gan Lung Lesion sensitivity: the report says" in done.stdout
