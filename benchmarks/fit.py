@@ -1,13 +1,14 @@
-"""How long does training wait for data, and how fast is it beside the paper's loop?
+"""How long training waits for data, and how fast it is compared with the paper's loop.
 
     python benchmarks/fit.py
     python benchmarks/fit.py --device cuda --batch 64 --images 12800 --workers 8
 
-Ours is `trainer.fit`'s own steps from sealed shards (decode threads, uint8 to the device, flips and
-cast there, channels last). The paper's loop is torchxrayvision's way with loose files of
-CheXpert-small's size: skimage reads and resizes them to float32 in DataLoader workers, the network
-is float32 and channels first. The same network, loss, optimiser, images and batch; in turns, after
-one pass that does not count; medians. Without ../shared/data the images are phantoms.
+"Ours" takes the steps of `trainer.fit` from sealed shards: threads decode, uint8 images go to the
+device and are flipped and cast there, channels last. "The paper's loop" reads loose files of
+CheXpert-small's size as torchxrayvision does: DataLoader workers read them with skimage and resize
+them to float32, channels first. Network, loss, optimizer, images and batch are the same. Both run
+in turns; the first pass does not count; figures are medians. Without ../shared/data the images are
+phantoms.
 """
 
 import argparse
@@ -16,17 +17,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from recipes import recipe
 from rich.console import Console
 from rich.table import Table
 from stream_images import Images, loosened, originals, sealed
 from stream_peers import BITS, Work
 
-from builder.contract import load_index, load_manifest
-from trainer.arms import EVEN, make_arm
+from trainer.arms import make_arm
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect, pick_device
 from trainer.fit.loop import TrainingRun
@@ -35,24 +37,15 @@ from trainer.fit.step import MAKE_OPTIMIZER
 from trainer.model import build
 from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Dataset, open_dataset
-from trainer.stream.shards import Folder
+from trainer.stream.locate import locate_folder
 
 REAL = Path(__file__).parents[2] / "shared/data/nih1k_224/images"
 Pass = Callable[[], tuple[float, float]]  # → (images a second, share of waiting for data)
 
 
-def recipe(options: argparse.Namespace, **changes: object) -> Recipe:
-    facts = {
-        "epochs": 1, "batch": options.batch, "lr": 1e-3, "optimizer": "adam", "arm": "none",
-        "augment": "flip", "mix": "real=1", "steps": "own", "init": "random", "seed": 0,
-        "precision": "fp32", "accumulate": 1, "compile": False,
-    }  # fmt: skip
-    return Recipe(**(facts | changes))
-
-
 def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Iterator[Pass]:
     """Epochs by the steps of `xtrain fit`."""
-    arm = make_arm("none", data, epochs=99, seed=0, augment="flip", mix=EVEN, steps="own")
+    arm = make_arm(asked, data)
     with connect(options.device, asked.precision) as fabric:
         control = Control(fabric, 3600)
         place = Place(out=Path(), fabric=fabric, control=control, workers=options.workers)
@@ -102,7 +95,7 @@ class Loose(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return np.ascontiguousarray(image, np.float32), self.labels[number]
 
 
-def papers(data: Dataset, options: argparse.Namespace, work: Work) -> Iterator[Pass]:
+def papers_loop(data: Dataset, options: argparse.Namespace, work: Work) -> Iterator[Pass]:
     """Epochs of the paper's loop."""
     device = pick_device(options.device)
     model = build(BITS, init="random", seed=0).to(memory_format=torch.contiguous_format).to(device)
@@ -144,13 +137,11 @@ def wait_for(device: torch.device) -> None:
 def prepared(options: argparse.Namespace) -> Iterator[tuple[Dataset, Work]]:
     with tempfile.TemporaryDirectory() as folder:
         work = Work(folder=folder, count=options.images, side=224, codec="jpg")
-        images = Images(originals(REAL))
-        sealed(Path(folder, "one"), images, work, "jpg", 0)
+        images, root = Images(originals(REAL)), Path(folder, "one")
+        sealed(root, images, work, "jpg", 0)
         loosened(images, work)
-        root = Path(folder, "one")
-        manifest = load_manifest(root / "manifests/bench.json")
-        index = load_index(manifest, root)
-        with open_dataset(manifest, index, source=Folder(root), workers=options.workers) as data:
+        located = locate_folder(str(root / "manifests/bench.json"), None)
+        with open_dataset(located, workers=options.workers) as data:
             yield data, work
 
 
@@ -164,15 +155,16 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
     options = parser.parse_args()
     device = pick_device(options.device)
+    base = recipe(batch=options.batch, augment="flip")
     with prepared(options) as (data, work):
         contenders = {
-            "the paper's loop": papers(data, options, work),
-            "ours, fp32": ours(data, options, recipe(options)),
+            "the paper's loop": papers_loop(data, options, work),
+            "ours, fp32": ours(data, options, base),
         }
         if device.type == "cuda":
-            contenders["ours, bf16"] = ours(data, options, recipe(options, precision="bf16"))
+            contenders["ours, bf16"] = ours(data, options, replace(base, precision="bf16"))
         if options.compile:
-            contenders["ours, compiled"] = ours(data, options, recipe(options, compile=True))
+            contenders["ours, compiled"] = ours(data, options, replace(base, compile=True))
         passes = {name: next(contender) for name, contender in contenders.items()}
         seen: dict[str, list[tuple[float, float]]] = {name: [] for name in passes}
         for turn in range(options.repeats + 1):

@@ -1,18 +1,18 @@
-"""How fast do sealed shards become shuffled batches of 64? Ours beside its limit and others.
+"""How fast sealed shards become shuffled batches of 64: ours, its limit, and other loaders.
 
     python -m venv .venv-peers          # the peers want other versions of NumPy than we do
     .venv-peers/bin/pip install mosaicml-streaming litdata nvidia-dali-cuda130 simplejpeg \
         torchvision
     python benchmarks/stream.py --peers .venv-peers/bin/python
 
-Every contender reads the same images, of the same bytes, in turns, --repeats times after one pass
-that does not count; medians. webdataset, torchxrayvision and Hugging Face's datasets run in this
-interpreter, MosaicML Streaming, LitData and DALI in that of --peers. Without ../shared/data the
-images are phantoms. All of it is confined to two cores, "one core" to one.
+All contenders read the same images with the same bytes, in turns, --repeats times after one pass
+that does not count. Figures are medians. webdataset, torchxrayvision and Hugging Face's datasets
+run in this interpreter; MosaicML Streaming, LitData and DALI in that of --peers. Without
+../shared/data the images are phantoms. Every contender may use two cores, or one where it says so.
 
-What is timed: one epoch, the start of its workers included. Ours pays for opening the dataset with
-the sha256 of every shard as well, for a first epoch has that; the others have opened before. Every
-pass proves by the labels how often each image came (`stream_peers.py`, where the peers are).
+One epoch is timed, the start of its workers included. Our time also includes opening the dataset
+with the sha256 of every shard, because a first epoch needs it; the others open before. Every pass
+proves by the labels how often each image came (`stream_peers.py`, which holds the peers).
 """
 
 import argparse
@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from recipes import recipe
 from stream_images import SHARDS, SIDE, members, prepare
 from stream_peers import BATCH, BITS, PEERS, WORKERS, Contender, Pass, Run, Work, serve, timed
 from stream_report import (
@@ -48,10 +49,8 @@ from stream_report import (
     show,
 )
 
-from builder.contract import load_index, load_manifest
-
 REAL = Path(__file__).parents[2] / "shared/data/nih1k_224/images"
-PATIENCE = 900  # seconds for one pass, its preparation included
+PATIENCE = 900  # seconds for one pass, including its preparation
 OPEN = ExitStack()  # of a worker: datasets that stay open from pass to pass
 
 
@@ -67,26 +66,22 @@ def ours(
     ram: bool = False,
     opened: bool = False,
 ) -> Run:
-    """Epochs by the trainer's own functions; `opened`: the dataset is open and proved already."""
+    """Epochs by the trainer's own functions; `opened`: the dataset was opened and proved before."""
     import torch
 
     from builder.contract.weights import scale
-    from trainer.arms import EVEN, default_arm, make_arm
+    from trainer.arms import default_arm, make_arm
     from trainer.stream.batches import batches, open_dataset
-    from trainer.stream.shards import Folder
+    from trainer.stream.locate import locate_folder
 
-    torch.set_num_threads(1)  # idle threads of OpenMP spin on the cores that decode
-    root = Path(work.folder, dataset)
-    manifest = load_manifest(root / "manifests/bench.json")
-    index, epochs = load_index(manifest, root), count(1)
-    room = work.count * work.side**2 if ram else 0
-    opening = partial(
-        open_dataset, manifest, index, source=Folder(root), workers=threads, ram_bytes=room
-    )
+    torch.set_num_threads(1)  # idle threads of OpenMP take time on the cores that decode
+    located = locate_folder(str(Path(work.folder, dataset, "manifests/bench.json")), None)
+    ram_bytes = work.count * work.side**2 if ram else 0
+    opening = partial(open_dataset, located, workers=threads, ram_bytes=ram_bytes)
+    asked, epochs = recipe(arm=default_arm(located.manifest)), count(1)
 
     def epoch(data: Any) -> Iterator[tuple[Any, Any]]:
-        how = {"epochs": 1, "seed": 0, "augment": "none", "mix": EVEN, "steps": "own"}
-        rows = make_arm(default_arm(manifest), data, **how).order.epoch(next(epochs))
+        rows = make_arm(asked, data).order.epoch(next(epochs))
         for batch in batches(data, rows, size=BATCH, workers=threads, what="training"):
             yield (scale(batch.images) if floats else batch.images), batch.labels
 
@@ -104,7 +99,7 @@ def ours(
 
 
 def decode_all(images: list[bytes], codec: str) -> None:
-    """Into one buffer that stays in the cache: no reader can do less."""
+    """Decode into one buffer that stays in the cache: no reader can do less."""
     if codec == "jpg":
         import simplejpeg
 
@@ -123,14 +118,14 @@ def limit(work: Work, *, processes: int) -> Run:
     images = list(members(Path(work.folder, "one")))
 
     def run() -> Pass:
-        seconds = together([images[i::processes] for i in range(processes)], work.codec)
+        seconds = run_processes([images[i::processes] for i in range(processes)], work.codec)
         return Pass(images=len(images), seconds=seconds, kind="nothing")
 
     return run
 
 
-def together(parts: list[list[bytes]], codec: str) -> float:
-    """Seconds in which as many processes decode their parts; their start does not count."""
+def run_processes(parts: list[list[bytes]], codec: str) -> float:
+    """Seconds in which one process for each part decodes it; their start does not count."""
     context = multiprocessing.get_context("fork")
     ready, done = (context.Barrier(len(parts) + 1) for _ in range(2))
 
@@ -188,7 +183,7 @@ class Worker:
     """A process that stays alive and makes one pass when asked."""
 
     def __init__(self, command: list[str], cores: set[int], log: Path) -> None:
-        """Confined from its birth, so that no thread of any library is elsewhere."""
+        """Bound to the cores from its start, so that no thread of any library runs elsewhere."""
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
@@ -215,7 +210,7 @@ class Worker:
         return {"error": f"its process ended ({self.process.wait()}): {' '.join(last)}"}
 
     def close(self) -> None:
-        """It ends when its stdin does; what hangs is ended."""
+        """Close its stdin, at which it ends; kill it if it does not."""
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -241,10 +236,10 @@ class Workers:
         if who.family not in self.running:
             script = Path(__file__).with_name("stream_peers.py") if who.peers else __file__
             python = self.peers if who.peers else sys.executable
-            words = [python, str(script)] + ([] if who.peers else ["--serve"])
+            command = [python, str(script)] + ([] if who.peers else ["--serve"])
             cores = set(self.cores[-who.cores :])
             log = Path(self.work.folder, f"{who.family}.log")
-            self.running[who.family] = Worker(words, cores, log)
+            self.running[who.family] = Worker(command, cores, log)
         return self.running[who.family].ask(name, self.work)
 
     def close(self) -> None:
@@ -254,8 +249,10 @@ class Workers:
 
 
 def rounds(workers: Workers, repeats: int, names: list[str]) -> Answers:
-    """The answers of each contender, in turns; the first round does not count, and finds out who
-    cannot run."""
+    """The answers of each contender, in turns.
+
+    The first round does not count; it finds out who cannot run.
+    """
     found: Answers = {}
     for turn in range(repeats + 1):
         for name in names:
@@ -276,7 +273,9 @@ def main() -> None:
     parser.add_argument("--peers", default=sys.executable, metavar="PATH/python")
     parser.add_argument("--codec", choices=["jpg", "png"], default="jpg")
     parser.add_argument("--from", dest="source", type=Path, default=REAL, metavar="FOLDER")
-    parser.add_argument("--only", default="", metavar="WORDS", help="contenders with them alone")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="run only contenders whose names contain it"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -1,4 +1,4 @@
-"""What `stream.py` lets everyone read: the same images as sealed datasets and as loose files."""
+"""The images that `stream.py` gives to all loaders: in sealed datasets and as loose files."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from builder.write.encode import encode
 
 SIDE = 224
 CHEXPERT = (390, 320)  # width and height of CheXpert-small's files
-SHARDS = 8  # of each dataset: as many for each of two origins and two workers
+SHARDS = 8  # of each dataset; two origins and two workers get equally many
 
 
 def originals(folder: Path) -> list[np.ndarray]:
@@ -33,7 +33,7 @@ def originals(folder: Path) -> list[np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Image number i, for any i: the originals again and again, each time shifted by some more."""
+    """Image number i, for any i: the originals in turn, each round shifted further."""
 
     of: list[np.ndarray]
 
@@ -56,7 +56,7 @@ class ImagePainter:
 
 
 def sample(number: int, origin: str) -> Sample:
-    """Its labels spell its number."""
+    """The sample whose labels spell its number."""
     real = origin == "real"
     return Sample(
         key=f"bench-{number:07d}",
@@ -70,7 +70,7 @@ def sample(number: int, origin: str) -> Sample:
 
 
 def sealed(root: Path, images: Images, work: Work, codec: str, synthetic: int) -> None:
-    """A dataset by the builder's own writer, `synthetic` of its SHARDS shards synthetic."""
+    """A dataset by the builder's own writer; `synthetic` of its SHARDS shards are synthetic."""
     spec = ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0)
     layout = Layout(root=root, pathologies=BITS, image=spec)
     size = work.count // SHARDS
@@ -92,7 +92,7 @@ def sealed(root: Path, images: Images, work: Work, codec: str, synthetic: int) -
 
 
 def proof(*, real: int, synthetic: int) -> PlanProof:
-    """Half of the numbers are odd: their lowest bit is the target."""
+    """A plan whose target is the lowest bit, which half of the numbers have."""
     half = (real + synthetic) // 2
     target = TargetCount(
         pathology=BITS[0], real_positives=real // 2, render=synthetic, positives=half, share=0.5
@@ -103,7 +103,7 @@ def proof(*, real: int, synthetic: int) -> PlanProof:
 
 
 def loosened(images: Images, work: Work) -> None:
-    """The sealed members as files of 224 pixels, and the same images at CheXpert-small's size."""
+    """The images as loose files: the sealed members, and the same at CheXpert-small's size."""
     spec = ImageSpec(height=CHEXPERT[1], width=CHEXPERT[0], codec=work.codec, quality=95)
     for number, member in enumerate(members(Path(work.folder, "one"))):
         large = Image.fromarray(images(number)).resize(CHEXPERT, Image.Resampling.LANCZOS)
@@ -116,7 +116,7 @@ def loosened(images: Images, work: Work) -> None:
 
 
 def table(work: Work) -> Iterator[str]:
-    """CheXpert's columns, for torchxrayvision."""
+    """The lines of a table with CheXpert's columns, for torchxrayvision."""
     yield "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Cardiomegaly,Edema,Fracture"
     for number in range(work.count):
         path = work.image("224", number).relative_to(Path(work.folder, "loose/224"))
@@ -124,6 +124,7 @@ def table(work: Work) -> Iterator[str]:
 
 
 def prepare(work: Work, folder: Path) -> None:
+    """Fill the folder of `work` with everything that is read."""
     images, root = Images(originals(folder)), Path(work.folder)
     for name, codec, synthetic in (
         ("one", work.codec, 0),

@@ -1,11 +1,11 @@
-"""Other people's data loaders on the same images, each as its documentation writes it.
+"""Other people's data loaders on the same images, each as its documentation shows it.
 
-`stream.py` starts this file, by the interpreter named with --peers, and asks for one pass at a
-time: a worker stays alive, so imports cost nothing, and its contender rests while others run. It
-knows nothing of builder and trainer: several of these loaders want other versions of NumPy.
+`stream.py` starts this file with the interpreter named by --peers, and asks for one pass at a time.
+A worker stays alive, so imports are not timed, and its contender waits while others run. This file
+does not import builder or trainer, because several of these loaders need other versions of NumPy.
 
-Each image is numbered, and each contender hands over labels that spell the number in binary (or
-the number itself), so that every pass can prove which images came, how often and in what order.
+Each image has a number, and each contender yields labels that spell the number in binary (or the
+number itself). So every pass can prove which images came, how often and in what order.
 """
 
 import json
@@ -30,7 +30,7 @@ BITS = tuple(f"bit {i}" for i in range(17))  # the labels: numbers up to 131,071
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is read: the folder that `stream.py` filled."""
+    """What is read: the folder that `stream.py` has filled."""
 
     folder: str
     codec: str
@@ -50,14 +50,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What one epoch came to."""
+    """What one epoch showed."""
 
     images: int
     seconds: float
     kind: str  # what the trainer gets: type and channels
     missing: int = 0
     repeated: int = 0
-    moved: float = -1.0  # mean way of an image from its sealed place; 1 = as in a full shuffle
+    moved: float = -1.0  # mean distance from the sealed place; 1 = as in a full shuffle
 
 
 Run = Callable[[], Pass]
@@ -65,16 +65,19 @@ Run = Callable[[], Pass]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """`start` opens and returns what makes one pass; contenders of a `family` share a process."""
+    """A loader: `start` opens it and returns a function for one pass.
+
+    Contenders of one `family` share a process.
+    """
 
     start: Callable[[Work], Run]
     family: str
     shuffle: str
     checks: str
-    package: str = ""  # whose version is told
+    package: str = ""  # whose version is shown
     cores: int = WORKERS
     codecs: tuple[str, ...] = ("jpg", "png")
-    peers: bool = False  # lives in the peers' interpreter
+    peers: bool = False  # runs in the peers' interpreter
 
 
 # --- one pass ------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ def webdataset_pipe(work: Work, decode: Any, tars: list[str], finish: Any = told
 
 
 def webdataset_loader(work: Work, *, decode: str) -> Run:
-    """The chain of its documentation, the images decoded to grey floats, to RGB, or by us."""
+    """The pipeline of its documentation; images become grey floats or RGB, or we decode them."""
     import webdataset
     from torchvision.transforms.functional import to_tensor
 
@@ -165,7 +168,7 @@ def webdataset_loader(work: Work, *, decode: str) -> Run:
 
 
 def webdataset_mix(work: Work) -> Run:
-    """Both origins with equal odds; `longest`, for by default it stops where the first one ends."""
+    """Both origins with equal probability; without `longest` it stops where the first one ends."""
     import webdataset
 
     pipes = [webdataset_pipe(work, "torchl", work.tars("two", o)) for o in ("real", "synthetic")]
@@ -230,7 +233,7 @@ def hugging_face(work: Work) -> Run:
 
 
 def mosaic_written(work: Work, column: str) -> str:
-    """The folder of an MDS dataset with the very files, written once."""
+    """The folder of an MDS dataset with the same files, written once."""
     from PIL import Image
     from streaming import MDSWriter
 
@@ -305,7 +308,7 @@ def litdata(work: Work, *, workers: int, fast: bool = False, floats: bool = Fals
 
 
 def dali(work: Work, *, floats: bool) -> Run:
-    """Its CPU pipeline; it reads our shards by the .idx beside them."""
+    """Its CPU pipeline; it reads our shards by their .idx files."""
     from nvidia.dali import fn, pipeline_def, types
     from nvidia.dali.plugin.pytorch import DALIGenericIterator, LastBatchPolicy
 
@@ -335,7 +338,7 @@ def dali(work: Work, *, floats: bool) -> Run:
             yield batch["images"].permute(0, 3, 1, 2), labels(batch["records"])
 
     def run() -> Pass:
-        """A fresh pipeline, for one that rests decodes the next epoch's first batches meanwhile."""
+        """A new pipeline: an idle one would decode the first batches of the next epoch."""
         batches = DALIGenericIterator(
             pipeline(),
             ["images", "records"],
@@ -436,7 +439,7 @@ def installed(package: str) -> str:
 
 
 def serve(contenders: dict[str, Contender]) -> None:
-    """Answer a line {"name", "work"} by one pass, as a line of JSON, until stdin ends."""
+    """Answer each line {"name", "work"} of stdin with one pass, as a line of JSON."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to the log
 
@@ -449,7 +452,7 @@ def serve(contenders: dict[str, Contender]) -> None:
         try:
             done = started(ask["name"], Work(**ask["work"]))()
             answer = asdict(done) | {"version": installed(contenders[ask["name"]].package)}
-        except Exception as error:  # whatever it is: the table says it, and the others go on
+        except Exception as error:  # the table shows it, and the other contenders run
             answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())[:200]}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -1,4 +1,4 @@
-"""What `stream.py` found: a table of all contenders, and each promise beside what was seen."""
+"""The results of `stream.py`: a table of all contenders, and each promise with its figure."""
 
 import platform
 import statistics
@@ -26,13 +26,13 @@ Answers = dict[str, list[dict[str, Any]]]  # by contender, one per round; the la
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found, and its rates."""
+    """All answers, and the rates in them."""
 
     work: Work
     found: Answers
 
     def ran(self, name: str) -> bool:
-        """Whether all of its passes came back."""
+        """Whether all of its passes ended without an error."""
         return name in self.found and "error" not in self.found[name][-1]
 
     def rates(self, name: str) -> list[float]:
@@ -48,7 +48,7 @@ class Report:
         return f"{self.rate(name) / self.rate(other):.2f}" if self.rate(other) else "–"
 
     def best(self, kind: str) -> str:
-        """The fastest peer that hands over `kind`; "" is any."""
+        """The fastest peer that yields `kind`; "" is any."""
         able = [n for n in PEERS if self.ran(n) and self.found[n][-1]["kind"].startswith(kind)]
         return max(able, key=self.rate, default="")
 
@@ -58,7 +58,7 @@ class Report:
         return sum(not self.ran(name) for name in able)
 
     def once(self, name: str) -> str:
-        """`yes` where every pass had each image once, else what the worst one had."""
+        """`yes` where every pass had each image once, otherwise what the worst one had."""
         count = self.work.count
         faults = ("missing", "repeated")
         missing, repeated = (max(a[fault] for a in self.found[name]) for fault in faults)
@@ -69,7 +69,7 @@ class Report:
 
 
 def table(columns: str, left: set[int]) -> Table:
-    """Columns separated by |, those numbered in `left` to the left."""
+    """A table of columns separated by |; those numbered in `left` are aligned left."""
     shown = Table(box=box.MARKDOWN)
     for number, words in enumerate(columns.split("|")):
         side = "left" if number in left else "right"
@@ -78,7 +78,7 @@ def table(columns: str, left: set[int]) -> Table:
 
 
 def results(report: Report, contenders: dict[str, Contender]) -> Table:
-    columns = "contender|img/s|× idiom|of limit|hands over|each once|shuffle over (how far)|checks"
+    columns = "contender|img/s|× idiom|of limit|yields|each once|shuffle over (how far)|checks"
     shown = table(columns, {0, 4, 5, 6, 7})
     for name, answers in report.found.items():
         who, last = contenders[name], answers[-1]
@@ -101,7 +101,7 @@ def results(report: Report, contenders: dict[str, Contender]) -> Table:
 
 
 def promises(report: Report) -> Table:
-    """Each promise of docs/PERFORMANCE.md: the ratio of medians, and of the single rounds."""
+    """Each promise: the ratio of medians, and the range of ratios over the rounds."""
     any_best, float_best = report.best(""), report.best("float32")
     asked = (
         ("uint8, of the raw decode limit", 0.85, OURS, LIMIT),
@@ -115,28 +115,28 @@ def promises(report: Report) -> Table:
         ("two origins mixed, × RandomMix", 3.0, MIXED, MIX),
         ("--cache ram, × the raw decode limit", 3.0, RAM, LIMIT),
     )
-    shown = table("promise|asked|seen|lowest – highest round|a reader at the limit|", {0, 5})
-    for words, least, one, other in asked:
+    shown = table("promise|promised|measured|lowest – highest round|a reader at the limit|", {0, 5})
+    for what, minimum, one, other in asked:
         if not (report.ran(one) and report.ran(other)):
-            shown.add_row(words, f"≥ {least:.2f}", "–", "", "", "not run")
+            shown.add_row(what, f"≥ {minimum:.2f}", "–", "", "", "not run")
             continue
         each = [a / b for a, b in zip(report.rates(one), report.rates(other), strict=True)]
         shown.add_row(
-            words,
-            f"≥ {least:.2f}",
+            what,
+            f"≥ {minimum:.2f}",
             report.times(one, other),
             f"{min(each):.2f} – {max(each):.2f}",
             report.times(LIMIT_1 if other == LIMIT_1 else LIMIT, other),
-            verdict(report, least, one, other),
+            verdict(report, minimum, one, other),
         )
     return shown
 
 
-def verdict(report: Report, least: float, one: str, other: str) -> str:
-    """A fast pass that lost an image keeps no promise."""
+def verdict(report: Report, minimum: float, one: str, other: str) -> str:
+    """Whether the promise is kept; a fast pass that lost an image does not keep it."""
     if report.once(one) != "yes":
         return f"NOT MET: {report.once(one)}"
-    if report.rate(one) < least * report.rate(other):
+    if report.rate(one) < minimum * report.rate(other):
         return "NOT MET"
     missing = report.absent() if other in (report.best(""), report.best("float32")) else 0
     return f"met, but {missing} peers did not run" if missing else "met"

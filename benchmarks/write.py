@@ -1,11 +1,11 @@
-"""How fast do pixels become sealed shards? The writer beside its limits and beside others.
+"""How fast pixels become sealed shards: our writer, its limits, and other writers.
 
     python benchmarks/write.py --images ../shared/data/nih1k_224
 
-Every contender writes the same 224×224 images, in turns, --repeats times; medians. `write_shard` is
-the product: encode, tar, sha256, .idx, fsync, rename. The others neither hash nor sync. Install
-opencv-python-headless and mosaicml-streaming (it wants an older NumPy: in a venv of its own) to see
-those contenders as well; img2dataset's writer is webdataset's with cv2 and a parquet file.
+Every contender writes the same 224×224 images, in turns, --repeats times; figures are medians.
+`write_shard` is ours: encode, tar, sha256, .idx, fsync, rename. The others neither hash nor sync.
+To see cv2 and MosaicML as well, install opencv-python-headless and mosaicml-streaming (it needs an
+older NumPy: use another venv). img2dataset writes with webdataset, cv2 and a parquet file.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def sample(i):
 
 
 class Painter:
-    """The pictures of images that are there already."""
+    """Pictures of images that exist already."""
 
     redraws = None
 
@@ -94,7 +94,7 @@ def encode_and_write(images, folder):
 
 
 def sharded(name, encoder, images, folder):
-    """webdataset's ShardWriter with an encoder of one's own, or its default for `name`."""
+    """webdataset's ShardWriter with this encoder; None is its default for `name`."""
     pattern = str(folder / "wds-%05d.tar")
     with webdataset.ShardWriter(pattern, maxcount=10**6, verbose=0) as writer:
         for i, image in enumerate(images):
@@ -156,7 +156,7 @@ def rate(function, images):
         return len(images) / (time.perf_counter() - begin), size / len(images)
 
 
-def together(function, images, processes):
+def parallel_rate(function, images, processes):
     """images/s of several processes at once."""
     context = multiprocessing.get_context("fork")
     ready, done = context.Barrier(processes + 1), context.Barrier(processes + 1)
@@ -196,19 +196,19 @@ def main():
     assert len(encode(images[0], spec)) < spec.max_bytes
     found = contenders()
     cores = os.cpu_count() or 1
-    alone, side_by_side, sizes = ({name: [] for name in found} for _ in range(3))
+    alone, parallel, sizes = ({name: [] for name in found} for _ in range(3))
     for _ in range(options.repeats):
         for name, function in found.items():
             few = images[: 200 if "png default" in name else None]
             speed, size = rate(function, few)
             alone[name].append(speed)
             sizes[name].append(size)
-            side_by_side[name].append(together(function, few, cores))
+            parallel[name].append(parallel_rate(function, few, cores))
     limit = statistics.median(alone["limit: encode and write the bytes"])
     print(f"| writer | images/s | × encode and write | {cores} processes | bytes/image |")
     print("|---|---:|---:|---:|---:|")
     for name in found:
-        one, many = statistics.median(alone[name]), statistics.median(side_by_side[name])
+        one, many = statistics.median(alone[name]), statistics.median(parallel[name])
         size = statistics.median(sizes[name])
         print(f"| {name} | {one:,.0f} | {one / limit:.2f} | {many:,.0f} | {size:,.0f} |")
 
