@@ -37,7 +37,7 @@ class Validation:
 
     @property
     def auc_mean(self) -> float | None:
-        """The mean over the pathologies with both classes; None where there is none."""
+        """The mean over the pathologies with both classes; None where no pathology has."""
         known = [value for value in self.aucs if value is not None]
         return sum(known) / len(known) if known else None
 

@@ -32,7 +32,7 @@ def test_the_first_signal_is_a_wish_and_the_second_acts(control: Control, number
         signal.signal(number, before)
 
 
-def test_ranks_get_signals_twice_and_heed_the_first_alone(
+def test_ranks_get_signals_twice_and_obey_only_the_first(
     control: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acted, now = list[str](), [0.0]
