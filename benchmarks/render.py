@@ -1,16 +1,16 @@
-"""How much of the device's rate reaches the disk? Forward only, the whole line, the paper's way.
+"""How much of the generator's speed reaches the disk.
 
     python benchmarks/render.py                             # pggan, the paper's size
     python benchmarks/render.py --generator nih64 --images 4096
 
-Each way renders the same images, one process, in turns; medians of --repeats.
+Three ways render the same images with one process, in turns; figures are medians of --repeats.
 
-- forward only: the generator called batch by batch, two batches under way, images thrown away;
+- forward only: the generator is called batch by batch, two batches at a time; images are discarded;
 - the line: the same through `write_shard`: checks, JPEG, tar, sha256, fsync, index row;
-- the paper's way: batch 1, one JPEG file per image by Pillow.
+- the paper's way: batch 1, one JPEG file per image, written by Pillow.
 
-The forward's arithmetic (FLOPs counted by torch) is set beside the rate of a large matrix product
-on the same device.
+The arithmetic of the forward pass (FLOPs counted by torch) is compared with the rate of a large
+matrix product on the same device.
 """
 
 import argparse
@@ -65,6 +65,8 @@ def drawn(count):
 
 
 class Ways:
+    """The same images in each of the three ways."""
+
     def __init__(self, spec, count, batch, folder):
         self.spec, self.count, self.batch, self.folder = spec, count, batch, folder
         generator = generators.load(spec.name, spec.image_size, spec.options)
@@ -141,12 +143,12 @@ def flops(generator, ways):
 
 def watched(function):
     """Mean utilisation of the GPU in per cent while the function runs."""
-    words = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     seen, done = [], threading.Event()
 
     def look():
         while not done.wait(0.2):
-            found = subprocess.run(words, capture_output=True, text=True, check=True)
+            found = subprocess.run(command, capture_output=True, text=True, check=True)
             seen.append(float(found.stdout.split()[0]))
 
     watcher = threading.Thread(target=look)
@@ -157,49 +159,63 @@ def watched(function):
     return statistics.mean(seen)
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generator", default="")
+    parser.add_argument("--generator", default="", help="a name or a file; default: the paper's")
     parser.add_argument("--resolution", type=int, default=256)
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def prepared(options, folder):
+    """The ways, with a whole number of batches so that nothing is padded."""
+    spec = Request(
+        dataset="demo",
+        generator=options.generator or paper_sized(folder, options.resolution),
+        image_size=options.resolution,
+        precision=options.precision,
+    ).generator_spec()
+    generator = generators.load(spec.name, spec.image_size, spec.options)
+    gpu = getattr(generator, "device", "cpu") == "cuda"
+    batch = options.batch or (best_batch(generator) if gpu else BATCH)
+    return Ways(spec, -(-options.images // batch) * batch, batch, folder)
+
+
+def measured_rates(ways, repeats):
+    """Images per second of each way, in turns."""
+    few = max(ways.count // 8, 1)
+    times = {"forward only": [], "the line": [], "the paper's way": []}
+    ways.forward_only()
+    for _ in range(repeats):
+        times["forward only"].append(seconds(ways.forward_only) / ways.count)
+        times["the line"].append(seconds(ways.line) / ways.count)
+        times["the paper's way"].append(seconds(ways.papers_way, few) / few)
+    return {way: 1 / statistics.median(each) for way, each in times.items()}
+
+
+def show(ways, rates, precision):
+    forward = rates["forward only"]
+    print(f"{ways.generator.resolution} pixels, batch {ways.batch}, {precision}\n")
+    print("| way | images/s | of forward only |\n|---|---:|---:|")
+    for way, rate in rates.items():
+        print(f"| {way} | {rate:,.1f} | {rate / forward:.2f} |")
+    device = torch.device(getattr(ways.generator, "device", "cpu"))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    each = flops(ways.generator, ways)
+    share = each * forward / matmul_rate(device, dtype)
+    print(f"\n{each / 1e9:.2f} GFLOP per image; forward: {share:.2f} of a matrix product's rate")
+    if device.type == "cuda":
+        print(f"GPU utilisation along the line: {watched(ways.line):.0f} %")
+
+
+def main():
+    options = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        name = options.generator or paper_sized(Path(folder), options.resolution)
-        spec = Request(
-            dataset="demo",
-            generator=name,
-            image_size=options.resolution,
-            precision=options.precision,
-        ).generator_spec()
-        generator = generators.load(spec.name, spec.image_size, spec.options)
-        gpu = getattr(generator, "device", "cpu") == "cuda"
-        batch = options.batch or (best_batch(generator) if gpu else BATCH)
-        images = -(-options.images // batch) * batch  # whole batches: nobody pays for padding
-        ways = Ways(spec, images, batch, Path(folder))
-        few = max(images // 8, 1)
-        times = {"forward only": [], "the line": [], "the paper's way": []}
-        ways.forward_only()
-        for _ in range(options.repeats):
-            times["forward only"].append(seconds(ways.forward_only) / images)
-            times["the line"].append(seconds(ways.line) / images)
-            times["the paper's way"].append(seconds(ways.papers_way, few) / few)
-        rates = {way: 1 / statistics.median(each) for way, each in times.items()}
-        print(f"{generator.resolution} pixels, batch {batch}, {options.precision}\n")
-        print("| way | images/s | of forward only |\n|---|---:|---:|")
-        for way, rate in rates.items():
-            print(f"| {way} | {rate:,.1f} | {rate / rates['forward only']:.2f} |")
-        device = torch.device(getattr(generator, "device", "cpu"))
-        dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
-        each = flops(generator, ways)
-        share = each * rates["forward only"] / matmul_rate(device, dtype)
-        print(
-            f"\n{each / 1e9:.2f} GFLOP an image; forward at {share:.2f} of a matrix product's rate"
-        )
-        if device.type == "cuda":
-            print(f"GPU utilisation along the line: {watched(ways.line):.0f} %")
+        ways = prepared(options, Path(folder))
+        show(ways, measured_rates(ways, options.repeats), options.precision)
 
 
 if __name__ == "__main__":
