@@ -21,7 +21,7 @@ class RunJob:
     digest: str  # of the manifest
     arm: ArmName
     size: tuple[int, int]  # height and width of an image, pixels
-    images: int  # that it trains on, in all epochs together
+    images: int  # that it trains on, the sum over its epochs
     val: int  # images
     test: int  # images
     grid: Path | None  # the folder of the arm's grid; None: the recipe is used as it is
@@ -54,8 +54,8 @@ class RunJob:
     def check(self) -> None:
         """Raise UsageError where its folder holds another run, which it cannot resume.
 
-        A run that was begun with fewer epochs can be resumed, except in two cases: of the epochs of
-        `pretrain` a share is synthetic, and the best point of a grid is the best after so many.
+        A run that was begun with fewer epochs can be resumed, with two exceptions. `pretrain` gives
+        a share of its epochs to synthetic images, and a grid compares points of equal length.
         """
         folder, loose = self.plan.out, set[str]()
         if self.grid is not None:

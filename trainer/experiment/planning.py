@@ -164,7 +164,7 @@ def _images(located: Located, recipe: Recipe, grid: bool) -> int:
     with open_dataset(located, workers=1, prove=False) as data:
         order = make_arm(recipe, data).order
     counts = [order.count(epoch) for epoch in range(1, recipe.epochs + 1)]
-    if not grid:  # a grid has other batches, and goes on where one of its points is refused
+    if not grid:  # a grid has other batches, and continues after a point that is refused
         for count in {*counts}:
             check_pieces(count, recipe.batch, recipe.accumulate)
     return sum(counts)

@@ -24,7 +24,7 @@ class TimeEstimate:
         return self._epochs(job) + self._once(job)
 
     def grid(self, job: RunJob, processes: int) -> float:
-        """The seconds that a grid takes whose points are shared by so many processes.
+        """The seconds that a grid takes when `processes` processes share its points.
 
         They wait for its last point. Only the best point is scored on the test images.
         """
@@ -39,7 +39,7 @@ class TimeEstimate:
 
 
 def makespan(seconds: Sequence[float], processes: int) -> float:
-    """The seconds that so many processes need for runs that they take up in this order."""
+    """The seconds until `processes` processes have finished runs that they take in this order."""
     busy = [0.0] * processes
     for each in seconds:
         heapq.heapreplace(busy, busy[0] + each)

@@ -41,7 +41,7 @@ def search(
 
     The sweep may be new, interrupted or finished. `fit(recipe, folder)` trains a point, or resumes
     it; on a complete folder it returns the result at once. A UsageError of `fit` means that the
-    point failed, and the sweep goes on. Everything else, CheckError and the exit after a signal
+    point failed, and the sweep continues. Everything else, CheckError and the exit after a signal
     included, ends the sweep and leaves the point to the next call.
 
     `recipe` and the manifest's `digest` must be the same in every call; the grid's values replace

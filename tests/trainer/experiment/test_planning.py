@@ -115,7 +115,7 @@ def test_a_dataset_without_images_to_choose_or_compare_by_is_refused(
 
 
 def test_what_would_end_a_run_is_refused_before_any(planned: Planned) -> None:
-    with pytest.raises(UsageError, match="--arm pretrain needs two epochs"):
+    with pytest.raises(UsageError, match="--arm pretrain needs at least two epochs"):
         planned(arms=("none", "pretrain"))
     with pytest.raises(UsageError, match="too few for 2 pieces"):
         planned(batch=2, accumulate=2)
