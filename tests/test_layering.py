@@ -32,10 +32,10 @@ BUILDER = (
     "cli",
 )
 TRAINER = (
+    "recipe",
     "progress",
     "stream",
     "arms",
-    "recipe",
     "model",
     "fit",
     "evaluate",
@@ -92,19 +92,26 @@ def test_no_step_imports_a_later_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_of)
-def test_builder_and_trainer_share_the_contract_alone(path: Path) -> None:
+def test_builder_and_trainer_share_contract_and_store_alone(path: Path) -> None:
     module, names = module_of(path), imports(path)
     if module.startswith("builder"):
         assert not {name for name in names if name.split(".")[0] == "trainer"}
     else:
         foreign = {name for name in names if name.split(".")[0] == "builder"}
-        assert all(name.startswith("builder.contract") for name in foreign), foreign
+        assert {step_of(name) for name in foreign} <= {*SHARED}, foreign
 
 
-def test_the_checker_does_not_hold_the_pen() -> None:
-    names = imports(ROOT / "builder" / "verify.py")
+@pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_the_shared_core_imports_nothing_else_of_builder(path: Path) -> None:
+    if step_of(module_of(path)) in SHARED:
+        assert {step_of(name) for name in imports(path)} <= {None, *SHARED}
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_the_judges_do_not_hold_the_pen(judge: str) -> None:
+    names = imports(ROOT.joinpath(*judge.split(".")).with_suffix(".py"))
     steps = {step_of(name) for name in names} - {None}
-    assert steps <= {"builder.contract", "builder.contract.tar"}
+    assert steps <= {*SHARED, "builder.progress"}
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_of)

@@ -18,8 +18,8 @@ class Constant:
     needs: tuple[Split, ...] = ()
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:  # noqa: ARG002
-        """`judge`: it needs no preparation."""
-        return judge
+        """`reasons_against`: it needs no preparation."""
+        return reasons_against
 
 
 def load(argument: str) -> Constant:
@@ -29,7 +29,7 @@ def load(argument: str) -> Constant:
     return Constant()
 
 
-def judge(images: Bytes, samples: Sequence[Sample]) -> list[str]:  # noqa: ARG001
+def reasons_against(images: Bytes, samples: Sequence[Sample]) -> list[str]:  # noqa: ARG001
     """Rejects images whose pixels are all the same, or nearly."""
     flat = images.reshape(len(images), -1)
     empty = flat.max(axis=1) < flat.min(axis=1).astype(int) + MIN_CONTRAST

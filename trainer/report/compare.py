@@ -27,7 +27,7 @@ from trainer.progress import Advance
 from trainer.report.arm_figures import arm_result, finite, missing, numbers
 from trainer.report.comparison_report import ReportSettings
 from trainer.report.gathering import FEW
-from trainer.report.resampled import SEED, Resampled, groups
+from trainer.report.resampled import SEED, Resampled, subgroups
 from trainer.report.results import (
     AucEstimate,
     Comparison,
@@ -154,7 +154,7 @@ def _subgroups(
 ) -> Iterator[SubgroupResult]:
     """The targets' AUCs and differences in each group of the test images, without p-values."""
     known, targets = study.arms[0].runs[0].test.groups, study.report.targets
-    for group, value in groups(study):
+    for group, value in subgroups(study):
         rows = np.flatnonzero(known[group] == value)
         part = resampled.part(rows, targets, advance)
         for i, target in enumerate(targets):

@@ -66,7 +66,7 @@ def _resampled(
     return Resampled(names=names, labels=labels, patients=patients, scores=scores, aucs=tuple(aucs))
 
 
-def groups(study: Study) -> list[tuple[str, str]]:
+def subgroups(study: Study) -> list[tuple[str, str]]:
     """The groups of test images that have results of their own, such as ("sex", "female")."""
     known = study.arms[0].runs[0].test.groups if study.report.targets else {}
     return [(name, value) for name, values in known.items() for value in sorted({*values} - {""})]
@@ -76,4 +76,4 @@ def effort(study: Study) -> int:
     """How many AUCs are resampled for a study: all pathologies', and the targets' in each group."""
     seeds = sum(len(arm.runs) for arm in study.arms)
     names = len(study.arms[0].runs[0].test.names)
-    return seeds * (names + len(groups(study)) * len(study.report.targets))
+    return seeds * (names + len(subgroups(study)) * len(study.report.targets))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from builder.checks.constant import judge, load
+from builder.checks.constant import load, reasons_against
 from builder.contract import UsageError
 
 
@@ -9,11 +9,11 @@ def test_nearly_constant_images_are_rejected() -> None:
     images = np.zeros((3, 4, 4), np.uint8)
     images[:, 0, 0] = (0, 7, 8)
     reason = "its pixels are all nearly the same"
-    assert judge(images, []) == [reason, reason, ""]
+    assert reasons_against(images, []) == [reason, reason, ""]
 
 
 def test_bright_images_do_not_overflow() -> None:
-    assert judge(np.full((1, 4, 4), 255, np.uint8), [])[0]
+    assert reasons_against(np.full((1, 4, 4), 255, np.uint8), [])[0]
 
 
 def test_it_takes_no_argument() -> None:

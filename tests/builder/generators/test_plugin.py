@@ -18,7 +18,7 @@ Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder where the package is installed, from a copy because a build leaves files behind."""
+    """The folder where the package is installed, from a copy: a build leaves files behind."""
     folder = tmp_path_factory.mktemp("plugin")
     source = shutil.copytree(PLUGIN, folder / "source")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]

@@ -1,11 +1,12 @@
 import io
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import ImageSpec
+from builder.contract import Bytes, ImageSpec
 from builder.write.encode import encode
 
 
@@ -13,14 +14,14 @@ def spec(side: int, codec: str) -> ImageSpec:
     return ImageSpec(height=side, width=side, codec=codec, quality=95 if codec == "jpg" else 0)
 
 
-def smooth(side: int) -> np.ndarray:
+def smooth(side: int) -> Bytes:
     ramp = np.add.outer(np.arange(side), np.arange(side)) * 255 / (2 * side)
     return (ramp + np.random.default_rng(0).normal(0, 2, ramp.shape)).clip(0, 255).astype(np.uint8)
 
 
 @pytest.mark.parametrize("side", [1, 2, 33, 224])
 @pytest.mark.parametrize("make", [smooth, lambda side: np.full((side, side), 255, np.uint8)])
-def test_png_keeps_every_pixel(side: int, make) -> None:
+def test_png_keeps_every_pixel(side: int, make: Callable[[int], Bytes]) -> None:
     pixels = make(side)
     with Image.open(io.BytesIO(encode(pixels, spec(side, "png")))) as picture:
         picture.load()

@@ -6,7 +6,7 @@ import pytest
 
 from trainer.evaluate.bootstrap import RESAMPLES
 from trainer.report.load import load_run
-from trainer.report.resampled import Resampled, effort, groups
+from trainer.report.resampled import Resampled, effort, subgroups
 from trainer.report.studies import Study, find_runs, studies
 
 
@@ -46,13 +46,13 @@ def test_the_effort_is_what_is_done(study: Study) -> None:
         done.append(count)
 
     whole = Resampled.of(study, advance)
-    for group, value in groups(study):
+    for group, value in subgroups(study):
         known = study.arms[0].runs[0].test.groups[group]
         whole.part(np.flatnonzero(known == value), study.report.targets, advance)
     assert sum(done) == effort(study) == 3 * (4 + 7 * 3)
 
 
-def test_without_targets_there_are_no_groups(study: Study) -> None:
+def test_without_targets_there_are_no_subgroups(study: Study) -> None:
     without = replace(study, report=replace(study.report, plan=None))
-    assert groups(without) == []
+    assert subgroups(without) == []
     assert effort(without) == 3 * 4

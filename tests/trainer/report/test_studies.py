@@ -6,7 +6,7 @@ import pytest
 
 from builder.contract import CheckError, UsageError
 from trainer.report.load import load_run
-from trainer.report.resampled import groups
+from trainer.report.resampled import subgroups
 from trainer.report.studies import Study, find_runs, studies
 
 Writer = Callable[..., Path]
@@ -118,5 +118,5 @@ def test_groups_are_those_of_the_first_run_that_has_them(
     edit(folders[0]).predict(lambda table: table.drop(columns=["sex", "view"]))
     edit(folders[1]).predict(lambda table: table.drop(columns=["age"]))
     (study,) = of(*folders)
-    assert groups(study) == groups(whole)
-    assert len(groups(study)) == 7
+    assert subgroups(study) == subgroups(whole)
+    assert len(subgroups(study)) == 7

@@ -1,0 +1,31 @@
+import signal
+
+import pytest
+
+from builder.contract import CheckError, Refusal, Stopped, UsageError, printable
+
+
+def test_the_tree_has_one_root_and_a_signal_is_no_refusal() -> None:
+    assert issubclass(UsageError, Refusal)
+    assert issubclass(CheckError, Refusal)
+    assert not issubclass(CheckError, UsageError)
+    assert not issubclass(Stopped, Refusal)
+    assert (UsageError.exit_code, CheckError.exit_code) == (2, 1)
+
+
+def test_a_signal_has_the_exit_code_that_shells_report() -> None:
+    stopped = Stopped("Stopped after 3 images.", signal.SIGTERM)
+    assert (str(stopped), stopped.exit_code) == ("Stopped after 3 images.", 143)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("épaississement", "épaississement"),
+        ("a\x1b[0m\nb", "a�[0m�b"),
+        ("\u202eevil", "�evil"),
+        ("x" * 100, "x" * 80 + "…"),
+    ],
+)
+def test_strangers_words_are_short_and_plain(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -1,0 +1,43 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from builder.contract import UsageError
+from trainer.predict.table import check_suffix, table
+
+
+def write(out: Path, names: Sequence[str], *, fail: bool = False) -> None:
+    with table(out, ("image",), names) as rows:
+        rows.add({"image": ["a.png", 'b, "c".png']}, torch.tensor([[0.25, 1.0], [0.5, 0.0]]))
+        rows.add({"image": ["d.png"]}, torch.tensor([[0.125, 0.75]]))
+        if fail:
+            raise OSError
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_come_back_as_they_were_added(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / "new" / f"out{suffix}"
+    write(out, ("Mass", "Odd, (comma)"))
+    found = pq.read_table(out) if suffix == ".parquet" else pyarrow.csv.read_csv(out)
+    assert found.column_names == ["image", "Mass", "Odd, (comma)"]
+    assert found["image"].to_pylist() == ["a.png", 'b, "c".png', "d.png"]
+    assert found["Mass"].to_pylist() == [0.25, 0.5, 0.125]
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("earlier")
+    with pytest.raises(OSError, match=r"^$"):
+        write(out, ("Mass", "Edema"), fail=True)
+    assert out.read_text() == "earlier"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_another_suffix_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"should end in \.csv or \.parquet"):
+        check_suffix(Path("out.xlsx"))
