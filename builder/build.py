@@ -213,7 +213,7 @@ def _find_checks(blueprint: Blueprint) -> tuple[Check, ...]:
 
 
 def _draw(blueprint: Blueprint, real: Sequence[Shard]) -> tuple[Plan, Draw]:
-    """The final plan and what to render for it; the promise is about the images that are packed."""
+    """The final plan and what to render for it: shares are of the images that were packed."""
     request, table = blueprint.request, blueprint.cohort.table
     plan, labels = blueprint.plan, blueprint.cohort.train_labels
     if any(shard.bad for shard in real):

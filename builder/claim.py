@@ -73,7 +73,7 @@ def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> 
     """
     try:
         found = load_manifest(path)
-    except Refusal:  # absent, or damaged: it is sealed anew
+    except Refusal:  # absent or damaged: it is sealed again
         return
     if found.real_only != real_only:
         kinds = {True: "real images alone", False: "real and synthetic images"}
@@ -137,6 +137,6 @@ def check_shards(folder: Path, expected: Sequence[Path]) -> None:
     for path in sorted(folder.glob("*.tar")):
         if path not in expected:
             raise UsageError(
-                f"{path} belongs to another plan than today's (were images mended or left out "
+                f"{path} belongs to another plan than today's (were images repaired or left out "
                 f"since?): remove {folder} to render it again."
             )

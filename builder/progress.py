@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-Advance = Callable[[int], None]  # told the number of images done since the last call
+Advance = Callable[[int], None]  # (images done since the last call)
 Progress = Callable[[str, int], AbstractContextManager[Advance]]  # (title, total) → Advance
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """A function that is told the images done; a bar with rate and ETA if stderr is a terminal."""
+    """A function to call with images done; a bar with rate and ETA if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

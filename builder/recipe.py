@@ -1,7 +1,7 @@
 """What was asked for, and all that a dataset's bytes depend on → Request, Recipe.
 
 A request is what the user said, None where nothing was said. A recipe has every default resolved:
-it goes into the manifest and beside the shards, and the same recipe gives the same bytes.
+it goes into the manifest and next to the shards, and the same recipe gives the same bytes.
 """
 
 from collections.abc import Mapping, Sequence

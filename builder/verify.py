@@ -40,8 +40,8 @@ def verify(
     """The faults of a dataset, one sentence each; a sound one has none.
 
     Checks the manifest and the index, each shard's size, sha256, layout, labels and pixels, its
-    .idx, the plan's counts and shares in integers, and the patients. `advance` is told the samples
-    that are done.
+    .idx, the plan's counts and shares in integers, and the patients. `advance` is called with the
+    number of samples done.
     """
     try:
         manifest = load_manifest(manifest_path)
@@ -84,7 +84,7 @@ def _check_shard(
         yield f"{shard.url} holds {row - start} samples, the manifest says {shard.nsamples}."
     idx = path.with_suffix(".idx")
     if not idx.is_file() or idx.read_bytes() != tar.idx_text(lines):
-        yield f"{idx.name} beside {shard.url} is missing or does not point at its members."
+        yield f"{idx.name} of {shard.url} is missing or does not point at its members."
 
 
 def _check_member(

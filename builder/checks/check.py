@@ -32,7 +32,7 @@ class Context:
     layout: Layout
     shards: tuple[ShardEntry, ...]  # those of the real images, in order
     scratch: Path  # a folder for files that all processes read
-    advance: Advance = lambda _: None  # told the real images read
+    advance: Advance = lambda _: None  # called with the real images read
 
     def members(self, split: Split) -> Iterator[tuple[Path, tar.Member]]:
         """The members of a split in order, each with its shard's path."""
@@ -68,20 +68,20 @@ class Check(Protocol):
         """A judge that can be pickled; called once, before any image is rendered."""
 
 
-def find_checks(words: Sequence[str]) -> list[Check]:
+def find_checks(names: Sequence[str]) -> list[Check]:
     """The checks that every image must pass: ALWAYS, then those of NAME or NAME:ARGUMENT.
 
     `duplicate` is none of them. UsageError where there is no such check.
     """
-    return [_find(word) for word in (ALWAYS, *words) if word != DUPLICATE]
+    return [_find(name) for name in (ALWAYS, *names) if name != DUPLICATE]
 
 
-def _find(word: str) -> Check:
-    name, _, argument = word.partition(":")
+def _find(full_name: str) -> Check:
+    name, _, argument = full_name.partition(":")
     found = entry_points(group=GROUP)
     if name not in found.names:
         known = ", ".join(sorted({*found.names, DUPLICATE}))
-        raise UsageError(f"No check is called {word!r}: --check takes {known}.")
+        raise UsageError(f"No check is called {full_name!r}: --check takes {known}.")
     check: Check = found[name].load()(argument)
     return check
 

@@ -40,7 +40,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     type=FILE,
     default=Path("gan.safetensors"),
     show_default=True,
-    help="File for the weights; its card and the folder of the run go beside it.",
+    help="File for the weights; the card and the folder of the run lie next to it.",
 )
 @click.option(
     "--resolution", type=int, default=64, show_default=True, help="Pixels on a side, 4 to 1024."
@@ -64,7 +64,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     type=click.Choice(["projection", "acgan"]),
     default="projection",
     show_default=True,
-    help="How the discriminator is told the labels.",
+    help="How the discriminator uses the labels.",
 )
 @click.option(
     "--diffaug/--no-diffaug",

@@ -84,7 +84,7 @@ def throughput_text(built: Built) -> str:
 
 def _optimality(plan: Plan) -> str:
     if plan.lower_bound == plan.synthetic:
-        return "no smaller number of images from these draws does it (proven)."
+        return "no fewer images from these draws are enough (proven)."
     return f"at least {plan.lower_bound:,} images are needed (proven bound)."
 
 

@@ -129,7 +129,7 @@ def _noted_batch(path: Path) -> int | None:
 
 
 def _noted_duplicates(path: Path, jobs: Sequence[ShardJob]) -> frozenset[str]:
-    """The keys that an earlier run of the same plan found; images may have been mended since."""
+    """The keys that an earlier run of the same plan found; images may have been repaired since."""
     if not path.is_file():
         return frozenset()
     noted = read_record(path, _Duplicates)

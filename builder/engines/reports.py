@@ -14,13 +14,13 @@ def report_bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) 
     """List the images that could not be packed in `report`; CheckError unless `skip_bad`."""
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
-        report.unlink(missing_ok=True)  # of a run before the images were mended
+        report.unlink(missing_ok=True)  # of a run before the images were repaired
         return
     _write(report, ("image", "reason"), ((image.image, image.reason) for image in bad))
     if not skip_bad:
         raise CheckError(
             f"{len(bad)} real images cannot be packed, the first is {bad[0].image} "
-            f"({bad[0].reason}); all are listed in {report}: mend them, or leave them out by "
+            f"({bad[0].reason}); all are listed in {report}: repair them, or leave them out by "
             "--skip-bad."
         )
     if not any(s.sample.split == "train" for shard in shards for s in shard.stored):

@@ -35,7 +35,7 @@ from builder.plan.branch_and_bound import solve
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-MAX_PER_REAL = 5  # synthetic images per real one that a plan may ask for, unless told otherwise
+MAX_PER_REAL = 5  # synthetic images per real one that a plan may ask for by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +84,9 @@ class Plan:
         )
 
 
-def philox(*words: object) -> np.random.Philox:
-    """A counter-based stream named by `words`: the same on every machine and numpy version."""
-    name = "\x1f".join(str(word) for word in words)
+def philox(*parts: object) -> np.random.Philox:
+    """A counter-based stream named by `parts`: the same on every machine and numpy version."""
+    name = "\x1f".join(str(part) for part in parts)
     key = hashlib.blake2b(name.encode(), digest_size=16, person=b"cxr-rebalance").digest()
     return np.random.Philox(key=int.from_bytes(key, "little"))
 

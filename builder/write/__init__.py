@@ -1,8 +1,8 @@
 """Pictures into tar shards: encode, hash, fsync, rename; a shard is complete or absent.
 
 A `ShardJob` is one shard. Jobs run in any number of processes and in any order without a change in
-the bytes. `fill` writes the members, `sidecars` the files beside the tar, and `resume` reads back a
-shard that an interrupted run completed.
+the bytes. `fill` writes the members, `sidecars` the files next to the tar, and `resume` reads back
+a shard that an interrupted run completed.
 """
 
 import os
@@ -19,7 +19,7 @@ __all__ = ["STAGES", "Painter", "Shard", "ShardJob", "StoredSample", "cut", "wri
 def write_shard(job: ShardJob, advance: Advance = lambda _: None) -> Shard:
     """The shard of `job`: the complete one that an earlier run left, or a new one.
 
-    Beside the tar lie its `.idx` and, in the format of sha256sum, its `.sha256`: both are written
+    Its `.idx` and, in the format of sha256sum, its `.sha256` lie next to the tar: both are written
     before the tar gets its name.
     """
     if job.path.exists() and (completed := completed_shard(job)) is not None:

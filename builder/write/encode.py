@@ -24,7 +24,7 @@ def encode(pixels: Bytes, image: ImageSpec) -> bytes:
 def _png(pixels: Bytes) -> bytes:
     """An 8-bit grey PNG with one filter for all rows (PNG specification, 9.2) and ISA-L's deflate.
 
-    Neighbouring rows of a radiograph are alike, so their differences pack well at the lowest
+    Neighbouring rows of a radiograph are similar, so their differences pack well at the lowest
     level: about twenty times Pillow's speed, at about its size.
     """
     height, width = pixels.shape

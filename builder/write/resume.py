@@ -10,11 +10,11 @@ from builder.write.sidecars import read_rejects, sum_line, write_sidecars
 
 
 def completed_shard(job: ShardJob) -> Shard | None:
-    """The shard on disk if it holds what `job` asks for; None if it must be made anew.
+    """The shard on disk if it holds what `job` asks for; None if it must be made again.
 
     Its bytes must have the sha256 that was noted when it was completed, and the names and labels
-    of all members are compared. Samples that a run with --skip-bad left out are tried again, for
-    their reason.
+    of all members are compared. Samples that a run with --skip-bad left out are tried again, to
+    learn the reason.
     """
     sha256 = sha256_file(job.path)
     noted = job.path.with_suffix(".sha256")

@@ -1,4 +1,4 @@
-"""The files beside a tar: .idx, .sha256 and, where images were rejected, .rejected.json."""
+"""The files next to a tar: .idx, .sha256 and, where images were rejected, .rejected.json."""
 
 import json
 import os

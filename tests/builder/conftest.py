@@ -32,7 +32,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def clinic(tmp_path: Path) -> Path:
-    """The label table; its images lie beside it, one is 16-bit, one is colour, sizes differ."""
+    """The label table; its images lie next to it; one is 16-bit, one is colour, sizes differ."""
     return make_clinic(tmp_path / "clinic")
 
 

@@ -182,7 +182,7 @@ def test_bad_images_stop_the_build_or_are_left_out_with_reasons(
     assert hashes(out) == before
 
 
-def test_mended_images_take_the_report_away(
+def test_repaired_images_remove_the_report(
     tmp_path: Path, small: list[object], clinic: Path, xbuild: Xbuild
 ) -> None:
     image = clinic.parent / "004.jpg"

@@ -21,7 +21,7 @@ def arguments(clinic: Path, tmp_path: Path) -> list[object]:
 
 
 def shards_of(out: Path) -> dict[str, tuple[int, int]]:
-    """The tars of real images, by what changes when one is written anew."""
+    """The tars of real images, by what changes when one is written again."""
     stats = {path.name: path.stat() for path in (out / "shards" / "real").glob("*.tar")}
     return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in stats.items()}
 

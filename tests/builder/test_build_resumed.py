@@ -29,7 +29,7 @@ def test_running_again_changes_nothing(
     assert times == {path: path.stat().st_mtime_ns for path in built.rglob("*.tar")}
 
 
-def test_lost_and_damaged_files_are_made_anew(
+def test_lost_and_damaged_files_are_made_again(
     built: Path, small: list[object], xbuild: Xbuild, hashes: Hashes
 ) -> None:
     before = hashes(built)

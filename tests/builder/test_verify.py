@@ -125,7 +125,7 @@ def test_every_damaged_shard_is_listed(sealed: Path, xbuild: Xbuild) -> None:
     assert done.returncode == 1
     assert f"{first.url} is missing" in done.stderr
     assert second.url in done.stderr
-    assert ".idx beside" in done.stderr
+    assert ".idx of shards" in done.stderr
     assert "3 faults" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -96,7 +96,9 @@ def test_the_bytes_do_not_depend_on_batch_workers_or_interruptions(
     assert files(tmp_path / "two") == wanted
 
 
-def test_a_build_that_was_refused_goes_on_with_a_better_word(build: Build, tmp_path: Path) -> None:
+def test_a_build_that_was_refused_can_be_run_with_other_options(
+    build: Build, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     words = ["--out", out, "--workers", 1, "--holdout", "0.2", "0.1"]
     refused = build(*words, "--check", "copy:0.01")

@@ -69,7 +69,7 @@ def test_a_truncated_generator_is_refused(xbuild: Xbuild, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_phantoms_beside_real_data_are_announced(
+def test_phantoms_with_real_data_are_announced(
     xbuild: Xbuild, small: list[object], tmp_path: Path
 ) -> None:
     done = xbuild(*small, "--out", tmp_path / "out", "--dry-run")
