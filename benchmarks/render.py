@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from builder import generators
 from builder.checks import Redraws
-from builder.checks.constant import judge
+from builder.checks.constant import reasons_against
 from builder.contract import ImageSpec
 from builder.draw import draw, latents
 from builder.engines.jobs import synthetic_jobs
@@ -102,7 +102,7 @@ class Ways:
             layout=Layout(root=self.folder / f"run{self.runs}", pathologies=LABELS, image=spec),
             seed=0,
             batch=self.batch,
-            judges=(judge,),
+            judges=(reasons_against,),
             redraws=Redraws(draws_per_target=self.drawn.draws_per_target()),
         )
         jobs = synthetic_jobs(self.drawn, painter, shard_size=4096, threads=self.threads)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from builder.checks import Redraws, Reject, checked_pictures, redraw
-from builder.checks.constant import judge as constant
+from builder.checks.constant import reasons_against as constant
 from builder.checks.redraw import Banned
 from builder.contract import Bytes, CheckError, Sample
 from builder.render import Picture

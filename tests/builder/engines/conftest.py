@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.checks import Redraws
-from builder.checks.constant import judge
+from builder.checks.constant import reasons_against
 from builder.contract import ImageSpec, Sample
 from builder.engines.painter import GeneratorPainter
 from builder.recipe import GeneratorSpec, Layout
@@ -22,7 +22,7 @@ def painter(tmp_path: Path) -> GeneratorPainter:
         layout=Layout(root=tmp_path / "out", pathologies=("Mass",), image=spec),
         seed=0,
         batch=4,
-        judges=(judge,),
+        judges=(reasons_against,),
         redraws=Redraws(draws_per_target={"Mass": 8}),
     )
 
