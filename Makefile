@@ -6,7 +6,7 @@ DEMO := demo
 .DEFAULT_GOAL := help
 .PHONY: help install demo test quick check clean
 
-help:  ## this list
+help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
 	  awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
@@ -18,24 +18,24 @@ install: .venv/installed  ## create .venv and install the project with its teste
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install  ## radiographs for NIH's labels; then the main job with phantoms and its verdict
+demo: install  ## build synthetic radiographs and a phantom dataset, and compare two arms on it
 	$(BIN)/xbuild synth --dataset nih --real none --regime 1 --name nih1 --out $(DEMO) \
 	  --target Cardiomegaly --target Mass --target Pleural_Thickening
 	$(BIN)/xbuild synth --dataset demo --regime 1 --holdout 0.005 0.02 --image-size 64 --out $(DEMO)
 	$(BIN)/xbuild verify $(DEMO)/manifests/gan1.json
-	$(BIN)/xtrain paper $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 2 --seeds 1 \
+	$(BIN)/xtrain experiment $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 2 --seeds 1 \
 	  --arm oversample --arm gan
 	@echo
 	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
-	@echo 'Verdict:  $(DEMO)/runs/report/report.html'
+	@echo 'Report:   $(DEMO)/runs/report/report.html'
 
-test: install  ## all tests, two at a time
+test: install  ## run all tests, two at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
-quick: install  ## the tests that take less than ten seconds each
+quick: install  ## run the tests that take less than ten seconds each
 	$(BIN)/python -m pytest -m 'not slow'
 
-check: install  ## lint, format and types
+check: install  ## check lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
