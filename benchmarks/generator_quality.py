@@ -1,32 +1,37 @@
-"""How good is a generator? Measured against real radiographs that it has not seen.
+"""How good a generator is, measured against real radiographs that it has not seen.
 
-    python benchmarks/judge_generator.py real64.json --run runs/real64 \\
-        --generator gan.safetensors --generator phantom --out docs/judged
+    python benchmarks/generator_quality.py real64.json --run runs/real64 \\
+        --generator gan.safetensors --generator phantom --out quality
 
 `real64.json` seals real images alone; the generator must have been trained on its train split.
-`runs/real64` is an xtrain run on it: the classifier whose features and AUC are used. Prints a
-Markdown table, and writes it, the figures as JSON and sheets of the ten nearest pairs to --out
-(synthetic above, its nearest train image below: real images, so not to be published).
+`runs/real64` is a run of xtrain on it: its classifier gives the features and the AUC. The script
+prints a Markdown table and writes three things to --out: the table, the figures as JSON, and a
+sheet of the ten nearest pairs for each generator (synthetic above, its nearest training image
+below). Those sheets show real images: do not publish them.
 
 - KID: unbiased MMD² with the kernel (xᵀy/d + 1)³ (Bińkowski et al. 2018) over pooled DenseNet-121
-  features; mean and standard deviation over 50 random subsets. The floor is held-out reals against
-  train reals, with subsets of the same size.
-- AUC: the classifier's, on synthetic images whose labels are drawn from real train rows, of the
-  pathologies with 50 train positives; beside it on held-out reals with 10 positives.
-- Diversity: mean MS-SSIM of pairs of images with the same label vector; three scales, since 64
-  pixels hold no more (weights of Wang et al. 2003, normalised).
-- Memorisation: median Euclidean distance of each image to its nearest train image, in pixels and in
-  features, beside that of held-out reals; p is one-sided, for "synthetic images are nearer"
-  (Mann-Whitney). Smooth images are near to everything, so also the share of synthetic images whose
-  nearest neighbour among the held-out and as many random train images is a train image: 50 % is no
-  memorisation (after Meehan et al. 2020), ± the deviation over draws of the train images.
+  features; mean and standard deviation over 50 random subsets. The column "real" compares held-out
+  with training images, in subsets of the same size.
+- AUC: of the classifier on synthetic images whose labels are drawn from real training rows, for
+  pathologies with 50 training positives. The column "real" has held-out images, for pathologies
+  with 10 positives there.
+- Diversity: mean MS-SSIM of pairs of images with the same label vector; three scales, because 64
+  pixels allow no more (weights of Wang et al. 2003, normalised).
+- Memorisation: median Euclidean distance of each image to its nearest training image, in pixels and
+  in features, and the same for held-out images. p is one-sided, for "synthetic images are nearer"
+  (Mann-Whitney). Smooth images are near to everything. So the table also has the share of synthetic
+  images that are nearer to a training image than to a held-out one, among equally many of both:
+  50 % is no memorisation (after Meehan et al. 2020), ± the deviation over draws of training images.
 """
 
 import argparse
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from scipy.stats import mannwhitneyu
@@ -34,39 +39,102 @@ from sklearn.metrics import roc_auc_score
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
 
 from builder import generators
-from builder.contract import Sample, dataset_root, decode_image, load_index, load_manifest
-from builder.contract.weights import scale
+from builder.contract import (
+    Bytes,
+    Index,
+    Labels,
+    Manifest,
+    Sample,
+    dataset_root,
+    decode_image,
+    load_index,
+    load_manifest,
+)
+from builder.contract.weights import load_network, scale
 from builder.plan import philox
 from builder.render import render
-from trainer.model import build, load_weights
 
-COUNT = 1500
+COUNT = 1500  # synthetic images
 SUBSETS, PAIRS, DRAWS = 50, 400, 20
+SUBSET = 150  # images, at most
+MIN_TRAIN, MIN_HELD_OUT = 50, 10  # positives for an AUC
+SEED = "judge"  # of all draws: the figures in nih64's card have it
+
+Floats = npt.NDArray[np.float64]
+Spread = tuple[float, float]  # mean and standard deviation
 
 
-def real_images(manifest, index, root, rows):
-    images = np.empty((len(rows), manifest.image.height, manifest.image.width), np.uint8)
-    for place, row in enumerate(rows):
-        with (root / index.shard[row]).open("rb") as file:
-            file.seek(int(index.offset[row]))
-            images[place] = decode_image(file.read(int(index.size[row])), manifest.image)
-    return images
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """N images and what the classifier makes of them."""
+
+    pixels: Bytes  # uint8 [N, H, W]
+    labels: Labels  # int8 [N, L]
+    features: Floats  # [N, 1024]
+    probabilities: npt.NDArray[np.float32]  # [N, L]
+
+    @property
+    def flat(self) -> Floats:
+        """float64 [N, H·W] in [0, 1]."""
+        return self.pixels.reshape(len(self.pixels), -1).astype(np.float64) / 255
+
+    @property
+    def positives(self) -> npt.NDArray[np.int64]:
+        """Positives of each pathology."""
+        return (self.labels == 1).sum(axis=0)
+
+    def space(self, name: str) -> Floats:
+        """The points of these images among which distances are measured."""
+        return self.flat if name == "pixels" else self.features
 
 
-@torch.inference_mode()
-def look(model, images):
-    """(features [N, 1024], probabilities [N, L])."""
-    features, probabilities = [], []
-    for start in range(0, len(images), 64):
-        x = scale(torch.from_numpy(images[start : start + 64][:, None]))
-        maps = torch.relu(model.features(x))
-        features.append(maps.mean(dim=(2, 3)))
-        probabilities.append(torch.sigmoid(model.classifier(features[-1])))
-    return torch.cat(features).double().numpy(), torch.cat(probabilities).numpy()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nearness:
+    """Distances to the nearest training image, in pixels or in features."""
+
+    synthetic: float  # median
+    held_out: float  # median
+    p: float  # one-sided: synthetic images are nearer
+    nearer_to_train: Spread  # share of synthetic images
 
 
-def kid(a, b, size):
-    """Mean and standard deviation of the unbiased MMD² over subsets of `size` of both."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealQuality:
+    """The same figures for real images, as far as they have them."""
+
+    kid: Spread  # held-out against training images
+    auc: Mapping[str, float]  # of held-out images
+    ms_ssim: float  # of training images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality(RealQuality):
+    """The figures of a generator."""
+
+    pixels: Nearness
+    features: Nearness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What every generator is measured with: real images and the classifier."""
+
+    manifest: Manifest
+    model: torch.nn.Module
+    train: Images
+    held_out: Images
+
+    @property
+    def subset(self) -> int:
+        """Images in a subset of the KID."""
+        return min(len(self.held_out.pixels), SUBSET)
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def kid(a: Floats, b: Floats, size: int) -> Spread:
+    """The unbiased MMD² over random subsets of `size` features of both."""
     values = []
     for number in range(SUBSETS):
         random = np.random.Generator(philox("kid", number))
@@ -78,138 +146,213 @@ def kid(a, b, size):
     return float(np.mean(values)), float(np.std(values))
 
 
-def similarity(images, labels):
-    """Mean MS-SSIM of pairs with equal label vectors."""
+def similarity(images: Images) -> float:
+    """Mean MS-SSIM of pairs of images with equal label vectors."""
     weights = np.array([0.0448, 0.2856, 0.3001])
     compare = MultiScaleStructuralSimilarityIndexMeasure(
         data_range=255.0, betas=tuple((weights / weights.sum()).tolist())
     )
-    _, group = np.unique(labels, axis=0, return_inverse=True)
+    _, group = np.unique(images.labels, axis=0, return_inverse=True)
     random = np.random.Generator(philox("pairs"))
-    found = []
-    for first in random.permutation(len(images)):
-        others = np.flatnonzero((group == group[first]) & (np.arange(len(images)) != first))
+    found: list[tuple[int, int]] = []
+    for first in random.permutation(len(group)):
+        others = np.flatnonzero((group == group[first]) & (np.arange(len(group)) != first))
         if len(others) and len(found) < PAIRS:
             found.append((first, random.choice(others)))
-    pairs = torch.from_numpy(images[np.array(found)]).float()
+    pairs = torch.from_numpy(images.pixels[np.array(found)]).float()
     return float(compare(pairs[:, :1], pairs[:, 1:]))
 
 
-def nearest(a, b):
-    """Distance and place in `b` of each row's nearest neighbour."""
+def nearest(a: Floats, b: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """For each row of `a`, distance and place of its nearest neighbour in `b`."""
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
     place = squares.argmin(axis=1)
     return np.sqrt(np.maximum(squares[np.arange(len(a)), place], 0)), place
 
 
-def nearer_to_train(synthetic, train, held):
-    """Mean and deviation over draws of the share whose nearest neighbour is a train image."""
-    to_held, _ = nearest(synthetic, held)
+def nearer_to_train(synthetic: Floats, train: Floats, held_out: Floats) -> Spread:
+    """The share whose nearest neighbour is a training image, over draws of training images."""
+    to_held_out, _ = nearest(synthetic, held_out)
     shares = []
     for number in range(DRAWS):
         random = np.random.Generator(philox("train draw", number))
-        to_train, _ = nearest(synthetic, train[random.choice(len(train), len(held), replace=False)])
-        shares.append((to_train < to_held).mean())
+        drawn = train[random.choice(len(train), len(held_out), replace=False)]
+        shares.append((nearest(synthetic, drawn)[0] < to_held_out).mean())
     return float(np.mean(shares)), float(np.std(shares))
 
 
-def pixels(images):
-    return images.reshape(len(images), -1).astype(np.float64) / 255
+def nearness(synthetic: Floats, train: Floats, held_out: Floats) -> Nearness:
+    """All distances in one space."""
+    own, real = nearest(synthetic, train)[0], nearest(held_out, train)[0]
+    return Nearness(
+        synthetic=float(np.median(own)),
+        held_out=float(np.median(real)),
+        p=float(mannwhitneyu(own, real, alternative="less").pvalue),
+        nearer_to_train=nearer_to_train(synthetic, train, held_out),
+    )
 
 
-def drawn(name, manifest, labels):
-    """(images, labels) of a generator, labels drawn from real train rows."""
-    words = philox("judge").random_raw(COUNT)
+def aucs(
+    pathologies: tuple[str, ...], images: Images, enough: npt.NDArray[np.bool_]
+) -> dict[str, float]:
+    """The classifier's AUC of each pathology that has `enough` positives."""
+    return {
+        pathology: float(roc_auc_score(images.labels[:, i] == 1, images.probabilities[:, i]))
+        for i, pathology in enumerate(pathologies)
+        if enough[i]
+    }
+
+
+def real_quality(bench: Bench) -> RealQuality:
+    """The column "real"."""
+    train, held_out = bench.train, bench.held_out
+    return RealQuality(
+        kid=kid(held_out.features, train.features, bench.subset),
+        auc=aucs(bench.manifest.pathologies, held_out, held_out.positives >= MIN_HELD_OUT),
+        ms_ssim=similarity(train),
+    )
+
+
+def generator_quality(bench: Bench, images: Images) -> Quality:
+    """The column of a generator that made these images."""
+    train, held_out = bench.train, bench.held_out
+    near = {
+        name: nearness(images.space(name), train.space(name), held_out.space(name))
+        for name in ("pixels", "features")
+    }
+    return Quality(
+        kid=kid(images.features, train.features, bench.subset),
+        auc=aucs(bench.manifest.pathologies, images, train.positives >= MIN_TRAIN),
+        ms_ssim=similarity(images),
+        **near,
+    )
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def seen(model: torch.nn.Module, pixels: Bytes, labels: Labels) -> Images:
+    """Images with the classifier's features and probabilities."""
+    features, probabilities = [], []
+    for start in range(0, len(pixels), 64):
+        x = scale(torch.from_numpy(pixels[start : start + 64][:, None]))
+        features.append(torch.relu(model.features(x)).mean(dim=(2, 3)))
+        probabilities.append(torch.sigmoid(model.classifier(features[-1])))
+    return Images(
+        pixels=pixels,
+        labels=labels,
+        features=torch.cat(features).double().numpy(),
+        probabilities=torch.cat(probabilities).numpy(),
+    )
+
+
+def sealed_pixels(
+    manifest: Manifest, index: Index, root: Path, rows: npt.NDArray[np.int64]
+) -> Bytes:
+    """The images of these rows of the index."""
+    pixels = np.empty((len(rows), manifest.image.height, manifest.image.width), np.uint8)
+    for place, row in enumerate(rows):
+        with (root / index.shard[row]).open("rb") as file:
+            file.seek(int(index.offset[row]))
+            pixels[place] = decode_image(file.read(int(index.size[row])), manifest.image)
+    return pixels
+
+
+def load_bench(manifest_path: Path, run: Path) -> Bench:
+    """The real images of a sealed dataset and the classifier of a run on it."""
+    manifest, root = load_manifest(manifest_path), dataset_root(manifest_path)
+    index = load_index(manifest, root)
+    model, _ = load_network(run / "best.safetensors")
+    train, held_out = (
+        seen(model, sealed_pixels(manifest, index, root, rows), index.labels[rows])
+        for rows in map(np.flatnonzero, (index.split == "train", index.split != "train"))
+    )
+    return Bench(manifest=manifest, model=model, train=train, held_out=held_out)
+
+
+def rendered(bench: Bench, name: str) -> Images:
+    """COUNT images of a generator, their labels drawn from real training rows."""
+    manifest, labels = bench.manifest, bench.train.labels
+    words = philox(SEED).random_raw(COUNT)
     rows = labels[(words % np.uint64(len(labels))).astype(np.int64)]
     samples = [
         Sample(
-            key=f"judge-{i}",
+            key=f"{SEED}-{i}",
             split="train",
             origin="synthetic",
-            target="judge",
+            target=SEED,
             draw=i,
             patient="",
             labels=tuple(row),
         )
         for i, row in enumerate(rows.tolist())
     ]
-    images = render(
+    pixels = render(
         generators.load(name, manifest.image.height),
         samples,
         pathologies=manifest.pathologies,
         image_size=manifest.image.height,
         seed=0,
     )
-    return np.stack(list(images)), rows
+    return seen(bench.model, np.stack(list(pixels)), rows)
 
 
-def positives(labels):
-    return (labels == 1).sum(axis=0)
+def nearest_pairs(bench: Bench, images: Images) -> Bytes:
+    """uint8 [2·H, 10·W]: the ten images nearest to a training image, and those below."""
+    distance, place = nearest(images.flat, bench.train.flat)
+    closest = np.argsort(distance)[:10]
+    pairs = np.stack([images.pixels[closest], bench.train.pixels[place[closest]]])
+    side = pairs.shape[-1]
+    return pairs.transpose(0, 2, 1, 3).reshape(2 * side, 10 * side)
 
 
-def aucs(manifest, labels, probabilities, which):
-    return {
-        pathology: float(roc_auc_score(labels[:, i] == 1, probabilities[:, i]))
-        for i, pathology in enumerate(manifest.pathologies)
-        if which[i]
-    }
+# --- the table -----------------------------------------------------------------------------------
 
 
-def judge(name, manifest, model, train, held):
-    images, labels = drawn(name, manifest, train["labels"])
-    features, probabilities = look(model, images)
-    size = min(len(held["features"]), 150)
-    trained = positives(train["labels"]) >= 50
-    result = {"kid": kid(features, train["features"], size)}
-    result["auc"] = aucs(manifest, labels, probabilities, trained)
-    result["ms_ssim"] = similarity(images, labels)
-    for space, own, theirs, other in (
-        ("pixels", pixels(images), train["pixels"], held["pixels"]),
-        ("features", features, train["features"], held["features"]),
-    ):
-        mine, place = nearest(own, theirs)
-        real, _ = nearest(other, theirs)
-        p = mannwhitneyu(mine, real, alternative="less").pvalue
-        result[space] = {
-            "synthetic": float(np.median(mine)),
-            "held_out": float(np.median(real)),
-            "p": float(p),
-            "nearer_to_train": nearer_to_train(own, theirs, other),
-        }
-        if space == "pixels":
-            closest = np.argsort(mine)[:10]
-            pairs = np.concatenate([images[closest], train["images"][place[closest]]])
-    return result, pairs
-
-
-def table(results, real):
-    lines = ["| | " + " | ".join(results) + " | real |", "|---|" + "---:|" * (len(results) + 1)]
-    floor = real["kid"]
-
-    def row(title, cells, last=""):
-        lines.append(f"| {title} | {' | '.join(cells)} | {last} |")
-
-    every = results.values()
-    row(
-        "KID × 1000 (± sd of subsets)",
-        [f"{1000 * r['kid'][0]:.1f} ± {1000 * r['kid'][1]:.1f}" for r in every],
-        f"{1000 * floor[0]:.1f} ± {1000 * floor[1]:.1f}",
-    )
-    for name in next(iter(every))["auc"]:
-        seen = f"{real['auc'][name]:.2f}" if name in real["auc"] else "too few"
-        row(f"AUC {name}", [f"{r['auc'][name]:.2f}" for r in every], seen)
-    similar = f"{real['ms_ssim']:.3f}"
-    row("MS-SSIM within a label vector", [f"{r['ms_ssim']:.3f}" for r in every], similar)
-    for space in ("pixels", "features"):
-        cells = [f"{r[space]['synthetic']:.2f} (p {r[space]['p']:.2g})" for r in every]
-        row(f"nearest train image, {space}", cells, f"{next(iter(every))[space]['held_out']:.2f}")
-        shares = [r[space]["nearer_to_train"] for r in every]
-        cells = [f"{100 * mean:.0f} ± {100 * deviation:.0f} %" for mean, deviation in shares]
-        row(f"nearer to train than to held-out, {space}", cells, "50 %")
+def table(results: Mapping[str, Quality], real: RealQuality) -> str:
+    """Markdown: a row for each figure, a column for each generator and for real images."""
+    every = list(results.values())
+    rows = [
+        ("", *results, "real"),
+        ("---", *("---:" for _ in range(len(results) + 1))),
+        ("KID × 1000 (± sd of subsets)", *(plus_minus(q.kid) for q in (*every, real))),
+        *(auc_row(name, every, real) for name in every[0].auc),
+        ("MS-SSIM within a label vector", *(f"{q.ms_ssim:.3f}" for q in (*every, real))),
+        *nearness_rows("pixels", [q.pixels for q in every]),
+        *nearness_rows("features", [q.features for q in every]),
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines[0], lines[1] = lines[0].replace("|  |", "| |", 1), lines[1].replace(" ", "")
     return "\n".join(lines)
 
 
-def main():
+def plus_minus(kid_of: Spread) -> str:
+    return " ± ".join(f"{1000 * value:.1f}" for value in kid_of)
+
+
+def auc_row(name: str, every: list[Quality], real: RealQuality) -> tuple[str, ...]:
+    held_out = f"{real.auc[name]:.2f}" if name in real.auc else "too few"
+    return (f"AUC {name}", *(f"{quality.auc[name]:.2f}" for quality in every), held_out)
+
+
+def nearness_rows(space: str, every: list[Nearness]) -> list[tuple[str, ...]]:
+    shares = (each.nearer_to_train for each in every)
+    return [
+        (
+            f"nearest train image, {space}",
+            *(f"{each.synthetic:.2f} (p {each.p:.2g})" for each in every),
+            f"{every[0].held_out:.2f}",
+        ),
+        (
+            f"nearer to train than to held-out, {space}",
+            *(f"{100 * mean:.0f} ± {100 * deviation:.0f} %" for mean, deviation in shares),
+            "50 %",
+        ),
+    ]
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--run", type=Path, required=True)
@@ -217,37 +360,19 @@ def main():
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(2)
-    manifest, root = load_manifest(options.manifest), dataset_root(options.manifest)
-    index = load_index(manifest, root)
-    model = build(manifest.pathologies, init="random", seed=0)
-    model.load_state_dict(load_weights(options.run / "best.safetensors")[0])
-    model.eval()
-    sets = []
-    for inside in (index.split == "train", index.split != "train"):
-        rows = np.flatnonzero(inside)
-        images = real_images(manifest, index, root, rows)
-        facts = {"images": images, "labels": index.labels[rows], "pixels": pixels(images)}
-        facts["features"], facts["probabilities"] = look(model, images)
-        sets.append(facts)
-    train, held = sets
-    enough = positives(held["labels"]) >= 10
-    real = {
-        "kid": kid(held["features"], train["features"], min(len(held["features"]), 150)),
-        "auc": aucs(manifest, held["labels"], held["probabilities"], enough),
-        "ms_ssim": similarity(train["images"], train["labels"]),
-    }
+    bench = load_bench(options.manifest, options.run)
     options.out.mkdir(parents=True, exist_ok=True)
     results = {}
     for name in options.generator:
-        stem = Path(name).stem
-        results[stem], pairs = judge(name, manifest, model, train, held)
-        side = pairs.shape[-1]
-        sheet = pairs.reshape(2, 10, side, side).transpose(0, 2, 1, 3).reshape(2 * side, 10 * side)
-        Image.fromarray(sheet).save(options.out / f"{stem}-nearest.png", optimize=True)
+        images, stem = rendered(bench, name), Path(name).stem
+        results[stem] = generator_quality(bench, images)
+        sheet = Image.fromarray(nearest_pairs(bench, images))
+        sheet.save(options.out / f"{stem}-nearest.png", optimize=True)
+    real = real_quality(bench)
     text = table(results, real)
-    (options.out / "judged.md").write_text(text + "\n")
-    figures = {"real": real, "generators": results}
-    (options.out / "judged.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (options.out / "quality.md").write_text(text + "\n")
+    figures = {"real": asdict(real), "generators": {n: asdict(q) for n, q in results.items()}}
+    (options.out / "quality.json").write_text(json.dumps(figures, indent=2) + "\n")
     print(text)
 
 
