@@ -44,8 +44,8 @@ MEANINGS: Mapping[ArmName, str] = {  # what an arm shows the network
     "none": "real images only",
     "flip": "real images only, randomly flipped: the paper's standard augmentation",
     "gan": "adding synthetic images: the real and the synthetic images together",
-    "oversample": "the same balance of real images: the real images, and instead of each synthetic"
-    " one a real one with the same labels; the balance of gan without its pixels",
+    "oversample": "the same balance of real images: as gan, but a real image with the same labels"
+    " replaces each synthetic one",
     "pretrain": "pretraining on synthetic images: the synthetic images first, then the real ones",
     "classweight": "real images only; the loss weights positives by negatives / positives",
 }
@@ -162,7 +162,7 @@ def _scope(report: Report) -> dict[str, str]:
     folders = {run.folder for arm in arms for run in arm.runs}
     sizes = sorted({(d.test.images, d.test.patients) for d in report.datasets})
     return {
-        "datasets": str(len(report.datasets)),
+        "datasets" if len(report.datasets) > 1 else "dataset": str(len(report.datasets)),
         "arms": str(len(_arms(report))),
         "trained networks": f"{len(folders):,}",
         "test images": " / ".join(f"{images:,}" for images, _ in sizes),

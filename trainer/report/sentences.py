@@ -20,12 +20,12 @@ MODIFIERS = {"flip": "random flips", "own steps": "its own number of steps"}
 
 
 def in_words(arm: ArmResult) -> str:
-    """How an arm was trained, such as `adding synthetic images (with random flips)`."""
+    """How an arm was trained, such as `adding synthetic images with random flips`."""
     unusual = list(arm.unusual)
     if arm.name == "flip":
         unusual.insert(0, "flip")
     said = [MODIFIERS.get(word, f"the mix {word}") for word in unusual]
-    return TRAINING[arm.name] + (f" (with {' and '.join(said)})" if said else "")
+    return TRAINING[arm.name] + (f" with {' and '.join(said)}" if said else "")
 
 
 def effect(row: Comparison, level: float) -> str:

@@ -17,17 +17,17 @@ from trainer.report.style import COLOURS, GREY
 
 COLUMNS = (
     "pathology",
-    "real +",
-    "synthetic +",
-    "shown +",
-    "test +",
+    "real positives",
+    "synthetic positives",
+    "positives shown",
+    "test positives",
     "test AUC",
     "95 % CI",
-    "AP",
-    "ECE",
+    "average precision",
+    "calibration error",
     "sensitivity",
 )
-SHORT = 7  # of them on the terminal
+ON_TERMINAL = ("pathology", "real +", "synthetic +", "shown +", "test +", "test AUC", "95 % CI")
 
 
 def markdown(report: RunReport) -> str:
@@ -41,12 +41,11 @@ def markdown(report: RunReport) -> str:
         "|---|" + "---:|" * (len(COLUMNS) - 1),
         *(_line(row) for row in report.pathologies),
         "",
-        "Real + and synthetic + count the different positive images that the arm trains on; shown +"
-        " is the mean number of positives in an epoch; test + counts the positives in test. Targets"
-        " of the plan are bold. Unknown labels are left out. The 95 % CI (confidence interval)"
-        f" comes from {RESAMPLES:,} bootstrap resamples of the patients. AP is the average"
-        " precision, ECE the expected calibration error; the sensitivity is at a specificity of"
-        f" {SPECIFICITY:.0%}.",
+        "Real and synthetic positives are the different positive images that the arm trains on;"
+        " positives shown are those in an epoch (mean). Targets of the plan are bold. Unknown"
+        " labels are left out. The 95 % CI (confidence interval) comes from"
+        f" {RESAMPLES:,} bootstrap resamples of the patients. The calibration error is the expected"
+        f" one; the sensitivity is at a specificity of {SPECIFICITY:.0%}.",
         "",
         f"Arm {report.arm}: {report.steps:,} steps; an epoch shows {report.shown.real:,.0f} real"
         f" and {report.shown.synthetic:,.0f} synthetic images (mean).",
@@ -95,11 +94,11 @@ def table(report: RunReport) -> Table:
     shown = Table(
         title=f"{report.manifest.name}, {report.arm}: epoch {report.best_epoch} on test images"
     )
-    for number, name in enumerate(COLUMNS[:SHORT]):
+    for number, name in enumerate(ON_TERMINAL):
         shown.add_column(name, justify="right" if number else "left")
     rows = report.pathologies
     for row in [row for row in rows if row.target] or rows:
-        shown.add_row(*_cells(row)[:SHORT])
+        shown.add_row(*_cells(row)[: len(ON_TERMINAL)])
     return shown
 
 

@@ -39,4 +39,4 @@ def test_what_all_arms_have_in_common_is_a_note_and_no_title(
     assert [arm.title for arm in dataset.arms] == ["none", "gan", "oversample"]
     assert "gan1: every arm was trained with flip, own steps." in found.notes
     assert dataset.conclusions[0].over_balancing is not None
-    assert "(with" not in dataset.conclusions[0].sentence
+    assert " with random" not in dataset.conclusions[0].sentence

@@ -105,7 +105,7 @@ def test_other_controls_are_named_at_the_end(judge: Judge) -> None:
     others = (row("flip", "no evidence"), row("classweight", "worse"))
     found = judge(row("none", "helped"), row("oversample", "better"), *others)
     assert found.sentence.endswith(
-        f" Other controls: no evidence of a difference from real images only (with random flips)"
+        f" Other controls: no evidence of a difference from real images only with random flips"
         f" {GAP}; it {LOWERED} compared with real images only, with positives weighted in the loss."
     )
 
@@ -136,8 +136,8 @@ def test_an_arm_is_judged_by_the_controls_with_its_own_modifiers(judge: Judge, p
     rows = (row("none", "worse"), row(plain, "helped"), row("oversample", "better"))
     found = judge(*rows, arm="gan, flip")
     assert found.sentence == (
-        f"Fracture: adding synthetic images (with random flips) {RAISED} {REAL} (with random"
-        " flips). Without the arm oversample, flip, nobody can say whether the balance alone"
+        f"Fracture: adding synthetic images with random flips {RAISED} {REAL} with random"
+        " flips. Without the arm oversample, flip, nobody can say whether the balance alone"
         f" explains this. Other controls: it {LOWERED} {REAL}; it {RAISED} compared with {SAME}."
     )
     assert (found.verdict, found.over_balancing) == ("helped", None)

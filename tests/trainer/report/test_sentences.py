@@ -39,12 +39,12 @@ def test_a_difference_has_its_sign() -> None:
     ("title", "words"),
     [
         ("none", "real images only"),
-        ("flip", "real images only (with random flips)"),
-        ("none, flip", "real images only (with random flips)"),
+        ("flip", "real images only with random flips"),
+        ("none, flip", "real images only with random flips"),
         ("gan, flip, own steps",
-         "adding synthetic images (with random flips and its own number of steps)"),
+         "adding synthetic images with random flips and its own number of steps"),
         ("pretrain, real=1 synthetic=0.5",
-         "pretraining on synthetic images (with the mix real=1 synthetic=0.5)"),
+         "pretraining on synthetic images with the mix real=1 synthetic=0.5"),
         ("oversample", "the same balance of real images"),
     ],
 )  # fmt: skip
