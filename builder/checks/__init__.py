@@ -7,11 +7,10 @@ rejected.
 """
 
 from builder.checks.check import ALWAYS, Check, Context, Judge, find_checks, fraction
-from builder.checks.redraw import MAX_REDRAWS, Redraws, Reject, RejectedSample, checked_pictures
+from builder.checks.redraw import Redraws, Reject, RejectedSample, checked_pictures
 
 __all__ = [
     "ALWAYS",
-    "MAX_REDRAWS",
     "Check",
     "Context",
     "Judge",
