@@ -4,11 +4,10 @@ Each arm has a file of its own; `arm` lists them, `material` is what they are ma
 """
 
 from trainer.arms.arm import NEED_SYNTHETIC, TREATMENTS, default_arm, make_arm
-from trainer.arms.material import EVEN, Arm, parse_mix
+from trainer.arms.material import Arm, parse_mix
 from trainer.arms.oversample import control_digest
 
 __all__ = [
-    "EVEN",
     "NEED_SYNTHETIC",
     "TREATMENTS",
     "Arm",

@@ -88,7 +88,7 @@ def _how_many(index: Index, rows: Sequence[int], split: str) -> str:
 
 
 def known(asked: Sequence[str], names: Sequence[str], who: str) -> tuple[str, ...]:
-    """What was asked, each once; UsageError lists the names where one is not among them."""
+    """The names in `asked`, each once; UsageError lists `names` where one is not among them."""
     for name in asked:
         if name not in names:
             raise UsageError(f"{who} knows no {name!r}: choose from {', '.join(names)}.")

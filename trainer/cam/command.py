@@ -12,7 +12,7 @@ from builder.contract.radiograph import BadImage
 from trainer.cam.choose import IMAGES, cams_of, known
 from trainer.cam.maps import AT_ONCE, Cam, Cams, make_cams
 from trainer.cam.sheet import sheet
-from trainer.predict.classifier import load_classifier
+from trainer.predict import load_classifier
 from trainer.predict.files import find_images, read_ahead
 from trainer.stream.batches import open_dataset
 from trainer.stream.locate import Located
@@ -67,10 +67,10 @@ def cam_files(
         for chunk in chunks:
             skipped += chunk.bad
             if len(chunk.images):
-                made += make_cams(classifier.model, numbers, chunk.images, chunk.words["image"])
+                made += make_cams(classifier.model, numbers, chunk.images, chunk.texts["image"])
     made.sort(key=lambda cam: names.index(cam.pathology))
     cams = Cams(pathologies=names, cams=tuple(made), notes={}, skipped=tuple(skipped))
-    return _written(cams, out)
+    return _write(cams, out)
 
 
 def cam_shards(
@@ -119,7 +119,7 @@ def cam_shards(
             f"{manifest.name} has no {split} image that is positive for"
             f" {' or '.join(cams.pathologies)}: see --split and --pathology."
         )
-    return _written(cams, out)
+    return _write(cams, out)
 
 
 def _check_png(out: Path) -> None:
@@ -129,7 +129,7 @@ def _check_png(out: Path) -> None:
 
 
 def _few_enough(pathologies: Sequence[str]) -> tuple[str, ...]:
-    """All of them; UsageError where that is more than a sheet bears."""
+    """All of them; UsageError where they do not fit on a sheet."""
     if len(pathologies) > MAX_PATHOLOGIES:
         raise UsageError(
             f"{len(pathologies)} pathologies do not fit on a sheet: choose with --pathology from"
@@ -138,7 +138,7 @@ def _few_enough(pathologies: Sequence[str]) -> tuple[str, ...]:
     return tuple(pathologies)
 
 
-def _written(cams: Cams, out: Path) -> Cams:
+def _write(cams: Cams, out: Path) -> Cams:
     """The maps, once their sheet is on disk; CheckError where no image could be read."""
     if not cams.cams:
         first = f"{cams.skipped[0].image}: {cams.skipped[0].reason}"

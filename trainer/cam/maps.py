@@ -75,10 +75,10 @@ def make_cams(
         maps, probabilities = activation_maps(model, images, [*outputs.values()])
     except torch.OutOfMemoryError:
         raise UsageError(
-            f"The device has not the memory for {len(images)} images: use --device cpu."
+            f"The device does not have the memory for {len(images)} images: use --device cpu."
         ) from None
     if not maps.isfinite().all():
-        raise CheckError("The weights are of no use: maps made with them hold what is no number.")
+        raise CheckError("The maps of these weights are not all finite: use those of another run.")
     return [
         Cam(
             pathology=pathology,

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from builder.contract import Bytes
 from trainer.cam.maps import Cams, Map
 
-GREY = "#5b6670"  # of the words below the title
+GREY = "#5b6670"  # of the text below the title
 FOR, AGAINST = (255, 96, 32), (32, 128, 255)  # told apart by the colour-blind, and from any grey
 OPACITY = 0.65  # where a map is at its limit; the image still shows through
 CELL, GAP, HEAD, MARGIN, TOP, BAR = 1.5, 0.03, 0.27, 0.3, 1.0, 0.85  # inches
@@ -68,10 +68,10 @@ class _Page:
         self._figure = Figure(figsize=(width, height), dpi=DPI)
         self._width, self._height = width, height
 
-    def text(self, x: float, y: float, words: str, **style: Any) -> None:
-        """Words that begin there, on that baseline; a $ in a file's name is no mathematics."""
+    def text(self, x: float, y: float, text: str, **style: Any) -> None:
+        """Text that begins there, on that baseline; a $ in a file's name is no mathematics."""
         x, y = x / self._width, 1 - y / self._height
-        self._figure.text(x, y, words, parse_math=False, **style)
+        self._figure.text(x, y, text, parse_math=False, **style)
 
     def picture(self, x: float, y: float, width: float, pixels: Bytes) -> None:
         """Pixels [H, W] or [H, W, 3] whose upper left corner is there, in a box CELL high."""
@@ -107,5 +107,5 @@ def _row(page: _Page, cams: Cams, pathology: str, top: float, columns: int) -> N
         x = MARGIN + columns * PAIR
         scale = np.linspace(limit, -limit, 101, dtype=np.float32)[:, None]
         page.picture(x, y, 0.14, overlay(np.full((101, 9), 96, np.uint8), scale, limit))
-        for words, at in ((f"{limit:+.2g} for", 0.0), ("0", 0.5), (f"−{limit:.2g} against", 1.0)):
-            page.text(x + 0.2, y + 0.05 + at * (CELL - 0.1), words, fontsize=7, va="center")
+        for label, at in ((f"{limit:+.2g} for", 0.0), ("0", 0.5), (f"−{limit:.2g} against", 1.0)):
+            page.text(x + 0.2, y + 0.05 + at * (CELL - 0.1), label, fontsize=7, va="center")

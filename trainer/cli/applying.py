@@ -62,7 +62,7 @@ def predict(
     WEIGHTS is the best.safetensors of a run. The images are PNG or JPEG files, folders of them, or
     one manifest with its shards; files are prepared as they are for training.
     """
-    from trainer.predict.probabilities import predict_files, predict_shards
+    from trainer.predict import predict_files, predict_shards
 
     how = how_of(options)
     if found := located(images, shards_root, options):

@@ -31,9 +31,7 @@ from trainer.evaluate.bootstrap import ArmAucs, Floats
 from trainer.stream.order import random_words
 
 LEVEL = 0.05  # of a verdict; intervals are of 1 - LEVEL
-MIN_TAIL_RESAMPLES = (
-    5  # resamples beyond a percentile that is read off; farther out it is stretched
-)
+MIN_TAIL_RESAMPLES = 5  # beyond a percentile that is read off; farther out it is stretched
 MIN_POSITIVES = 10
 
 Verdict = Literal["helped", "hurt", "no evidence", "one seed", "no verdict"]

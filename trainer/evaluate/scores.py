@@ -95,10 +95,10 @@ def _score(name: str, labels: Labels, probabilities: Probabilities, min_positive
     positives, negatives = int((labels == 1).sum()), int((labels == 0).sum())
     value, missing = auc(labels, probabilities), ""
     if value is None:
-        missing = f"no AUC, for no image is {'negative' if positives else 'positive'}"
+        missing = f"no AUC, because no image is {'negative' if positives else 'positive'}"
     elif positives < min_positives:
         value = None
-        missing = f"no figure, for {positives} positives are fewer than {min_positives}"
+        missing = f"no figure, because {positives} positives are fewer than {min_positives}"
     return Score(
         pathology=name,
         positives=positives,
@@ -135,9 +135,9 @@ def _measured(
     if math.isfinite(found.low):
         low, high = found.low, found.high
     elif aucs.patients[i] < 2:
-        missing = "no interval, for all positives or all negatives are one patient's"
+        missing = "no interval, because all positive or all negative images belong to one patient"
     else:
-        missing = f"no interval, for an AUC of {found.value:.3f} leaves nothing to resample"
+        missing = f"no interval, because an AUC of {found.value:.3f} is the same in all resamples"
     return replace(
         score,
         low=low,
@@ -153,7 +153,7 @@ def _parquet(data: Dataset, rows: Rows, labels: Labels, probabilities: Probabili
     index, names = data.index, data.manifest.pathologies
     columns = {name: getattr(index, name)[rows] for name in ("key", "split", "patient")}
     groups = {name: getattr(index, name)[rows] for name in GROUPS}
-    columns |= {name: words for name, words in groups.items() if (words != "").any()}
+    columns |= {name: group for name, group in groups.items() if (group != "").any()}
     columns |= {f"label:{name}": labels[:, i] for i, name in enumerate(names)}
     columns |= {f"probability:{name}": probabilities[:, i] for i, name in enumerate(names)}
     sink = io.BytesIO()

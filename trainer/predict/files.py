@@ -1,7 +1,7 @@
 """Image files into batches, prepared exactly as `xbuild` packs them."""
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -27,9 +27,9 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some images and what identifies them in a row."""
+    """Some images and the text columns of their rows."""
 
-    words: dict[str, Sequence[str]]  # column name → [B]
+    texts: Mapping[str, Sequence[str]]  # column name → [B]
     images: torch.Tensor  # uint8 [B, 1, H, W]
     bad: tuple[BadImage, ...]  # left out
 
@@ -91,7 +91,7 @@ def _load(images: Images, side: int, piece: slice, *, skip_bad: bool, pin: bool)
             bad.append(BadImage(image=shown, reason=str(error)))
     if bad and not skip_bad:
         raise CheckError(
-            f"{bad[0].image} cannot be read ({bad[0].reason}): mend it, or leave such images out"
+            f"{bad[0].image} cannot be read ({bad[0].reason}): repair it, or leave such images out"
             " with --skip-bad."
         )
-    return Chunk(words={"image": good}, images=pixels[: len(good)], bad=tuple(bad))
+    return Chunk(texts={"image": good}, images=pixels[: len(good)], bad=tuple(bad))

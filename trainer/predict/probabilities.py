@@ -19,7 +19,7 @@ from builder.contract.radiograph import BadImage
 from builder.contract.weights import scale
 from trainer.predict.classifier import Classifier, load_classifier
 from trainer.predict.files import Chunk, find_images, read_ahead
-from trainer.predict.table import check_suffix, table
+from trainer.predict.table import check_suffix, open_table
 from trainer.stream.batches import Batch, Dataset, batches, open_dataset
 from trainer.stream.locate import Located
 
@@ -112,22 +112,22 @@ def _sealed(data: Dataset, batch: Batch) -> Chunk:
     good = np.array([row not in bad for row in batch.rows.tolist()])
     rows = batch.rows.numpy()[good]
     return Chunk(
-        words={name: getattr(index, name)[rows] for name in ("key", "split", "origin")},
+        texts={name: getattr(index, name)[rows] for name in ("key", "split", "origin")},
         images=batch.images if good.all() else batch.images[torch.from_numpy(good)],
         bad=tuple(BadImage(image=index.key[row], reason=why) for row, why in bad.items()),
     )
 
 
 def _write(
-    classifier: Classifier, chunks: Iterable[Chunk], words: Sequence[str], out: Path
+    classifier: Classifier, chunks: Iterable[Chunk], texts: Sequence[str], out: Path
 ) -> Predicted:
     images, skipped = 0, list[BadImage]()
-    with table(out, words, classifier.pathologies) as rows:
+    with open_table(out, texts, classifier.pathologies) as rows:
         for chunk in chunks:
             skipped += chunk.bad
             if len(chunk.images):
                 images += len(chunk.images)
-                rows.add(chunk.words, _probabilities(classifier, chunk.images))
+                rows.add(chunk.texts, _probabilities(classifier, chunk.images))
         if not images:
             first = f"{skipped[0].image}: {skipped[0].reason}"
             raise CheckError(f"None of the {len(skipped):,} images can be read ({first}).")
@@ -142,7 +142,7 @@ def _probabilities(classifier: Classifier, images: torch.Tensor) -> torch.Tensor
         logits = classifier.model(scale(moved)).float().cpu()
     except torch.OutOfMemoryError:
         raise UsageError(
-            f"{classifier.device} has not the memory for {len(images)} images at once: use a"
-            " smaller --batch."
+            f"{classifier.device} does not have the memory for {len(images)} images at once: use"
+            " a smaller --batch."
         ) from None
     return torch.sigmoid(logits)

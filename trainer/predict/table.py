@@ -1,11 +1,11 @@
-"""Rows of names and probabilities into a CSV or parquet file that is complete or absent."""
+"""Rows of texts and probabilities into a CSV or parquet file that is complete or absent."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Protocol, Self
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,7 +15,22 @@ import torch
 from builder.contract import UsageError
 
 AT_ONCE = 1 << 14  # rows that are written together: a row group in parquet
-WRITERS: dict[str, Any] = {
+
+
+class Sink(Protocol):
+    """What pyarrow's writers have in common."""
+
+    def __enter__(self) -> Self:
+        """The writer; leaving it ends the file."""
+
+    def __exit__(self, *error: object) -> None:
+        """End the file."""
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append the rows of a table."""
+
+
+WRITERS: Mapping[str, Callable[[IO[bytes], pa.Schema], Sink]] = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": partial(pyarrow.parquet.ParquetWriter, compression="zstd"),
 }
@@ -27,17 +42,17 @@ def check_suffix(out: Path) -> None:
         raise UsageError(f"--out {out}: the name should end in {' or '.join(WRITERS)}.")
 
 
-class Rows:
+class TableWriter:
     """Rows that wait until there are enough to write."""
 
-    def __init__(self, writer: Any, schema: pa.Schema) -> None:
-        """`writer` takes tables of that schema."""
-        self._writer, self._schema = writer, schema
+    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
+        """`sink` takes tables of that schema."""
+        self._sink, self._schema = sink, schema
         self._waiting: list[pa.RecordBatch] = []
 
-    def add(self, words: dict[str, Sequence[str]], probabilities: torch.Tensor) -> None:
-        """Append rows [B]."""
-        columns = [*words.values(), *probabilities.T.numpy()]
+    def add(self, texts: Mapping[str, Sequence[str]], probabilities: torch.Tensor) -> None:
+        """Append B rows: `texts` [B] by column, `probabilities` float32 [B, L]."""
+        columns = [*texts.values(), *probabilities.T.numpy()]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
         self._waiting.append(pa.record_batch(arrays, schema=self._schema))
         if sum(map(len, self._waiting)) >= AT_ONCE:
@@ -45,26 +60,26 @@ class Rows:
 
     def flush(self) -> None:
         """Write what waits."""
-        self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema))
+        self._sink.write_table(pa.Table.from_batches(self._waiting, self._schema))
         self._waiting = []
 
 
 @contextmanager
-def table(out: Path, words: Sequence[str], names: Sequence[str]) -> Iterator[Rows]:
-    """Rows for the file `out`: columns of `words`, then a float32 one for each of `names`.
+def open_table(out: Path, texts: Sequence[str], names: Sequence[str]) -> Iterator[TableWriter]:
+    """A writer of the file `out`: the text columns `texts`, then a float32 one per name.
 
     The file appears when the block ends well; otherwise nothing is left.
     """
-    fields = [*((word, pa.string()) for word in words), *((name, pa.float32()) for name in names)]
+    fields = [*((text, pa.string()) for text in texts), *((name, pa.float32()) for name in names)]
     schema = pa.schema(fields)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         with temporary.open("wb") as file:
-            with WRITERS[out.suffix](file, schema) as writer:
-                rows = Rows(writer, schema)
-                yield rows
-                rows.flush()
+            with WRITERS[out.suffix](file, schema) as sink:
+                writer = TableWriter(sink, schema)
+                yield writer
+                writer.flush()
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(out)

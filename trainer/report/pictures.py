@@ -12,7 +12,7 @@ from builder.store import is_url
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
 from trainer.fit.run_folder import RunFolder
-from trainer.predict.classifier import Classifier, load_classifier
+from trainer.predict import Classifier, load_classifier
 from trainer.report.page import PagePicture
 from trainer.report.results import ArmResult, DatasetResult, SeedResult
 from trainer.stream.batches import open_dataset

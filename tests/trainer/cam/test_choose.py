@@ -111,5 +111,5 @@ def test_weights_without_sense_are_refused(
 ) -> None:
     broken = settled()
     broken.get_parameter("classifier.weight").data[1] = torch.nan
-    with pytest.raises(CheckError, match="hold what is no number"):
+    with pytest.raises(CheckError, match="maps of these weights are not all finite"):
         cams_of(data, broken, ["Lung Lesion"])

@@ -49,12 +49,12 @@ def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found:
 def test_test_scores_have_intervals_and_validation_has_none(found: Any) -> None:
     hernia, lesion, fracture = found.test
     assert (lesion.auc, lesion.low) == (1, None)
-    assert lesion.missing == "no interval, for an AUC of 1.000 leaves nothing to resample"
+    assert lesion.missing == "no interval, because an AUC of 1.000 is the same in all resamples"
     assert fracture.low < fracture.auc < fracture.high
     assert found.val[2].auc is not None
     assert found.val[2].low is None
     assert (hernia.auc, hernia.low) == (None, None)
-    assert hernia.missing == "no AUC, for no image is positive"
+    assert hernia.missing == "no AUC, because no image is positive"
 
 
 def test_one_patient_gives_no_interval(data: Dataset, placed: Any) -> None:
@@ -83,7 +83,7 @@ def test_few_positives_get_no_figure(data: Dataset, placed: Any) -> None:
     found = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=40)
     for score in (*found.val[1:], *found.test[1:]):
         assert (score.auc, score.low, score.average_precision) == (None, None, None)
-        assert score.missing == f"no figure, for {score.positives} positives are fewer than 40"
+        assert score.missing == f"no figure, because {score.positives} positives are fewer than 40"
 
 
 def test_groups_go_into_the_predictions_where_the_index_has_them(

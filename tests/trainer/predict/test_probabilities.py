@@ -14,8 +14,8 @@ from torch import nn
 from builder.contract import CheckError, UsageError
 from builder.contract.radiograph import read_radiograph
 from builder.contract.weights import load_network, scale
+from trainer.predict import Predicted, predict_files
 from trainer.predict import table as table_module
-from trainer.predict.probabilities import Predicted, predict_files
 
 CPU = torch.device("cpu")
 NAMES = ("Mass", "Odd, (comma)")

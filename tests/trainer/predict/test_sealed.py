@@ -15,7 +15,7 @@ from torch import nn
 from builder.contract import CheckError, UsageError
 from builder.labels import read_labels
 from builder.pack import real_samples
-from trainer.predict.probabilities import Predicted, predict_files, predict_shards
+from trainer.predict import Predicted, predict_files, predict_shards
 from trainer.stream.locate import locate_folder
 
 CPU = torch.device("cpu")

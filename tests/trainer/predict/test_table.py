@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from builder.contract import UsageError
-from trainer.predict.table import check_suffix, table
+from trainer.predict.table import check_suffix, open_table
 
 
 def write(out: Path, names: Sequence[str], *, fail: bool = False) -> None:
-    with table(out, ("image",), names) as rows:
+    with open_table(out, ("image",), names) as rows:
         rows.add({"image": ["a.png", 'b, "c".png']}, torch.tensor([[0.25, 1.0], [0.5, 0.0]]))
         rows.add({"image": ["d.png"]}, torch.tensor([[0.125, 0.75]]))
         if fail:
