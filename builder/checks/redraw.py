@@ -32,12 +32,10 @@ class RejectedSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reject:
+class Reject(RejectedSample):
     """An image that is not sealed, and why."""
 
-    sample: Sample
     pixels: Bytes
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
