@@ -1,4 +1,4 @@
-"""A drawing into SVG that stands in a page: no script, no font, no id of another's."""
+"""Drawings → SVG inside a page: no script, no font, no id that another chart has."""
 
 import io
 import re
@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from builder.contract import sha256_bytes
 from trainer.report.style import GREY, INK, QUIET
 
-WIDTH = 4.3  # inches; with letters of 10.5 pt they can be read on a phone
+WIDTH = 4.3  # inches; letters of 10.5 pt are then readable on a phone
 STYLE = {
-    "svg.fonttype": "none",  # the page's own font, and text that can be searched
+    "svg.fonttype": "none",  # text in the page's own font, which can be searched
     "svg.hashsalt": "cxr-rebalance",
     "text.parse_math": False,  # a $ in a name is a $
     "font.size": 10.5,
@@ -45,7 +45,7 @@ ElementTree.register_namespace("xlink", XLINK)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One figure and the words above it."""
+    """One figure and its title."""
 
     title: str
     svg: str  # an <svg> element with its alternative text; no other chart has its ids
@@ -60,7 +60,7 @@ def make_chart(
     draw: Callable[[Axes], None],
 ) -> Chart:
     """What `draw` draws on axes of WIDTH × `height` inches; `digest` and `kind` make ids unique."""
-    with matplotlib.style.context(STYLE, after_reset=True):  # no matter what the user's rc says
+    with matplotlib.style.context(STYLE, after_reset=True):  # whatever the user's matplotlibrc says
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
         file = io.StringIO()
@@ -70,7 +70,7 @@ def make_chart(
 
 
 def _inline(text: str, prefix: str, alt: str) -> str:
-    """An <svg> element without what only a file needs, two decimals, ids after `prefix`."""
+    """The <svg> element without parts that only a file needs; two decimals, ids with `prefix`."""
     root = ElementTree.fromstring(text)
     used = set(re.findall(r"#([\w-]+)", text))
     for element in root.iter():

@@ -38,7 +38,7 @@ class AucEstimate:
     """An AUC with its 95 % interval."""
 
     value: float
-    low: float | None  # None, as all that follow, where patients do not determine it
+    low: float | None  # None, as the fields below, where the test images do not determine it
     high: float | None
     error: float | None  # standard error
     degrees: float | None  # of freedom

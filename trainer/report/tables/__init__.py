@@ -4,13 +4,12 @@ A dash marks a missing figure, and the note below the table says why it is missi
 """
 
 from trainer.report.comparison_report import Report
-from trainer.report.sentences import DASH
-from trainer.report.tables.cells import OTHER, Table
+from trainer.report.tables.cells import Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups
 from trainer.report.tables.paper import table1, table2, training
 from trainer.report.tables.repeat import repeat
 
-__all__ = ["DASH", "OTHER", "Table", "tables"]
+__all__ = ["Table", "tables"]
 
 
 def tables(report: Report) -> list[Table]:
