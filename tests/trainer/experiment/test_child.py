@@ -36,13 +36,13 @@ def start() -> Iterator[Start]:
 
 def test_a_task_is_done(tmp_path: Path, start: Start) -> None:
     child = start(partial((tmp_path / "done").write_text, "yes"))
-    assert child.wait(30) == 0
+    assert child.wait(120) == 0
     assert (tmp_path / "done").read_text() == "yes"
 
 
 def test_a_refusal_is_a_sentence_and_its_exit_code(start: Start) -> None:
     child = start(partial(check_url, "../evil"))
-    assert child.wait(30) == 1
+    assert child.wait(120) == 1
     assert child.stderr is not None
     said = child.stderr.read()
     assert said.decode().startswith("The path '../evil' is refused")
@@ -58,4 +58,4 @@ def test_it_ends_with_its_parent(ending: str, start: Start) -> None:
     else:
         assert child.stdin is not None
         child.stdin.close()
-    assert child.wait(30) == -signal.SIGTERM
+    assert child.wait(120) == -signal.SIGTERM
