@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder.contract import Sample
 from builder.contract import Split as SplitName
-from builder.contract.radiograph import BadImage, read_radiograph
+from builder.contract.radiograph import BadImage, Reading, read_radiograph
 from builder.draw import latents
 from builder.generators import load
 from builder.labels import LabelTable
@@ -27,13 +27,14 @@ class FilePainter:
     folder: Path
     names: tuple[str, ...]
     image_size: int
+    reading: Reading
     redraws: None = field(default=None, init=False)  # a real image is not drawn again
 
     def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | BadImage]:
         """The picture of each sample's file in order, or why it has none."""
         for sample, name in zip(samples, self.names, strict=True):
             try:
-                pixels = read_radiograph(self.folder / name, self.image_size)
+                pixels = read_radiograph(self.folder / name, self.image_size, self.reading)
             except ValueError as error:
                 yield BadImage(image=name, reason=str(error))
             else:
@@ -63,7 +64,7 @@ class PhantomPainter:
 
 
 def real_painter(
-    table: LabelTable, rows: Sequence[int], image_size: int
+    table: LabelTable, rows: Sequence[int], image_size: int, reading: Reading
 ) -> FilePainter | PhantomPainter:
     """What produces the pictures of the table's `rows`."""
     if table.dataset == "demo":
@@ -72,7 +73,9 @@ def real_painter(
         )
     assert table.root is not None, "the line refuses a table without images before this step"
     names = table.rows["file"].iloc[list(rows)].tolist()
-    return FilePainter(folder=table.root, names=tuple(names), image_size=image_size)
+    return FilePainter(
+        folder=table.root, names=tuple(names), image_size=image_size, reading=reading
+    )
 
 
 def real_samples(

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -13,6 +14,18 @@ from builder.contract.png import Bytes
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
+Window = Literal["dicom", "full", "percentile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How the greys of image files are read; one rule for a whole dataset, kept in its recipe."""
+
+    depth: int | None = None  # bits of grey in 16-bit files, 8 to 16; None: full range, or refused
+    window: Window = "dicom"  # of DICOM files: the file's own, all stored greys, or 99 % of them
+    upsample: bool = False  # whether images smaller than the size asked for are enlarged
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadImage:
     """An image that cannot be used, in place of its pixels."""
@@ -21,7 +34,7 @@ class BadImage:
     reason: str
 
 
-def read_radiograph(file: Path, image_size: int) -> Bytes:
+def read_radiograph(file: Path, image_size: int, reading: Reading) -> Bytes:
     """uint8 [image_size, image_size]: grey, centre crop to a square, Lanczos.
 
     ValueError says why the file cannot be used.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from builder.contract import PATIENT, Sample
-from builder.contract.radiograph import BadImage
+from builder.contract.radiograph import BadImage, Reading
 from builder.labels import LabelTable, read_labels
 from builder.pack import FilePainter, PhantomPainter, real_painter, real_samples
 from builder.render import Picture
@@ -21,12 +21,12 @@ def table(clinic: Path) -> LabelTable:
 def test_files_become_pictures_in_order(table: LabelTable) -> None:
     rows = [5, 0, 1]
     samples = list(real_samples(table, rows, "train", 0))
-    painter = real_painter(table, rows, 32)
+    painter = real_painter(table, rows, 32, Reading())
     assert isinstance(painter, FilePainter)
     pictures = list(painter.produce(samples))
     assert [p.sample for p in pictures if isinstance(p, Picture)] == samples
     assert {p.pixels.shape for p in pictures if isinstance(p, Picture)} == {(32, 32)}
-    alone = next(iter(real_painter(table, [0], 32).produce(samples[1:2])))
+    alone = next(iter(real_painter(table, [0], 32, Reading()).produce(samples[1:2])))
     assert isinstance(alone, Picture)
     assert np.array_equal(alone.pixels, pictures[1].pixels)
 
@@ -34,7 +34,7 @@ def test_files_become_pictures_in_order(table: LabelTable) -> None:
 def test_an_unreadable_file_is_a_bad_image(table: LabelTable, clinic: Path) -> None:
     (clinic.parent / "003.png").write_bytes(b"no image")
     samples = list(real_samples(table, [2, 3, 4], "train", 0))
-    items = list(real_painter(table, [2, 3, 4], 32).produce(samples))
+    items = list(real_painter(table, [2, 3, 4], 32, Reading()).produce(samples))
     assert items[1] == BadImage(image="003.png", reason="neither PNG nor JPEG")
     assert [type(item) for item in items] == [Picture, BadImage, Picture]
 
@@ -43,10 +43,10 @@ def test_the_demo_shows_phantoms_of_its_rows(table: LabelTable) -> None:
     demo = replace(table, dataset="demo", root=None)
     rows = list(range(60))
     samples = list(real_samples(demo, rows, "train", 0))
-    painter = real_painter(demo, rows, 32)
+    painter = real_painter(demo, rows, 32, Reading())
     assert isinstance(painter, PhantomPainter)
     whole = [picture.pixels for picture in painter.produce(samples)]
-    part = real_painter(demo, rows[7:9], 32).produce(samples[7:9])
+    part = real_painter(demo, rows[7:9], 32, Reading()).produce(samples[7:9])
     for mine, theirs in zip(part, whole[7:9], strict=True):
         assert isinstance(mine, Picture)
         assert np.array_equal(mine.pixels, theirs)
@@ -73,5 +73,5 @@ def test_a_real_sample_has_no_target_and_no_draw(table: LabelTable) -> None:
 
 
 def test_no_painter_of_real_images_draws_again(table: LabelTable) -> None:
-    assert real_painter(table, [0], 32).redraws is None
-    assert real_painter(replace(table, dataset="demo"), [0], 32).redraws is None
+    assert real_painter(table, [0], 32, Reading()).redraws is None
+    assert real_painter(replace(table, dataset="demo"), [0], 32, Reading()).redraws is None

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from builder.contract import CheckError, UsageError
-from builder.contract.radiograph import BadImage, read_radiograph
+from builder.contract.radiograph import BadImage, Reading, read_radiograph
 from trainer.progress import progress
 from trainer.stream.prefetch import prefetch
 
@@ -85,7 +85,7 @@ def _load(images: Images, side: int, piece: slice, *, skip_bad: bool, pin: bool)
     for name in names:
         shown = os.fsencode(name).decode(errors="backslashreplace")  # any bytes may be a file name
         try:
-            pixels.numpy()[len(good), 0] = read_radiograph(images.root / name, side)
+            pixels.numpy()[len(good), 0] = read_radiograph(images.root / name, side, Reading())
             good.append(shown)
         except ValueError as error:
             bad.append(BadImage(image=shown, reason=str(error)))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from builder.contract import Bytes
-from builder.contract.radiograph import read_radiograph, resize
+from builder.contract.radiograph import Reading, read_radiograph, resize
 
 
 def noise(*shape: int) -> Bytes:
@@ -30,16 +30,16 @@ def test_the_middle_square_is_kept(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(noise(70, 50)).save(file)
     with Image.open(file) as picture:
         own = np.asarray(picture)
-    assert np.array_equal(read_radiograph(file, 50), own[10:60])
-    assert np.array_equal(read_radiograph(file, 32), lanczos(own[10:60].copy(), 32))
+    assert np.array_equal(read_radiograph(file, 50, Reading()), own[10:60])
+    assert np.array_equal(read_radiograph(file, 32, Reading()), lanczos(own[10:60].copy(), 32))
 
 
 def test_sixteen_bits_are_scaled_and_colours_become_grey(tmp_path: Path) -> None:
     deep, colour = tmp_path / "deep.png", tmp_path / "colour.png"
     Image.fromarray(noise(40, 40).astype(np.uint16) * 257).save(deep)
     Image.fromarray(np.stack([noise(40, 40)] * 3, axis=-1)).save(colour)
-    assert np.array_equal(read_radiograph(deep, 40), noise(40, 40))
-    assert np.array_equal(read_radiograph(colour, 40), noise(40, 40))
+    assert np.array_equal(read_radiograph(deep, 40, Reading()), noise(40, 40))
+    assert np.array_equal(read_radiograph(colour, 40, Reading()), noise(40, 40))
 
 
 def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path) -> None:
     }
     for name, reason in reasons.items():
         with pytest.raises(ValueError, match=reason):
-            read_radiograph(tmp_path / name, 32)
+            read_radiograph(tmp_path / name, 32, Reading())
 
 
 def test_too_many_pixels_are_refused_in_any_thread_and_say_nothing_on_stderr(
@@ -67,7 +67,7 @@ def test_too_many_pixels_are_refused_in_any_thread_and_say_nothing_on_stderr(
 
     def reason(_: int) -> str:
         with pytest.raises(ValueError, match="pixels") as caught:
-            read_radiograph(file, 32)
+            read_radiograph(file, 32, Reading())
         return str(caught.value)
 
     before = list(warnings.filters)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.contract import GROUPS, ImageSpec, load_index, load_manifest
+from builder.contract.radiograph import Reading
 from builder.labels import LabelTable, read_labels
 from builder.labels.demographics import age_bands, parse_ages
 from builder.pack import real_painter, real_samples
@@ -84,7 +85,7 @@ def test_shards_have_the_same_bytes_with_and_without_groups(
             layout=layout,
             url="shards/a.tar",
             samples=tuple(real_samples(table, rows, "train", 0)),
-            painter=real_painter(table, rows, 32),
+            painter=real_painter(table, rows, 32, Reading()),
         )
         return write_shard(job)
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import nn
 
-from builder.contract.radiograph import read_radiograph
+from builder.contract.radiograph import Reading, read_radiograph
 from trainer.cam import Cams, activation_maps, command, sheet
 from trainer.cli import main
 
@@ -95,7 +95,7 @@ def test_files_come_as_named_and_a_folder_begins_with_its_first(
     assert drawn[0].pathologies == NAMES
     assert [cam.key for cam in drawn[0].of("Fracture")] == [str(path) for path in named]
     assert {cam.origin for cam in drawn[0].cams} == {""}
-    pixels = torch.from_numpy(read_radiograph(named[1], 32).copy())[None, None]
+    pixels = torch.from_numpy(read_radiograph(named[1], 32, Reading()).copy())[None, None]
     maps, probabilities = activation_maps(model, pixels, [2])
     found = drawn[0].of("Fracture")[1]
     assert found.map == pytest.approx(maps[0, 0].numpy(), rel=1e-4, abs=1e-4)

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from builder.contract import Bytes
+from builder.contract.radiograph import Reading
 from trainer.predict import files as module
 
 
 def test_no_more_is_read_than_is_needed_soon(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
 
-    def note(path: Path, side: int) -> Bytes:
+    def note(path: Path, side: int, reading: Reading) -> Bytes:
+        assert reading == Reading()
         read.append(path)
         return np.zeros((side, side), np.uint8)
 

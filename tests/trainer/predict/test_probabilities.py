@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from builder.contract import CheckError, UsageError
-from builder.contract.radiograph import read_radiograph
+from builder.contract.radiograph import Reading, read_radiograph
 from builder.contract.weights import load_network, scale
 from trainer.predict import Predicted, predict_files
 from trainer.predict import table as table_module
@@ -43,7 +43,7 @@ def test_a_folder_is_predicted_in_the_order_of_its_paths(folder: Path, weights: 
     assert list(rows[0]) == ["image", *NAMES]
     model, _ = load_network(weights)
     for name, row in zip(names, probabilities(rows), strict=True):
-        pixels = torch.from_numpy(read_radiograph(folder / name, 64).copy())[None, None]
+        pixels = torch.from_numpy(read_radiograph(folder / name, 64, Reading()).copy())[None, None]
         with torch.inference_mode():
             expected = torch.sigmoid(model(scale(pixels)))[0]
         assert row == pytest.approx(expected.numpy(), abs=1e-5)
