@@ -15,6 +15,7 @@ from builder.labels.demographics import (
     text_cells,
 )
 from builder.labels.label_table import LabelTable, make_label_table
+from builder.labels.source import Source
 
 CHEXPERT = (
     "No Finding",
@@ -35,13 +36,13 @@ CHEXPERT = (
 _FOLDERS = ("CheXpert-v1.0-small", "CheXpert-v1.0")  # as the two downloads are called
 
 
-def read_chexpert(labels: Path | None, root: Path | None) -> LabelTable:
-    """CheXpert's table at `labels`, or the copy that torchxrayvision ships.
+def read_chexpert(source: Source) -> LabelTable:
+    """CheXpert's table, or the copy that torchxrayvision ships.
 
-    `root` holds the images: it is one of the downloads, or has one in it; None for labels alone.
-    Raises UsageError for a table that cannot be trusted, or a `root` without the images.
+    The root holds the images: it is one of the downloads, or has one in it; None for labels alone.
+    Raises UsageError for a table that cannot be trusted, or a root without the images.
     """
-    path = labels or shipped_table("chexpert_train.csv.gz")
+    path = source.labels or shipped_table("chexpert_train.csv.gz")
     frame = read_csv(path, ("Path", "Frontal/Lateral", *CHEXPERT))
     names = frame["Path"].astype(str)
     inside = names.str.replace(r"^CheXpert-[^/]*/", "", regex=True)
@@ -62,7 +63,7 @@ def read_chexpert(labels: Path | None, root: Path | None) -> LabelTable:
         path=path,
         rows=rows,
         labels=frame[list(CHEXPERT)],
-        root=None if root is None else _image_folder(root),
+        root=None if source.root is None else _image_folder(source.root),
     )
 
 

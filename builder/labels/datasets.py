@@ -13,9 +13,10 @@ from builder.labels.demographics import FRONTAL
 from builder.labels.label_table import LabelTable
 from builder.labels.nih import read_nih
 from builder.labels.pathologies import canonical
+from builder.labels.source import Source, TableOptions
 from builder.labels.table import read_table
 
-Reader = Callable[[Path | None, Path | None], LabelTable]  # (table, folder of the images)
+Reader = Callable[[Source], LabelTable]
 
 READERS: dict[str, Reader] = {
     "chexpert": read_chexpert,
@@ -30,19 +31,24 @@ def read_labels(
     *,
     labels: Path | None = None,
     root: Path | None = None,
+    options: TableOptions | None = None,
+    official: bool = False,
     uncertain: str = "ones",
     views: str = "all",
 ) -> LabelTable:
     """The label table of a dataset after the uncertainty policy and the choice of views.
 
     `dataset` is a name of READERS, `labels` its table (None: the copy that is shipped, where there
-    is one), `root` the folder of its images (None: labels alone). `uncertain` turns -1 into 1
+    is one), `root` the folder of its images (None: labels alone), `options` how its columns are called,
+    `official` whether its official split is wanted. `uncertain` turns -1 into 1
     ("ones": U-Ones, the paper's policy) or 0 ("zeros"), or keeps it ("mask"). `views` is "all" or
     "frontal". Raises UsageError, with row and column, for a table that cannot be trusted.
     """
     if root is not None and not root.is_dir():
         raise UsageError(f"The image folder {root} does not exist: check --root.")
-    table = READERS[dataset](labels, root)
+    table = READERS[dataset](
+        Source(labels=labels, root=root, options=options or TableOptions(), official=official)
+    )
     check_pathologies(table.pathologies)
     if len({canonical(name) for name in table.pathologies}) < len(table.pathologies):
         raise UsageError(f"Two label columns name the same pathology: {list(table.pathologies)}.")

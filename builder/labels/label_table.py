@@ -1,6 +1,7 @@
 """The label table of a dataset, once every cell is known to be good → LabelTable."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +17,14 @@ class LabelTable:
 
     dataset: str
     # str columns: image (its name in the table), patient, file (path below root), and view, sex,
-    # age: the words of GROUPS, "" if unknown
+    # age: the words of GROUPS, "" if unknown; and split, the official one: train, val, test or ""
     rows: pd.DataFrame
     labels: Labels  # int8 [N, L]: 1, 0 or -1 = unknown, after the uncertainty policy
     pathologies: tuple[str, ...]
     sha256: str  # of the table's file
     salt: bytes  # also made from the file's content, but cannot be computed from `sha256`
     root: Path | None  # the folder of the images; None: no images (the demo, or labels alone)
+    notes: tuple[str, ...] = ()  # sentences that the user should read: what was taken or left out
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -30,11 +32,17 @@ class LabelTable:
 
 
 def make_label_table(
-    *, dataset: str, path: Path, rows: pd.DataFrame, labels: pd.DataFrame, root: Path | None
+    *,
+    dataset: str,
+    path: Path,
+    rows: pd.DataFrame,
+    labels: pd.DataFrame,
+    root: Path | None,
+    notes: Sequence[str] = (),
 ) -> LabelTable:
     """The LabelTable of the file `path`, before the uncertainty policy.
 
-    `rows` has the columns that LabelTable.rows has, `labels` one column per pathology; a blank
+    `rows` has the columns that LabelTable.rows has, or all but split; `labels` one column per pathology; a blank
     label becomes 0 (not mentioned). Raises UsageError with row and column for the first cell that
     is wrong: a blank image or patient, an image that appears twice, a label other than 1, 0, -1.
     """
@@ -43,6 +51,8 @@ def make_label_table(
     rows["patient"] = stripped.mask(stripped == "")
     refuse_cells(rows["patient"].isna(), path, "patient", "is blank or not recognised", rows)
     refuse_cells(rows["image"].duplicated(), path, "image", "appears twice in the table", rows)
+    if "split" not in rows:
+        rows["split"] = ""
     return LabelTable(
         dataset=dataset,
         rows=rows,
@@ -51,6 +61,7 @@ def make_label_table(
         sha256=sha256_file(path),
         salt=_salt(path),
         root=root,
+        notes=tuple(notes),
     )
 
 

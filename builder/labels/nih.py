@@ -17,6 +17,7 @@ from builder.labels.demographics import (
 )
 from builder.labels.label_table import LabelTable, cell_message, make_label_table
 from builder.labels.pathologies import canonical
+from builder.labels.source import Source
 
 NIH = (
     "Atelectasis",
@@ -38,14 +39,15 @@ NIH = (
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def read_nih(labels: Path | None, root: Path | None) -> LabelTable:
-    """NIH's table at `labels`, or torchxrayvision's copy: all rows, or those with an image.
+def read_nih(source: Source) -> LabelTable:
+    """NIH's table, or torchxrayvision's copy: all rows, or those with an image.
 
-    `root` holds images under the table's names, in any subfolder and as PNG or JPEG; None for
+    The root holds images under the table's names, in any subfolder and as PNG or JPEG; None for
     labels alone. Raises UsageError for a table that cannot be trusted or has an unknown finding,
-    two copies of an image, or a `root` without any image of the table.
+    two copies of an image, or a root without any image of the table.
     """
-    path = labels or shipped_table("Data_Entry_2017_v2020.csv.gz")
+    root = source.root
+    path = source.labels or shipped_table("Data_Entry_2017_v2020.csv.gz")
     frame = read_csv(path, ("Image Index", "Finding Labels", "Patient ID", "View Position"))
     image = frame["Image Index"].astype(str)
     rows = pd.DataFrame(

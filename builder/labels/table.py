@@ -15,17 +15,19 @@ from builder.labels.demographics import (
     text_cells,
 )
 from builder.labels.label_table import LabelTable, make_label_table, refuse_cells
+from builder.labels.source import Source
 
 _NOT_LABELS = ("image", "patient", *GROUPS)
 
 
-def read_table(labels: Path | None, root: Path | None) -> LabelTable:
-    """The table at `labels`: columns image and patient, optional view, sex and age, then labels.
+def read_table(source: Source) -> LabelTable:
+    """The user's table: columns image and patient, optional view, sex and age, then labels.
 
-    The images' paths are relative to `root`, or to the table's own folder where that is None.
+    The images' paths are relative to the root, or to the table's own folder where that is None.
     Raises UsageError for a missing or untrusted table, an image outside the folder, or an unknown
     view.
     """
+    labels, root = source.labels, source.root
     if labels is None:
         raise UsageError("--dataset table needs the CSV: add --labels FILE.csv.")
     frame = read_csv(labels, ("image", "patient"))
