@@ -39,10 +39,10 @@ def read_labels(
     """The label table of a dataset after the uncertainty policy and the choice of views.
 
     `dataset` is a name of READERS, `labels` its table (None: the copy that is shipped, where there
-    is one), `root` the folder of its images (None: labels alone), `options` how its columns are called,
-    `official` whether its official split is wanted. `uncertain` turns -1 into 1
-    ("ones": U-Ones, the paper's policy) or 0 ("zeros"), or keeps it ("mask"). `views` is "all" or
-    "frontal". Raises UsageError, with row and column, for a table that cannot be trusted.
+    is one), `root` the folder of its images (None: labels alone), `options` how its columns are
+    called, `official` whether its official split is wanted. `uncertain` turns -1 into 1 ("ones":
+    U-Ones, the paper's policy) or 0 ("zeros"), or keeps it ("mask"). `views` is "all" or "frontal".
+    Raises UsageError, with row and column, for a table that cannot be trusted.
     """
     if root is not None and not root.is_dir():
         raise UsageError(f"The image folder {root} does not exist: check --root.")

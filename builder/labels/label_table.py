@@ -1,14 +1,17 @@
 """The label table of a dataset, once every cell is known to be good → LabelTable."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from builder.contract import Labels, UsageError, sha256_file
+from builder.contract import Labels, sha256_file
+from builder.labels.cells import numbers, refuse_cells
+from builder.labels.patients import check_patients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +19,7 @@ class LabelTable:
     """One row per real image: N rows, L pathologies in the table's order."""
 
     dataset: str
+    path: Path  # the table's file, for messages
     # str columns: image (its name in the table), patient, file (path below root), and view, sex,
     # age: the words of GROUPS, "" if unknown; and split, the official one: train, val, test or ""
     rows: pd.DataFrame
@@ -38,45 +42,43 @@ def make_label_table(
     rows: pd.DataFrame,
     labels: pd.DataFrame,
     root: Path | None,
+    more: Sequence[Path] = (),
+    columns: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[str] = (),
 ) -> LabelTable:
     """The LabelTable of the file `path`, before the uncertainty policy.
 
-    `rows` has the columns that LabelTable.rows has, or all but split; `labels` one column per pathology; a blank
-    label becomes 0 (not mentioned). Raises UsageError with row and column for the first cell that
-    is wrong: a blank image or patient, an image that appears twice, a label other than 1, 0, -1.
+    `rows` has the columns that LabelTable.rows has, or all but split; their index numbers the rows
+    of `path` from 0, so that messages name the line. `labels` has one column per pathology, in the
+    order of `rows`; a blank label becomes 0 (not mentioned). `more` are the other tables that were
+    read, `columns` says how the table calls image and patient. Raises UsageError with line and
+    column for the first cell that is wrong: a blank image or patient, a patient that is spelt in
+    two ways, an image that appears twice, a label other than 1, 0, -1.
     """
-    refuse_cells(rows["image"].isna(), path, "image", "is blank", rows)
-    stripped = rows["patient"].str.strip()
-    rows["patient"] = stripped.mask(stripped == "")
-    refuse_cells(rows["patient"].isna(), path, "patient", "is blank or not recognised", rows)
-    refuse_cells(rows["image"].duplicated(), path, "image", "appears twice in the table", rows)
+    rows, labels = rows.copy(deep=False), labels.set_axis(rows.index)
+    rows["patient"] = rows["patient"].str.strip().replace("", np.nan)
+    image, patient = (columns.get(name, name) for name in ("image", "patient"))
+    refuse_cells(rows["image"].isna(), path, image, "is blank", rows["image"])
+    why = "is blank or not recognised"
+    refuse_cells(rows["patient"].isna(), path, patient, why, rows["patient"])
+    check_patients(rows["patient"], path, patient)
+    for name, why in (("image", "appears twice in the table"), ("file", "is an image twice")):
+        again = rows[name].duplicated() & rows[name].notna()
+        refuse_cells(again, path, image, why, rows[name])
     if "split" not in rows:
         rows["split"] = ""
+    sha256, salt = fingerprint(path, *more)
     return LabelTable(
         dataset=dataset,
-        rows=rows,
+        path=path,
+        rows=rows.reset_index(drop=True),
         labels=_label_matrix(labels, path),
         pathologies=tuple(str(name) for name in labels.columns),
-        sha256=sha256_file(path),
-        salt=_salt(path),
+        sha256=sha256,
+        salt=salt,
         root=root,
         notes=tuple(notes),
     )
-
-
-def refuse_cells(bad: pd.Series, path: Path, column: str, why: str, values: pd.DataFrame) -> None:
-    """Raise UsageError if any row is `bad`: where the first one is, what its cell holds, `why`."""
-    if bad.any():
-        row = int(np.argmax(bad.to_numpy(dtype=bool)))
-        cell = values[column].iloc[row]
-        found = "the cell" if pd.isna(cell) else repr(cell) if isinstance(cell, str) else cell
-        raise UsageError(cell_message(path, row, column, f"{found} {why}"))
-
-
-def cell_message(path: Path, row: int, column: str, what: str) -> str:
-    """A sentence that says where in a table something is wrong; `row` counts from 0."""
-    return f"{path}, row {row + 1} below the header, column {column!r}: {what}."
 
 
 def _label_matrix(labels: pd.DataFrame, path: Path) -> Labels:
@@ -84,17 +86,33 @@ def _label_matrix(labels: pd.DataFrame, path: Path) -> Labels:
     matrix = np.empty(labels.shape, dtype=np.int8)
     for column, name in enumerate(labels.columns):
         cells = labels[name]
-        known = pd.to_numeric(cells, errors="coerce").where(cells.notna(), 0)
+        known = numbers(cells).where(cells.notna(), 0)
         hint = "is not 1, 0, -1 or blank (drop columns that are not labels)"
-        refuse_cells(~known.isin((-1, 0, 1)), path, str(name), hint, labels)
+        refuse_cells(~known.isin((-1, 0, 1)), path, str(name), hint, cells)
         matrix[:, column] = known
     return matrix
 
 
+def fingerprint(*paths: Path) -> tuple[str, bytes]:
+    """sha256 and salt of the tables' content.
+
+    Of several tables they are the sha256 and the salt of what the single ones have, in order.
+    """
+    sums, salts = [sha256_file(path) for path in paths], [_salt(path) for path in paths]
+    if len(paths) == 1:
+        return sums[0], salts[0]
+    digest = hashlib.sha256("".join(sums).encode()).hexdigest()
+    return digest, _salted(b"".join(salts)).digest()
+
+
 def _salt(path: Path) -> bytes:
     """32 bytes from the table's content, for the salted hashes of patients."""
-    digest = hashlib.blake2b(digest_size=32, person=b"patient salt")
+    digest = _salted(b"")
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.digest()
+
+
+def _salted(data: bytes) -> "hashlib.blake2b":
+    return hashlib.blake2b(data, digest_size=32, person=b"patient salt")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError
-from builder.labels.csv import read_csv, shipped_table
+from builder.labels.cells import cell_message
 from builder.labels.demographics import (
     SEXES,
     VIEWS,
@@ -15,9 +15,10 @@ from builder.labels.demographics import (
     parse_ages,
     text_cells,
 )
-from builder.labels.label_table import LabelTable, cell_message, make_label_table
+from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.pathologies import canonical
 from builder.labels.source import Source
+from builder.labels.tables import read_csv, shipped_table
 
 NIH = (
     "Atelectasis",
@@ -48,7 +49,11 @@ def read_nih(source: Source) -> LabelTable:
     """
     root = source.root
     path = source.labels or shipped_table("Data_Entry_2017_v2020.csv.gz")
-    frame = read_csv(path, ("Image Index", "Finding Labels", "Patient ID", "View Position"))
+    frame = read_csv(
+        path,
+        ("Image Index", "Finding Labels", "Patient ID", "View Position"),
+        text=("Image Index", "Patient ID"),
+    )
     image = frame["Image Index"].astype(str)
     rows = pd.DataFrame(
         {

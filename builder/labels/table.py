@@ -1,11 +1,9 @@
 """Any CSV file with one row per image: the user's own labels."""
 
-from pathlib import Path
-
 import pandas as pd
 
 from builder.contract import GROUPS, UsageError
-from builder.labels.csv import read_csv
+from builder.labels.cells import refuse_cells
 from builder.labels.demographics import (
     SEXES,
     VIEWS,
@@ -14,8 +12,9 @@ from builder.labels.demographics import (
     parse_ages,
     text_cells,
 )
-from builder.labels.label_table import LabelTable, make_label_table, refuse_cells
+from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.source import Source
+from builder.labels.tables import read_csv
 
 _NOT_LABELS = ("image", "patient", *GROUPS)
 
@@ -30,13 +29,13 @@ def read_table(source: Source) -> LabelTable:
     labels, root = source.labels, source.root
     if labels is None:
         raise UsageError("--dataset table needs the CSV: add --labels FILE.csv.")
-    frame = read_csv(labels, ("image", "patient"))
+    frame = read_csv(labels, ("image", "patient"), text=("image", "patient"))
     findings = [name for name in frame.columns if name not in _NOT_LABELS]
     if not findings:
         raise UsageError(f"{labels} has no label column, only {', '.join(frame.columns)}.")
     image = frame["image"].astype("string")
     outside = image.str.match(r"/|.*\.\.(/|$)", na=False)
-    refuse_cells(outside, labels, "image", "leads out of the image folder", frame)
+    refuse_cells(outside, labels, "image", "leads out of the image folder", frame["image"])
     rows = pd.DataFrame(
         {
             "image": image,
@@ -50,7 +49,7 @@ def read_table(source: Source) -> LabelTable:
     if "view" in frame:  # it decides which images are used; sex and age are only compared
         unknown = (rows["view"] == "") & frame["view"].notna()
         why = "is not a view: expected PA, AP, frontal or lateral"
-        refuse_cells(unknown, labels, "view", why, frame)
+        refuse_cells(unknown, labels, "view", why, frame["view"])
     return make_label_table(
         dataset="table",
         path=labels,

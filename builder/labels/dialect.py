@@ -1,0 +1,206 @@
+"""The bytes of a table → its text, its header and its cells, whatever program saved it.
+
+Nothing is guessed from the rows: the encoding follows from the bytes, the separator from the names
+in the header.
+"""
+
+import bz2
+import csv
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.contract import UsageError, printable
+
+SEPARATORS = (",", ";", "\t", "|")
+PARQUET = b"PAR1"
+_HEADER_BYTES = 1 << 20  # a header is shorter than this
+_MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
+_MIXED = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")  # UTF-8's umlauts: hardly ever Windows-1252's
+_SAVE = "save it as CSV UTF-8"
+_NO_TABLES = {  # how files begin that are no text; parquet is read elsewhere
+    b"\xd0\xcf\x11\xe0": f"is an Excel workbook: {_SAVE}",
+    b"\xfd7zXZ": "is compressed by xz: decompress it, or use gzip",
+    b"\x28\xb5\x2f\xfd": "is compressed by zstd: decompress it, or use gzip",
+    b"7z\xbc\xaf": "is a 7z archive: unpack it",
+    b"Rar!": "is a RAR archive: unpack it",
+    b"version https://git-lfs": "is a Git LFS pointer, not the table: run git lfs pull",
+    b"<!": "is a web page, not a table: download the file itself",
+    b"<html": "is a web page, not a table: download the file itself",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableText:
+    """A table before its cells are read."""
+
+    path: Path
+    separator: str
+    header: tuple[str, ...]  # the names as they stand, trailing empty ones left out
+    body: memoryview  # what follows the header, UTF-8
+    first_line: int  # the line on which the body starts, counted from 1
+
+
+def plain(name: str) -> str:
+    """The name of a column for comparing: capitals and blanks do not count."""
+    return " ".join(name.split()).casefold()
+
+
+def begins_with(path: Path, start: bytes) -> bool:
+    """Whether the file begins so; UsageError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError as error:
+        raise UsageError(f"Cannot read the label table {path}: {error.strerror}.") from None
+
+
+def read_text(path: Path, names: Collection[str] = ()) -> TableText:
+    """The text of a table, decompressed and decoded; `names` are columns that it may have.
+
+    Raises UsageError for a file that is missing, damaged, empty or no text.
+    """
+    data, said, line = _utf8(path, _decompressed(path)), "", 1
+    head = data[:_HEADER_BYTES].decode(errors="replace")
+    if match := re.match(r"\ufeff?\"?sep=(.)\"?(\r\n|\r|\n|$)", head, re.IGNORECASE):
+        said, line = match[1], 2  # Excel's own line
+        data = data[len(match[0].encode()) :]
+        head = head[len(match[0]) :]
+    blank = re.match(r"\s*?(?=[^\r\n]*\S)", head)
+    if blank is None:
+        raise UsageError(f"{path} is empty.")
+    starts = len(blank[0]) - len(blank[0].split("\n")[-1].split("\r")[-1])
+    line += len(head[:starts].splitlines())
+    head, data = head[starts:], data[len(head[:starts].encode()) :]
+    separator = said or _separator(head, {plain(name) for name in names})
+    cells, lines = _first_record(head, separator)
+    size = sum(len(text.encode()) for text in lines)
+    header = [cell.strip() for cell in cells]
+    while header and not header[-1]:
+        header.pop()
+    return TableText(
+        path=path,
+        separator=separator,
+        header=tuple(header),
+        body=memoryview(data)[size:],
+        first_line=line + len(lines),
+    )
+
+
+def records(text: TableText) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each row that is not blank; UsageError where quotation marks are wrong."""
+    body = io.StringIO(bytes(text.body).decode(), newline="")
+    csv.field_size_limit(_MAX_CELL)
+    rows = csv.reader(body, delimiter=text.separator, strict=True)
+    line = text.first_line
+    while True:
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UsageError(f"{text.path}, line {line}: {_explained(error)}.") from None
+        if any(cells) and not (len(cells) == 1 < len(text.header) and not cells[0].strip()):
+            yield line, cells
+        line = text.first_line + rows.line_num
+
+
+def _explained(error: csv.Error) -> str:
+    """What is wrong with a row, from the words of Python's reader."""
+    if "unexpected end" in str(error):
+        return "a quotation mark opens here and is never closed"
+    if "expected after" in str(error):
+        return "text follows a closing quotation mark (inside a cell, double it)"
+    return f"the row cannot be read ({error})"
+
+
+def _first_record(head: str, separator: str) -> tuple[list[str], list[str]]:
+    """The cells of the first record and the lines that it fills."""
+    used: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(head, newline=""):
+            used.append(line)
+            yield line
+
+    return next(csv.reader(lines(), delimiter=separator), []), used
+
+
+def _separator(head: str, names: set[str]) -> str:
+    """The separator by which the header has most of the names; else by which it has most cells."""
+
+    def rank(separator: str) -> tuple[int, int]:
+        cells = [plain(cell) for cell in _first_record(head, separator)[0]]
+        return len(names.intersection(cells)), len(cells)
+
+    return max(SEPARATORS, key=rank)
+
+
+def _decompressed(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        if data.startswith(b"\x1f\x8b"):
+            data = gzip.decompress(data)
+        elif data.startswith(b"BZh"):
+            data = bz2.decompress(data)
+        elif data.startswith(b"PK\x03\x04"):
+            data = _unzipped(path, data)
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        why = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
+        raise UsageError(f"Cannot read the label table {path}: {why}.") from None
+    for start, what in _NO_TABLES.items():
+        if data.lstrip()[: len(start)].lower() == start.lower():
+            raise UsageError(f"{path} {what}.")
+    return data
+
+
+def _unzipped(path: Path, data: bytes) -> bytes:
+    """The one file of a zip archive; Excel's and LibreOffice's files are archives, too."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = archive.namelist()
+        if "[Content_Types].xml" in names:
+            raise UsageError(f"{path} is an Excel workbook: {_SAVE}.")
+        if "mimetype" in names:
+            raise UsageError(f"{path} is an OpenDocument file: {_SAVE}.")
+        files = [n for n in names if not n.endswith("/") and not n.startswith("__MACOSX/")]
+        if len(files) != 1:
+            raise UsageError(f"{path} holds {len(files)} files: unpack it and name the table.")
+        if archive.getinfo(files[0]).flag_bits & 1:
+            raise UsageError(f"{path} has a password: unpack it.")
+        return archive.read(files[0])
+
+
+def _utf8(path: Path, data: bytes) -> bytes:
+    """The text as UTF-8 without byte order mark: from UTF-8, UTF-16 or Windows-1252."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeError:
+            raise UsageError(f"{path} is damaged UTF-16: {_SAVE}.") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in data:
+        raise UsageError(f"{path} is not a text file (a byte of it is 0): {_SAVE}.")
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return _from_windows(path, data, error.start)
+    return data
+
+
+def _from_windows(path: Path, data: bytes, start: int) -> bytes:
+    """Windows-1252 as UTF-8; UsageError where the bytes may be anything else."""
+    try:
+        if _MIXED.search(data):
+            raise UnicodeError
+        return data.decode("cp1252").encode()
+    except UnicodeError:
+        line = len(re.split(rb"\r\n|\r|\n", data[:start]))
+        found = printable(repr(data[max(0, start - 10) : start + 10]))
+        raise UsageError(
+            f"{path}, line {line}: {found} is neither UTF-8 nor Windows-1252: {_SAVE}."
+        ) from None
