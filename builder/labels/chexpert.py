@@ -1,11 +1,11 @@
-"""CheXpert: its label table, and the folder of its images."""
+"""CheXpert: its label tables, and the folders of its images."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from builder.contract import UsageError
-from builder.labels.csv import read_csv, shipped_table
 from builder.labels.demographics import (
     SEXES,
     VIEWS,
@@ -13,9 +13,19 @@ from builder.labels.demographics import (
     group_words,
     parse_ages,
     text_cells,
+    view_notes,
 )
+from builder.labels.images import no_images, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
+from builder.labels.published import (
+    About,
+    join_tables,
+    keep_images,
+    main_table,
+    official_file,
+)
 from builder.labels.source import Source
+from builder.labels.tables import read_csv
 
 CHEXPERT = (
     "No Finding",
@@ -33,29 +43,77 @@ CHEXPERT = (
     "Fracture",
     "Support Devices",
 )
-_FOLDERS = ("CheXpert-v1.0-small", "CheXpert-v1.0")  # as the two downloads are called
+_DOWNLOADS = ("CheXpert-v1.0-small", "CheXpert-v1.0", "CheXpert")  # the last holds the test set
+_BATCHES = "CheXpert-v1.0 batch *"  # the full-size download: one folder for each of its archives
+_FOLDERS = ("", *(f"{name}/" for name in (*_DOWNLOADS, "CheXpert-v1.0 batch 1 (validate & csv)")))
+_PARTS = {"train": "train", "valid": "val", "val": "val", "test": "test"}  # by their folders
+_PART = "(?:" + "|".join(_PARTS) + ")"
+
+
+def _in_any_folder(*names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}{name}" for folder in _FOLDERS for name in names)
+
+
+_VALID = _in_any_folder("valid.csv", "val_labels.csv")
+_TEST = _in_any_folder("test_labels.csv", "test.csv")
+
+ABOUT = About(
+    title="CheXpert",
+    images=223_414,
+    patients=64_540,
+    labels=len(CHEXPERT),
+    tables=_in_any_folder("train.csv"),
+    shipped="chexpert_train.csv.gz",
+    official=("valid.csv", "test_labels.csv"),
+    split=True,
+    root="CheXpert-v1.0-small, CheXpert-v1.0 or the batches of the full-size download",
+)
+
+
+def find_chexpert(folder: Path) -> Path | None:
+    """The root of CheXpert's images if they are in `folder`: itself or None."""
+    return folder if _part_folders(folder) else None
 
 
 def read_chexpert(source: Source) -> LabelTable:
-    """CheXpert's table, or the copy that torchxrayvision ships.
+    """CheXpert's training table, or the copy that torchxrayvision ships.
 
-    The root holds the images: it is one of the downloads, or has one in it; None for labels alone.
-    Raises UsageError for a table that cannot be trusted, or a root without the images.
+    For the official split, the tables of its valid and test sets are read as well. The root is one
+    of the downloads, or holds them; None for labels alone. Raises UsageError for a table that
+    cannot be trusted or is missing, or a root without the images.
     """
-    path = source.labels or shipped_table("chexpert_train.csv.gz")
-    frame = read_csv(path, ("Path", "Frontal/Lateral", *CHEXPERT))
-    names = frame["Path"].astype(str)
-    inside = names.str.replace(r"^CheXpert-[^/]*/", "", regex=True)
+    parts = {main_table(source, ABOUT): "train" if source.official else ""}
+    if source.official:
+        parts[official_file(source, ABOUT, *_VALID)] = "val"
+        parts[official_file(source, ABOUT, *_TEST)] = "test"
+    folders = None if source.root is None else _patient_folders(source.root)
+    table = join_tables(*(_read(path, source.root, folders, part) for path, part in parts.items()))
+    if source.root is None:
+        return table
+    if table.rows["file"].isna().all():
+        raise UsageError(no_images(table.rows["image"], source.root, table.path))
+    return keep_images(table)
+
+
+def _read(path: Path, root: Path | None, folders: dict[str, str] | None, split: str) -> LabelTable:
+    """One of CheXpert's tables; `folders` are those of its patients, None for labels alone."""
+    optional = ("Sex", "Age", "Frontal/Lateral", "AP/PA")
+    frame = read_csv(path, ("Path", *CHEXPERT), optional=optional, text=("Path",))
+    names = normal_names(_inside(frame["Path"]), path, "Path")
     view, beam = (group_words(frame, VIEWS, name) for name in ("Frontal/Lateral", "AP/PA"))
+    named = names.str.extract(r"/view\d+_(frontal|lateral)\.[^/]*$", expand=False).fillna("")
+    view = view.where(view != "", named.astype("string"))
+    patient = names.str.extract(rf"^{_PART}/(patient\d+)/", expand=False)
     years = parse_ages(text_cells(frame, "Age"))
     rows = pd.DataFrame(
         {
-            "image": inside,
-            "patient": names.str.extract(r"(patient\d+)", expand=False),
+            "image": names,
+            "patient": patient.fillna(names.str.extract(r"^(?:.*/)?(patient\d+)/", expand=False)),
             "view": beam.where((view == "frontal") & beam.isin(("ap", "pa")), view),
             "sex": group_words(frame, SEXES, "Sex"),
             "age": age_bands(years.mask(years == 0)),  # all are adults: 0 stands for unknown
-            "file": inside,
+            "file": names if root is None or folders is None else _files(names, root, folders),
+            "split": split,
         }
     )
     return make_label_table(
@@ -63,15 +121,55 @@ def read_chexpert(source: Source) -> LabelTable:
         path=path,
         rows=rows,
         labels=frame[list(CHEXPERT)],
-        root=None if source.root is None else _image_folder(source.root),
+        root=root,
+        columns={"image": "Path", "patient": "Path"},
+        notes=view_notes(frame, "Frontal/Lateral", "AP/PA"),
     )
 
 
-def _image_folder(root: Path) -> Path:
-    """The folder that the table's paths start from."""
-    for folder in (root, *(root / name for name in _FOLDERS)):
-        if (folder / "train").is_dir() or (folder / "valid").is_dir():
-            return folder
-    raise UsageError(
-        f"No CheXpert images under {root}: expected {' or '.join(_FOLDERS)} with train/."
-    )
+def _inside(names: pd.Series) -> pd.Series:
+    """The paths from train/, valid/ or test/ on, else what follows the folder of the download."""
+    names = names.str.replace("\\", "/")
+    names = names.str.replace(rf"^.*/(?={_PART}/patient\d+/)", "", regex=True)
+    return names.str.replace(r"^(?:.*/)?CheXpert-[^/]*/", "", regex=True)
+
+
+def _files(names: pd.Series, root: Path, folders: dict[str, str]) -> pd.Series:
+    """The file below `root` of each image, NaN where it is missing.
+
+    To ask for every image would take minutes on a network drive: its patient's folder is enough.
+    """
+    parts = names.str.extract(rf"^(?:({_PART})/)?(patient\d+)(/.*)$")
+    keys = parts[0].map(_PARTS).fillna("train") + "/" + parts[1]
+    elsewhere = names[keys.isna()]
+    there = [(root / str(name)).is_file() for name in elsewhere]
+    return (keys.map(folders) + parts[2]).fillna(elsewhere.where(pd.Series(there, elsewhere.index)))
+
+
+def _patient_folders(root: Path) -> dict[str, str]:
+    """The folder below `root` of each patient, by part and name such as train/patient00001."""
+    found: dict[str, str] = {}
+    for folder, part in _part_folders(root):
+        with os.scandir(folder) as entries:
+            patients = sorted(entry.name for entry in entries if entry.name.startswith("patient"))
+        for name in patients:
+            found.setdefault(f"{part}/{name}", (folder.relative_to(root) / name).as_posix())
+    if not found:
+        raise UsageError(
+            f"No CheXpert images under {root}: expected {_DOWNLOADS[0]} or {_DOWNLOADS[1]} with "
+            "train/, or the batches of the full-size download; without images, use --dataset demo, "
+            "or --real none for the synthetic half alone."
+        )
+    return found
+
+
+def _part_folders(root: Path) -> list[tuple[Path, str]]:
+    """The folders that hold patients, each with its part: train, val or test."""
+    batches = sorted(folder for folder in root.glob(_BATCHES) if folder.is_dir())
+    bases = (root, *(root / name for name in _DOWNLOADS), *batches)
+    inner = [(base / name, part) for base in bases for name, part in _PARTS.items()]
+    outer = [
+        (folder, "val" if "validate" in folder.name else _PARTS.get(folder.name, "train"))
+        for folder in (root, *batches)  # the batches of train hold its patients themselves
+    ]
+    return [(folder, part) for folder, part in inner + outer if any(folder.glob("patient*"))]

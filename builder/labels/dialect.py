@@ -15,6 +15,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from builder.contract import UsageError, printable
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -108,6 +110,24 @@ def records(text: TableText) -> Iterator[tuple[int, list[str]]]:
         if any(cells) and not (len(cells) == 1 < len(text.header) and not cells[0].strip()):
             yield line, cells
         line = text.first_line + rows.line_num
+
+
+def well_quoted(text: TableText) -> bool:
+    """Whether every quoted cell opens and closes at the edge of a cell; cells may hold lines."""
+    body = np.frombuffer(text.body, dtype=np.uint8)
+    marks = np.flatnonzero(body == ord('"'))
+    if not len(marks):
+        return True
+    apart = np.diff(marks) > 1
+    starts, ends = marks[np.r_[True, apart]], marks[np.r_[apart, True]]  # of runs of marks
+    inside = np.cumsum(ends - starts + 1) % 2 == 1  # after each run
+    was_inside = np.r_[False, inside[:-1]]
+    edge = np.zeros(256, dtype=np.bool_)
+    edge[[ord(text.separator), ord("\n"), ord("\r")]] = True
+    opens = (starts == 0) | edge[body[starts - 1]]
+    closes = (ends == len(body) - 1) | edge[body[np.minimum(ends + 1, len(body) - 1)]]
+    good = np.where(was_inside, inside | closes, opens & (inside | closes))
+    return bool(good.all()) and not inside[-1]
 
 
 def _explained(error: csv.Error) -> str:

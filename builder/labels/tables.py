@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
-from builder.labels.dialect import PARQUET, TableText, begins_with, plain, read_text, records
+from builder.labels.dialect import (
+    PARQUET,
+    TableText,
+    begins_with,
+    plain,
+    read_text,
+    records,
+    well_quoted,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +92,8 @@ def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
         raise UsageError(f"{text.path} has a header but no row.")
     try:
         table = _parse(text.body, text.separator, max(len(names), len(first[1])), types)
-        if _several_lines(text, table.num_rows) or _has_cells(table.columns[len(names) :]):
+        doubtful = _several_lines(text, table.num_rows) and not well_quoted(text)
+        if doubtful or _has_cells(table.columns[len(names) :]):
             raise pa.ArrowInvalid("rows that the other reader looks at one by one")
     except pa.ArrowInvalid:  # which knows no line numbers
         table = _parse(_rewritten(text), ",", len(names), types)

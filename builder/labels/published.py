@@ -1,0 +1,142 @@
+"""What the published datasets have in common: where their tables lie, and rows to leave out."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from builder.contract import UsageError, printable
+from builder.labels.label_table import LabelTable, fingerprint
+from builder.labels.source import Source
+from builder.labels.tables import shipped_table
+
+_COMPRESSED = ("", ".gz", ".zip")  # as tables are published
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a published dataset is made of; the counts are those of its main table."""
+
+    title: str
+    images: int
+    patients: int | None  # None: the table names none, so each image counts as one
+    labels: int
+    tables: tuple[str, ...]  # names of its main table, the usual one first
+    others: tuple[str, ...] = ()  # further tables that it needs
+    shipped: str | None = None  # torchxrayvision's copy of the main table
+    official: tuple[str, ...] = ()  # further files of its official split
+    split: bool = False  # whether it has an official split
+    root: str  # what --root holds
+
+
+def find_table(source: Source, *names: str) -> Path | None:
+    """The first of the tables `names` that is at hand, plain or compressed; None if none is.
+
+    They are looked for in the folder of --labels, in the root, and in the folder above the root.
+    """
+    for folder in _places(source):
+        for name in names:
+            for ending in _COMPRESSED:
+                if (path := folder / f"{name}{ending}").is_file():
+                    return path
+    return None
+
+
+def main_table(source: Source, about: About) -> Path:
+    """The dataset's main table: what --labels names, or the shipped copy, or the one at hand.
+
+    Raises UsageError, which says where the table was looked for.
+    """
+    if source.labels is not None and not source.labels.is_dir():
+        return source.labels
+    if source.labels is None and about.shipped is not None:
+        return shipped_table(about.shipped)
+    return needed_table(source, about, *about.tables)
+
+
+def needed_table(source: Source, about: About, *names: str) -> Path:
+    """The first of the tables `names` that is at hand.
+
+    Raises UsageError, which says where the table was looked for.
+    """
+    if (path := find_table(source, *names)) is not None:
+        return path
+    raise UsageError(
+        f"{about.title} needs its table {names[0]}: {_searched(source)}; name the folder of its "
+        "tables by --labels."
+    )
+
+
+def official_file(source: Source, about: About, *names: str) -> Path:
+    """The first of the files `names` that is at hand; the official split needs it.
+
+    Raises UsageError, which says where the file was looked for.
+    """
+    if (path := find_table(source, *names)) is not None:
+        return path
+    raise UsageError(
+        f"The official split of {about.title} needs {names[0]}: {_searched(source)}; put it "
+        "beside the label table that --labels names, or use --split hash."
+    )
+
+
+def refuse_official(source: Source, about: About) -> None:
+    """Raise UsageError if the official split is asked of a dataset that has none."""
+    if source.official:
+        raise UsageError(f"{about.title} has no official split: use --split hash.")
+
+
+def join_tables(first: LabelTable, *others: LabelTable) -> LabelTable:
+    """The rows of all tables in order, each read and checked by itself.
+
+    Raises UsageError where two of them name one image.
+    """
+    tables = (first, *others)
+    rows = pd.concat([table.rows for table in tables], ignore_index=True)
+    if (twice := rows["image"].duplicated()).any():
+        names = ", ".join(table.path.name for table in tables)
+        raise UsageError(
+            f"The image {printable(rows['image'][twice].iloc[0])} is in two of the tables {names} "
+            f"of {first.path.parent}: in an official split it is in one."
+        )
+    labels = np.concatenate([table.labels for table in tables])
+    sha256, salt = fingerprint(*(table.path for table in tables))
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    return replace(first, rows=rows, labels=labels, sha256=sha256, salt=salt, notes=notes)
+
+
+def keep_rows(table: LabelTable, keep: "pd.Series[bool]", note: str) -> LabelTable:
+    """The table with the rows where `keep` is true, and with the note if there are others."""
+    if keep.all():
+        return table
+    rows = table.rows[keep.to_numpy()].reset_index(drop=True)
+    notes = (*table.notes, note)
+    return replace(table, rows=rows, labels=table.labels[keep.to_numpy()], notes=notes)
+
+
+def keep_images(table: LabelTable) -> LabelTable:
+    """The rows that have a file, with a note about the others."""
+    found = table.rows["file"].notna()
+    note = (
+        f"{int(found.sum()):,} of {len(found):,} rows have an image under {table.root}; the others "
+        "are left out."
+    )
+    return keep_rows(table, found, note)
+
+
+def _places(source: Source) -> tuple[Path, ...]:
+    """The folders where tables are looked for."""
+    folders = []
+    if source.labels is not None:
+        folders.append(source.labels if source.labels.is_dir() else source.labels.absolute().parent)
+    if source.root is not None:
+        folders += [source.root, source.root.absolute().parent]
+    return tuple(dict.fromkeys(folders))
+
+
+def _searched(source: Source) -> str:
+    """Where tables were looked for, as part of a message."""
+    if not (places := _places(source)):
+        return "neither --labels nor --root says where it is"
+    return f"it is not in {' or '.join(str(folder) for folder in places)}"
