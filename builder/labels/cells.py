@@ -42,6 +42,8 @@ def cell_message(path: Path, row: int, column: str, what: str) -> str:
 
 def place(path: Path, row: int, column: str) -> str:
     """ "line 7", as an editor counts it, for a row of `read_csv` that counts from 0."""
+    if path.is_dir():  # images without a table
+        return f"image {row + 1}"
     if begins_with(path, PARQUET):
         return f"row {row + 1}"
     line, _ = next(islice(records(read_text(path, (column,))), row, None))

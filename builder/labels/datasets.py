@@ -10,6 +10,7 @@ from builder.contract import UsageError, check_pathologies
 from builder.labels.chexpert import read_chexpert
 from builder.labels.demo import read_demo
 from builder.labels.demographics import FRONTAL
+from builder.labels.folder import read_folder
 from builder.labels.label_table import LabelTable
 from builder.labels.nih import read_nih
 from builder.labels.pathologies import canonical
@@ -22,6 +23,7 @@ READERS: dict[str, Reader] = {
     "chexpert": read_chexpert,
     "nih": read_nih,
     "table": read_table,
+    "folder": read_folder,
     "demo": read_demo,
 }
 
@@ -59,7 +61,20 @@ def read_labels(
 
 
 def _frontal(table: LabelTable) -> LabelTable:
-    keep = table.rows["view"].isin(FRONTAL).to_numpy()
+    views = table.rows["view"]
+    keep, unknown = views.isin(FRONTAL).to_numpy(), int((views == "").sum())
     if not keep.any():
-        raise UsageError("--views frontal leaves no row: the table names no frontal view.")
-    return replace(table, rows=table.rows[keep].reset_index(drop=True), labels=table.labels[keep])
+        raise UsageError(
+            f"--views frontal leaves no row: the view is unknown in {unknown:,} of {len(views):,} "
+            "rows, and the others are lateral."
+        )
+    notes = table.notes
+    if unknown:
+        left = f"--views frontal leaves out {unknown:,} of {len(views):,} rows"
+        notes = (*notes, f"{left}, because their view is unknown.")
+    return replace(
+        table,
+        rows=table.rows[keep].reset_index(drop=True),
+        labels=table.labels[keep],
+        notes=notes,
+    )

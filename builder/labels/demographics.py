@@ -1,22 +1,70 @@
 """View, sex and age of a table's rows as the few words that may be sealed; "" is unknown."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
-from builder.contract import GROUPS
+from builder.contract import GROUPS, printable
 
 FRONTAL = ("frontal", "pa", "ap")
-VIEWS = {name: name for name in FRONTAL} | dict.fromkeys(("lateral", "ll", "lat", "l"), "lateral")
+# What datasets and departments write, lower case with single spaces; "" is known, but neither.
+VIEWS = {
+    **dict.fromkeys(
+        (
+            *("pa", "p.a.", "p/a", "posteroanterior", "postero anterior", "posterior anterior"),
+            *("pa erect", "erect pa", "pa upright", "pa chest", "chest pa", "pa view"),
+            *("pa lld", "pa rld"),  # decubitus: the patient lies on the side
+        ),
+        "pa",
+    ),
+    **dict.fromkeys(
+        (
+            *("ap", "a.p.", "a/p", "anteroposterior", "antero posterior", "anterior posterior"),
+            *("ap erect", "erect ap", "ap upright", "ap chest", "chest ap", "ap view"),
+            *("ap supine", "supine ap", "ap horizontal", "ap sitting", "ap semi erect"),
+            *("ap portable", "portable ap", "ap mobile", "ap lld", "ap rld"),
+            *("ap axial", "ap lordotic"),  # the beam is tilted, the picture is frontal
+        ),
+        "ap",
+    ),
+    **dict.fromkeys(("frontal", "front", "frontal view", "lordotic"), "frontal"),
+    **dict.fromkeys(
+        (
+            *("lateral", "lat", "l", "ll", "rl", "left lateral", "right lateral", "lateral view"),
+            *("l lateral", "r lateral", "lt lateral", "rt lateral", "lat erect", "lateral erect"),
+            *("erect lateral", "lateral upright", "xtable lateral", "cross table lateral"),
+        ),
+        "lateral",
+    ),
+    **dict.fromkeys(
+        (
+            *("lao", "rao", "lpo", "rpo", "oblique", "swimmers", "costal"),
+            *("unknown", "unk", "other", "none", "n/a", "na", "nan", "null", "?", "-", "--"),
+        ),
+        "",
+    ),
+}
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 MAX_AGE = 110  # years; a higher age is a slip: NIH's first release has patients of 414
 _BAND_EDGES = (0, 20, 40, 60, 80, np.inf)  # years; the names of the bands are in GROUPS
+_AGE = re.compile(
+    r"(?:>=?|≥|over)?\s*(\d+(?:[.,]\d+)?)\s*(y|yrs?|years?|m|months?|w|weeks?|d|days?)?"
+    r"(?:\s+old)?\s*(?:\+|or more|or older|or over|and over|and older|and above)?"
+)
+_PER_YEAR = {"m": 12, "w": 52.18, "d": 365.25}
+_SHOWN = 5  # unknown words in a note
 
 
 def text_cells(frame: pd.DataFrame, *names: str) -> pd.Series:
-    """The first of the columns that the table has, as lower-case text; blank if it has none."""
+    """The first of the columns that the table has, as lower-case text; blank if it has none.
+
+    Names of columns are found whatever their capitals.
+    """
+    columns = {str(column).casefold(): column for column in frame.columns}
     for name in names:
-        if name in frame:
-            return frame[name].astype("string").str.strip().str.lower()
+        if (column := columns.get(name.casefold())) is not None:
+            return frame[column].astype("string").str.strip().str.lower()
     return pd.Series(pd.NA, index=frame.index, dtype="string")
 
 
@@ -25,16 +73,44 @@ def group_words(frame: pd.DataFrame, words: dict[str, str], *names: str) -> pd.S
 
     `words` is VIEWS or SEXES.
     """
-    return text_cells(frame, *names).map(words).astype("string").fillna("")
+    cells = text_cells(frame, *names)
+    known = {cell: words.get(_spaced(cell), "") for cell in cells.dropna().unique()}
+    return cells.map(known).astype("string").fillna("")
+
+
+def view_notes(frame: pd.DataFrame, *names: str) -> tuple[str, ...]:
+    """One sentence about all words of the views' column that no list has, or nothing."""
+    counts = text_cells(frame, *names).value_counts()
+    unknown = {word: int(n) for word, n in counts.items() if _spaced(str(word)) not in VIEWS}
+    if not unknown:
+        return ()
+    few = ", ".join(
+        f"{printable(repr(word), 40)} ({n} {'rows' if n > 1 else 'row'})"
+        for word, n in [*unknown.items()][:_SHOWN]
+    )
+    more = f" and {len(unknown) - _SHOWN} other words" if len(unknown) > _SHOWN else ""
+    return (f"No known view, so it counts as unknown: {few}{more}.",)
+
+
+def _spaced(word: str) -> str:
+    """The word with single spaces for underscores and hyphens."""
+    return " ".join(re.sub(r"[_-]", " ", word).split()) or word
 
 
 def parse_ages(cells: pd.Series) -> pd.Series:
     """float64 years from the text of `text_cells`; NaN unless it is an age of 0 to MAX_AGE.
 
-    Some copies of NIH's table write 058Y.
+    Tables write 58, 058Y, 006M, 63,5, `85 or more` and 90+, too.
     """
-    years = pd.to_numeric(cells.str.removesuffix("y"), errors="coerce")
+    years = cells.map({cell: _years(cell) for cell in cells.dropna().unique()})
     return years.astype("float64").where(lambda age: age.between(0, MAX_AGE))
+
+
+def _years(cell: str) -> float:
+    if not (match := _AGE.fullmatch(cell)):
+        return np.nan
+    unit = (match[2] or "y")[0]
+    return float(match[1].replace(",", ".")) / _PER_YEAR.get(unit, 1)
 
 
 def age_bands(years: pd.Series) -> pd.Series:

@@ -1,19 +1,21 @@
 """Names of images in a table, and the files below the root that they mean."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from builder.contract import UsageError, printable
 from builder.labels.cells import refuse_cells
+from builder.labels.missing_images import why_none
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
 _UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
 _UNEVEN = r"\\|//|(?:^|/)\.(?:/|$)|/$"
+_FIRST = 20  # rows whose files are looked for before any is read
 
 
 def image_files(root: Path) -> list[str]:
@@ -24,10 +26,10 @@ def image_files(root: Path) -> list[str]:
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
-    waiting = [("", str(root))]
+    waiting = [("", root)]
     while waiting:
         below, folder = waiting.pop()
-        status = Path(folder).stat()
+        status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -35,10 +37,10 @@ def image_files(root: Path) -> list[str]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.name.lower().endswith(SUFFIXES):
+                if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
                     found.append(below + entry.name)
                 elif entry.is_dir() and entry.name.lower() not in _NO_FOLDERS:
-                    waiting.append((f"{below}{entry.name}/", entry.path))
+                    waiting.append((f"{below}{entry.name}/", Path(entry.path)))
     return sorted(found)
 
 
@@ -77,7 +79,7 @@ def files_by_path(names: pd.Series, root: Path, path: Path) -> pd.Series:
 
     `path` is the table. Raises UsageError where no image exists.
     """
-    there = pd.Series([(root / str(n)).is_file() for n in names], names.index)
+    there = pd.Series([which is not None for which in _identities(names, root)], names.index)
     if not there.any():
         raise UsageError(no_images(names, root, path))
     return names.where(there)
@@ -102,10 +104,39 @@ def files_by_stem(names: pd.Series, root: Path, path: Path) -> pd.Series:
     return stems.map(files)
 
 
-def no_images(names: Iterable[str], root: Path, path: Path) -> str:
-    """The sentence for a table none of whose images lies under `root`."""
-    known = [name for name in names if isinstance(name, str)]
-    return (
-        f"None of the {len(known)} images of {path} lies under {root}; the first is "
-        f"{printable(known[0])}: check --root."
-    )
+def check_first_files(names: pd.Series, root: Path, path: Path) -> None:
+    """Raise UsageError where no image of the table exists; quick where one of the first does."""
+    if not any(_identities(names[:_FIRST], root)) and not any(_identities(names, root)):
+        raise UsageError(no_images(names, root, path))
+
+
+def check_files(names: pd.Series, root: Path, path: Path) -> None:
+    """Raise UsageError where no image of the table exists, or two of its names are one file.
+
+    Names are one file by a link, or on a disk that does not tell capitals apart.
+    """
+    known: dict[tuple[int, int], str] = {}
+    for name, which in zip(names, _identities(names, root), strict=True):
+        if which is not None and (other := known.setdefault(which, name)) is not name:
+            raise UsageError(
+                f"{path} names one image twice: {printable(other)} and {printable(name)} are the "
+                f"same file under {root} (a link, or a disk that ignores capitals): delete a row."
+            )
+    if not known:
+        raise UsageError(no_images(names, root, path))
+
+
+def _identities(names: Iterable[str], root: Path) -> Iterator[tuple[int, int] | None]:
+    """Device and inode of each file below `root`; None where there is none."""
+    for name in names:
+        try:
+            status = os.stat(f"{root}/{name}")  # noqa: PTH116 - a Path takes four times as long
+        except (OSError, ValueError):
+            yield None
+        else:
+            yield status.st_dev, status.st_ino
+
+
+def no_images(names: pd.Series, root: Path, path: Path) -> str:
+    """The sentence for a table none of whose images lies under `root`, with the likely cause."""
+    return why_none(names.dropna().tolist(), image_files(root), root=root, path=path)

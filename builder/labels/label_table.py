@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from builder.contract import Labels, sha256_file
+from builder.contract import Labels, sha256_bytes, sha256_file
 from builder.labels.cells import numbers, refuse_cells
 from builder.labels.patients import check_patients
 
@@ -25,7 +25,7 @@ class LabelTable:
     rows: pd.DataFrame
     labels: Labels  # int8 [N, L]: 1, 0 or -1 = unknown, after the uncertainty policy
     pathologies: tuple[str, ...]
-    sha256: str  # of the table's file
+    sha256: str  # of the table's file, of all that were read, or of the images' paths
     salt: bytes  # also made from the file's content, but cannot be computed from `sha256`
     root: Path | None  # the folder of the images; None: no images (the demo, or labels alone)
     notes: tuple[str, ...] = ()  # sentences that the user should read: what was taken or left out
@@ -43,6 +43,7 @@ def make_label_table(
     labels: pd.DataFrame,
     root: Path | None,
     more: Sequence[Path] = (),
+    listing: Sequence[str] | None = None,
     columns: Mapping[str, str] = MappingProxyType({}),
     notes: Sequence[str] = (),
 ) -> LabelTable:
@@ -51,7 +52,8 @@ def make_label_table(
     `rows` has the columns that LabelTable.rows has, or all but split; their index numbers the rows
     of `path` from 0, so that messages name the line. `labels` has one column per pathology, in the
     order of `rows`; a blank label becomes 0 (not mentioned). `more` are the other tables that were
-    read, `columns` says how the table calls image and patient. Raises UsageError with line and
+    read, `listing` the paths of images without any table; `columns` says how the table calls image
+    and patient. Raises UsageError with line and
     column for the first cell that is wrong: a blank image or patient, a patient that is spelt in
     two ways, an image that appears twice, a label other than 1, 0, -1.
     """
@@ -61,13 +63,14 @@ def make_label_table(
     refuse_cells(rows["image"].isna(), path, image, "is blank", rows["image"])
     why = "is blank or not recognised"
     refuse_cells(rows["patient"].isna(), path, patient, why, rows["patient"])
-    check_patients(rows["patient"], path, patient)
+    own = rows["patient"] == rows["image"]  # each image is a patient: names may look alike
+    check_patients(rows["patient"][~own], path, patient)
     for name, why in (("image", "appears twice in the table"), ("file", "is an image twice")):
         again = rows[name].duplicated() & rows[name].notna()
         refuse_cells(again, path, image, why, rows[name])
     if "split" not in rows:
         rows["split"] = ""
-    sha256, salt = fingerprint(path, *more)
+    sha256, salt = fingerprint(path, *more) if listing is None else _of_listing(listing)
     return LabelTable(
         dataset=dataset,
         path=path,
@@ -103,6 +106,12 @@ def fingerprint(*paths: Path) -> tuple[str, bytes]:
         return sums[0], salts[0]
     digest = hashlib.sha256("".join(sums).encode()).hexdigest()
     return digest, _salted(b"".join(salts)).digest()
+
+
+def _of_listing(files: Sequence[str]) -> tuple[str, bytes]:
+    """sha256 and salt of the images' paths, each with a line's end."""
+    text = "".join(f"{file}\n" for file in files).encode()
+    return sha256_bytes(text), _salted(text).digest()
 
 
 def _salt(path: Path) -> bytes:

@@ -1,11 +1,11 @@
-"""Patients' ids: one person has one spelling."""
+"""Patients' ids: whence they come, and that one person has one spelling."""
 
 import re
 from pathlib import Path
 
 import pandas as pd
 
-from builder.contract import UsageError
+from builder.contract import UsageError, printable
 from builder.labels.cells import cell_message, place, shown
 
 _NO_ID = {
@@ -28,15 +28,45 @@ def check_patients(patients: pd.Series, path: Path, column: str) -> None:
     for patient in patients.unique():
         word = patient.casefold()
         if word in _NO_ID:
-            _refuse(patients, patient, path, column, "is not a patient")
+            _refuse(patients, patient, path, column, "is no patient's id")
         if _CUT_OFF.fullmatch(word):
-            why = "is a long number that a spreadsheet cut off: export the table again as text"
+            why = "is a long number that a spreadsheet cut short: export the table again as text"
             _refuse(patients, patient, path, column, why)
         other = spellings.setdefault(_one_spelling(word), patient)
         if other != patient:
-            line = place(path, _first(patients, other), column)
-            why = f"and {shown(other)} in {line} look like one patient: write one id in one way"
+            where = place(path, _first(patients, other), column)
+            why = f"and {shown(other)} in {where} look like one patient: write an id in one way"
             _refuse(patients, patient, path, column, why)
+
+
+def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, ...]]:
+    """The patient that a regular expression finds in each image's path, and notes for the user.
+
+    It is group 1, or the whole match without a group; an image without a match is a patient of its
+    own. Raises UsageError for a wrong expression, or one that no image matches.
+    """
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise UsageError(
+            f"--patient-pattern {printable(pattern)!r} is no regular expression: {error}."
+        ) from None
+    matches = images.map(search, na_action="ignore")
+    group = 1 if re.compile(pattern).groups else 0
+    found = matches.map(lambda match: match[group] or None, na_action="ignore").astype("str")
+    alone = found.isna() & images.notna()
+    if alone.sum() == images.notna().sum():
+        raise UsageError(
+            f"--patient-pattern {printable(pattern)!r} matches no image; the first is "
+            f"{printable(str(images.iloc[0]), 200)}."
+        )
+    if not alone.any():
+        return found, ()
+    note = (
+        f"--patient-pattern matches {len(images) - alone.sum():,} of {len(images):,} images; each "
+        f"other one, as {printable(images[alone].iloc[0], 200)}, counts as a patient of its own."
+    )
+    return found.where(~alone, images), (note,)
 
 
 def _one_spelling(word: str) -> str:

@@ -1,8 +1,11 @@
-"""Any CSV file with one row per image: the user's own labels."""
+"""Any table with one row per image: the user's own labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from builder.contract import GROUPS, UsageError
+from builder.contract import GROUPS, UsageError, printable
 from builder.labels.cells import refuse_cells
 from builder.labels.demographics import (
     SEXES,
@@ -11,49 +14,156 @@ from builder.labels.demographics import (
     group_words,
     parse_ages,
     text_cells,
+    view_notes,
 )
+from builder.labels.dialect import plain
+from builder.labels.images import check_first_files, files_by_stem, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
-from builder.labels.source import Source
-from builder.labels.tables import read_csv
+from builder.labels.patients import patients_of
+from builder.labels.source import Source, TableOptions
+from builder.labels.splits import split_words
+from builder.labels.tables import missing_column, read_csv
 
-_NOT_LABELS = ("image", "patient", *GROUPS)
+_ROLES = ("image", "patient", "view", "split")  # the columns that options map
+_NOT_LABELS = ("image", "patient", "split", *GROUPS)
+_SHOWN = 30  # names of labels in a note
 
 
 def read_table(source: Source) -> LabelTable:
-    """The user's table: columns image and patient, optional view, sex and age, then labels.
+    """The user's table: columns image and patient, optional view, split, sex and age, then labels.
 
-    The images' paths are relative to the root, or to the table's own folder where that is None.
-    Raises UsageError for a missing or untrusted table, an image outside the folder, or an unknown
-    view.
+    The source's options name other columns for these, choose the labels, or take the patient from
+    the image's path. The images' paths are relative to the root, or to the table's own folder
+    where that is None. Raises UsageError for a missing or untrusted table, or images that do not
+    lie under a root.
     """
-    labels, root = source.labels, source.root
-    if labels is None:
-        raise UsageError("--dataset table needs the CSV: add --labels FILE.csv.")
-    frame = read_csv(labels, ("image", "patient"), text=("image", "patient"))
-    findings = [name for name in frame.columns if name not in _NOT_LABELS]
-    if not findings:
-        raise UsageError(f"{labels} has no label column, only {', '.join(frame.columns)}.")
-    image = frame["image"].astype("string")
-    outside = image.str.match(r"/|.*\.\.(/|$)", na=False)
-    refuse_cells(outside, labels, "image", "leads out of the image folder", frame["image"])
+    path, options = source.labels, source.options
+    if path is None:
+        raise UsageError("--dataset table needs the table: add --labels FILE.csv.")
+    columns = _columns(options)
+    text = tuple(columns.values())
+    frame = read_csv(path, (), optional=("sex", "age", *options.label_columns), text=text)
+    _check_columns(path, frame, columns, options)
+    findings, notes = _findings(path, frame, columns, options)
+    image = normal_names(frame[columns["image"]], path, columns["image"])
+    patient, more = _patients(path, frame, image, columns, options)
+    root = source.root or path.absolute().parent
+    file = image
+    if options.match == "stem":
+        file = files_by_stem(image, root, path).fillna(image)  # that it is missing is told later
+    elif source.root is not None:
+        check_first_files(image, root, path)
     rows = pd.DataFrame(
         {
             "image": image,
-            "patient": frame["patient"].astype("string"),
-            "view": group_words(frame, VIEWS, "view"),
+            "patient": patient,
+            "view": group_words(frame, VIEWS, columns["view"]),
             "sex": group_words(frame, SEXES, "sex"),
             "age": age_bands(parse_ages(text_cells(frame, "age"))),
-            "file": image,
+            "file": file,
+            "split": _split(path, frame, columns["split"], source),
         }
     )
-    if "view" in frame:  # it decides which images are used; sex and age are only compared
-        unknown = (rows["view"] == "") & frame["view"].notna()
-        why = "is not a view: expected PA, AP, frontal or lateral"
-        refuse_cells(unknown, labels, "view", why, frame["view"])
     return make_label_table(
         dataset="table",
-        path=labels,
+        path=path,
         rows=rows,
         labels=frame[findings],
-        root=root if root is not None else labels.absolute().parent,
+        root=root,
+        columns=columns,
+        notes=(*notes, *more, *view_notes(frame, columns["view"])),
     )
+
+
+def _columns(options: TableOptions) -> dict[str, str]:
+    """The column of each role; UsageError where two of them, or a label, are one column."""
+    chosen = {
+        "image": options.image_column,
+        "patient": options.patient_column,
+        "view": options.view_column,
+        "split": options.split_column,
+    }
+    columns = {role: name or role for role, name in chosen.items()}
+    seen: dict[str, str] = {}
+    said = [
+        (f"--{role}-column", columns[role]) for role in _ROLES if chosen[role] or role == "image"
+    ]
+    for option, name in (*said, *(("--label-column", name) for name in options.label_columns)):
+        if (other := seen.setdefault(plain(name), option)) is not option:
+            both = option if option == other else f"{other} and {option}"
+            raise UsageError(f"{both} name one column twice, {printable(name)!r}.")
+    return columns
+
+
+def _check_columns(
+    path: Path, frame: pd.DataFrame, columns: dict[str, str], options: TableOptions
+) -> None:
+    """Raise UsageError for the first column that was named, or is needed, and is not there."""
+    advice = {
+        "image": "name the one that holds the images' paths by --image-column",
+        "patient": "name one by --patient-column, or take the patient from the image's path, as by "
+        r"--patient-pattern 'person(\d+)'",
+    }
+    needed = {"image": columns["image"]}
+    if options.patient_pattern is None:
+        needed["patient"] = columns["patient"]
+    if options.view_column is not None:
+        needed["view"] = columns["view"]
+    if options.split_column is not None:
+        needed["split"] = columns["split"]
+    for role, name in needed.items():
+        if name not in frame:
+            raise UsageError(missing_column(path, name, frame.columns, advice.get(role, "")))
+    for name in options.label_columns:
+        if name not in frame:
+            raise UsageError(missing_column(path, name, frame.columns))
+
+
+def _findings(
+    path: Path, frame: pd.DataFrame, columns: dict[str, str], options: TableOptions
+) -> tuple[list[str], tuple[str, ...]]:
+    """The label columns, and a note that names them where the user did not choose them."""
+    if options.label_columns:
+        return list(options.label_columns), ()
+    taken = {plain(name) for name in (*columns.values(), *_NOT_LABELS)}
+    findings = [name for name in frame.columns if plain(name) not in taken]
+    if not findings:
+        raise UsageError(f"{path} has no label column, only {', '.join(frame.columns)}.")
+    return findings, (_labels_note(findings),)
+
+
+def _labels_note(names: Sequence[str]) -> str:
+    few = printable(", ".join(names[:_SHOWN]), 1000)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    count = f"{len(names)} label columns" if len(names) > 1 else "1 label column"
+    return f"{count}: {few}{more} (choose others by --label-column)."
+
+
+def _patients(
+    path: Path,
+    frame: pd.DataFrame,
+    image: pd.Series,
+    columns: dict[str, str],
+    options: TableOptions,
+) -> tuple[pd.Series, tuple[str, ...]]:
+    """The patient of each row, and notes."""
+    name = columns["patient"]
+    if options.patient_pattern is None:
+        return frame[name], ()
+    if name in frame:
+        raise UsageError(
+            f"{path} has the patients in its column {name!r}: leave out --patient-pattern."
+        )
+    return patients_of(image, options.patient_pattern)
+
+
+def _split(path: Path, frame: pd.DataFrame, name: str, source: Source) -> pd.Series:
+    """The official split of each row; "" where the table has none."""
+    if name not in frame:
+        return pd.Series("", index=frame.index)
+    split = split_words(frame[name])
+    strange = (split == "") & frame[name].notna()
+    if source.official or source.options.split_column is not None:
+        why = "is no split: expected train, val or test"
+        refuse_cells(strange, path, name, why, frame[name])
+    return split

@@ -1,0 +1,61 @@
+"""Why none of a table's images lies under the root → one sentence with the likely cause."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from builder.contract import printable
+
+_TRIED = 50  # images of the table that are looked for by their stems
+
+
+def why_none(names: Sequence[str], files: Sequence[str], *, root: Path, path: Path) -> str:
+    """The sentence for the images `names` of the table `path`, when only `files` are there."""
+    said = f"None of the {len(names)} images of {path} lies under {root}"
+    if not names:
+        return f"{said}, since it names none."
+    return f"{said}; the first is {printable(names[0], 200)} ({_cause(names, files, root, path)})."
+
+
+def _cause(names: Sequence[str], files: Sequence[str], root: Path, path: Path) -> str:
+    by_stem: dict[str, str] = {}
+    for file in files:
+        by_stem.setdefault(_key(PurePosixPath(file).stem), file)
+    for name in names[:_TRIED]:
+        last = PurePosixPath(name)
+        for key in (last.stem, last.name):  # a name without suffix may have dots of its own
+            if (file := by_stem.get(_key(key))) is not None:
+                return _difference(name, file, root)
+    for folder in (path.parent, root.parent, *root.parents[1:3]):
+        if (folder / names[0]).is_file():
+            return f"it lies under {folder}: use --root {folder}"
+    if not files:
+        return "there is no PNG, JPEG, TIFF or DICOM file: check --root"
+    return f"no file there has that name, the first one is {printable(files[0], 200)}: check --root"
+
+
+def _difference(name: str, file: str, root: Path) -> str:
+    """How the table's `name` and the path of the same image differ, and what to do."""
+    last = PurePosixPath(name)
+    there = f"{printable(name, 200)} is there as {printable(file, 200)}"
+    if _key(file) == _key(name):
+        return f"{there}: capitals or accents are written differently"
+    if file.endswith(f"/{name}"):
+        return f"use --root {root / file.removesuffix(name)}"
+    if name.endswith(f"/{file}"):
+        prefix = name.removesuffix(f"/{file}")
+        for folder in (root, *root.absolute().parents):
+            if (folder / name).is_file():
+                return f"use --root {folder}"
+        return f"{there}: without {printable(prefix)}/"
+    if _key(str(PurePosixPath(file).with_suffix(""))) in (
+        _key(str(last.with_suffix(""))),
+        _key(name),
+    ):
+        return f"{there}: with another ending"
+    return f"{there}: in another folder"
+
+
+def _key(text: str) -> str:
+    """The text for comparing: neither capitals nor the way of writing accents count."""
+    return unicodedata.normalize("NFC", text).casefold()
