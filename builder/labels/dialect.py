@@ -44,8 +44,14 @@ class TableText:
     path: Path
     separator: str
     header: tuple[str, ...]  # the names as they stand, trailing empty ones left out
-    body: memoryview  # what follows the header, UTF-8
+    data: bytes  # UTF-8
+    start: int  # of what follows the header
     first_line: int  # the line on which the body starts, counted from 1
+
+    @property
+    def body(self) -> memoryview:
+        """What follows the header."""
+        return memoryview(self.data)[self.start :]
 
 
 def plain(name: str) -> str:
@@ -89,9 +95,17 @@ def read_text(path: Path, names: Collection[str] = ()) -> TableText:
         path=path,
         separator=separator,
         header=tuple(header),
-        body=memoryview(data)[size:],
+        data=data,
+        start=size,
         first_line=line + len(lines),
     )
+
+
+def first_row(text: TableText) -> list[str]:
+    """The cells of the first row, or nothing; quick, and not strict about quotation marks."""
+    head = text.data[text.start : text.start + _HEADER_BYTES].decode(errors="replace")
+    rows = csv.reader(io.StringIO(head, newline=""), delimiter=text.separator)
+    return next((cells for cells in rows if any(cells)), [])
 
 
 def records(text: TableText) -> Iterator[tuple[int, list[str]]]:

@@ -65,9 +65,10 @@ def make_label_table(
     refuse_cells(rows["patient"].isna(), path, patient, why, rows["patient"])
     own = rows["patient"] == rows["image"]  # each image is a patient: names may look alike
     check_patients(rows["patient"][~own], path, patient)
-    for name, why in (("image", "appears twice in the table"), ("file", "is an image twice")):
+    names = ("image",) if rows["file"].equals(rows["image"]) else ("image", "file")
+    for name in names:
         again = rows[name].duplicated() & rows[name].notna()
-        refuse_cells(again, path, image, why, rows[name])
+        refuse_cells(again, path, image, "appears twice in the table", rows[name])
     if "split" not in rows:
         rows["split"] = ""
     sha256, salt = fingerprint(path, *more) if listing is None else _of_listing(listing)

@@ -15,6 +15,7 @@ from builder.labels.dialect import (
     PARQUET,
     TableText,
     begins_with,
+    first_row,
     plain,
     read_text,
     records,
@@ -87,11 +88,11 @@ def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
 
     names = _checked_names(text.path, text.header)
     types = {i: pa.string() for i, name in enumerate(names) if plain(name) in as_text}
-    first = next(records(text), None)
-    if first is None:
+    first = first_row(text)
+    if not first:
         raise UsageError(f"{text.path} has a header but no row.")
     try:
-        table = _parse(text.body, text.separator, max(len(names), len(first[1])), types)
+        table = _parse(text.body, text.separator, max(len(names), len(first)), types)
         doubtful = _several_lines(text, table.num_rows) and not well_quoted(text)
         if doubtful or _has_cells(table.columns[len(names) :]):
             raise pa.ArrowInvalid("rows that the other reader looks at one by one")
@@ -143,8 +144,7 @@ def _parse(
 
 def _several_lines(text: TableText, rows: int) -> bool:
     """Whether a quoted cell may hold a line's end, or a quotation mark is never closed."""
-    body = bytes(text.body)
-    return b'"' in body and rows != sum(map(bool, body.splitlines()))
+    return b'"' in text.data and rows != sum(map(bool, bytes(text.body).splitlines()))
 
 
 def _has_cells(columns: "Sequence[pa.ChunkedArray]") -> bool:
