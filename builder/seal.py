@@ -94,4 +94,7 @@ def index_of(shards: Sequence[Shard], entries: Sequence[ShardEntry]) -> Index:
         view=text("view"),
         sex=text("sex"),
         age=text("age"),
+        sketch=np.frombuffer(b"".join(each.sketch for each in stored), np.uint8).reshape(
+            len(stored), -1
+        ),
     )

@@ -13,6 +13,7 @@ from builder.contract import (
     GROUPS,
     PATIENT,
     SPLITS,
+    Bytes,
     CheckError,
     Index,
     Manifest,
@@ -26,8 +27,11 @@ from builder.contract import (
     index_root,
     load_index,
     load_manifest,
+    sketch_distance,
+    sketch_of,
     tar,
 )
+from builder.contract.sketch import CODEC_DISTANCE
 from builder.progress import Advance
 
 
@@ -39,9 +43,9 @@ def verify(
 ) -> Iterator[str]:
     """The faults of a dataset, one sentence each; a sound one has none.
 
-    Checks the manifest and the index, each shard's size, sha256, layout, labels and pixels, its
-    .idx, the plan's counts and shares in integers, and the patients. `advance` is called with the
-    number of samples done.
+    Checks the manifest and the index, each shard's size, sha256, layout, labels, pixels and
+    sketches, its .idx, the plan's counts and shares in integers, and the patients. `advance` is
+    called with the number of samples done.
     """
     try:
         manifest = load_manifest(manifest_path)
@@ -105,6 +109,22 @@ def _check_member(
         return
     if pixels.min() == pixels.max():
         yield f"{where}: every pixel is the same."
+    yield from _check_sketch(manifest, index, row, pixels, where)
+
+
+def _check_sketch(
+    manifest: Manifest, index: Index, row: int, pixels: Bytes, where: str
+) -> Iterator[str]:
+    """The fault of a sketch that is not of these pixels, which an encoder may have changed."""
+    if not index.sketch.size:
+        return
+    limit = 0 if manifest.image.codec == "png" else CODEC_DISTANCE
+    distance = int(sketch_distance(index.sketch[row : row + 1], sketch_of(pixels)[None])[0])
+    if distance > limit:
+        yield (
+            f"{where}: its sketch in the index is {distance} greys from its pixels; at most "
+            f"{limit} are possible."
+        )
 
 
 def sample_at(index: Index, row: int) -> Sample:

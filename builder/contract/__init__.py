@@ -6,6 +6,7 @@ manifest's geometry allows. Every refusal is one sentence.
 
     root/manifests/gan10.json       Manifest, written last: it exists = the dataset is complete
     root/manifests/gan10.parquet    Index, one row per sample; view, sex, age band where known
+                                    and a sketch of the image
     root/shards/.../train-00000-of-00006.tar (+ .idx)    samples (tar, shard): image and JSON
     run/best.safetensors            a classifier (weights)
 
@@ -44,6 +45,7 @@ from builder.contract.paths import (
 )
 from builder.contract.png import Bytes
 from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard
+from builder.contract.sketch import sketch_distance, sketch_of
 
 __all__ = [
     "GROUPS",
@@ -83,5 +85,7 @@ __all__ = [
     "save_manifest",
     "sha256_bytes",
     "sha256_file",
+    "sketch_distance",
+    "sketch_of",
     "write_last",
 ]

@@ -1,7 +1,8 @@
 """The parquet index, `manifests/NAME.parquet`: one row per sample; write, load, check.
 
 The columns view, sex and age exist only where the label table has them. Age is a band: an exact
-age with a hash would tell strangers more about a patient than a report needs.
+age with a hash would tell strangers more about a patient than a report needs. The column sketch is
+missing in an index that was sealed before there were sketches.
 """
 
 import io
@@ -17,6 +18,8 @@ from builder.contract.errors import CheckError
 from builder.contract.manifest import Manifest
 from builder.contract.names import FIXED_COLUMNS, GROUPS, KEY
 from builder.contract.paths import dataset_root, resolve, sha256_file
+from builder.contract.png import Bytes
+from builder.contract.sketch import SIDE, SKETCH_BYTES
 
 Labels = npt.NDArray[np.int8]
 
@@ -41,6 +44,7 @@ class Index:
     view: npt.NDArray[np.object_]  # this and the next two: words of GROUPS; "" if unknown,
     sex: npt.NDArray[np.object_]  # as for synthetic ones
     age: npt.NDArray[np.object_]  # a band of years
+    sketch: Bytes  # [N, 16] of `sketch_of`; [N, 0] where they were not sealed
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -56,14 +60,17 @@ def index_root(manifest: Manifest, manifest_path: Path, shards_root: Path | None
 def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
     """The parquet file of an index: int8 labels, dictionaries for words, deltas for integers.
 
-    A group that no row knows has no column.
+    A group that no row knows has no column, nor have sketches that are not there.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     groups = [name for name in GROUPS if (getattr(index, name) != "").any()]
-    schema = _index_schema(pathologies, groups)
+    sketched = bool(index.sketch.size)
+    schema = _index_schema(pathologies, groups, sketched)
     columns = {name: getattr(index, name) for name in (*FIXED_COLUMNS, *groups)}
+    if sketched:
+        columns["sketch"] = [row.tobytes() for row in index.sketch]
     columns |= {name: index.labels[:, i] for i, name in enumerate(pathologies)}
     table = pa.table([pa.array(columns[f.name], type=f.type) for f in schema], schema=schema)
     deltas = dict.fromkeys(("offset", "size", "draw"), "DELTA_BINARY_PACKED")
@@ -92,7 +99,7 @@ def load_index(manifest: Manifest, root: Path) -> Index:
             raise CheckError(f"{path} has {found} rows, the manifest says {rows}.")
         schema = pq.read_schema(path)
         groups = [name for name in GROUPS if name in schema.names]
-        expected = _index_schema(manifest.pathologies, groups)
+        expected = _index_schema(manifest.pathologies, groups, "sketch" in schema.names)
         if not schema.equals(expected):
             raise CheckError(f"The index {manifest.index.url} has other columns than an index has.")
         table = _read_table(path)
@@ -103,7 +110,9 @@ def load_index(manifest: Manifest, root: Path) -> Index:
             if pa.types.is_dictionary(table[name].type)
             else table[name].to_numpy()
             for name in expected.names
+            if name != "sketch"
         }
+        columns["sketch"] = _sketches(table)
     except pa.ArrowException as error:
         raise CheckError(f"The index {manifest.index.url} is not readable: {error}.") from None
     labels = np.stack([columns.pop(name) for name in manifest.pathologies], axis=1)
@@ -113,10 +122,11 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     return index
 
 
-def _index_schema(pathologies: Sequence[str], groups: Sequence[str]) -> Any:
+def _index_schema(pathologies: Sequence[str], groups: Sequence[str], sketched: bool) -> Any:
     import pyarrow as pa
 
     words = pa.dictionary(pa.int32(), pa.string())
+    sketch = [("sketch", pa.binary(SKETCH_BYTES))] if sketched else []
     return pa.schema(
         [
             ("key", pa.string()),
@@ -130,6 +140,7 @@ def _index_schema(pathologies: Sequence[str], groups: Sequence[str]) -> Any:
             ("draw", pa.int64()),
             ("patient", pa.string()),
             *((name, words) for name in groups),
+            *sketch,
         ]
     )
 
@@ -150,6 +161,16 @@ def _read_table(path: Path) -> Any:
     return table
 
 
+def _sketches(table: Any) -> Bytes:
+    """uint8 [N, 16] of the column sketch; [N, 0] without it."""
+    if "sketch" not in table.column_names:
+        return np.empty((len(table), 0), np.uint8)
+    column = table["sketch"].combine_chunks()
+    start, count = column.offset * SKETCH_BYTES, len(column) * SKETCH_BYTES
+    content = np.frombuffer(column.buffers()[1], np.uint8, count, start)
+    return content.reshape(-1, SKETCH_BYTES)
+
+
 def _check_group(column: Any, name: str, where: str) -> None:
     """CheckError unless the dictionaries, used or not, hold only the group's words."""
     words = {"", *GROUPS[name]}
@@ -167,6 +188,8 @@ def _check_index(index: Index, manifest: Manifest) -> None:
         raise CheckError(f"{where} holds the key {bad!r}: keys match {KEY.pattern}.")
     if not np.isin(index.labels, (-1, 0, 1)).all():
         raise CheckError(f"{where} holds a label outside 1, 0, -1.")
+    if index.sketch.size and min(manifest.image.height, manifest.image.width) < SIDE:
+        raise CheckError(f"{where} holds sketches of images that are too small to have any.")
     start = 0
     for shard in manifest.shardlist:
         rows = slice(start, start + shard.nsamples)

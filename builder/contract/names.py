@@ -29,7 +29,7 @@ NAME = re.compile(r"\w(?:[\w (),.'/+&%:-]{0,98}[\w)%])?")  # nothing that a page
 def check_pathologies(pathologies: Sequence[str]) -> None:
     """Raise UsageError unless the names can be columns of an index."""
     for name in pathologies:
-        if name in (*FIXED_COLUMNS, *GROUPS) or not NAME.fullmatch(name):
+        if name in (*FIXED_COLUMNS, *GROUPS, "sketch") or not NAME.fullmatch(name):
             raise UsageError(
                 f"The pathology name {name!r} cannot be used: take letters, digits and plain signs."
             )

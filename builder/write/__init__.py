@@ -19,8 +19,8 @@ __all__ = ["STAGES", "Painter", "Shard", "ShardJob", "StoredSample", "cut", "wri
 def write_shard(job: ShardJob, advance: Advance = lambda _: None) -> Shard:
     """The shard of `job`: the complete one that an earlier run left, or a new one.
 
-    Its `.idx` and, in the format of sha256sum, its `.sha256` lie next to the tar: both are written
-    before the tar gets its name.
+    Its `.idx`, its `.sketch` and, in the format of sha256sum, its `.sha256` lie next to the tar:
+    all are written before the tar gets its name.
     """
     if job.path.exists() and (completed := completed_shard(job)) is not None:
         advance(len(job.samples))

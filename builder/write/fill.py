@@ -12,7 +12,7 @@ from itertools import islice
 from typing import BinaryIO
 
 from builder.checks import Reject, RejectedSample
-from builder.contract import tar
+from builder.contract import sketch_of, tar
 from builder.contract.radiograph import BadImage
 from builder.progress import Advance
 from builder.render import Picture
@@ -107,7 +107,8 @@ def _append(job: ShardJob, members: bytearray, picture: Picture) -> StoredSample
         members += tar.header(name, len(content))
         members += content
         members += tar.padding(len(content))
-    return StoredSample(sample=picture.sample, offset=offset, size=len(data))
+    sketch = sketch_of(picture.pixels).tobytes()
+    return StoredSample(sample=picture.sample, offset=offset, size=len(data), sketch=sketch)
 
 
 @contextmanager

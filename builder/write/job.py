@@ -49,6 +49,7 @@ class StoredSample:
     sample: Sample
     offset: int  # of the image's first byte
     size: int  # bytes of the image
+    sketch: bytes  # of the image before it was encoded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

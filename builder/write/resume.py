@@ -5,27 +5,28 @@ from collections.abc import Callable, Sequence
 from builder.checks import Redraws, RejectedSample
 from builder.contract import CheckError, Sample, sha256_file, tar
 from builder.contract.radiograph import BadImage
+from builder.contract.sketch import SKETCH_BYTES
 from builder.write.job import Shard, ShardJob, StoredSample, entry_of
-from builder.write.sidecars import read_rejects, sum_line, write_sidecars
+from builder.write.sidecars import read_rejects, read_sketches, sum_lines, write_sidecars
 
 
 def completed_shard(job: ShardJob) -> Shard | None:
     """The shard on disk if it holds what `job` asks for; None if it must be made again.
 
-    Its bytes must have the sha256 that was noted when it was completed, and the names and labels
-    of all members are compared. Samples that a run with --skip-bad left out are tried again, to
-    learn the reason.
+    Its bytes and sketches must have the sha256 that was noted when it was completed, and the names
+    and labels of all members are compared. Samples that a run with --skip-bad left out are tried
+    again, to learn the reason.
     """
-    sha256 = sha256_file(job.path)
+    sha256, sketches = sha256_file(job.path), read_sketches(job)
     noted = job.path.with_suffix(".sha256")
-    if not noted.is_file() or noted.read_bytes() != sum_line(job, sha256):
+    if not noted.is_file() or noted.read_bytes() != sum_lines(job, sha256, sketches):
         return None
     try:
         image = job.layout.image
         members = list(tar.walk(job.path, image.codec, image.max_bytes))
     except CheckError:
         return None
-    stored, left_out = _compared(job, members)
+    stored, left_out = _compared(job, members, sketches)
     bad = _bad_images(job, left_out)
     if bad and not job.skip_bad:
         return None
@@ -43,13 +44,20 @@ def completed_shard(job: ShardJob) -> Shard | None:
     )
 
 
-def _compared(job: ShardJob, members: Sequence[tar.Member]) -> tuple[list[StoredSample], set[int]]:
+def _compared(
+    job: ShardJob, members: Sequence[tar.Member], sketches: bytes
+) -> tuple[list[StoredSample], set[int]]:
     """The members as the job's samples, and the places of the samples that are not there."""
     expected = _expected(job)
     found = [expected(member) for member in members]
     stored = [
-        StoredSample(sample=each[1], offset=member.offset, size=len(member.image))
-        for each, member in zip(found, members, strict=True)
+        StoredSample(
+            sample=each[1],
+            offset=member.offset,
+            size=len(member.image),
+            sketch=sketches[place * SKETCH_BYTES : (place + 1) * SKETCH_BYTES],
+        )
+        for place, (each, member) in enumerate(zip(found, members, strict=True))
         if each and each[1].to_json(job.layout.pathologies) == member.json
     ]
     places = [each[0] for each in found if each]

@@ -1,4 +1,8 @@
-"""The files next to a tar: .idx, .sha256 and, where images were rejected, .rejected.json."""
+"""The files next to a tar: .idx, .sketch, .sha256 and, where images were rejected, .rejected.json.
+
+The .sketch holds the sketch of each image before it was encoded, 16 bytes each: a build that is
+resumed could compute it from the tar for PNG alone.
+"""
 
 import json
 import os
@@ -6,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.checks import RejectedSample
-from builder.contract import tar, write_last
+from builder.contract import sha256_bytes, tar, write_last
 from builder.contract.record import as_record, parse_json, read_bytes
 from builder.write.job import ShardJob, StoredSample
 
 _Rejects = tuple[tuple[str, int, str], ...]  # (target, draw number, reason) of each
 
 
-def sum_line(job: ShardJob, sha256: str) -> bytes:
-    """What `sha256sum -c` reads."""
-    return f"{sha256}  {job.path.name}\n".encode()
+def sum_lines(job: ShardJob, sha256: str, sketches: bytes) -> bytes:
+    """What `sha256sum -c` reads: of the tar and of the .sketch."""
+    name = job.path.with_suffix(".sketch").name
+    return f"{sha256}  {job.path.name}\n{sha256_bytes(sketches)}  {name}\n".encode()
 
 
 def write_sidecars(
@@ -33,7 +38,15 @@ def write_sidecars(
         write_last(job.path.with_suffix(".rejected.json"), json.dumps(noted).encode())
     else:
         job.path.with_suffix(".rejected.json").unlink(missing_ok=True)
-    write_last(job.path.with_suffix(".sha256"), sum_line(job, sha256))
+    sketches = b"".join(each.sketch for each in stored)
+    write_last(job.path.with_suffix(".sketch"), sketches)
+    write_last(job.path.with_suffix(".sha256"), sum_lines(job, sha256, sketches))
+
+
+def read_sketches(job: ShardJob) -> bytes:
+    """The sketches of a complete shard, 16 bytes for each sample; none where they are not there."""
+    path = job.path.with_suffix(".sketch")
+    return read_bytes(path) if path.is_file() else b""
 
 
 def read_rejects(job: ShardJob) -> _Rejects:

@@ -148,7 +148,13 @@ def with_patients(path: Path, change: Callable[..., object]) -> Path:
     index = load_index(manifest, sealed)
     patient = index.patient.copy()
     change(patient, index)
-    data = index_bytes(replace(index, patient=patient), manifest.pathologies)
+    return with_index(path, replace(index, patient=patient))
+
+
+def with_index(path: Path, index: Index) -> Path:
+    """Seal another index of the same length."""
+    manifest, sealed = load_manifest(path), path.parents[1]
+    data = index_bytes(index, manifest.pathologies)
     (sealed / manifest.index.url).write_bytes(data)
     changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
     path.write_text(changed.to_json())
@@ -172,12 +178,29 @@ def test_a_synthetic_image_with_a_group_is_a_fault(sealed: Path, name: str) -> N
     index = load_index(manifest, sealed)
     column = getattr(index, name).copy()
     column[np.flatnonzero(index.origin == "synthetic")[0]] = GROUPS[name][0]
-    data = index_bytes(replace(index, **{name: column}), manifest.pathologies)
-    (sealed / manifest.index.url).write_bytes(data)
-    changed = replace(manifest, index=replace(manifest.index, sha256=sha256_bytes(data)))
-    path.write_text(changed.to_json())
+    with_index(path, replace(index, **{name: column}))
     fault = f"A synthetic image has a value in column {name}, though it shows no patient."
     assert list(verify(path)) == [fault]
+
+
+def test_a_sketch_that_is_not_of_its_image_is_a_fault(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    manifest = load_manifest(path)
+    index = load_index(manifest, sealed)
+    for greys, faults in ((1, 0), (40, 1)):
+        sketch = index.sketch.copy()
+        sketch[5, 7] += np.uint8(greys)  # the cells of noise are far from white
+        with_index(path, replace(index, sketch=sketch))
+        found = list(verify(path))
+        assert len(found) == faults
+        assert all(f"{index.key[5]}: its sketch in the index is" in fault for fault in found)
+
+
+def test_an_index_without_sketches_has_no_fault(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    index = load_index(load_manifest(path), sealed)
+    with_index(path, replace(index, sketch=index.sketch[:, :0]))
+    assert list(verify(path)) == []
 
 
 def test_a_patient_in_val_and_in_test_is_a_fault(sealed: Path) -> None:

@@ -166,6 +166,7 @@ class Sealer:
             for i, name in enumerate(COLUMNS)
         }
         unknown = {name: np.full(len(self.rows), "", object) for name in ("view", "sex", "age")}
+        unknown["sketch"] = np.empty((len(self.rows), 0), np.uint8)
         return Index(labels=np.stack(self.labels), **columns, **unknown)
 
 

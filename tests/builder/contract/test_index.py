@@ -66,17 +66,18 @@ def test_groups_are_columns_only_where_they_are_known_and_come_back(
 
     manifest = load_manifest(reseal(change))
     names = pq.read_schema(sealed / manifest.index.url).names
-    assert names[-3:] == ["patient", "sex", "age"]
+    assert names[-4:] == ["patient", "sex", "age", "sketch"]
     index = load_index(manifest, sealed)
     assert set(index.view) == {""}
     assert index.sex[:4].tolist() == ["female", "male", "", ""]
     assert index.age[:6].tolist() == [*GROUPS["age"], ""]
 
 
-def test_an_index_without_groups_has_the_columns_and_bytes_it_had(
+def test_an_index_without_groups_and_sketches_has_the_columns_and_bytes_it_had(
     sealed: Path, reseal: Reseal
 ) -> None:
     def change(columns: dict[str, Any]) -> None:
+        columns["sketch"] = np.empty((len(columns["key"]), 0), np.uint8)
         for name in GROUPS:
             columns[name][:] = ""
 
@@ -89,7 +90,31 @@ def test_an_index_without_groups_has_the_columns_and_bytes_it_had(
     ]
     index = load_index(manifest, sealed)
     assert all((getattr(index, name) == "").all() for name in GROUPS)
+    assert index.sketch.shape == (len(index), 0)
     assert index_bytes(index, manifest.pathologies) == path.read_bytes()
+
+
+def test_sketches_are_bytes_that_come_back_and_are_not_shared_by_images(
+    sealed: Path, reseal: Reseal
+) -> None:
+    manifest = load_manifest(sealed / "manifests" / "gan100.json")
+    index = load_index(manifest, sealed)
+    assert (index.sketch.shape, index.sketch.dtype) == ((len(index), 16), np.uint8)
+    assert len({row.tobytes() for row in index.sketch}) == len(index)
+    other = np.arange(16 * len(index), dtype=np.uint32).astype(np.uint8).reshape(-1, 16)
+    manifest = load_manifest(reseal(lambda c: c.__setitem__("sketch", other)))
+    assert (load_index(manifest, sealed).sketch == other).all()
+    column = pq.read_table(sealed / manifest.index.url)["sketch"]
+    assert column.type == pa.binary(16)
+    assert column[3].as_py() == other[3].tobytes()
+
+
+def test_sketches_of_a_few_pixels_are_refused(
+    sealed: Path, spoil: Callable[[Callable[[Raw], object]], Path]
+) -> None:
+    manifest = load_manifest(spoil(lambda raw: raw["image"].update(height=3)))
+    with pytest.raises(CheckError, match=r"too small to have any|oversized"):
+        load_index(manifest, sealed)
 
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
@@ -98,6 +123,8 @@ REFUSED_COLUMNS = {
     "another order": [("age", WORDS), ("sex", WORDS)],
     "another type": [("sex", pa.string())],
     "twice": [("sex", WORDS), ("sex", WORDS)],
+    "after the sketch": [("age", WORDS)],
+    "two sketches": [("sketch", pa.binary(16))],
 }
 
 
@@ -107,8 +134,11 @@ def test_an_index_with_further_columns_is_refused(
 ) -> None:
     def change(table: Any) -> Any:
         for name, kind in REFUSED_COLUMNS[case]:
-            cells = pa.array([""] * len(table), pa.string()).cast(kind)
-            table = table.append_column(pa.field(name, kind), cells)
+            binary = pa.types.is_fixed_size_binary(kind)
+            words = pa.array([""] * len(table), pa.string())
+            cells = pa.array([bytes(16)] * len(table), kind) if binary else words.cast(kind)
+            place = len(table.column_names) - (case != "after the sketch")
+            table = table.add_column(place, pa.field(name, kind), cells)
         return table
 
     with pytest.raises(CheckError, match="other columns than"):
@@ -120,13 +150,14 @@ def test_a_word_that_no_row_uses_is_refused_too(sealed: Path, rewrite_index: Rew
         ages = pa.DictionaryArray.from_arrays(
             pa.array([0] * len(table), pa.int32()), pa.array(["60-80", "63 years"])
         )
-        return table.append_column(pa.field("age", WORDS), ages)
+        place = table.column_names.index("sketch")
+        return table.add_column(place, pa.field("age", WORDS), ages)
 
     with pytest.raises(CheckError, match="another age than"):
         load_index(rewrite_index(change), sealed)
 
 
-@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard", "view"])
+@pytest.mark.parametrize("name", ["offset", "draw", "Mass", "patient", "shard", "view", "sketch"])
 def test_an_index_with_a_missing_value_is_refused(
     sealed: Path, name: str, rewrite_index: RewriteIndex
 ) -> None:

@@ -48,7 +48,9 @@ def shard_of() -> Callable[..., Shard]:
     """A finished shard that holds some samples, with what is not in it."""
 
     def make(samples: tuple[Sample, ...] = (), **parts: object) -> Shard:
-        stored = tuple(StoredSample(sample=sample, offset=512, size=9) for sample in samples)
+        stored = tuple(
+            StoredSample(sample=sample, offset=512, size=9, sketch=bytes(16)) for sample in samples
+        )
         empty = {"entry": None, "bad": (), "rejects": (), "waited": None}
         return Shard(stored=stored, **{**empty, **parts})
 

@@ -21,7 +21,10 @@ def test_shards_end_at_every_boundary(
 
 
 def test_an_entry_says_what_its_samples_are(job: ShardJob) -> None:
-    stored = [StoredSample(sample=sample, offset=512, size=9) for sample in job.samples[:3]]
+    stored = [
+        StoredSample(sample=sample, offset=512, size=9, sketch=bytes(16))
+        for sample in job.samples[:3]
+    ]
     entry = entry_of(job, stored, 4096, "0" * 64)
     assert (entry.url, entry.nsamples, entry.filesize) == (job.url, 3, 4096)
     assert (entry.split, entry.origin) == ("train", "real")

@@ -80,6 +80,21 @@ def test_a_shard_without_its_sum_or_with_another_is_made_again(job: ShardJob) ->
     assert completed_shard(job) is not None
 
 
+def test_sketches_come_back_from_their_file_and_a_damaged_one_is_made_again(job: ShardJob) -> None:
+    made = write_shard(job)
+    path = job.path.with_suffix(".sketch")
+    whole = path.read_bytes()
+    assert whole == b"".join(each.sketch for each in made.stored)
+    assert len({each.sketch for each in made.stored}) == len(job.samples)
+    for damaged in (whole[:-1], whole[::-1], b""):
+        path.write_bytes(damaged)
+        assert completed_shard(job) is None
+    path.unlink()
+    assert completed_shard(job) is None
+    assert write_shard(job).stored == made.stored
+    assert completed_shard(job) == replace(made, waited=None)
+
+
 def test_other_samples_in_the_same_place_are_refused(
     job: ShardJob, real: Callable[..., Sample]
 ) -> None:

@@ -20,6 +20,8 @@ def test_sha256sum_reads_the_sum(job: ShardJob) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    stem = job.path.stem
+    assert done.stdout == f"{stem}.tar: OK\n{stem}.sketch: OK\n"
 
 
 def test_the_idx_points_at_the_members(job: ShardJob) -> None:
