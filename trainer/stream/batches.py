@@ -6,7 +6,7 @@ into one preallocated uint8 tensor and hands it over. The cast to float happens 
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
 from builder.store import OutOfReach
 from trainer.progress import progress
 from trainer.stream.locate import Located
-from trainer.stream.order import Rows, pieces_from
+from trainer.stream.order import Rows, cut, pieces_from
 from trainer.stream.prefetch import prefetch
 from trainer.stream.ram import Ram
 from trainer.stream.shards import Shards
@@ -97,29 +97,38 @@ def batches(
     *,
     size: int,
     workers: int,
-    what: str,
+    what: str | None,
     start: int = 0,
     share: tuple[int, int] = (0, 1),
+    turn: tuple[int, int] = (0, 1),
     device: torch.device = CPU,
 ) -> Generator[Batch, None, None]:
     """The batches of `rows` in order, from position `start` on, where an earlier batch ended.
 
     `share` = (rank, ranks): every rank gets every ranks-th image of each batch, so all get the
-    same number of batches. `workers` threads decode at most `workers` + 2 batches ahead, in
-    page-locked memory where `device` is a GPU. Closing the iterator ends the threads. An image
-    that cannot be read raises CheckError with its shard and key, or is blank.
+    same number of batches. `turn` = (process, processes): of several processes that take turns,
+    each makes every processes-th batch. `what` names the progress bar; None draws none.
+
+    `workers` threads decode at most `workers` + 2 batches ahead, in page-locked memory where
+    `device` is a GPU. Closing the iterator ends the threads. An image that cannot be read raises
+    CheckError with its shard and key, or is blank.
     """
-    pieces = pieces_from(len(rows), size, start)
+    process, processes = turn
+    turns = {piece.start for piece in cut(len(rows), size)[process::processes]}
+    pieces = [piece for piece in pieces_from(len(rows), size, start) if piece.start in turns]
     load = _Loader(data, rows, share=share, pin=device.type == "cuda")
     shards = data.shards.ahead(data.shard[rows[start:]])
     loaded = prefetch(
         load, pieces, workers=workers, begin=lambda piece: shards.reach(piece.start - start)
     )
-    with closing(loaded), progress(what, len(rows) - start, waits=True) as advance:
+    bar = nullcontext() if what is None else progress(what, len(rows) - start, waits=True)
+    done = start
+    with closing(loaded), bar as advance:
         for batch, waited in loaded:
             yield replace(batch, waited=waited)
-            advance(batch.position - start, waited)
-            start = batch.position
+            if advance is not None:
+                advance(batch.position - done, waited)
+            done = batch.position
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,9 @@ class Shards:
         self._proved: dict[int, tuple[Path, tuple[int, ...]]] = {}
         self._bad: dict[int, str] = {}
 
-    def prove(self, workers: int, *, skip_bad: bool) -> None:
-        """Hash every shard now; CheckError names the first that is not the one sealed."""
+    def prove(self, workers: int, *, skip_bad: bool, numbers: Sequence[int] | None = None) -> None:
+        """Hash the shards `numbers` (None: all) now; CheckError names the first that differs."""
+        todo = range(len(self.entries)) if numbers is None else numbers
 
         def one(number: int) -> int:
             try:
@@ -116,9 +117,9 @@ class Shards:
                     raise
             return self.entries[number].nsamples
 
-        total = sum(shard.nsamples for shard in self.entries)
+        total = sum(self.entries[number].nsamples for number in todo)
         with ThreadPoolExecutor(workers) as pool, progress("checking", total) as advance:
-            for count in pool.map(one, range(len(self.entries))):
+            for count in pool.map(one, todo):
                 advance(count)
 
     @contextmanager

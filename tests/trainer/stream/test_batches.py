@@ -3,6 +3,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,28 @@ def test_resuming_at_any_step_gives_the_rest_of_the_epoch(data: Dataset) -> None
             assert torch.equal(a.rows, b.rows)
             assert torch.equal(a.places, b.places)
             assert torch.equal(a.images, b.images)
+
+
+def test_processes_that_take_turns_make_all_batches(data: Dataset) -> None:
+    rows = shuffled(data)
+    whole = stream(data, rows, what=None)
+    parts = [stream(data, rows, turn=(process, 3)) for process in range(3)]
+    for number, batch in enumerate(whole):
+        same = parts[number % 3][number // 3]
+        assert same.position == batch.position
+        assert torch.equal(same.rows, batch.rows)
+        later = stream(data, rows, turn=(number % 3, 3), start=batch.position)
+        assert [b.position for b in later] == [b.position for b in whole[number + 3 :: 3]]
+    assert sum(map(len, parts)) == len(whole)
+
+
+def test_shards_are_prepared_for_each_batch_until_the_end(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[int] = []
+    monkeypatch.setattr(data.shards, "ahead", lambda _: SimpleNamespace(reach=reached.append))
+    whole = stream(data, shuffled(data))
+    assert reached == [0, *(batch.position for batch in whole[:-1])]
 
 
 def test_a_place_inside_a_batch_is_refused(data: Dataset) -> None:

@@ -43,6 +43,12 @@ def test_a_shard_is_hashed_once_while_its_file_stays_the_same(sealed: Any) -> No
     assert len(source.proved) == 2
 
 
+def test_the_shards_that_are_asked_for_are_proved_and_no_others(sealed: Any) -> None:
+    source = Notes(sealed.root)
+    Shards(sealed.manifest, source).prove(1, skip_bad=False, numbers=[3, 1])
+    assert source.proved == [sealed.manifest.shardlist[number].url for number in (3, 1)]
+
+
 def test_what_was_bad_once_stays_bad(sealed: Any) -> None:
     url = sealed.manifest.shardlist[0].url
     data = (sealed.root / url).read_bytes()
