@@ -152,8 +152,9 @@ def _patient_folders(root: Path) -> dict[str, str]:
     for folder, part in _part_folders(root):
         with os.scandir(folder) as entries:
             patients = sorted(entry.name for entry in entries if entry.name.startswith("patient"))
+        below = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
         for name in patients:
-            found.setdefault(f"{part}/{name}", (folder.relative_to(root) / name).as_posix())
+            found.setdefault(f"{part}/{name}", f"{below}{name}")
     if not found:
         raise UsageError(
             f"No CheXpert images under {root}: expected {_DOWNLOADS[0]} or {_DOWNLOADS[1]} with "

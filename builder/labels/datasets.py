@@ -7,24 +7,39 @@ from pathlib import Path
 import numpy as np
 
 from builder.contract import UsageError, check_pathologies
-from builder.labels.chexpert import read_chexpert
+from builder.labels import brax, chexpert, mimic, nih, padchest, rsna, vindr
 from builder.labels.demo import read_demo
 from builder.labels.demographics import FRONTAL
 from builder.labels.folder import read_folder
 from builder.labels.label_table import LabelTable
-from builder.labels.nih import read_nih
 from builder.labels.pathologies import canonical
+from builder.labels.published import About
 from builder.labels.source import Source, TableOptions
 from builder.labels.table import read_table
 
 Reader = Callable[[Source], LabelTable]
 
 READERS: dict[str, Reader] = {
-    "chexpert": read_chexpert,
-    "nih": read_nih,
+    "chexpert": chexpert.read_chexpert,
+    "nih": nih.read_nih,
+    "mimic": mimic.read_mimic,
+    "padchest": padchest.read_padchest,
+    "vindr": vindr.read_vindr,
+    "brax": brax.read_brax,
+    "rsna": rsna.read_rsna,
     "table": read_table,
     "folder": read_folder,
     "demo": read_demo,
+}
+
+PUBLISHED: dict[str, About] = {
+    "chexpert": chexpert.ABOUT,
+    "nih": nih.ABOUT,
+    "mimic": mimic.ABOUT,
+    "padchest": padchest.ABOUT,
+    "vindr": vindr.ABOUT,
+    "brax": brax.ABOUT,
+    "rsna": rsna.ABOUT,
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from builder.contract import UsageError
+from builder.contract import UsageError, printable
 from builder.labels.cells import cell_message
 from builder.labels.demographics import (
     SEXES,
@@ -14,11 +14,14 @@ from builder.labels.demographics import (
     group_words,
     parse_ages,
     text_cells,
+    view_notes,
 )
+from builder.labels.images import files_by_stem, normal_names, stem
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.pathologies import canonical
+from builder.labels.published import About, keep_images, main_table, official_file
 from builder.labels.source import Source
-from builder.labels.tables import read_csv, shipped_table
+from builder.labels.tables import read_csv
 
 NIH = (
     "Atelectasis",
@@ -37,46 +40,82 @@ NIH = (
     "Hernia",
     "No_Finding",
 )
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+ABOUT = About(
+    title="NIH ChestX-ray14",
+    images=112_120,
+    patients=30_805,
+    labels=len(NIH),
+    tables=("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv"),
+    shipped="Data_Entry_2017_v2020.csv.gz",
+    official=("train_val_list.txt", "test_list.txt"),
+    split=True,
+    root="the images, such as images/00000001_000.png, in any subfolder",
+)
 
 
 def read_nih(source: Source) -> LabelTable:
     """NIH's table, or torchxrayvision's copy: all rows, or those with an image.
 
-    The root holds images under the table's names, in any subfolder and as PNG or JPEG; None for
-    labels alone. Raises UsageError for a table that cannot be trusted or has an unknown finding,
-    two copies of an image, or a root without any image of the table.
+    The root holds images under the table's names, in any subfolder and format; None for labels
+    alone. The official split is that of NIH's two lists. Raises UsageError for a table that cannot
+    be trusted or has an unknown finding, two copies of an image, a list that is missing, or a root
+    without any image of the table.
     """
     root = source.root
-    path = source.labels or shipped_table("Data_Entry_2017_v2020.csv.gz")
-    frame = read_csv(
-        path,
-        ("Image Index", "Finding Labels", "Patient ID", "View Position"),
-        text=("Image Index", "Patient ID"),
-    )
-    image = frame["Image Index"].astype(str)
+    path = main_table(source, ABOUT)
+    names = ("Image Index", "Finding Labels", "Patient ID", "View Position")
+    frame = read_csv(path, names, text=("Image Index", "Finding Labels", "Patient ID"))
+    image = normal_names(frame["Image Index"], path, "Image Index")
+    patient = frame["Patient ID"].str.replace(r"^0+(?=\d)", "", regex=True)  # 00000001 is 1
     rows = pd.DataFrame(
         {
             "image": image,
-            "patient": frame["Patient ID"].astype("string"),
+            "patient": patient,
             "view": group_words(frame, VIEWS, "View Position"),
             "sex": group_words(frame, SEXES, "Patient Gender", "Patient Sex"),
             "age": age_bands(parse_ages(text_cells(frame, "Patient Age"))),
-            "file": image,
+            "file": image if root is None else files_by_stem(image, root, path),
+            "split": "",
         }
     )
-    if root is not None:
-        files = _images_by_stem(root)
-        rows["file"] = image.str.rsplit(".", n=1).str[0].map(files)
-        keep = rows["file"].notna().to_numpy()
-        if not keep.any():
-            raise UsageError(
-                f"None of the {len(files)} images under {root} is named in the NIH table: "
-                "names must be like 00000001_000.png."
-            )
-        frame, rows = frame[keep].reset_index(drop=True), rows[keep].reset_index(drop=True)
-    findings = _findings(frame["Finding Labels"], path)
-    return make_label_table(dataset="nih", path=path, rows=rows, labels=findings, root=root)
+    lists = {}
+    if source.official:
+        lists = {name: official_file(source, ABOUT, name) for name in ABOUT.official}
+        rows["split"] = _official(image, lists)
+    table = make_label_table(
+        dataset="nih",
+        path=path,
+        rows=rows,
+        labels=_findings(frame["Finding Labels"], path),
+        root=root,
+        more=tuple(lists.values()),
+        columns={"image": "Image Index", "patient": "Patient ID"},
+        notes=view_notes(frame, "View Position"),
+    )
+    return table if root is None else keep_images(table)
+
+
+def _official(images: pd.Series, lists: dict[str, Path]) -> pd.Series:
+    """The part of each image by NIH's two lists: train or test; "" for one that is in neither."""
+    stems = images.map(stem)
+    train, test = (_listed(path, stems) for path in lists.values())
+    if both := sorted(train & test):
+        raise UsageError(f"The image {printable(both[0])} is in {' and in '.join(lists)}.")
+    part = np.select([stems.isin(train), stems.isin(test)], ["train", "test"], "")
+    return pd.Series(part, index=images.index)
+
+
+def _listed(path: Path, stems: pd.Series) -> set[str]:
+    """The stems of the images that a list names, one a line; UsageError where it knows none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+    listed = {stem(line) for line in lines}
+    if not stems.isin(listed).any():
+        raise UsageError(f"{path} names no image of the label table, as 00000001_000.png.")
+    return listed
 
 
 def _findings(findings: pd.Series, path: Path) -> pd.DataFrame:
@@ -92,17 +131,3 @@ def _findings(findings: pd.Series, path: Path) -> pd.DataFrame:
                 raise UsageError(cell_message(path, row, "Finding Labels", why))
             matrix[i, columns[name]] = 1
     return pd.DataFrame(matrix[codes], columns=list(NIH))
-
-
-def _images_by_stem(root: Path) -> dict[str, str]:
-    """The path below `root` of each image, by its file name without suffix."""
-    files: dict[str, str] = {}
-    for file in sorted(root.rglob("*")):
-        if file.suffix.lower() in _IMAGE_SUFFIXES:
-            name = file.relative_to(root).as_posix()
-            if (other := files.setdefault(file.stem, name)) != name:
-                raise UsageError(
-                    f"Two files under {root} are the same image, {other} and {name}: "
-                    "point --root at one copy."
-                )
-    return files

@@ -1,5 +1,6 @@
 """What the published datasets have in common: where their tables lie, and rows to leave out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,10 +8,14 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
+from builder.labels.cells import numbers, refuse_cells
 from builder.labels.label_table import LabelTable, fingerprint
 from builder.labels.source import Source
 from builder.labels.tables import shipped_table
 
+IMAGE_IS_PATIENT = (
+    "{} names no patients: each image counts as one, so images of one person may be in two splits."
+)
 _COMPRESSED = ("", ".gz", ".zip")  # as tables are published
 
 
@@ -85,6 +90,14 @@ def refuse_official(source: Source, about: About) -> None:
     """Raise UsageError if the official split is asked of a dataset that has none."""
     if source.official:
         raise UsageError(f"{about.title} has no official split: use --split hash.")
+
+
+def refuse_labels(labels: pd.DataFrame, path: Path, *, allowed: Sequence[int]) -> None:
+    """Raise UsageError for the first label of a table that is neither `allowed` nor blank."""
+    for name in labels:
+        bad = ~numbers(labels[name]).isin(allowed) & labels[name].notna()
+        why = f"is not {', '.join(map(str, allowed))} or blank"
+        refuse_cells(bad, path, str(name), why, labels[name])
 
 
 def join_tables(first: LabelTable, *others: LabelTable) -> LabelTable:
