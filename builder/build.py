@@ -1,8 +1,10 @@
 """The line itself: labels → split → plan → draw → render → write → seal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +18,8 @@ from builder.engines.local import Throughput
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.reports import report_rejects
 from builder.labels import LabelTable, find_pathology, read_labels
-from builder.plan import Plan
+from builder.labels.chexpert import find_chexpert
+from builder.plan import Plan, check_positives
 from builder.recipe import (
     IMAGE_SIZE,
     GeneratorSpec,
@@ -24,15 +27,16 @@ from builder.recipe import (
     RealRequest,
     Recipe,
     Request,
-    quality_of,
     resolve_name,
     resolve_real,
     resolve_targets,
 )
-from builder.render import check_generator
+from builder.render import LabelMap, check_generator, parse_label_map, resolve_label_map
 from builder.seal import Facts, seal
-from builder.split import Cohort, split_patients
+from builder.split import Cohort, make_cohort
 from builder.write import Shard
+
+_Asked = TypeVar("_Asked", bound=RealRequest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +49,7 @@ class Blueprint:
     targets: tuple[str, ...]
     plan: Plan
     generator: GeneratorSpec
+    label_map: LabelMap  # the generator's side as it was typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,33 +64,83 @@ def prepare(request: Request) -> Blueprint:
     """The blueprint of a dataset: labels → split → plan. Reads labels only, writes nothing."""
     name = resolve_name(request.name, "gan", request.regime)
     generator = request.generator_spec()
-    cohort = _read_cohort(request)
+    cohort = read_cohort(request)
+    pathologies = cohort.table.pathologies
+    label_map = parse_label_map(request.label_map, pathologies)
     targets = resolve_targets(request, cohort.table)
-    plan = request.plan(targets, cohort.table.pathologies, cohort.train_labels)
+    check_positives(pathologies, targets, cohort.labels_by_part())
     return Blueprint(
-        request=request, name=name, cohort=cohort, targets=targets, plan=plan, generator=generator
+        request=request,
+        name=name,
+        cohort=cohort,
+        targets=targets,
+        plan=request.plan(targets, pathologies, cohort.train_labels),
+        generator=generator,
+        label_map=label_map,
     )
 
 
-def resolve(blueprint: Blueprint, generator: generators.Loaded, checks: Sequence[Check]) -> Recipe:
+def read_cohort(request: RealRequest) -> Cohort:
+    """labels → split."""
+    table = read_labels(
+        request.dataset,
+        labels=request.labels,
+        root=request.root,
+        options=request.table,
+        official=request.split == "official",
+        uncertain=request.uncertain,
+        views=request.views,
+    )
+    val, test = request.holdout
+    return make_cohort(
+        table,
+        by=request.split,
+        regime=Fraction(request.regime),
+        holdout=(Fraction(val), Fraction(test)),
+        seed=request.seed,
+    )
+
+
+def with_images(request: _Asked, folder: Path) -> _Asked:
+    """The request with the CheXpert that lies in `folder`, where no other root was asked for.
+
+    UsageError where CheXpert's images are needed and are not there.
+    """
+    needed = not (isinstance(request, Request) and request.real == "none")
+    if request.dataset != "chexpert" or request.root is not None or not needed:
+        return request
+    if (found := find_chexpert(folder)) is None:
+        ways = ["add --root FOLDER", "use --dataset demo, which needs no images"]
+        if isinstance(request, Request):
+            ways.append("build the synthetic half alone with --real none")
+        raise UsageError(
+            f"No CheXpert images were found: XBUILD_ROOT names no folder, and {folder} neither is "
+            f"nor holds CheXpert-v1.0-small or CheXpert-v1.0; {', or '.join(ways)}."
+        )
+    return replace(request, root=found)
+
+
+def resolve(
+    blueprint: Blueprint,
+    generator: generators.Loaded,
+    checks: Sequence[Check],
+    label_map: LabelMap = (),
+) -> Recipe:
     """The recipe: the request with every default worked out."""
     request = blueprint.request
     identities = [check.identity for check in checks]
     if DUPLICATE in request.checks:
         identities.append(DUPLICATE)
+    real = resolve_real(
+        replace(
+            request,
+            name=blueprint.name,
+            image_size=request.image_size or min(IMAGE_SIZE, generator.generator.resolution),
+        ),
+        blueprint.cohort.table,
+    )
     return Recipe(
-        dataset=request.dataset,
-        name=blueprint.name,
-        uncertain=request.uncertain,
-        views=request.views,
-        holdout=request.holdout,
-        seed=request.seed,
-        regime=request.regime,
-        image_size=request.image_size or min(IMAGE_SIZE, generator.generator.resolution),
-        codec=request.codec,
-        quality=quality_of(request.codec),
-        shard_size=request.shard_size,
-        labels_sha256=blueprint.cohort.table.sha256,
+        **{field.name: getattr(real, field.name) for field in fields(real)},
         share=request.share,
         rare_below=request.rare_below,
         targets=blueprint.targets,
@@ -94,15 +149,14 @@ def resolve(blueprint: Blueprint, generator: generators.Loaded, checks: Sequence
         generator=generator.name,
         generator_sha256=generator.sha256,
         options=request.options,
+        label_map=tuple(f"{pathology}={label}" for pathology, label in label_map),
         precision=request.precision,
         checks=tuple(dict.fromkeys(identities)),
-        upsample=request.upsample,
     )
 
 
-def pack(request: RealRequest, work: Work) -> Manifest:
+def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
     """The sealed dataset of the real images alone; `synth` finds their shards and keeps them."""
-    cohort = _read_cohort(request)
     _check_images(cohort.table, "add --root FOLDER")
     recipe = resolve_real(request, cohort.table)
     layout = Layout(root=work.out, pathologies=cohort.table.pathologies, image=recipe.image)
@@ -129,9 +183,10 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
     spec = blueprint.generator
     loaded = generators.find(spec.name, spec.image_size, spec.options)
     checks = _find_checks(blueprint)
-    recipe = resolve(blueprint, loaded, checks)
-    _check_generator(blueprint, recipe, loaded)
-    renderer = Renderer(spec=spec, generator=loaded.generator, checks=checks)
+    label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
+    recipe = resolve(blueprint, loaded, checks, label_map)
+    _check_generator(blueprint, recipe, loaded, label_map)
+    renderer = Renderer(spec=spec, generator=loaded.generator, checks=checks, label_map=label_map)
     layout = Layout(root=work.out, pathologies=table.pathologies, image=recipe.image)
     with claimed(work.out):
         check_name(layout.manifest(recipe.name), asdict(recipe), real_only=False)
@@ -145,7 +200,7 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
         rejects = report_rejects(synthetic, work.out / f"{recipe.name}-rejected.csv")
         facts = Facts(
             recipe=asdict(recipe),
-            generator={**asdict(loaded.facts()), "rejected": rejects},
+            generator=_generator_facts(loaded, label_map, rejects),
             source=_source(table, real),
             software=software(loaded),
         )
@@ -154,40 +209,26 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
     return Built(manifest=manifest, throughput=throughput)
 
 
-def _read_cohort(request: RealRequest) -> Cohort:
-    """labels → split."""
-    table = read_labels(
-        request.dataset,
-        labels=request.labels,
-        root=request.root,
-        uncertain=request.uncertain,
-        views=request.views,
-    )
-    val, test = request.holdout
-    split = split_patients(
-        table.rows["patient"],
-        regime=Fraction(request.regime),
-        holdout=(Fraction(val), Fraction(test)),
-        seed=request.seed,
-    )
-    return Cohort(table=table, split=split)
-
-
 def _check_images(table: LabelTable, what_to_do: str) -> None:
     """Raise UsageError where the table is of labels alone."""
     if table.root is None and table.dataset != "demo":
         raise UsageError(f"--dataset {table.dataset} needs its images: {what_to_do}.")
 
 
-def _check_generator(blueprint: Blueprint, recipe: Recipe, generator: generators.Loaded) -> None:
+def _check_generator(
+    blueprint: Blueprint, recipe: Recipe, generator: generators.Loaded, label_map: LabelMap
+) -> None:
     """Raise UsageError unless the generator can show the targets at the recipe's size."""
-    known = generator.generator.labels
-    strange = [name for name in recipe.targets if find_pathology(name, known) is None]
+    known, mapped = generator.generator.labels, dict(label_map)
+    strange = [
+        name for name in recipe.targets if name not in mapped and not find_pathology(name, known)
+    ]
     if strange and blueprint.request.generator is None:
         raise UsageError(
             f"Without --generator, {generator.name} renders the images, and it cannot show "
-            f"{', '.join(strange)}: name a generator by --generator, or train one on your own "
-            "images with xbuild pack and then xbuild fit-gan."
+            f"{', '.join(strange)}: name a generator by --generator, show it as another label by "
+            f"--label-map '{strange[0]}=LABEL', or train one on your own images with xbuild pack "
+            "and then xbuild fit-gan."
         )
     check_generator(
         generator.generator,
@@ -195,6 +236,7 @@ def _check_generator(blueprint: Blueprint, recipe: Recipe, generator: generators
         targets=recipe.targets,
         image_size=recipe.image_size,
         upsample=recipe.upsample,
+        label_map=label_map,
     )
 
 
@@ -223,6 +265,13 @@ def _draw(blueprint: Blueprint, real: Sequence[Shard]) -> tuple[Plan, Draw]:
     if not plan.synthetic and request.real == "none":
         raise UsageError("Every target holds its share already: there is nothing to render.")
     return plan, draw(plan, labels, blueprint.name)
+
+
+def _generator_facts(
+    loaded: generators.Loaded, label_map: LabelMap, rejects: Mapping[str, int]
+) -> Mapping[str, object]:
+    facts = {**asdict(loaded.facts()), "rejected": rejects}
+    return {**facts, "label_map": dict(label_map)} if label_map else facts
 
 
 def _source(table: LabelTable, real: Sequence[Shard]) -> Mapping[str, object]:

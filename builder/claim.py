@@ -125,11 +125,20 @@ def _compare(
     where: str, found: Mapping[str, object], wanted: Mapping[str, object], option: str
 ) -> None:
     for field in (*wanted, *found):
-        if found.get(field) != wanted.get(field):
+        old, new = found.get(field), wanted.get(field)
+        if old == new:
+            continue
+        if field not in found:
             raise UsageError(
-                f"{where} was begun with {field} = {found.get(field)!r} and now "
-                f"{wanted.get(field)!r} is asked for: repeat the first, or use another {option}."
+                f"{where} was begun by an earlier version, which read images in another way (it "
+                f"noted no {field}): use another {option}."
             )
+        if isinstance(old, dict) and isinstance(new, dict):
+            _compare(where, old, new, option)
+        raise UsageError(
+            f"{where} was begun with {field} = {old!r} and now {new!r} is asked for: repeat the "
+            f"first, or use another {option}."
+        )
 
 
 def check_shards(folder: Path, expected: Sequence[Path]) -> None:

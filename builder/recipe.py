@@ -5,17 +5,19 @@ it goes into the manifest and next to the shards, and the same recipe gives the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 from builder.contract import KEY, ImageSpec, Labels, UsageError
 from builder.contract.image import Codec
+from builder.contract.radiograph import Reading, Window
 from builder.draw import slug
 from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
+from builder.labels.source import TableOptions
 from builder.plan import MAX_PER_REAL, Plan, plan_balance, rare_targets
-from builder.split import REGIMES
+from builder.split import REGIMES, SplitBy
 
 IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
 QUALITY = 95  # of JPEG
@@ -27,8 +29,8 @@ Precision = Literal["fp32", "bf16"]
 
 _MAX_NAME = 40  # of a dataset, and of a target in the keys of its images
 _REAL_FIELDS = (  # what the shards of real images depend on, whatever the regime
-    *("dataset", "labels_sha256", "uncertain", "views", "holdout", "seed"),
-    *("image_size", "codec", "quality", "shard_size"),
+    *("dataset", "labels_sha256", "table", "uncertain", "views", "split", "holdout", "seed"),
+    *("image_size", "depth", "window", "upsample", "codec", "quality", "shard_size"),
 )
 
 
@@ -42,13 +44,18 @@ class RealRequest:
     dataset: str
     labels: Path | None = None
     root: Path | None = None  # folder of the images
+    table: TableOptions = field(default_factory=TableOptions)  # how the table is read
     name: str | None = None
     uncertain: Uncertain = "ones"
     views: Views = "all"
+    split: SplitBy = "hash"
     holdout: tuple[str, str] = ("0.05", "0.05")  # of the patients: val, test
     seed: int = 0
     regime: str = "100"  # per cent of the training patients
     image_size: int | None = None
+    depth: int | None = None  # bits of grey in 16-bit files
+    window: Window = "dicom"
+    upsample: bool = False  # enlarge real and generated images that are below the image size
     codec: Codec = "jpg"
     shard_size: int = 4096
 
@@ -73,9 +80,9 @@ class Request(RealRequest):
     real: Real = "pack"  # none: the synthetic images alone
     generator: str | None = None
     options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
+    label_map: tuple[str, ...] = ()  # PATHOLOGY=LABEL of the generator, which shows it
     precision: Precision = "fp32"  # in which the generator computes
     checks: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
-    upsample: bool = False
 
     def generator_spec(self) -> GeneratorSpec:
         """The generator to load; UsageError where an option of it is unclear."""
@@ -113,13 +120,18 @@ class RealRecipe:
     """All that the bytes of a dataset of real images depend on, every default resolved."""
 
     dataset: str
+    table: TableOptions
     name: str
     uncertain: Uncertain
     views: Views
+    split: SplitBy
     holdout: tuple[str, str]
     seed: int
     regime: str
     image_size: int
+    depth: int  # bits of grey in 16-bit files; 0: not said
+    window: Window
+    upsample: bool
     codec: Codec
     quality: int  # of JPEG; 0 for PNG
     shard_size: int
@@ -131,6 +143,11 @@ class RealRecipe:
         return ImageSpec(
             height=self.image_size, width=self.image_size, codec=self.codec, quality=self.quality
         )
+
+    @property
+    def reading(self) -> Reading:
+        """How the greys of every image file are read."""
+        return Reading(depth=self.depth or None, window=self.window, upsample=self.upsample)
 
     @property
     def train_folder(self) -> str:
@@ -156,9 +173,9 @@ class Recipe(RealRecipe):
     generator: str
     generator_sha256: str
     options: tuple[str, ...]
+    label_map: tuple[str, ...]  # PATHOLOGY=LABEL, as the table and the generator spell them
     precision: Precision
     checks: tuple[str, ...]  # their identities
-    upsample: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,15 +199,20 @@ def resolve_real(request: RealRequest, table: LabelTable) -> RealRecipe:
     """The recipe of the real images alone."""
     return RealRecipe(
         dataset=request.dataset,
+        table=request.table,
         name=resolve_name(request.name, "real", request.regime),
         uncertain=request.uncertain,
         views=request.views,
+        split=request.split,
         holdout=request.holdout,
         seed=request.seed,
         regime=request.regime,
         image_size=request.image_size or IMAGE_SIZE,
+        depth=request.depth or 0,
+        window=request.window,
+        upsample=request.upsample,
         codec=request.codec,
-        quality=quality_of(request.codec),
+        quality=QUALITY if request.codec == "jpg" else 0,
         shard_size=request.shard_size,
         labels_sha256=table.sha256,
     )
@@ -218,11 +240,6 @@ def resolve_targets(request: Request, table: LabelTable) -> tuple[str, ...]:
             "and digits, which go into the keys of their images: rename the columns."
         )
     return targets
-
-
-def quality_of(codec: Codec) -> int:
-    """The quality of JPEG; 0 where the codec is lossless."""
-    return QUALITY if codec == "jpg" else 0
 
 
 def _rare(request: Request, table: LabelTable) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The command line of xbuild → calls of the line.
 
-`building` and `gans` hold the commands, `options` what several of them take, `plan_text` what they
-print. Nothing heavy is imported before a command runs.
+`building` and `gans` hold the commands, `options` and `real_options` what several of them take,
+`environment` gives every option its variable, and `plan_text` is what they print. Nothing heavy is
+imported before a command runs.
 """
 
 import sys
@@ -9,11 +10,12 @@ import sys
 import click
 
 from builder.cli.building import pack, plan, synth, verify
+from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.contract import Refusal
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=RULE)
 @click.version_option(package_name="cxr-rebalance", prog_name="xbuild")
 def cli() -> None:
     """Build a balanced chest X-ray dataset: offline, once, reproducibly.

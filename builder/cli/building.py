@@ -1,24 +1,32 @@
 """Commands around one dataset: plan, pack, synth, verify."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from builder.cli.environment import option
 from builder.cli.options import (
     FILE,
     balance_options,
-    real_options,
+    reading_options,
     shard_options,
     shards_root,
 )
+from builder.cli.real_options import real_options
 from builder.contract import CheckError, Manifest
+
+if TYPE_CHECKING:
+    from builder.recipe import RealRequest
+
+_Asked = TypeVar("_Asked", bound="RealRequest")
 
 
 @click.command()
 @real_options
 @balance_options
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(as_json: bool, **request: Any) -> None:
     """Count the images that each target needs.
 
@@ -29,19 +37,21 @@ def plan(as_json: bool, **request: Any) -> None:
     from builder.recipe import Request
 
     blueprint = prepare(Request(**request))
+    _show_notes(blueprint.cohort.table.notes)
     click.echo(plan_json(blueprint) if as_json else plan_text(blueprint))
 
 
 @click.command()
 @real_options
-@click.option("--name", help="Name of the dataset.  [default: real and the regime]")
-@click.option(
+@option("--name", help="Name of the dataset.  [default: real and the regime]")
+@option(
     "--image-size",
     type=click.IntRange(16, 1024),
     default=224,
     show_default=True,
     help="Pixels on a side.",
 )
+@reading_options
 @shard_options
 def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **request: Any) -> None:
     """Seal real images alone, to train a generator on them.
@@ -50,13 +60,17 @@ def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **req
     needed. `xbuild synth` with the same options and --out uses these very shards.
     """
     from builder.build import pack as build
+    from builder.build import read_cohort
     from builder.cli.plan_text import packed_text
     from builder.engines.make import Work
     from builder.progress import progress
     from builder.recipe import RealRequest
 
     work = Work(out=out, workers=workers, skip_bad=skip_bad, progress=progress)
-    manifest = build(RealRequest(name=name, **request), work)
+    asked = _with_images(RealRequest(name=name, **request))
+    cohort = read_cohort(asked)
+    _show_notes(cohort.table.notes)
+    manifest = build(asked, cohort, work)
     click.echo(packed_text(manifest))
     _show_sealed(manifest, out)
 
@@ -64,34 +78,41 @@ def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **req
 @click.command()
 @real_options
 @balance_options
-@click.option("--name", help="Name of the dataset.  [default: gan and the regime]")
-@click.option(
+@option("--name", help="Name of the dataset.  [default: gan and the regime]")
+@option(
     "--generator",
     metavar="NAME|FILE",
     help="Generator of the images: NAME or NAME:ARGUMENT of an installed one, or a .safetensors "
     "file.  [default: nih64 for --dataset nih, otherwise phantom]",
 )
-@click.option(
+@option(
     "--generator-option",
     "options",
     multiple=True,
     metavar="NAME=VALUE",
     help="Option that the generator takes; repeat for more.",
 )
-@click.option(
+@option(
+    "--label-map",
+    multiple=True,
+    metavar="PATHOLOGY=LABEL",
+    help="Show a pathology that the generator lacks as another of its labels: "
+    "'Lung Lesion=Mass'; repeat for more.",
+)
+@option(
     "--precision",
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
     help="Precision in which the generator computes.",
 )
-@click.option(
+@option(
     "--batch",
     type=click.IntRange(1),
     show_default="64, or the fastest on a GPU",
     help="Images per call of the generator; halved when memory runs out.",
 )
-@click.option(
+@option(
     "--check",
     "checks",
     multiple=True,
@@ -99,24 +120,22 @@ def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **req
     help="Check that rendered images must pass, or they are drawn again: duplicate, copy, "
     "classifier:FILE, or your own; repeat for more.  [always: constant]",
 )
-@click.option("--keep-rejects", is_flag=True, help="Keep rejected images in NAME-rejected/.")
-@click.option(
+@option("--keep-rejects", is_flag=True, help="Keep rejected images in NAME-rejected/.")
+@option(
     "--image-size",
     type=click.IntRange(16, 1024),
     help="Pixels on a side.  [default: the generator's, at most 224]",
 )
-@click.option(
-    "--upsample", is_flag=True, help="Enlarge images of a generator that is below --image-size."
-)
-@click.option(
+@option(
     "--real",
     type=click.Choice(["pack", "none"]),
     default="pack",
     show_default=True,
     help="With none, the synthetic half alone is built: it needs labels but no images.",
 )
+@reading_options
 @shard_options
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def synth(
     out: Path,
     skip_bad: bool,
@@ -138,7 +157,8 @@ def synth(
     from builder.progress import progress
     from builder.recipe import Request
 
-    blueprint = prepare(Request(**request))
+    blueprint = prepare(_with_images(Request(**request)))
+    _show_notes(blueprint.cohort.table.notes)
     click.echo(plan_text(blueprint))
     if blueprint.generator.name == "phantom" and blueprint.request.dataset != "demo":
         click.echo(
@@ -158,6 +178,21 @@ def synth(
     built = build(blueprint, work)
     click.echo(f"\n{throughput_text(built)}")
     _show_sealed(built.manifest, out)
+
+
+def _with_images(request: _Asked) -> _Asked:
+    """The request with the CheXpert of the current folder, where that is needed and was found."""
+    from builder.build import with_images
+
+    asked = with_images(request, Path.cwd())
+    if asked.root != request.root:
+        _show_notes([f"CheXpert's images are those in {asked.root}."])
+    return asked
+
+
+def _show_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
 
 
 def _show_sealed(manifest: Manifest, out: Path) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import click
 
+from builder.cli.environment import option
 from builder.cli.options import FILE, seed, shards_root
 
 
 @click.command()
 @click.argument("pickle", type=FILE)
 @click.argument("out", type=FILE)
-@click.option(
+@option(
     "--label",
     "labels",
     multiple=True,
@@ -35,87 +36,87 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("manifest", type=FILE)
-@click.option(
+@option(
     "--out",
     type=FILE,
     default=Path("gan.safetensors"),
     show_default=True,
     help="File for the weights; the card and the folder of the run lie next to it.",
 )
-@click.option(
+@option(
     "--resolution", type=int, default=64, show_default=True, help="Pixels on a side, 4 to 1024."
 )
-@click.option(
+@option(
     "--kimg",
     type=click.FloatRange(0, min_open=True),
     default=500,
     show_default=True,
     help="Length of the training, in thousands of real images shown.",
 )
-@click.option(
+@option(
     "--loss",
     type=click.Choice(["logistic-r1", "wgan-gp"]),
     default="logistic-r1",
     show_default=True,
     help="Loss of both networks; the paper has wgan-gp.",
 )
-@click.option(
+@option(
     "--conditioning",
     type=click.Choice(["projection", "acgan"]),
     default="projection",
     show_default=True,
     help="How the discriminator uses the labels.",
 )
-@click.option(
+@option(
     "--diffaug/--no-diffaug",
     default=True,
     show_default=True,
     help="Differentiable augmentation, for small datasets.",
 )
-@click.option(
+@option(
     "--grow/--no-grow",
     default=False,
     show_default=True,
     help="Progressive growing.",
 )
-@click.option(
+@option(
     "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per iteration."
 )
-@click.option(
+@option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
     default=0.002,
     show_default=True,
     help="Learning rate of both networks.",
 )
-@click.option(
+@option(
     "--gamma",
     type=click.FloatRange(0, min_open=True),
     show_default="0.0002 × resolution² / batch",
     help="Weight of the R1 penalty.",
 )
-@click.option(
+@option(
     "--fmap-base",
     type=click.IntRange(4),
     default=1024,
     show_default=True,
     help="Feature maps of a stage: min(base / 2^stage, max); the paper has 8192.",
 )
-@click.option(
+@option(
     "--fmap-max",
     type=click.IntRange(1),
     default=128,
     show_default=True,
     help="Largest number of feature maps, see --fmap-base; the paper has 512.",
 )
-@click.option(
+@option(
     "--latent-size",
     type=click.IntRange(1),
     default=128,
     show_default=True,
     help="Size of the latent; the paper has 512.",
 )
-@click.option(
+@option(
     "--seed",
     type=seed,
     default="0",
@@ -123,14 +124,14 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     metavar="NUMBER",
     help="Seed of the weights, the latents and the order of images.",
 )
-@click.option(
+@option(
     "--snapshot-kimg",
     type=click.FloatRange(0, min_open=True),
     default=10,
     show_default=True,
     help="Thousands of images between snapshots, from which a killed run resumes.",
 )
-@click.option(
+@option(
     "--device",
     default="auto",
     show_default=True,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from builder.cli.environment import Command, option
+
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-
-Command = Callable[..., None]
+PLACE = click.Path(path_type=Path)
 
 _MAX_SEED = 2**63 - 1
 
@@ -33,91 +34,18 @@ def number(value: str) -> str:
     return f"{exact:f}"
 
 
-def real_options(command: Command) -> Command:
-    """The options that say which real images are used: of `plan`, `pack` and `synth`."""
-    return _label_options(_split_options(command))
-
-
-def _label_options(command: Command) -> Command:
-    return _with(
-        command,
-        click.option(
-            "--dataset",
-            type=click.Choice(["chexpert", "nih", "table", "demo"]),
-            default="chexpert",
-            show_default=True,
-            help="Source of labels and images; demo has CheXpert's labels and phantom images.",
-        ),
-        click.option(
-            "--labels",
-            type=FILE,
-            help="Label table, a CSV file.  [default: the copy in torchxrayvision]",
-        ),
-        click.option(
-            "--root",
-            type=FOLDER,
-            help="Folder of the real images; for --dataset table, by default that of the CSV.",
-        ),
-        click.option(
-            "--uncertain",
-            type=click.Choice(["ones", "zeros", "mask"]),
-            default="ones",
-            show_default=True,
-            help="What an uncertain label (-1) becomes: 1, 0, or masked, so that losses ignore it.",
-        ),
-        click.option(
-            "--views",
-            type=click.Choice(["all", "frontal"]),
-            default="all",
-            show_default=True,
-            help="Views of the table to use.",
-        ),
-    )
-
-
-def _split_options(command: Command) -> Command:
-    return _with(
-        command,
-        click.option(
-            "--regime",
-            type=number,
-            default="100",
-            show_default=True,
-            metavar="PERCENT",
-            help="Percentage of the training patients to use, in (0, 100].",
-        ),
-        click.option(
-            "--holdout",
-            type=number,
-            nargs=2,
-            default=("0.05", "0.05"),
-            show_default=True,
-            metavar="VAL TEST",
-            help="Fractions of the patients for val and test.",
-        ),
-        click.option(
-            "--seed",
-            type=seed,
-            default="0",
-            show_default=True,
-            metavar="NUMBER",
-            help="Seed of the split, the draws and the latents.",
-        ),
-    )
-
-
 def balance_options(command: Command) -> Command:
     """The options that say what is balanced: of `plan` and `synth`."""
-    return _with(
+    return with_options(
         command,
-        click.option(
+        option(
             "--target",
             "targets",
             multiple=True,
             metavar="NAME",
             help="Pathology to lift; repeat for more.  [default: all below --rare-below]",
         ),
-        click.option(
+        option(
             "--share",
             type=number,
             default="0.15",
@@ -125,7 +53,7 @@ def balance_options(command: Command) -> Command:
             metavar="FRACTION",
             help="Share of the training images that every target reaches.",
         ),
-        click.option(
+        option(
             "--rare-below",
             type=number,
             default="0.05",
@@ -133,7 +61,7 @@ def balance_options(command: Command) -> Command:
             metavar="FRACTION",
             help="Without --target, pathologies below this share of the table are lifted.",
         ),
-        click.option(
+        option(
             "--max-per-real",
             type=click.IntRange(1),
             default=5,
@@ -145,16 +73,16 @@ def balance_options(command: Command) -> Command:
 
 def shard_options(command: Command) -> Command:
     """The options that say how shards are written: of `pack` and `synth`."""
-    return _with(
+    return with_options(
         command,
-        click.option(
+        option(
             "--out",
             type=FOLDER,
             default=Path(),
             show_default="the current folder",
             help="Folder for manifests/ and shards/.",
         ),
-        click.option(
+        option(
             "--format",
             "codec",
             type=click.Choice(["jpg", "png"]),
@@ -162,15 +90,15 @@ def shard_options(command: Command) -> Command:
             show_default=True,
             help="Image format: jpg has quality 95, png is lossless.",
         ),
-        click.option(
+        option(
             "--shard-size",
             type=click.IntRange(1),
             default=4096,
             show_default=True,
             help="Images per shard.",
         ),
-        click.option("--skip-bad", is_flag=True, help="Leave out real images that are unreadable."),
-        click.option(
+        option("--skip-bad", is_flag=True, help="Leave out real images that are unreadable."),
+        option(
             "--workers",
             type=click.IntRange(1),
             show_default="one per core, or per GPU that renders",
@@ -179,11 +107,35 @@ def shard_options(command: Command) -> Command:
     )
 
 
+def reading_options(command: Command) -> Command:
+    """The options that say how image files become pixels: of `pack` and `synth`."""
+    return with_options(
+        command,
+        option(
+            "--depth",
+            type=click.IntRange(8, 16),
+            help="Bits of grey that 16-bit files use, such as 12; one rule for all images.  "
+            "[default: what DICOM says, otherwise the full range or a refusal]",
+        ),
+        option(
+            "--window",
+            type=click.Choice(["dicom", "full", "percentile"]),
+            default="dicom",
+            show_default=True,
+            help="Greys of DICOM files that are shown: the file's own window, all that are stored, "
+            "or all but the darkest and brightest.",
+        ),
+        option(
+            "--upsample", is_flag=True, help="Enlarge images that are smaller than --image-size."
+        ),
+    )
+
+
 def shards_root(command: Command) -> Command:
     """The option that says where the shards of a manifest are."""
-    return _with(
+    return with_options(
         command,
-        click.option(
+        option(
             "--shards-root",
             type=FOLDER,
             help="Folder that holds shards/.  [default: the one that holds manifests/]",
@@ -191,6 +143,6 @@ def shards_root(command: Command) -> Command:
     )
 
 
-def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
+def with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     """The command with the options, listed in this order by --help."""
     return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)

@@ -21,11 +21,13 @@ _PAPER = {
 
 
 def plan_json(blueprint: Blueprint) -> str:
-    """The plan for programs: real, synthetic, targets; then the proven bound and the request."""
+    """The plan for programs: real, synthetic, targets; then bound, real images by split, request."""
     proof = asdict(blueprint.plan.proof())
     first = {name: proof.pop(name) for name in ("real", "synthetic", "targets")}
-    request = asdict(blueprint.request)
-    return json.dumps({**first, **proof, "request": request}, indent=2, default=str)
+    split = blueprint.cohort.split
+    images = {"train": len(split.train), "val": len(split.val), "test": len(split.test)}
+    last = {"split": images, "request": asdict(blueprint.request)}
+    return json.dumps({**first, **proof, **last}, indent=2, default=str)
 
 
 def plan_text(blueprint: Blueprint) -> str:
@@ -44,6 +46,9 @@ def plan_text(blueprint: Blueprint) -> str:
         f"Every target reaches a share of {float(plan.share):g}, counted in integers; "
         f"{_optimality(plan)}",
     ]
+    if blueprint.label_map:
+        shown = [f"{pathology} as {label}" for pathology, label in blueprint.label_map]
+        lines.append(f"The generator shows {', '.join(shown)}.")
     if counts := _paper_counts(blueprint):
         lines.append(
             f"The paper rendered {sum(counts.values()):,} images (its Table 1); the patients of "
@@ -137,9 +142,10 @@ def _reuse(drawn: Labels) -> str:
     """How many images share one label vector, on average and at most."""
     if not len(drawn):
         return "–"
-    vectors = np.ascontiguousarray(drawn).view(f"S{drawn.shape[1]}")  # sorts faster than rows
-    _, uses = np.unique(vectors, return_counts=True)
-    return f"{uses.mean():.1f}× ({uses.max():,}×) of {len(uses):,} vectors"
+    rows = np.ascontiguousarray(drawn).view(f"S{drawn.shape[1]}")  # sorts faster than rows
+    _, uses = np.unique(rows, return_counts=True)
+    vectors = "vector" if len(uses) == 1 else "vectors"
+    return f"{uses.mean():.1f}× ({uses.max():,}×) of {len(uses):,} {vectors}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

@@ -1,7 +1,6 @@
 """Which samples go into which shard, for real and for synthetic images → ShardJob."""
 
 from builder.contract import Split as SplitName
-from builder.contract.radiograph import Reading
 from builder.draw import Draw
 from builder.engines.painter import GeneratorPainter
 from builder.pack import real_painter, real_samples
@@ -36,7 +35,7 @@ def real_jobs(
                     layout=layout,
                     url=_url(folder, name, number, len(ranges)),
                     samples=tuple(real_samples(table, inside, name, recipe.seed)),
-                    painter=real_painter(table, inside, recipe.image_size, Reading()),
+                    painter=real_painter(table, inside, recipe.image_size, recipe.reading),
                     skip_bad=skip_bad,
                 )
             )

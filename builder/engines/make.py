@@ -7,19 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
+from builder.contract import CheckError
+from builder.contract.radiograph import BadImage
 from builder.draw import Draw
 from builder.engines.jobs import real_jobs, synthetic_jobs
 from builder.engines.local import Engine, Throughput
 from builder.engines.painter import GeneratorPainter
-from builder.engines.reports import report_bad_images
+from builder.engines.reports import kinds_of, report_bad_images, why
 from builder.engines.workers import write_shards
+from builder.pack import real_painter, real_samples
 from builder.progress import Progress
 from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe
-from builder.render import Generator
+from builder.render import Generator, LabelMap
 from builder.split import Cohort
 from builder.write import Shard, ShardJob
+
+_TRIED = 32  # images that are read before all are
+_MANY = 1000  # real images: fewer are read in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +49,40 @@ class Renderer:
     spec: GeneratorSpec
     generator: Generator
     checks: tuple[Check, ...]
+    label_map: LabelMap = ()
 
 
 def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) -> list[Shard]:
     """The finished shards of the real images."""
     jobs = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
+    if sum(len(job.samples) for job in jobs) >= _MANY and not any(j.path.exists() for j in jobs):
+        _try_some(recipe, cohort, skip_bad=work.skip_bad)
     workers = work.workers or os.cpu_count() or 1
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
         shards = write_shards(jobs, workers=workers, advance=advance)
     report = layout.root / f"{recipe.name}-left-out.csv"
     report_bad_images(shards, report, skip_bad=work.skip_bad)
     return shards
+
+
+def _try_some(recipe: RealRecipe, cohort: Cohort, *, skip_bad: bool) -> None:
+    """Raise CheckError where images from the whole table are all bad, and all for one reason.
+
+    Otherwise a wrong option would be found only after hours. Missing files take no time to find,
+    and may be meant to be left out.
+    """
+    split, table = cohort.split, cohort.table
+    rows = np.concatenate([split.train, split.val, split.test])
+    some = rows[np.linspace(0, len(rows) - 1, _TRIED).astype(int)].tolist()
+    painter = real_painter(table, some, recipe.image_size, recipe.reading)
+    made = painter.produce(list(real_samples(table, some, "train", recipe.seed)))
+    bad = [item for item in made if isinstance(item, BadImage)]
+    if len(bad) < len(some) or len(kinds_of(bad)) > 1 or (skip_bad and bad[0].reason == "missing"):
+        return
+    raise CheckError(
+        f"None of {len(some)} images from all over the table can be packed: {why(bad)}; nothing "
+        "more was read."
+    )
 
 
 def render_shards(
@@ -81,6 +112,7 @@ def render_shards(
             batch=engine.batch,
             judges=_judges(renderer.checks, context, rendered, work.progress),
             redraws=Redraws(draws_per_target=draws, rejects_dir=rejects_dir),
+            label_map=renderer.label_map,
         )
 
         def jobs(banned: frozenset[str]) -> list[ShardJob]:

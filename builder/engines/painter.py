@@ -8,7 +8,7 @@ from builder import generators
 from builder.checks import Judge, Redraws, Reject, checked_pictures
 from builder.contract import Sample, write_last
 from builder.recipe import GeneratorSpec, Layout
-from builder.render import Picture, render
+from builder.render import LabelMap, Picture, render
 from builder.write.encode import encode
 
 
@@ -22,6 +22,7 @@ class GeneratorPainter:
     batch: int  # images per call of the generator
     judges: tuple[Judge, ...]
     redraws: Redraws
+    label_map: LabelMap = ()
 
     def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | Reject]:
         """A picture that passes the checks for each sample in order, its rejects before it."""
@@ -33,6 +34,7 @@ class GeneratorPainter:
             image_size=self.layout.image.height,
             seed=self.seed,
             batch=self.batch,
+            label_map=self.label_map,
         )
         return checked_pictures(
             produce, samples, judges=self.judges, redraws=self.redraws, keep=self._keep

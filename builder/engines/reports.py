@@ -2,29 +2,57 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builder.contract import CheckError, write_last
+from builder.contract import CheckError, printable, write_last
+from builder.contract.radiograph import BadImage
 from builder.write import Shard
+
+_LONGEST = 300  # signs of a reason in a message
 
 
 def report_bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) -> None:
-    """List the images that could not be packed in `report`; CheckError unless `skip_bad`."""
+    """List the images that could not be packed in `report`.
+
+    CheckError unless `skip_bad`, and always where no training image is left.
+    """
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
         report.unlink(missing_ok=True)  # of a run before the images were repaired
         return
     _write(report, ("image", "reason"), ((image.image, image.reason) for image in bad))
-    if not skip_bad:
+    splits = {each.sample.split for shard in shards for each in shard.stored}
+    listed = f"all are listed in {report}"
+    if not splits:
         raise CheckError(
-            f"{len(bad)} real images cannot be packed, the first is {bad[0].image} "
-            f"({bad[0].reason}); all are listed in {report}: repair them, or leave them out by "
+            f"None of the {len(bad):,} real images can be packed: {why(bad)}; {listed}."
+        )
+    if "train" not in splits:
+        raise CheckError(f"No real training image could be packed: {why(bad)}; {listed}.")
+    if not skip_bad:
+        images = "image" if len(bad) == 1 else "images"
+        raise CheckError(
+            f"{len(bad):,} real {images} cannot be packed, the first is {printable(bad[0].image)} "
+            f"({printable(bad[0].reason, _LONGEST)}); {listed}: repair them, or leave them out by "
             "--skip-bad."
         )
-    if not any(s.sample.split == "train" for shard in shards for s in shard.stored):
-        raise CheckError(f"No real training image could be packed; the reasons are in {report}.")
+
+
+def kinds_of(bad: Iterable[BadImage]) -> Counter[str]:
+    """How many images are bad for each kind of reason: reasons that differ in numbers are one."""
+    return Counter(re.sub(r"\d+", "0", image.reason) for image in bad)
+
+
+def why(bad: Sequence[BadImage]) -> str:
+    """The common reason why images cannot be packed, with the first image that it holds for."""
+    kinds = kinds_of(bad)
+    ((kind, count),) = kinds.most_common(1)
+    first = next(image for image in bad if kinds_of([image])[kind])
+    share = "all for one reason" if len(kinds) == 1 else f"{count:,} of them for one reason"
+    return f"{share}, the first is {printable(first.image)} ({printable(first.reason, _LONGEST)})"
 
 
 def report_rejects(shards: Sequence[Shard], report: Path) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from builder.contract import UsageError
 from builder.labels import find_pathology
+from builder.render.label_map import LabelMap, label_for
 
 Floats = npt.NDArray[np.float32]
 Finish = Callable[[], npt.NDArray[np.uint8]]
@@ -42,17 +43,23 @@ def check_generator(
     targets: Sequence[str],
     image_size: int,
     upsample: bool = False,
+    label_map: LabelMap = (),
 ) -> None:
     """Raise UsageError unless `generator` can show every target at `image_size` pixels."""
     for target in targets:
-        if find_pathology(target, generator.labels) is None:
+        ways = (
+            f"show it as another label by --label-map '{target}=LABEL', or train a generator on "
+            "your own shards by xbuild fit-gan."
+        )
+        if (label := label_for(target, generator.labels, label_map)) is None:
             raise UsageError(
                 f"The generator {name} cannot show {target}: it knows "
-                f"{', '.join(generator.labels)}."
+                f"{', '.join(generator.labels)}; {ways}"
             )
-        if find_pathology(target, getattr(generator, "unseen", ())) is not None:
+        if find_pathology(label, getattr(generator, "unseen", ())) is not None:
             raise UsageError(
-                f"The generator {name} has never seen {target}: no image it was trained on had it."
+                f"The generator {name} has never seen {label}: no image it was trained on had it; "
+                f"{ways}"
             )
     if generator.resolution < image_size and not upsample:
         raise UsageError(

@@ -13,9 +13,9 @@ import numpy as np
 from builder.contract import Bytes, CheckError, Sample
 from builder.contract.radiograph import resize
 from builder.draw import latents
-from builder.labels import find_pathology
 from builder.render.batch import BATCH
 from builder.render.generator import Finish, Floats, Generator, is_out_of_memory, start_batch
+from builder.render.label_map import LabelMap, shown_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ def render(
     image_size: int,
     seed: int,
     batch: int = BATCH,
+    label_map: LabelMap = (),
 ) -> Iterator[Bytes]:
     """The pixels of each sample in order, uint8 [image_size, image_size].
 
@@ -54,7 +55,7 @@ def render(
 
     while rows := list(islice(todo, batch)):
         latent = _latents(rows, generator.latent_size, seed)
-        conditions = condition(rows, pathologies, generator.labels)
+        conditions = condition(rows, pathologies, generator.labels, label_map)
         while len(rows):
             try:
                 get = start_batch(generator, _padded(latent, batch), _padded(conditions, batch))
@@ -78,14 +79,19 @@ def render(
 
 
 def condition(
-    samples: Sequence[Sample], pathologies: Sequence[str], wanted: Sequence[str]
+    samples: Sequence[Sample],
+    pathologies: Sequence[str],
+    wanted: Sequence[str],
+    label_map: LabelMap = (),
 ) -> Floats:
-    """float32 [B, len(wanted)]: 1 where the sample is positive for that label, matched by name."""
+    """float32 [B, len(wanted)]: 1 where the sample is positive for a pathology shown by that label.
+
+    Labels show the pathologies of their names, and those that are mapped to them.
+    """
     known = np.array([sample.labels for sample in samples], dtype=np.int8)
     out = np.zeros((len(samples), len(wanted)), dtype=np.float32)
     for column, name in enumerate(wanted):
-        if (match := find_pathology(name, pathologies)) is not None:
-            out[:, column] = known[:, list(pathologies).index(match)] == 1
+        out[:, column] = (known[:, shown_by(name, pathologies, label_map)] == 1).any(axis=1)
     return out
 
 

@@ -13,7 +13,6 @@ from builder.recipe import (
     RealRequest,
     Recipe,
     Request,
-    quality_of,
     resolve_name,
     resolve_real,
     resolve_targets,
@@ -95,7 +94,7 @@ def test_a_real_recipe_has_every_default(table: LabelTable) -> None:
     assert recipe.labels_sha256 == table.sha256
     assert None not in asdict(recipe).values()
     assert recipe.image.codec == "png"
-    assert quality_of("jpg") == 95
+    assert resolve_real(RealRequest(dataset="table"), table).quality == 95
 
 
 def test_real_shards_depend_on_neither_name_nor_regime(table: LabelTable) -> None:

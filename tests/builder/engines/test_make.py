@@ -15,6 +15,7 @@ from builder.contract import CheckError
 from builder.draw import Draw
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.labels import read_labels
+from builder.labels.source import TableOptions
 from builder.progress import Advance
 from builder.recipe import GeneratorSpec, Layout, Recipe
 from builder.split import Cohort, split_patients
@@ -57,13 +58,18 @@ def cohort(clinic: Path) -> Cohort:
 def recipe(cohort: Cohort) -> Recipe:
     return Recipe(
         dataset="table",
+        table=TableOptions(),
         name="gan100",
         uncertain="ones",
         views="all",
+        split="hash",
         holdout=("0.2", "0.1"),
         seed=0,
         regime="100",
         image_size=32,
+        depth=0,
+        window="dicom",
+        upsample=False,
         codec="png",
         quality=0,
         shard_size=16,
@@ -76,9 +82,9 @@ def recipe(cohort: Cohort) -> Recipe:
         generator="phantom",
         generator_sha256="",
         options=(),
+        label_map=(),
         precision="fp32",
         checks=("constant",),
-        upsample=False,
     )
 
 
@@ -111,7 +117,7 @@ def test_an_unreadable_image_stops_packing_unless_it_may_be_left_out(
     recipe: Recipe, cohort: Cohort, clinic_layout: Layout, work: Work, clinic: Path
 ) -> None:
     (clinic.parent / "004.jpg").unlink()
-    with pytest.raises(CheckError, match="1 real images cannot be packed"):
+    with pytest.raises(CheckError, match="1 real image cannot be packed"):
         pack_shards(recipe, cohort, clinic_layout, work)
     shards = pack_shards(recipe, cohort, clinic_layout, replace(work, skip_bad=True))
     assert sum(len(shard.stored) for shard in shards) == 59

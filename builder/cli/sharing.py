@@ -1,0 +1,156 @@
+"""Commands around a dataset that travels: share, info, diff."""
+
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.options import FILE, shards_root
+from builder.contract import UsageError
+
+if TYPE_CHECKING:
+    from builder.share.release import Release
+
+PLACE = click.Path(path_type=Path)
+
+_SAID = (  # what the publisher says: option, example, help
+    ("license", "ID", "Licence, an id of SPDX or the Hub such as cc-by-4.0, or `other`."),
+    ("license-name", "TEXT", "Name of the licence, with --license other."),
+    ("license-file", "FILE", "Text of the licence; needed with --license other."),
+    ("creator", "TEXT", "Person or institution that made the dataset."),
+    ("contact", "TEXT", "E-mail address or https page for questions."),
+    ("intended-use", "TEXT", "Purpose that the dataset is meant for."),
+    ("source-terms", "TEXT", "Terms under which you received the real images."),
+    ("date", "YYYY-MM-DD", "Day of publication; no clock is read."),
+    ("version", "X.Y.Z", "Version of the release.  [default: 1.0.0]"),
+    ("title", "TEXT", "Title of the card.  [default: the dataset's name]"),
+    ("url", "URL", "Page of the dataset."),
+    ("source", "TEXT", "Hospitals and years of the real images, where the source is your own."),
+    ("approved-by", "TEXT", "Person or board that approved the licence."),
+    ("forbidden-use", "TEXT", "Purposes that you exclude, besides diagnosis."),
+    ("limitations", "TEXT", "Failures and limits that you know of."),
+    ("withdrawal", "TEXT", "How you announce that a release is taken back."),
+    ("cite", "BIBTEX", "Citation, in BibTeX."),
+    ("gated", "TEXT", "Text that readers on the Hub must agree to before the download."),
+    ("generator-card", "FILE", "Card of your generator: its training patients, its quality."),
+)
+
+Command = Callable[..., None]
+
+
+def _said_options(command: Command) -> Command:
+    """An option for each thing that only the publisher can say."""
+    options = [
+        click.option(f"--{name}", metavar=example, help=text) for name, example, text in _SAID
+    ]
+    return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+@click.command()
+@click.argument("manifest", type=FILE)
+@click.option("--to", "place", required=True, metavar="FOLDER", help="Folder of the release.")
+@_said_options
+@click.option(
+    "--config", type=FILE, help="A release.toml that says the same; an option wins over it."
+)
+@click.option(
+    "--labels",
+    type=FILE,
+    multiple=True,
+    help="Label table whose patients must not be in the release; repeat for more.",
+)
+@click.option(
+    "--sign",
+    "key",
+    type=FILE,
+    help="Key that signs SHA256SUMS: an ed25519 private key of OpenSSH, or the .pub file of a key "
+    "in your agent.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would leave, with sizes, and stop.")
+@shards_root
+def share(
+    manifest: Path,
+    place: str,
+    config: Path | None,
+    labels: tuple[Path, ...],
+    key: Path | None,
+    dry_run: bool,
+    shards_root: Path | None,
+    **said: str | None,
+) -> None:
+    """Make a release for strangers.
+
+    The synthetic half of MANIFEST, a list of its real half, a card, a licence and checksums. Real
+    images never leave. After an interruption, the same command resumes.
+    """
+    from builder.progress import progress
+    from builder.share.publisher import read_publisher
+    from builder.share.release import compose
+    from builder.share.writing import write_release
+
+    folder = _local(place)
+    publisher = read_publisher(said, config)
+    release = compose(manifest, publisher, root=shards_root, tables=labels, progress=progress)
+    click.echo(release_text(release))
+    if dry_run:
+        click.echo("Nothing was written.")
+        return
+    written = write_release(release, folder, key=key, progress=progress)
+    click.echo(
+        f"Shared {release.name} in {folder} (digest {release.digest})."
+        if written
+        else f"{folder} holds this release already, every byte of it (digest {release.digest})."
+    )
+
+
+@click.command()
+@click.argument("manifest", type=PLACE)
+def info(manifest: Path) -> None:
+    """Say what a dataset is.
+
+    MANIFEST is a manifest or a release: its images, how often each pathology is present before and
+    after, its generator, where it comes from, its digest.
+    """
+    from builder.share.describe import info_text
+
+    click.echo(info_text(manifest))
+
+
+@click.command()
+@click.argument("one", metavar="A", type=PLACE)
+@click.argument("other", metavar="B", type=PLACE)
+def diff(one: Path, other: Path) -> None:
+    """Say in what two datasets differ.
+
+    A and B are manifests or releases. The fields of a recipe stand there as the options that set
+    them.
+    """
+    from builder.share.describe import diff_text
+
+    click.echo(diff_text(one, other))
+
+
+def release_text(release: "Release") -> str:
+    """What would leave: every file with its size, and their sum."""
+    files = sorted(release.files, key=lambda file: file.path)
+    width = max(len(file.path) for file in files)
+    lines = [f"{file.path:<{width}}  {file.size:>15,} bytes" for file in files]
+    total = sum(file.size for file in files)
+    lines.append(f"{'in all':<{width}}  {total:>15,} bytes")
+    lines.append(
+        f"{release.images:,} synthetic images; {release.real:,} real images are listed by a hash, "
+        "and none of them leaves."
+    )
+    return "\n".join(lines)
+
+
+def _local(place: str) -> Path:
+    """The folder of a release; UsageError for a store, which is written to by other means."""
+    if "://" in place:
+        raise UsageError(
+            f"--to takes a folder so far, got {place.partition('?')[0]!r}: share into a folder and "
+            "upload that as it is."
+        )
+    return Path(place)
