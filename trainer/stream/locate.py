@@ -60,7 +60,8 @@ def locate_folder(shards: str, shards_root: str | None) -> Located:
     path, root = Path(shards), Path(shards_root) if shards_root else None
     manifest = load_manifest(path)
     index = load_index(manifest, index_root(manifest, path, root))
-    return Located(manifest=manifest, index=index, source=Folder(root or dataset_root(path)))
+    source = Folder(root or dataset_root(path), shards)
+    return Located(manifest=manifest, index=index, source=source)
 
 
 def _split(url: str) -> tuple[str, str]:

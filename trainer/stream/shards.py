@@ -42,12 +42,18 @@ class Folder:
 
     at_hand = True
 
-    def __init__(self, root: Path) -> None:
-        """Nothing is read yet."""
+    def __init__(self, root: Path, manifest: str = "") -> None:
+        """Nothing is read yet; the file `manifest` is named where a shard is not there."""
         self.root = root
+        self._manifest = manifest
 
     def path(self, shard: ShardEntry) -> Path:
         """The shard's own file, hashed now."""
+        if self._manifest and not (self.root / shard.url).exists():
+            raise CheckError(
+                f"{self._manifest}: its shards are not here: xbuild rebuild {self._manifest} "
+                f"({shard.url} is missing under {self.root}; --shards-root names another folder)."
+            )
         return check_shard(shard, self.root)
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:

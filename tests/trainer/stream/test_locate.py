@@ -26,8 +26,12 @@ def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path)
     found = locate(str(sealed.path), str(tmp_path), cache)
     shard = sealed.manifest.shardlist[0]
     assert found.source.path(shard) == tmp_path / shard.url
-    with pytest.raises(CheckError, match="is missing"):
+    with pytest.raises(CheckError) as error:
         locate(str(sealed.path), None, cache).source.path(shard)
+    assert str(error.value) == (
+        f"{sealed.path}: its shards are not here: xbuild rebuild {sealed.path} "
+        f"({shard.url} is missing under {sealed.root}; --shards-root names another folder)."
+    )
 
 
 @pytest.mark.parametrize(
