@@ -28,7 +28,7 @@ ABOUT = About(
     images=40_967,
     patients=19_351,
     labels=len(CHEXPERT),
-    tables=("master_spreadsheet_update.csv", "master_spreadsheet.csv"),
+    table=("master_spreadsheet_update.csv", "master_spreadsheet.csv"),
     root="images/ (PNG) or Anonymized_DICOMs/, or the folder that holds them",
 )
 

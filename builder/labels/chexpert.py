@@ -22,7 +22,7 @@ from builder.labels.published import (
     join_tables,
     keep_images,
     main_table,
-    official_file,
+    official_files,
 )
 from builder.labels.source import Source
 from builder.labels.tables import read_csv
@@ -54,18 +54,17 @@ def _in_any_folder(*names: str) -> tuple[str, ...]:
     return tuple(f"{folder}{name}" for folder in _FOLDERS for name in names)
 
 
-_VALID = _in_any_folder("valid.csv", "val_labels.csv")
-_TEST = _in_any_folder("test_labels.csv", "test.csv")
-
 ABOUT = About(
     title="CheXpert",
     images=223_414,
     patients=64_540,
     labels=len(CHEXPERT),
-    tables=_in_any_folder("train.csv"),
+    table=_in_any_folder("train.csv"),
     shipped="chexpert_train.csv.gz",
-    official=("valid.csv", "test_labels.csv"),
-    split=True,
+    official=(
+        _in_any_folder("valid.csv", "val_labels.csv"),
+        _in_any_folder("test_labels.csv", "test.csv"),
+    ),
     root="CheXpert-v1.0-small, CheXpert-v1.0 or the batches of the full-size download",
 )
 
@@ -84,8 +83,7 @@ def read_chexpert(source: Source) -> LabelTable:
     """
     parts = {main_table(source, ABOUT): "train" if source.official else ""}
     if source.official:
-        parts[official_file(source, ABOUT, *_VALID)] = "val"
-        parts[official_file(source, ABOUT, *_TEST)] = "test"
+        parts |= dict(zip(official_files(source, ABOUT), ("val", "test"), strict=True))
     folders = None if source.root is None else _patient_folders(source.root)
     table = join_tables(*(_read(path, source.root, folders, part) for path, part in parts.items()))
     if source.root is None:

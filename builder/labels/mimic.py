@@ -17,7 +17,7 @@ from builder.labels.published import (
     keep_images,
     keep_rows,
     needed_table,
-    official_file,
+    official_files,
     refuse_labels,
 )
 from builder.labels.source import Source
@@ -34,10 +34,9 @@ ABOUT = About(
     images=377_110,
     patients=65_379,
     labels=len(CHEXPERT),
-    tables=(_METADATA,),
-    others=_LABELS[:1],
-    official=(_SPLIT,),
-    split=True,
+    table=(_METADATA,),
+    more=(_LABELS,),
+    official=((_SPLIT,),),
     root="files/ with p10/p10000032/s50414267/DICOM.jpg, or the folder that holds it",
 )
 
@@ -49,7 +48,7 @@ def read_mimic(source: Source) -> LabelTable:
     instead of CheXpert's. Images whose study has no labels, or that are not at hand, are left out.
     Raises UsageError for a table that is missing or cannot be trusted, or a root without images.
     """
-    metadata, by_study = needed_table(source, ABOUT, _METADATA), _label_table(source)
+    metadata, by_study = needed_table(source, ABOUT, ABOUT.table), _label_table(source)
     names = ("dicom_id", "subject_id", "study_id", "ViewPosition")
     frame = read_csv(metadata, names, text=names[:3])
     for name in names[:3]:
@@ -65,10 +64,9 @@ def read_mimic(source: Source) -> LabelTable:
             "split": "",
         }
     )
-    tables = [by_study]
-    if source.official:
-        tables.append(official_file(source, ABOUT, _SPLIT))
-        rows["split"] = _parts(frame["dicom_id"], tables[-1])
+    split = official_files(source, ABOUT) if source.official else []
+    if split:
+        rows["split"] = _parts(frame["dicom_id"], split[0])
     labels, known = _labels(frame, by_study)
     table = make_label_table(
         dataset="mimic",
@@ -76,7 +74,7 @@ def read_mimic(source: Source) -> LabelTable:
         rows=rows,
         labels=labels,
         root=source.root,
-        more=tables,
+        more=[by_study, *split],
         columns={"image": "dicom_id", "patient": "subject_id"},
         notes=view_notes(frame, "ViewPosition"),
     )
@@ -92,7 +90,7 @@ def _label_table(source: Source) -> Path:
     """The table of labels by study: the one that --labels names, else CheXpert's or negbio's."""
     given = source.labels
     if given is None or given.is_dir() or given.name.startswith((_METADATA, _SPLIT)):
-        return needed_table(source, ABOUT, *_LABELS)
+        return needed_table(source, ABOUT, _LABELS)
     return given
 
 

@@ -19,7 +19,7 @@ from builder.labels.demographics import (
 from builder.labels.images import files_by_stem, normal_names, stem
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.pathologies import canonical
-from builder.labels.published import About, keep_images, main_table, official_file
+from builder.labels.published import About, keep_images, main_table, official_files
 from builder.labels.source import Source
 from builder.labels.tables import read_csv
 
@@ -46,10 +46,9 @@ ABOUT = About(
     images=112_120,
     patients=30_805,
     labels=len(NIH),
-    tables=("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv"),
+    table=("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv"),
     shipped="Data_Entry_2017_v2020.csv.gz",
-    official=("train_val_list.txt", "test_list.txt"),
-    split=True,
+    official=(("train_val_list.txt",), ("test_list.txt",)),
     root="the images, such as images/00000001_000.png, in any subfolder",
 )
 
@@ -79,9 +78,8 @@ def read_nih(source: Source) -> LabelTable:
             "split": "",
         }
     )
-    lists = {}
-    if source.official:
-        lists = {name: official_file(source, ABOUT, name) for name in ABOUT.official}
+    lists = official_files(source, ABOUT) if source.official else []
+    if lists:
         rows["split"] = _official(image, lists)
     table = make_label_table(
         dataset="nih",
@@ -89,19 +87,19 @@ def read_nih(source: Source) -> LabelTable:
         rows=rows,
         labels=_findings(frame["Finding Labels"], path),
         root=root,
-        more=tuple(lists.values()),
+        more=lists,
         columns={"image": "Image Index", "patient": "Patient ID"},
         notes=view_notes(frame, "View Position"),
     )
     return table if root is None else keep_images(table)
 
 
-def _official(images: pd.Series, lists: dict[str, Path]) -> pd.Series:
+def _official(images: pd.Series, lists: list[Path]) -> pd.Series:
     """The part of each image by NIH's two lists: train or test; "" for one that is in neither."""
     stems = images.map(stem)
-    train, test = (_listed(path, stems) for path in lists.values())
+    train, test = (_listed(path, stems) for path in lists)
     if both := sorted(train & test):
-        raise UsageError(f"The image {printable(both[0])} is in {' and in '.join(lists)}.")
+        raise UsageError(f"The image {printable(both[0])} is in {lists[0]} and in {lists[1]}.")
     part = np.select([stems.isin(train), stems.isin(test)], ["train", "test"], "")
     return pd.Series(part, index=images.index)
 

@@ -127,7 +127,7 @@ ABOUT = About(
     images=160_861,
     patients=67_625,
     labels=len(PADCHEST),
-    tables=(_TABLE,),
+    table=(_TABLE,),
     shipped=f"{_TABLE}.gz",
     root="the 16-bit PNG files (add --depth), in their numbered folders or all in one",
 )

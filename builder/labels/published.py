@@ -27,11 +27,10 @@ class About:
     images: int
     patients: int | None  # None: the table names none, so each image counts as one
     labels: int
-    tables: tuple[str, ...]  # names of its main table, the usual one first
-    others: tuple[str, ...] = ()  # further tables that it needs
-    shipped: str | None = None  # torchxrayvision's copy of the main table
-    official: tuple[str, ...] = ()  # further files of its official split
-    split: bool = False  # whether it has an official split
+    table: tuple[str, ...]  # names that its main table may have, the usual one first
+    shipped: str | None = None  # torchxrayvision's copy of that
+    more: tuple[tuple[str, ...], ...] = ()  # names of each further table
+    official: tuple[tuple[str, ...], ...] = ()  # names of each file of its official split, if any
     root: str  # what --root holds
 
 
@@ -57,10 +56,10 @@ def main_table(source: Source, about: About) -> Path:
         return source.labels
     if source.labels is None and about.shipped is not None:
         return shipped_table(about.shipped)
-    return needed_table(source, about, *about.tables)
+    return needed_table(source, about, about.table)
 
 
-def needed_table(source: Source, about: About, *names: str) -> Path:
+def needed_table(source: Source, about: About, names: tuple[str, ...]) -> Path:
     """The first of the tables `names` that is at hand.
 
     Raises UsageError, which says where the table was looked for.
@@ -73,17 +72,21 @@ def needed_table(source: Source, about: About, *names: str) -> Path:
     )
 
 
-def official_file(source: Source, about: About, *names: str) -> Path:
-    """The first of the files `names` that is at hand; the official split needs it.
+def official_files(source: Source, about: About, first: int = 0) -> list[Path]:
+    """The files of the official split from the `first` on, in the order of `about`.
 
-    Raises UsageError, which says where the file was looked for.
+    Raises UsageError, which says where they were looked for, if one is missing.
     """
-    if (path := find_table(source, *names)) is not None:
-        return path
-    raise UsageError(
-        f"The official split of {about.title} needs {names[0]}: {_searched(source)}; put it "
-        "beside the label table that --labels names, or use --split hash."
-    )
+    wanted = about.official[first:]
+    found = [find_table(source, *names) for names in wanted]
+    missing = [names[0] for names, path in zip(wanted, found, strict=True) if path is None]
+    if missing:
+        raise UsageError(
+            f"The official split of {about.title} needs {' and '.join(missing)}: "
+            f"{_searched(source)}; put it beside the label table that --labels names, or use "
+            "--split hash."
+        )
+    return [path for path in found if path is not None]
 
 
 def refuse_official(source: Source, about: About) -> None:
@@ -106,6 +109,11 @@ def join_tables(first: LabelTable, *others: LabelTable) -> LabelTable:
     Raises UsageError where two of them name one image.
     """
     tables = (first, *others)
+    if any(table.pathologies != first.pathologies for table in others):
+        raise UsageError(
+            f"{' and '.join(str(table.path) for table in tables)} have different labels: an "
+            "official split needs tables of one kind."
+        )
     rows = pd.concat([table.rows for table in tables], ignore_index=True)
     if (twice := rows["image"].duplicated()).any():
         names = ", ".join(table.path.name for table in tables)

@@ -35,9 +35,9 @@ ABOUT = About(
     images=26_684,
     patients=None,
     labels=3,
-    tables=("stage_2_train_labels.csv",),
-    others=("stage_2_detailed_class_info.csv (for No Finding)",),
+    table=("stage_2_train_labels.csv",),
     shipped="kaggle_stage_2_train_labels.csv.zip",
+    more=(("stage_2_detailed_class_info.csv",),),
     root="stage_2_train_images/ with DICOM files, or the images as PNG or JPEG",
 )
 
@@ -60,7 +60,7 @@ def read_rsna(source: Source) -> LabelTable:
     images = boxes["patientId"].drop_duplicates()
     opacity = target[images.index]
     labels = pd.DataFrame({"Lung Opacity": opacity, "Pneumonia": opacity})
-    classes = find_table(source, "stage_2_detailed_class_info.csv")
+    classes = find_table(source, *ABOUT.more[0])
     if classes is not None:
         labels["No Finding"] = (_classes(classes, images) == "Normal").astype("int8")
     headers = shipped_table(_HEADERS)

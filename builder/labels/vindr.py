@@ -15,8 +15,7 @@ from builder.labels.published import (
     join_tables,
     keep_images,
     main_table,
-    needed_table,
-    official_file,
+    official_files,
     refuse_labels,
 )
 from builder.labels.source import Readers, Source
@@ -42,10 +41,9 @@ ABOUT = About(
     images=15_000,
     patients=None,
     labels=len(_BOXED),
-    tables=(*_TRAIN, "train.csv"),
+    table=(*_TRAIN, "train.csv"),
     shipped="vinbigdata-train.csv.gz",
-    official=("image_labels_train.csv", "image_labels_test.csv"),
-    split=True,
+    official=(_TRAIN, _TEST),
     root="train/ and test/ with DICOM files, or the images as PNG or JPEG",
 )
 
@@ -58,12 +56,12 @@ def read_vindr(source: Source) -> LabelTable:
     image has no finding if all say so. The official split adds PhysioNet's test images. Raises
     UsageError for a table that cannot be trusted or is missing.
     """
+    given = source.labels is not None and not source.labels.is_dir()
     if not source.official:
         table = _read(main_table(source, ABOUT), source, "")
     else:
-        given = source.labels is not None and not source.labels.is_dir()
-        train = main_table(source, ABOUT) if given else needed_table(source, ABOUT, *_TRAIN)
-        test = official_file(source, ABOUT, *_TEST)
+        files = official_files(source, ABOUT, first=1 if given else 0)
+        train, test = ([main_table(source, ABOUT)] if given else []) + files
         table = join_tables(_read(train, source, "train"), _read(test, source, "test"))
     return table if source.root is None else keep_images(table)
 
