@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
@@ -14,7 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
 _UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
-_UNEVEN = r"\\|//|(?:^|/)\.(?:/|$)|/$"
+_ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$"  # what all of these, and uneven names, have
 _FIRST = 20  # rows whose files are looked for before any is read
 
 
@@ -51,13 +52,15 @@ def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:
     UsageError for an absolute path, an address, or one that leads out by `..`.
     """
     names = names.astype("str").str.strip()
-    absolute = names.str.match(_ELSEWHERE, na=False)
-    refuse_cells(absolute, path, column, "is not a path below the image folder", names)
-    up = names.str.match(_UP, na=False)
-    refuse_cells(up, path, column, "leads out of the image folder", names)
-    uneven = names.str.contains(_UNEVEN, na=False)
-    if uneven.any():
-        names = names.mask(uneven, names[uneven].map(_normal))
+    which = np.flatnonzero(names.str.contains(_ODD, na=False))
+    if not len(which):
+        return names
+    odd = names.iloc[which]
+    absolute = odd.str.match(_ELSEWHERE)
+    refuse_cells(absolute, path, column, "is no path below the image folder: leave out what --root names", odd)
+    refuse_cells(odd.str.match(_UP), path, column, "leads out of the image folder", odd)
+    names = names.copy()
+    names.iloc[which] = odd.map(_normal)
     return names.mask(names == ".")
 
 

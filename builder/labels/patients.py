@@ -24,15 +24,17 @@ def check_patients(patients: pd.Series, path: Path, column: str) -> None:
     Ids that differ only in leading zeros, capitals, blanks or a `.0` are one person's. `patients`
     is str with the table's row numbers as index, `path` and `column` say where it comes from.
     """
+    ids = patients.unique()
+    even = len({len(patient) for patient in ids}) == 1  # then only capitals can differ
     spellings: dict[str, str] = {}
-    for patient in patients.unique():
+    for patient in ids:
         word = patient.casefold()
         if word in _NO_ID:
             _refuse(patients, patient, path, column, "is no patient's id")
-        if _CUT_OFF.fullmatch(word):
+        if "e+" in word and _CUT_OFF.fullmatch(word):
             why = "is a long number that a spreadsheet cut short: export the table again as text"
             _refuse(patients, patient, path, column, why)
-        other = spellings.setdefault(_one_spelling(word), patient)
+        other = spellings.setdefault(word if even else _one_spelling(word), patient)
         if other != patient:
             where = place(path, _first(patients, other), column)
             why = f"and {shown(other)} in {where} look like one patient: write an id in one way"
