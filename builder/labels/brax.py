@@ -29,7 +29,7 @@ ABOUT = About(
     patients=19_351,
     labels=len(CHEXPERT),
     table=("master_spreadsheet_update.csv", "master_spreadsheet.csv"),
-    root="images/ (PNG) or Anonymized_DICOMs/, or the folder that holds them",
+    root="the folder that holds images/ (PNG) or Anonymized_DICOMs/, or one of these",
 )
 
 

@@ -65,7 +65,7 @@ ABOUT = About(
         _in_any_folder("valid.csv", "val_labels.csv"),
         _in_any_folder("test_labels.csv", "test.csv"),
     ),
-    root="CheXpert-v1.0-small, CheXpert-v1.0 or the batches of the full-size download",
+    root="CheXpert-v1.0-small or CheXpert-v1.0, or the folder that holds it or the four batches",
 )
 
 

@@ -37,7 +37,7 @@ ABOUT = About(
     table=(_METADATA,),
     more=(_LABELS,),
     official=((_SPLIT,),),
-    root="files/ with p10/p10000032/s50414267/DICOM.jpg, or the folder that holds it",
+    root="the folder that holds files/p10/p10000032/s50414267/DICOM.jpg, or files/ itself",
 )
 
 

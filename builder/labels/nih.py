@@ -49,7 +49,7 @@ ABOUT = About(
     table=("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv"),
     shipped="Data_Entry_2017_v2020.csv.gz",
     official=(("train_val_list.txt",), ("test_list.txt",)),
-    root="the images, such as images/00000001_000.png, in any subfolder",
+    root="images such as 00000001_000.png, in any subfolder",
 )
 
 

@@ -129,7 +129,7 @@ ABOUT = About(
     labels=len(PADCHEST),
     table=(_TABLE,),
     shipped=f"{_TABLE}.gz",
-    root="the 16-bit PNG files (add --depth), in their numbered folders or all in one",
+    root="the PNG files, 0/ to 54/ or all in one folder; they have 16 bits: see --depth",
 )
 
 

@@ -38,7 +38,7 @@ ABOUT = About(
     table=("stage_2_train_labels.csv",),
     shipped="kaggle_stage_2_train_labels.csv.zip",
     more=(("stage_2_detailed_class_info.csv",),),
-    root="stage_2_train_images/ with DICOM files, or the images as PNG or JPEG",
+    root="stage_2_train_images/ with the DICOM files, or the images as PNG or JPEG",
 )
 
 

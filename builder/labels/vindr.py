@@ -44,7 +44,7 @@ ABOUT = About(
     table=(*_TRAIN, "train.csv"),
     shipped="vinbigdata-train.csv.gz",
     official=(_TRAIN, _TEST),
-    root="train/ and test/ with DICOM files, or the images as PNG or JPEG",
+    root="train/ and test/ with the DICOM files, or the images as PNG or JPEG",
 )
 
 
