@@ -10,6 +10,7 @@ import sys
 import click
 
 from builder.cli.building import pack, plan, synth, verify
+from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.contract import Refusal
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (plan, pack, synth, verify, import_gan, fit_gan):
+for command in (plan, pack, synth, verify, datasets, import_gan, fit_gan):
     cli.add_command(command)
 
 
