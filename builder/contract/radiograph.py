@@ -3,18 +3,21 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from builder.contract.dicom import Window, is_dicom, read_dicom
+from builder.contract.errors import printable
+from builder.contract.grey import TOO_MANY, read_picture
 from builder.contract.png import Bytes
 
-# For the whole process: threads share the filters, so they cannot change for one call only.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+__all__ = ["BadImage", "Reading", "Window", "read_radiograph", "resize"]
 
-
-Window = Literal["dicom", "full", "percentile"]
+# For the whole process: threads share the filters, so they cannot change for one call only. What
+# Pillow and pydicom warn of is in the metadata; too many pixels are refused without their help.
+for _module in (r"PIL\.", r"pydicom(\.|$)"):
+    warnings.filterwarnings("ignore", module=_module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +38,28 @@ class BadImage:
 
 
 def read_radiograph(file: Path, image_size: int, reading: Reading) -> Bytes:
-    """uint8 [image_size, image_size]: grey, centre crop to a square, Lanczos.
+    """uint8 [image_size, image_size]: grey, upright, centre crop to a square, Lanczos.
 
     ValueError says why the file cannot be used.
     """
     if not file.is_file():
         raise ValueError("missing")
     try:
-        with Image.open(file, formats=("PNG", "JPEG")) as picture:
-            grey = _eight_bit(picture)
+        grey = _read(file, reading)
     except UnidentifiedImageError:
-        raise ValueError("neither PNG nor JPEG") from None
+        raise ValueError("neither PNG, JPEG, TIFF nor DICOM") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError("more pixels than any radiograph has") from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise ValueError(TOO_MANY) from None
+    except Exception as error:  # decoders raise anything where bytes are damaged
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(printable(words, 200)) from None
     height, width = grey.shape
     side = min(height, width)
+    if side < image_size and not reading.upsample:
+        raise ValueError(
+            f"{height}×{width} pixels, smaller than {image_size}: build with a smaller"
+            " --image-size, or enlarge by --upsample"
+        )
     top, left = (height - side) // 2, (width - side) // 2
     square = resize(np.ascontiguousarray(grey[top : top + side, left : left + side]), image_size)
     if square.min() == square.max():
@@ -67,8 +75,8 @@ def resize(image: Bytes, size: int) -> Bytes:
     return np.asarray(small)
 
 
-def _eight_bit(picture: Image.Image) -> Bytes:
-    """uint8 [H, W]; 16-bit greys are scaled by their full range, which convert("L") would clip."""
-    if picture.mode.startswith("I"):
-        return (np.asarray(picture).astype(np.float32) / 257.0 + 0.5).clip(0, 255).astype(np.uint8)
-    return np.asarray(picture.convert("L"))
+def _read(file: Path, reading: Reading) -> Bytes:
+    """uint8 [H, W] of the whole image."""
+    if is_dicom(file):
+        return read_dicom(file, depth=reading.depth, window=reading.window)
+    return read_picture(file, reading.depth)

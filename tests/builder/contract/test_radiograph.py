@@ -50,7 +50,7 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path) -> None:
     Image.new("L", (40, 40), 9).save(tmp_path / "flat.png")
     reasons = {
         "absent.png": "missing",
-        "text.png": "neither PNG nor JPEG",
+        "text.png": "neither PNG, JPEG, TIFF nor DICOM",
         "flat.png": "every pixel is the same",
         "cut.png": "truncated",
     }
