@@ -11,7 +11,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,9 @@ SEPARATORS = (",", ";", "\t", "|")
 PARQUET = b"PAR1"
 _HEADER_BYTES = 1 << 20  # a header is shorter than this
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
-_MIXED = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")  # UTF-8's umlauts: hardly ever Windows-1252's
+# A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
+_LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+_SAID = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 _SAVE = "save it as CSV UTF-8"
 _NO_TABLES = {  # how files begin that are no text; parquet is read elsewhere
     b"\xd0\xcf\x11\xe0": f"is an Excel workbook: {_SAVE}",
@@ -73,21 +75,14 @@ def read_text(path: Path, names: Collection[str] = ()) -> TableText:
 
     Raises UsageError for a file that is missing, damaged, empty or no text.
     """
-    data, said, line = _utf8(path, _decompressed(path)), "", 1
+    data = _utf8(path, _decompressed(path))
     head = data[:_HEADER_BYTES].decode(errors="replace")
-    if match := re.match(r"\ufeff?\"?sep=(.)\"?(\r\n|\r|\n|$)", head, re.IGNORECASE):
-        said, line = match[1], 2  # Excel's own line
-        data = data[len(match[0].encode()) :]
-        head = head[len(match[0]) :]
-    blank = re.match(r"\s*?(?=[^\r\n]*\S)", head)
-    if blank is None:
+    before, said = _before_header(head)
+    head = head[sum(map(len, before)) :]
+    if not head:
         raise UsageError(f"{path} is empty.")
-    starts = len(blank[0]) - len(blank[0].split("\n")[-1].split("\r")[-1])
-    line += len(head[:starts].splitlines())
-    head, data = head[starts:], data[len(head[:starts].encode()) :]
     separator = said or _separator(head, {plain(name) for name in names})
     cells, lines = _first_record(head, separator)
-    size = sum(len(text.encode()) for text in lines)
     header = [cell.strip() for cell in cells]
     while header and not header[-1]:
         header.pop()
@@ -96,23 +91,35 @@ def read_text(path: Path, names: Collection[str] = ()) -> TableText:
         separator=separator,
         header=tuple(header),
         data=data,
-        start=size,
-        first_line=line + len(lines),
+        start=sum(len(line.encode()) for line in (*before, *lines)),
+        first_line=1 + len(before) + len(lines),
     )
+
+
+def _before_header(head: str) -> tuple[list[str], str]:
+    """The lines before the header, blank ones and Excel's `sep=;`, and the separator it says."""
+    before, said = [], ""
+    for line in io.StringIO(head, newline=""):
+        match = None if said else _SAID.match(line)
+        if match:
+            said = match[1]
+        elif line.strip():
+            break
+        before.append(line)
+    return before, said
 
 
 def first_row(text: TableText) -> list[str]:
     """The cells of the first row, or nothing; quick, and not strict about quotation marks."""
     head = text.data[text.start : text.start + _HEADER_BYTES].decode(errors="replace")
-    rows = csv.reader(io.StringIO(head, newline=""), delimiter=text.separator)
+    rows = _reader(io.StringIO(head, newline=""), text.separator)
     return next((cells for cells in rows if any(cells)), [])
 
 
 def records(text: TableText) -> Iterator[tuple[int, list[str]]]:
     """Line and cells of each row that is not blank; UsageError where quotation marks are wrong."""
     body = io.StringIO(bytes(text.body).decode(), newline="")
-    csv.field_size_limit(_MAX_CELL)
-    rows = csv.reader(body, delimiter=text.separator, strict=True)
+    rows = _reader(body, text.separator, strict=True)
     line = text.first_line
     while True:
         try:
@@ -153,6 +160,11 @@ def _explained(error: csv.Error) -> str:
     return f"the row cannot be read ({error})"
 
 
+def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "csv.Reader":
+    csv.field_size_limit(_MAX_CELL)
+    return csv.reader(lines, delimiter=separator, strict=strict)
+
+
 def _first_record(head: str, separator: str) -> tuple[list[str], list[str]]:
     """The cells of the first record and the lines that it fills."""
     used: list[str] = []
@@ -162,7 +174,7 @@ def _first_record(head: str, separator: str) -> tuple[list[str], list[str]]:
             used.append(line)
             yield line
 
-    return next(csv.reader(lines(), delimiter=separator), []), used
+    return next(_reader(lines(), separator), []), used
 
 
 def _separator(head: str, names: set[str]) -> str:
@@ -229,7 +241,7 @@ def _utf8(path: Path, data: bytes) -> bytes:
 def _from_windows(path: Path, data: bytes, start: int) -> bytes:
     """Windows-1252 as UTF-8; UsageError where the bytes may be anything else."""
     try:
-        if _MIXED.search(data):
+        if _LETTER.search(data):
             raise UnicodeError
         return data.decode("cp1252").encode()
     except UnicodeError:

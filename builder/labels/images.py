@@ -15,7 +15,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
 _UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
-_ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$"  # what all of these, and uneven names, have
+_ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$|^$"  # what all of these, and uneven names, have
 _FIRST = 20  # rows whose files are looked for before any is read
 
 
@@ -57,7 +57,13 @@ def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:
         return names
     odd = names.iloc[which]
     absolute = odd.str.match(_ELSEWHERE)
-    refuse_cells(absolute, path, column, "is no path below the image folder: leave out what --root names", odd)
+    refuse_cells(
+        absolute,
+        path,
+        column,
+        "is no path below the image folder: leave out what --root names",
+        odd,
+    )
     refuse_cells(odd.str.match(_UP), path, column, "leads out of the image folder", odd)
     names = names.copy()
     names.iloc[which] = odd.map(_normal)

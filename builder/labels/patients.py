@@ -57,7 +57,7 @@ def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, 
     group = 1 if re.compile(pattern).groups else 0
     found = matches.map(lambda match: match[group] or None, na_action="ignore").astype("str")
     alone = found.isna() & images.notna()
-    if alone.sum() == images.notna().sum():
+    if not found.notna().any():
         raise UsageError(
             f"--patient-pattern {printable(pattern)!r} matches no image; the first is "
             f"{printable(str(images.iloc[0]), 200)}."
@@ -65,7 +65,7 @@ def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, 
     if not alone.any():
         return found, ()
     note = (
-        f"--patient-pattern matches {len(images) - alone.sum():,} of {len(images):,} images; each "
+        f"--patient-pattern matches {found.notna().sum():,} of {images.notna().sum():,} images; each "
         f"other one, as {printable(images[alone].iloc[0], 200)}, counts as a patient of its own."
     )
     return found.where(~alone, images), (note,)

@@ -97,13 +97,19 @@ def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
         if doubtful or _has_cells(table.columns[len(names) :]):
             raise pa.ArrowInvalid("rows that the other reader looks at one by one")
     except pa.ArrowInvalid:  # which knows no line numbers
-        table = _parse(_rewritten(text), ",", len(names), types)
+        try:
+            table = _parse(_rewritten(text), ",", len(names), types)
+        except pa.ArrowInvalid as error:
+            reason = printable(str(error).splitlines()[0], 200)
+            raise UsageError(f"{text.path} is not a readable table: {reason}.") from None
     table = table.select(range(len(names))).rename_columns(names)
     return _named_columns(_without_blank_rows(_trimmed(table)))
 
 
 def _checked_names(path: Path, names: Sequence[str]) -> list[str]:
     """The names of the columns; UsageError where two of them are one name."""
+    if not any(names):
+        raise UsageError(f"{path} has no names of columns in its first line.")
     seen: dict[str, str] = {}
     for name in filter(None, names):
         if plain(name) in seen:
