@@ -35,7 +35,7 @@ def test_an_unreadable_file_is_a_bad_image(table: LabelTable, clinic: Path) -> N
     (clinic.parent / "003.png").write_bytes(b"no image")
     samples = list(real_samples(table, [2, 3, 4], "train", 0))
     items = list(real_painter(table, [2, 3, 4], 32, Reading()).produce(samples))
-    assert items[1] == BadImage(image="003.png", reason="neither PNG nor JPEG")
+    assert items[1] == BadImage(image="003.png", reason="neither PNG, JPEG, TIFF nor DICOM")
     assert [type(item) for item in items] == [Picture, BadImage, Picture]
 
 

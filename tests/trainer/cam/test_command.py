@@ -117,7 +117,7 @@ def test_an_image_that_cannot_be_read_is_named_or_left_out(
     result = call(*words, "--skip-bad")
     assert result.exit_code == 0, result.output
     assert "Wrote 9 maps" in result.stdout
-    assert result.stderr == "Left out: b.png: neither PNG nor JPEG\n"
+    assert result.stderr == "Left out: b.png: neither PNG, JPEG, TIFF nor DICOM\n"
     words = (weights, images / "b.png", "--out", tmp_path / "none.png", "--skip-bad")
     refused(call(*words), 1, "None of the 1 images can be read")
     assert not (tmp_path / "none.png").exists()

@@ -85,7 +85,7 @@ def test_an_unreadable_image_is_named_and_nothing_is_written(
 ) -> None:
     (folder / "z" / "5.png").write_text("no image")
     before = set(folder.rglob("*"))
-    with pytest.raises(CheckError, match=r"^z/5\.png cannot be read \(neither PNG nor JPEG\): "):
+    with pytest.raises(CheckError, match=r"^z/5\.png cannot be read \(neither PNG, JPEG, TIFF nor DICOM\): "):
         predict_files(weights, [folder], out=folder / name, **ANSWERS)
     assert set(folder.rglob("*")) == before
 
@@ -97,7 +97,7 @@ def test_an_unreadable_image_may_be_left_out(folder: Path, weights: Path) -> Non
         (folder / name).write_text(text)
     found = predict_files(weights, [folder], out=folder / "out.csv", **ANSWERS | {"skip_bad": True})
     assert [(one.image, one.reason) for one in found.skipped] == [
-        (name, "neither PNG nor JPEG") for name in bad
+        (name, "neither PNG, JPEG, TIFF nor DICOM") for name in bad
     ]
     before, after = rows_of(folder / "all.csv"), rows_of(folder / "out.csv")
     kept = [row for row in before if row["image"] not in bad]
