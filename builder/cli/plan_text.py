@@ -21,7 +21,7 @@ _PAPER = {
 
 
 def plan_json(blueprint: Blueprint) -> str:
-    """The plan for programs: real, synthetic, targets; then bound, real images by split, request."""
+    """The plan for programs: real, synthetic, targets; then the bound, the split, the request."""
     proof = asdict(blueprint.plan.proof())
     first = {name: proof.pop(name) for name in ("real", "synthetic", "targets")}
     split = blueprint.cohort.split

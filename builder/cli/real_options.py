@@ -27,7 +27,7 @@ _USED_BY = {  # fields of TableOptions: the option, and the datasets whose reade
     "split_column": ("--split-column", ("table",)),
     "label_columns": ("--label-column", ("table",)),
     "match": ("--match", ("table",)),
-    "patient_pattern": ("--patient-pattern", ("folder",)),
+    "patient_pattern": ("--patient-pattern", ("folder", "table")),
     "readers": ("--readers", ("vindr",)),
 }
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from builder.contract import CheckError, UsageError, sha256_file
 from builder.contract.record import as_record, parse_json
+from builder.generators.kinds import GENERATOR, check_kind
 from builder.render import Generator
 
 GROUP = "cxr_rebalance.generators"
@@ -76,9 +77,10 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
     does not take an option; CheckError where a file of weights is damaged.
     """
     name, _, argument = name_or_path.partition(":")
-    if name_or_path.endswith(".safetensors") and (not argument or Path(name_or_path).exists()):
-        name, argument = _generator_of(Path(name_or_path)), name_or_path
-    found = entry_points(group=GROUP)
+    found, path = entry_points(group=GROUP), Path(name_or_path)
+    is_file = path.is_file() and name_or_path not in found.names
+    if is_file or (name_or_path.endswith(".safetensors") and (not argument or path.exists())):
+        name, argument = _generator_of(path), name_or_path
     if name not in found.names:
         known = ", ".join(sorted(found.names))
         raise UsageError(
@@ -107,6 +109,7 @@ def _generator_of(path: Path) -> str:
         raise UsageError(f"Cannot read the generator {path}: there is no such file.")
     opener: Any = safe_open  # its stubs have no types
     try:
+        check_kind(path, "a generator", (GENERATOR,))
         with opener(path, framework="np") as file:
             text = (file.metadata() or {})["header"]
     except OSError as error:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from builder.contract import CheckError, UsageError, check_pathologies, write_last
 from builder.contract.record import as_record
+from builder.generators.kinds import PICKLE, TF_PICKLE, check_kind
 from builder.generators.pggan_format import Design, check_shapes, pack
 from builder.generators.restricted_pickle import Array, Network, load_pickle
 
@@ -56,6 +57,8 @@ def convert(pickle_path: Path, out_path: Path, labels: Sequence[str]) -> Convers
     exists with other content.
     """
     check_pathologies(labels)
+    if pickle_path.is_file():
+        check_kind(pickle_path, "a published TensorFlow pickle", (TF_PICKLE, PICKLE))
     try:
         state = _moving_average(load_pickle(pickle_path))
         variables = _variables(state.get("variables"))
