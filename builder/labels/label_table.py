@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from builder.contract import Labels, sha256_bytes, sha256_file
-from builder.labels.cells import numbers, refuse_cells
+from builder.contract import Labels, UsageError, sha256_bytes, sha256_file
+from builder.labels.cells import cell_message, numbers, place, refuse_cells, shown
 from builder.labels.patients import check_patients
 
 
@@ -65,10 +65,9 @@ def make_label_table(
     refuse_cells(rows["patient"].isna(), path, patient, why, rows["patient"])
     own = rows["patient"] == rows["image"]  # each image is a patient: names may look alike
     check_patients(rows["patient"][~own], path, patient)
-    names = ("image",) if rows["file"].equals(rows["image"]) else ("image", "file")
-    for name in names:
-        again = rows[name].duplicated() & rows[name].notna()
-        refuse_cells(again, path, image, "appears twice in the table", rows[name])
+    _refuse_twice(rows["image"], path, image)
+    if not rows["file"].equals(rows["image"]):
+        _refuse_twice(rows["file"], path, image)
     if "split" not in rows:
         rows["split"] = ""
     sha256, salt = fingerprint(path, *more) if listing is None else _of_listing(listing)
@@ -85,13 +84,24 @@ def make_label_table(
     )
 
 
+def _refuse_twice(names: pd.Series, path: Path, column: str) -> None:
+    """Raise UsageError where an image, or its file, is in two rows; NaN is no file."""
+    again = names.duplicated() & names.notna()
+    if again.any():
+        row = int(np.argmax(again))
+        first = int(np.argmax(names == names.iloc[row]))
+        where = place(path, int(names.index[first]), column)
+        what = f"{shown(names.iloc[row])} appears twice, first in {where}"
+        raise UsageError(cell_message(path, int(names.index[row]), column, what))
+
+
 def _label_matrix(labels: pd.DataFrame, path: Path) -> Labels:
     """int8 [N, L] from columns of 1, 0, -1 and blanks."""
     matrix = np.empty(labels.shape, dtype=np.int8)
     for column, name in enumerate(labels.columns):
         cells = labels[name]
         known = numbers(cells).where(cells.notna(), 0)
-        hint = "is not 1, 0, -1 or blank (drop columns that are not labels)"
+        hint = "is not 1, 0, -1 or blank; --label-column chooses the columns that are labels"
         refuse_cells(~known.isin((-1, 0, 1)), path, str(name), hint, cells)
         matrix[:, column] = known
     return matrix

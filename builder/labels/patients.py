@@ -64,9 +64,10 @@ def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, 
         )
     if not alone.any():
         return found, ()
+    first = printable(images[alone].iloc[0], 200)
     note = (
-        f"--patient-pattern matches {found.notna().sum():,} of {images.notna().sum():,} images; each "
-        f"other one, as {printable(images[alone].iloc[0], 200)}, counts as a patient of its own."
+        f"--patient-pattern matches {found.notna().sum():,} of {images.notna().sum():,} images; "
+        f"each other one, as {first}, counts as a patient of its own."
     )
     return found.where(~alone, images), (note,)
 

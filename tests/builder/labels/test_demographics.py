@@ -14,7 +14,7 @@ import pytest
 from builder.contract import GROUPS, ImageSpec, load_index, load_manifest
 from builder.contract.radiograph import Reading
 from builder.labels import LabelTable, read_labels
-from builder.labels.demographics import age_bands, parse_ages
+from builder.labels.demographics import VIEWS, age_bands, group_words, parse_ages, view_notes
 from builder.pack import real_painter, real_samples
 from builder.recipe import Layout
 from builder.verify import verify
@@ -48,6 +48,57 @@ def test_ages_become_years_and_years_become_bands() -> None:
     assert age_bands(years).tolist() == bands
 
 
+@pytest.mark.parametrize(
+    ("cell", "years"),
+    [
+        *(("060y", 60), ("63,5", 63.5), ("85 or more", 85), ("90+", 90), (">89", 89), ("≥ 85", 85)),
+        *(("57 years", 57), ("006m", 0.5), ("26 weeks", 26 / 52.18), ("85 and older", 85)),
+        *(("411", None), ("40-60", None), ("1950-03-01", None), ("4 0", None), ("1e1", None)),
+    ],
+)
+def test_ages_in_words(cell: str, years: float | None) -> None:
+    (found,) = parse_ages(pd.Series([cell], dtype="str"))
+    assert np.isnan(found) if years is None else found == years
+
+
+@pytest.mark.parametrize(
+    ("word", "view"),
+    [
+        *(
+            ("PA", "pa"),
+            ("AP", "ap"),
+            ("AP_horizontal", "ap"),
+            ("AP AXIAL", "ap"),
+            ("PA LLD", "pa"),
+        ),
+        *(
+            ("Frontal", "frontal"),
+            ("AP ERECT", "ap"),
+            ("Erect PA", "pa"),
+            ("antero-posterior", "ap"),
+        ),
+        *(("LL", "lateral"), ("L", "lateral"), ("RL", "lateral"), (" lateral ", "lateral")),
+        *(("LATERAL", "lateral"), ("XTABLE LATERAL", "lateral"), ("lat", "lateral")),
+        *(("LAO", ""), ("RAO", ""), ("SWIMMERS", ""), ("COSTAL", ""), ("n/a", ""), ("unknown", "")),
+    ],
+)
+def test_the_words_for_views(word: str, view: str) -> None:
+    frame = pd.DataFrame({"ViewPosition": [word]})
+    assert group_words(frame, VIEWS, "viewposition").tolist() == [view]
+    assert view_notes(frame, "ViewPosition") == ()
+
+
+def test_unknown_views_are_counted_and_told_once() -> None:
+    words = ["upside", "PA", None, "tilt\x1b", "upside", *(f"v{i}" for i in range(9))]
+    frame = pd.DataFrame({"view": words}, dtype="str")
+    assert group_words(frame, VIEWS, "view").tolist() == ["", "pa", *[""] * 12]
+    (note,) = view_notes(frame, "view")
+    assert note.startswith("No known view, so it counts as unknown: 'upside' (2 rows), ")
+    assert note.endswith(" and 6 other words.")
+    assert "\x1b" not in note
+    assert view_notes(frame, "absent") == ()
+
+
 @pytest.mark.usefixtures("clinic_with_groups")
 def test_groups_reach_the_index_and_ages_only_as_bands(
     small: list[object], xbuild: Xbuild, tmp_path: Path
@@ -67,7 +118,7 @@ def test_groups_reach_the_index_and_ages_only_as_bands(
     assert all((getattr(index, name)[~real] == "").all() for name in GROUPS)
 
     table = pq.read_table(out / manifest.index.url)
-    assert table.column_names[-3:] == list(GROUPS)
+    assert [name for name in table.column_names if name in GROUPS] == list(GROUPS)
     assert str(AGE) not in str(table.to_pylist())
     assert not any(str(AGE).encode() in p.read_bytes() for p in out.rglob("*") if p.is_file())
 
