@@ -3,6 +3,7 @@
 import subprocess
 import zlib
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from builder.contract import load_index, load_manifest
 from builder.labels import LabelTable, read_labels
 from builder.pack import real_samples
+from builder.split import split_patients
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 Packed = Callable[..., pd.DataFrame]
@@ -83,7 +85,11 @@ def packed(xbuild: Xbuild, tmp_path: Path) -> Packed:
     """
 
     def pack(
-        dataset: str, *more: object, root: Path, labels: Path | None = None, official: bool = False
+        dataset: str,
+        *more: object,
+        root: Path,
+        labels: Path | None = None,
+        official: bool = False,
     ) -> pd.DataFrame:
         out = tmp_path / "packed"
         words: list[object] = ["pack", "--dataset", dataset, "--root", root, "--out", out]
@@ -121,12 +127,12 @@ def same() -> Callable[[pd.DataFrame, pd.DataFrame], None]:
 
 
 @pytest.fixture
-def by_hash() -> Callable[[Mapping[str, str]], dict[str, str]]:
-    """The split of each image by our hash of its patient, from images and patients alone."""
-    from builder.split import split_patients
+def by_hash() -> Callable[[Mapping[str, str], str], dict[str, str]]:
+    """The split of each image by our hash of its patient, from images, patients and --holdout."""
 
-    def split(patients: Mapping[str, str]) -> dict[str, str]:
-        images, found = list(patients), split_patients(pd.Series(list(patients.values())))
+    def split(patients: Mapping[str, str], holdout: str) -> dict[str, str]:
+        images, both = list(patients), (Fraction(holdout), Fraction(holdout))
+        found = split_patients(pd.Series(list(patients.values())), holdout=both)
         parts = {"train": found.train, "val": found.val, "test": found.test}
         return {images[row]: part for part, rows in parts.items() for row in rows}
 

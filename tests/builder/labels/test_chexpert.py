@@ -210,12 +210,12 @@ def test_our_split_is_of_the_training_table_alone(
     download: tuple[Path, Path],
     packed: Callable[..., pd.DataFrame],
     same: Callable[[pd.DataFrame, pd.DataFrame], None],
-    by_hash: Callable[[dict[str, str]], dict[str, str]],
+    by_hash: Callable[[dict[str, str], str], dict[str, str]],
 ) -> None:
     root, tables = download
     expected = read_by_pandas(tables, ["train.csv"])
-    parts = by_hash(expected["patient"].to_dict())
-    sealed = packed("chexpert", root=root, labels=tables / "train.csv")
+    parts = by_hash(expected["patient"].to_dict(), "0.1")
+    sealed = packed("chexpert", "--holdout", 0.1, 0.1, root=root, labels=tables / "train.csv")
     same(sealed, expected.assign(split=expected.index.map(parts)))
 
 
