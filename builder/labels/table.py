@@ -24,7 +24,6 @@ from builder.labels.source import Source, TableOptions
 from builder.labels.splits import split_words
 from builder.labels.tables import missing_column, read_csv
 
-_ROLES = ("image", "patient", "view", "split")  # the columns that options map
 _NOT_LABELS = ("image", "patient", "split", *GROUPS)
 _SHOWN = 30  # names of labels in a note
 
@@ -42,7 +41,7 @@ def read_table(source: Source) -> LabelTable:
         raise UsageError("--dataset table needs the table: add --labels FILE.csv.")
     columns = _columns(options)
     text = tuple(columns.values())
-    frame = read_csv(path, (), optional=("sex", "age", *options.label_columns), text=text)
+    frame = read_csv(path, (), optional=("sex", "age"), text=text)
     _check_columns(path, frame, columns, options)
     findings, notes = _findings(path, frame, columns, options)
     image = normal_names(frame[columns["image"]], path, columns["image"])
@@ -84,14 +83,16 @@ def _columns(options: TableOptions) -> dict[str, str]:
         "split": options.split_column,
     }
     columns = {role: name or role for role, name in chosen.items()}
-    seen: dict[str, str] = {}
+    needed = ("image",) if options.patient_pattern else ("image", "patient")
     said = [
-        (f"--{role}-column", columns[role]) for role in _ROLES if chosen[role] or role == "image"
+        (f"--{role}-column", columns[role]) for role in chosen if chosen[role] or role in needed
     ]
+    seen: dict[str, str] = {}
     for option, name in (*said, *(("--label-column", name) for name in options.label_columns)):
-        if (other := seen.setdefault(plain(name), option)) is not option:
+        if (other := seen.get(plain(name))) is not None:
             both = option if option == other else f"{other} and {option}"
-            raise UsageError(f"{both} name one column twice, {printable(name)!r}.")
+            raise UsageError(f"One column has two uses: {printable(name)!r} is named by {both}.")
+        seen[plain(name)] = option
     return columns
 
 
@@ -114,9 +115,6 @@ def _check_columns(
     for role, name in needed.items():
         if name not in frame:
             raise UsageError(missing_column(path, name, frame.columns, advice.get(role, "")))
-    for name in options.label_columns:
-        if name not in frame:
-            raise UsageError(missing_column(path, name, frame.columns))
 
 
 def _findings(
@@ -124,7 +122,11 @@ def _findings(
 ) -> tuple[list[str], tuple[str, ...]]:
     """The label columns, and a note that names them where the user did not choose them."""
     if options.label_columns:
-        return list(options.label_columns), ()
+        names = {plain(name): name for name in frame.columns}
+        for name in options.label_columns:
+            if plain(name) not in names:
+                raise UsageError(missing_column(path, name, frame.columns))
+        return [names[plain(name)] for name in options.label_columns], ()
     taken = {plain(name) for name in (*columns.values(), *_NOT_LABELS)}
     findings = [name for name in frame.columns if plain(name) not in taken]
     if not findings:

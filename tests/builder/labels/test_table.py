@@ -1,6 +1,7 @@
 """The user's own table: which columns it has, and where its images lie."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 
 from builder.contract import UsageError
 from builder.labels import LabelTable, read_labels
+from builder.labels.source import TableOptions
 
+Write = Callable[[str], Path]
 Groups = Callable[[LabelTable], list[list[str]]]
 
 
@@ -21,7 +24,7 @@ def test_every_other_column_is_a_label(clinic: Path) -> None:
     assert len(read_labels("table", labels=clinic, views="frontal")) == 48
 
 
-def test_view_sex_and_age_are_no_labels(write_csv: Callable[[str], Path], groups: Groups) -> None:
+def test_view_sex_and_age_are_no_labels(write_csv: Write, groups: Groups) -> None:
     ages = ("0", "19.9", "20", "39", "40", "60", "79", "80", "110", "")
     sexes = ("F", "m", "female", " Male ", "", "f", "M", "FEMALE", "male", "")
     views = ("PA", "ap", "Frontal", "LL", "lat", "L", "lateral", "", "pa", "AP")
@@ -43,40 +46,175 @@ def test_view_sex_and_age_are_no_labels(write_csv: Callable[[str], Path], groups
 
 
 def test_a_strange_sex_or_age_is_unknown_and_stops_nothing(
-    write_csv: Callable[[str], Path], groups: Groups
+    write_csv: Write, groups: Groups
 ) -> None:
     cells = ("F,50", "woman,414", "1,-1", "O,old", " ,1950-03-01", ",90+", "m,0")
     rows = "".join(f"{i}.png,{i},{cell},0\n" for i, cell in enumerate(cells))
-    path = write_csv("image,patient,sex,age,Mass\n" + rows)
-    found = groups(read_labels("table", labels=path, root=path.parent))
+    found = groups(read_labels("table", labels=write_csv("image,patient,sex,age,Mass\n" + rows)))
     assert [sex for _, sex, _ in found] == ["female", "", "", "", "", "", "male"]
-    assert [age for *_, age in found] == ["40-60", "", "", "", "", "", "0-20"]
+    assert [age for *_, age in found] == ["40-60", "", "", "", "", "80-", "0-20"]
+
+
+def test_a_strange_view_is_unknown_and_told(write_csv: Write, groups: Groups) -> None:
+    path = write_csv("image,patient,view,Mass\na,1,upside,0\nb,2,PA,1\n")
+    table = read_labels("table", labels=path)
+    assert [view for view, *_ in groups(table)] == ["", "pa"]
+    assert "No known view, so it counts as unknown: 'upside' (1 row)." in table.notes
+
+
+FOREIGN = (
+    "ID;Path;Projection;Set;Age;Gout;is_train;Mass\n"
+    "1;a/x.png;PA;Train;60Y;1,0;1;0\n"
+    "2;b\\y.png;LL;dev;;0;0;1\n"
+    "3;z.png;;TEST;;-1;1;\n"
+)
+COLUMNS = TableOptions(
+    image_column="path", patient_column=" id ", view_column="PROJECTION", split_column="set"
+)
+
+
+def test_options_name_the_columns_of_a_foreign_table(write_csv: Write) -> None:
+    table = read_labels("table", labels=write_csv(FOREIGN), options=COLUMNS, uncertain="mask")
+    assert table.rows["image"].tolist() == ["a/x.png", "b/y.png", "z.png"]
+    assert table.rows["file"].tolist() == ["a/x.png", "b/y.png", "z.png"]
+    assert table.rows["patient"].tolist() == ["1", "2", "3"]
+    assert table.rows["view"].tolist() == ["pa", "lateral", ""]
+    assert table.rows["split"].tolist() == ["train", "val", "test"]
+    assert table.rows["age"].tolist() == ["60-80", "", ""]
+    assert table.pathologies == ("Gout", "is_train", "Mass")
+    assert table.notes == (
+        "3 label columns: Gout, is_train, Mass (choose others by --label-column).",
+    )
+
+
+def test_label_columns_are_taken_in_the_order_given(write_csv: Write) -> None:
+    options = replace(COLUMNS, label_columns=("mass", "Gout"))
+    path = write_csv(FOREIGN.replace("is_train", "comment").replace(";1;0", ";what;0"))
+    table = read_labels("table", labels=path, options=options, uncertain="mask")
+    assert table.pathologies == ("Mass", "Gout")
+    assert table.labels.tolist() == [[0, 1], [1, 0], [0, -1]]
+    assert table.notes == ()
+
+
+def test_many_labels_are_not_all_printed(write_csv: Write) -> None:
+    names = [f"l{i}" for i in range(40)]
+    path = write_csv(f"image,patient,{','.join(names)}\na,1{',0' * 40}\n")
+    (note,) = read_labels("table", labels=path).notes
+    assert note.startswith("40 label columns: l0, l1, ")
+    assert "l29 and 10 more (" in note
+
+
+def test_images_are_found_by_stem(tmp_path: Path, write_csv: Write) -> None:
+    root = tmp_path / "root"
+    (root / "deep" / "er").mkdir(parents=True)
+    (root / "deep" / "er" / "x.jpg").write_bytes(b"")
+    path = write_csv("image,patient,Mass\nx.png,1,0\nmissing.png,2,1\n")
+    table = read_labels("table", labels=path, root=root, options=TableOptions(match="stem"))
+    assert table.rows["image"].tolist() == ["x.png", "missing.png"]
+    assert table.rows["file"].tolist() == ["deep/er/x.jpg", "missing.png"]
+
+
+def test_one_file_by_two_stems_is_refused(tmp_path: Path, write_csv: Write) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"")
+    path = write_csv("image,patient,Mass\na/x.png,1,0\nb/x.png,2,1\n")
+    with pytest.raises(UsageError, match=r"line 3, .*'x\.jpg' appears twice, first in line 2"):
+        read_labels("table", labels=path, root=tmp_path, options=TableOptions(match="stem"))
+
+
+def test_a_root_without_any_image_is_told_before_a_build(tmp_path: Path, write_csv: Write) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    path = write_csv("image,patient,Mass\nx.png,1,0\n")
+    with pytest.raises(UsageError, match=r"None of the 1 images of .*t\.csv lies under .*root"):
+        read_labels("table", labels=path, root=root)
+    assert len(read_labels("table", labels=path)) == 1
+
+
+def test_the_patient_may_stand_in_the_path(write_csv: Write) -> None:
+    path = write_csv("image,Mass\nward/p01_1.png,0\nward/p01_2.png,1\nx.png,0\n")
+    table = read_labels("table", labels=path, options=TableOptions(patient_pattern=r"p(\d+)_"))
+    assert table.rows["patient"].tolist() == ["01", "01", "x.png"]
+    assert any("matches 2 of 3 images" in note for note in table.notes)
+
+
+def test_the_split_is_read_where_it_is_wanted(write_csv: Write) -> None:
+    path = write_csv("image,patient,split,Mass\na,1,fold 1,0\nb,2,train,0\nc,3,,1\n")
+    table = read_labels("table", labels=path)
+    assert table.rows["split"].tolist() == ["", "train", ""]
+    for options, official in ((TableOptions(), True), (TableOptions(split_column="split"), False)):
+        with pytest.raises(UsageError, match=r"line 2, column 'split': 'fold 1' is no split"):
+            read_labels("table", labels=path, options=options, official=official)
 
 
 def test_the_file_is_needed() -> None:
-    with pytest.raises(UsageError, match="needs the CSV: add --labels"):
+    with pytest.raises(UsageError, match="needs the table: add --labels"):
         read_labels("table")
 
 
-BAD: dict[str, tuple[str, str]] = {
-    "missing column": ("image,Mass\na.png,1\n", "no column 'patient'"),
-    "no labels": ("image,patient\na.png,1\n", "no label column, only image, patient"),
+BAD: dict[str, tuple[str, TableOptions, str]] = {
+    "no patient": (
+        "image,Mass\na.png,1\n",
+        TableOptions(),
+        r"no column 'patient'; it has image, Mass: name one by --patient-column, or .*"
+        r"--patient-pattern 'person\(\\d\+\)'",
+    ),
+    "no image": ("Path,patient\na.png,1\n", TableOptions(), "no column 'image'.*--image-column"),
+    "no labels": (
+        "image,patient\na.png,1\n",
+        TableOptions(),
+        "no label column, only image, patient",
+    ),
     "path out of the folder": (
         "image,patient,Mass\n../a.png,1,0\n",
-        "leads out of the image folder",
+        TableOptions(),
+        "line 2, column 'image': '../a.png' leads out of the image folder",
     ),
-    "strange view": (
-        "image,patient,view,Mass\na.png,1,upside,0\n",
-        "column 'view': 'upside' is not a view",
+    "no such label": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(label_columns=("Edema",)),
+        "no column 'Edema'; it has image, patient, Mass",
+    ),
+    "no such view": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(view_column="Projection"),
+        "no column 'Projection'",
+    ),
+    "no such split": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(split_column="Set"),
+        "no column 'Set'",
+    ),
+    "one column twice": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(image_column="Image", patient_column="image"),
+        "two uses: 'image' is named by --image-column and --patient-column",
+    ),
+    "a label that is the image": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(label_columns=("IMAGE",)),
+        "two uses: 'IMAGE' is named by --image-column and --label-column",
+    ),
+    "a label twice": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(label_columns=("Mass", "mass")),
+        "two uses: 'mass' is named by --label-column",
+    ),
+    "pattern and column": (
+        "image,patient,Mass\na,1,0\n",
+        TableOptions(patient_pattern="a"),
+        "has the patients in its column 'patient': leave out --patient-pattern",
+    ),
+    "pattern and named column": (
+        "image,who,Mass\na,1,0\n",
+        TableOptions(patient_column="who", patient_pattern="a"),
+        "has the patients in its column 'who': leave out --patient-pattern",
     ),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_table_is_refused_in_one_sentence(
-    write_csv: Callable[[str], Path], case: str
-) -> None:
-    text, message = BAD[case]
+def test_a_bad_table_is_refused_in_one_sentence(write_csv: Write, case: str) -> None:
+    text, options, message = BAD[case]
     with pytest.raises(UsageError, match=message) as caught:
-        read_labels("table", labels=write_csv(text))
+        read_labels("table", labels=write_csv(text), options=options)
     assert "\n" not in str(caught.value)
