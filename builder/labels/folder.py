@@ -78,7 +78,8 @@ def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
     masks = [file for file in files if _is_mask(file)]
     files = [file for file in files if not _is_mask(file)]
     label, split = _levels(root, files)
-    loose = [file for file in files if len(file.parts) < label + 2]
+    deep = max(label, split or 0) + 2
+    loose = [file for file in files if len(file.parts) < deep]
     images = [
         _Image(
             file=str(file),
@@ -86,7 +87,7 @@ def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
             split="" if split is None else SPLIT_WORDS[file.parts[split].casefold()],
         )
         for file in files
-        if len(file.parts) >= label + 2
+        if len(file.parts) >= deep
     ]
     notes = (_left_out(masks, "in folders of masks"), _left_out(loose, "in no class folder"))
     return images, tuple(filter(None, notes))
@@ -96,8 +97,8 @@ def _left_out(files: Sequence[PurePosixPath], where: str) -> str:
     """A note about images that are not used; "" if there are none."""
     if not files:
         return ""
-    first = printable(str(files[0]), 200)
-    return f"Left out, since they lie {where}: {len(files):,} images, the first is {first}."
+    others = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return f"Left out, {where}: {printable(str(files[0]), 200)}{others}."
 
 
 def _is_mask(file: PurePosixPath) -> bool:
@@ -145,7 +146,11 @@ def _names(root: Path, images: Sequence[_Image]) -> list[str]:
     for image in sorted(images, key=lambda image: image.split != "train"):
         spelt.setdefault(plain(image.label), image.label)
     if len(spelt) < 2:
-        only = f"only images of {printable(*spelt.values())}" if spelt else "no image in a folder"
+        only = (
+            f"one class folder only, {printable(*spelt.values())}/"
+            if spelt
+            else "no class folder with images"
+        )
         raise UsageError(f"{root} has {only}: {_EXPECTED}.")
     return [spelt[name] for name in sorted(spelt)]
 

@@ -1,0 +1,148 @@
+"""Folders as datasets come: class folders are labels, train, val and test the official split."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.contract import UsageError
+from builder.labels import LabelTable, read_labels
+from builder.labels.source import TableOptions
+
+KAGGLE = (
+    *("train/NORMAL/IM-0115.jpeg", "train/PNEUMONIA/person1_bacteria_1.jpeg"),
+    *("train/PNEUMONIA/person1_bacteria_2.jpeg", "val/NORMAL/NORMAL2-IM-1427.jpeg"),
+    *("val/PNEUMONIA/person1946_bacteria_4874.jpeg", "test/NORMAL/IM-0001.jpeg"),
+    *("test/PNEUMONIA/person3_virus_1.jpeg", "train/.DS_Store", "train/NORMAL/._IM-0115.jpeg"),
+    *("__MACOSX/train/NORMAL/IM-0115.jpeg", "README.txt"),
+)
+
+Read = Callable[..., LabelTable]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """The table of a folder that holds files of the given names."""
+
+    def make(*names: str, **options: str) -> LabelTable:
+        for name in names:
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name.encode())
+        return read_labels("folder", root=tmp_path / "root", options=TableOptions(**options))
+
+    return make
+
+
+def cells(table: LabelTable) -> list[tuple[str, str, list[int]]]:
+    """Image, split and labels of each row."""
+    rows = table.rows
+    return list(zip(rows["image"], rows["split"], table.labels.tolist(), strict=True))
+
+
+def test_class_folders_are_labels_and_outer_ones_the_split(read: Read) -> None:
+    table = read(*KAGGLE)
+    assert table.pathologies == ("NORMAL", "PNEUMONIA")
+    assert cells(table) == [
+        ("test/NORMAL/IM-0001.jpeg", "test", [1, 0]),
+        ("test/PNEUMONIA/person3_virus_1.jpeg", "test", [0, 1]),
+        ("train/NORMAL/IM-0115.jpeg", "train", [1, 0]),
+        ("train/PNEUMONIA/person1_bacteria_1.jpeg", "train", [0, 1]),
+        ("train/PNEUMONIA/person1_bacteria_2.jpeg", "train", [0, 1]),
+        ("val/NORMAL/NORMAL2-IM-1427.jpeg", "val", [1, 0]),
+        ("val/PNEUMONIA/person1946_bacteria_4874.jpeg", "val", [0, 1]),
+    ]
+    assert table.rows["file"].equals(table.rows["image"])
+    assert set(table.rows[["view", "sex", "age"]].to_numpy().ravel()) == {""}
+    assert table.notes[0] == "2 labels from folders: NORMAL (3), PNEUMONIA (4)."
+
+
+def test_each_image_is_a_patient_unless_its_name_says_more(read: Read) -> None:
+    table = read(*KAGGLE)
+    assert table.rows["patient"].nunique() == 7
+    assert "Each of the 7 images counts as a patient of its own: " in table.notes[1]
+    assert "--patient-pattern" in table.notes[1]
+    table = read(*KAGGLE, patient_pattern=r"person(\d+)")
+    assert table.rows["patient"].tolist()[3:5] == ["1", "1"]
+    assert table.rows["patient"].nunique() == 6
+    assert "matches 4 of 7 images; each other one, as test/NORMAL/IM-0001.jpeg," in table.notes[1]
+
+
+def test_the_listing_stands_for_the_table(read: Read) -> None:
+    table = read("a/1.png", "b/2.png")
+    assert table.sha256 == hashlib.sha256(b"a/1.png\nb/2.png\n").hexdigest()
+    other = read("b/3.png")
+    assert other.sha256 != table.sha256
+    assert len({table.salt, other.salt, bytes.fromhex(table.sha256)}) == 3
+
+
+def test_folders_without_a_split(read: Read) -> None:
+    table = read(
+        "COVID/images/1.png",
+        "COVID/masks/1.png",
+        "Normal/p1/2.png",
+        "Normal/3.png",
+        *("4.png", "5.png"),
+    )
+    assert cells(table) == [
+        ("COVID/images/1.png", "", [1, 0]),
+        ("Normal/3.png", "", [0, 1]),
+        ("Normal/p1/2.png", "", [0, 1]),
+    ]
+    assert table.notes[1] == "Left out, in folders of masks: COVID/masks/1.png."
+    assert table.notes[2] == "Left out, in no class folder: 4.png and 1 more."
+
+
+def test_an_outer_folder_and_a_split_inside_the_classes(read: Read) -> None:
+    table = read(
+        "archive/chest/A/Train/1.png", "archive/chest/B/Valid/2.png", "archive/chest/B/Train/3.png"
+    )
+    assert cells(table) == [
+        ("archive/chest/A/Train/1.png", "train", [1, 0]),
+        ("archive/chest/B/Train/3.png", "train", [0, 1]),
+        ("archive/chest/B/Valid/2.png", "val", [0, 1]),
+    ]
+    table = read("archive/chest/A/loose.png")
+    assert table.notes[1] == "Left out, in no class folder: archive/chest/A/loose.png."
+
+
+def test_capitals_do_not_make_a_class(read: Read) -> None:
+    table = read("test/NORMAL/1.png", "train/Normal/2.png", "train/Mass/3.png")
+    assert table.pathologies == ("Mass", "Normal")
+    assert table.labels.tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "nothing": ((), "has no class folder with images: expected class folders such as NORMAL/"),
+    "no folders": (("1.png", "2.png"), "has no class folder with images"),
+    "split without classes": (("train/1.png", "test/2.png"), "has no class folder with images"),
+    "one class": (
+        ("images/1.png", "images/2.png"),
+        "has one class folder only, images/: expected class",
+    ),
+    "a copy beside the split": (
+        ("train/A/1.png", "test/B/2.png", "chest_xray/train/A/1.png"),
+        "has a folder test/ and beside it chest_xray/, which is no part of a split",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_other_folders_are_refused_in_one_sentence(read: Read, tmp_path: Path, case: str) -> None:
+    names, message = BAD[case]
+    (tmp_path / "root").mkdir()
+    with pytest.raises(UsageError, match=message) as caught:
+        read(*names)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_spellings_of_a_patient_are_refused(read: Read) -> None:
+    with pytest.raises(UsageError, match="image 2, column 'patient': '01' and '1' in image 1"):
+        read("A/p1.png", "B/p01.png", patient_pattern=r"p(\d+)")
+
+
+def test_it_needs_its_root_and_no_table(tmp_path: Path) -> None:
+    for labels, root in ((None, None), (tmp_path / "t.csv", tmp_path)):
+        with pytest.raises(UsageError, match="name their folder by --root, and no --labels"):
+            read_labels("folder", labels=labels, root=root)
