@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from builder.contract import CheckError, UsageError, write_last
-from builder.contract.radiograph import BadImage
+from builder.contract.radiograph import BadImage, Reading
 from trainer.cam.choose import IMAGES, cams_of, known
 from trainer.cam.maps import AT_ONCE, Cam, Cams, make_cams
 from trainer.cam.sheet import sheet
@@ -25,6 +25,7 @@ def cam_files(
     weights: Path,
     paths: Sequence[Path],
     *,
+    reading: Reading,
     pathologies: Sequence[str],
     images: int | None,
     out: Path,
@@ -57,6 +58,7 @@ def cam_files(
     chunks = read_ahead(
         replace(found, names=found.names[:count]),
         classifier.width,
+        reading,
         size=AT_ONCE,
         workers=workers,
         skip_bad=skip_bad,

@@ -13,13 +13,38 @@ from trainer.cli.values import MachineOptions, cache_of
 if TYPE_CHECKING:
     import torch
 
-    from builder.contract.radiograph import BadImage
+    from builder.contract.radiograph import BadImage, Reading, Window
     from trainer.stream.locate import Located
 
 weights_and_images = options_of(
     click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
     click.argument("images", nargs=-1, required=True, metavar="IMAGES|FOLDER|MANIFEST…"),
 )
+file_reading = options_of(
+    click.option(
+        "--depth",
+        type=click.IntRange(8, 16),
+        help="Bits of grey that 16-bit files use, such as 12; one rule for all images."
+        "  [default: what DICOM says, otherwise the full range or a refusal]",
+    ),
+    click.option(
+        "--window",
+        type=click.Choice(["dicom", "full", "percentile"]),
+        help="Greys of DICOM files that are shown: the file's own window, all that are stored, or"
+        " all but the darkest and brightest.  [default: dicom]",
+    ),
+    click.option(
+        "--upsample", is_flag=True, help="Enlarge images that are smaller than those of training."
+    ),
+)
+
+
+class ReadingOptions(MachineOptions):
+    """The values of `machine` and `file_reading`."""
+
+    depth: int | None
+    window: "Window | None"
+    upsample: bool
 
 
 class How(TypedDict):
@@ -46,6 +71,7 @@ class How(TypedDict):
     "Which images of a manifest to score.",
 )
 @setting("--batch", click.IntRange(1), 32, "Images that go through the network at a time.")
+@file_reading
 @shards_root
 @machine
 def predict(
@@ -55,20 +81,22 @@ def predict(
     split: str,
     batch: int,
     shards_root: str | None,
-    **options: Unpack[MachineOptions],
+    **options: Unpack[ReadingOptions],
 ) -> None:
     """Apply weights to images and write probabilities.
 
-    WEIGHTS is the best.safetensors of a run. The images are PNG or JPEG files, folders of them, or
-    one manifest with its shards; files are prepared as they are for training.
+    WEIGHTS is the best.safetensors of a run. The images are PNG, JPEG, TIFF or DICOM files, one
+    folder of them, or one manifest with its shards. Files are prepared as they are for training:
+    give --depth and --window as they were given to xbuild.
     """
     from trainer.predict import predict_files, predict_shards
 
-    how = how_of(options)
+    how, reading = how_of(options), reading_of(options, images)
     if found := located(images, shards_root, options):
         done = predict_shards(weights, found, out=out, split=split, batch=batch, **how)
     else:
-        done = predict_files(weights, [*map(Path, images)], out=out, batch=batch, **how)
+        files = [*map(Path, images)]
+        done = predict_files(weights, files, reading=reading, out=out, batch=batch, **how)
     click.echo(f"Wrote {done.images:,} rows to {out}.")
     say_skipped(done.skipped)
 
@@ -98,6 +126,7 @@ def predict(
     "test",
     "Where to take real images of a manifest from; synthetic ones are in train alone.",
 )
+@file_reading
 @shards_root
 @machine
 def cam(
@@ -108,23 +137,31 @@ def cam(
     count: int | None,
     split: str,
     shards_root: str | None,
-    **options: Unpack[MachineOptions],
+    **options: Unpack[ReadingOptions],
 ) -> None:
     """Draw what in an image speaks for or against a pathology.
 
-    WEIGHTS is the best.safetensors of a run. The class activation maps lie over PNG or JPEG files,
-    over the first files of a folder, or over positive images of a manifest, half of them synthetic.
+    WEIGHTS is the best.safetensors of a run. The class activation maps lie over image files, over
+    the first files of a folder, or over positive images of a manifest, half of them synthetic.
     Those are chosen at random, never by their score.
     """
     from trainer.cam import cam_files, cam_shards
 
-    how, files = how_of(options), [*map(Path, images)]
+    how, reading = how_of(options), reading_of(options, images)
     if found := located(images, shards_root, options):
         done = cam_shards(
             weights, found, out=out, pathologies=pathologies, images=count, split=split, **how
         )
     else:
-        done = cam_files(weights, files, out=out, pathologies=pathologies, images=count, **how)
+        done = cam_files(
+            weights,
+            [*map(Path, images)],
+            reading=reading,
+            out=out,
+            pathologies=pathologies,
+            images=count,
+            **how,
+        )
     click.echo(f"Wrote {len(done.cams)} maps to {out}: {', '.join(done.pathologies)}.")
     for pathology, note in done.notes.items():
         click.echo(f"{pathology}: {note}.", err=True)
@@ -139,11 +176,31 @@ def how_of(options: MachineOptions) -> How:
     return {"workers": options["workers"], "skip_bad": options["skip_bad"], "device": device}
 
 
+def reading_of(options: ReadingOptions, images: Sequence[str]) -> "Reading":
+    """How image files are read; UsageError where that is asked of a manifest."""
+    from builder.contract.radiograph import Reading
+
+    depth, window, upsample = options["depth"], options["window"], options["upsample"]
+    given = {"--depth": depth, "--window": window, "--upsample": upsample}
+    asked = [name for name, value in given.items() if value]
+    if asked and is_manifest(images):
+        raise UsageError(
+            f"{asked[0]} is for image files: the images of a manifest are sealed as xbuild read"
+            " them."
+        )
+    return Reading(depth=depth, window=window or "dicom", upsample=upsample)
+
+
+def is_manifest(images: Sequence[str]) -> bool:
+    """Whether a manifest is among what the command was given."""
+    return any(image.endswith(".json") for image in images)
+
+
 def located(
     images: Sequence[str], shards_root: str | None, options: MachineOptions
 ) -> "Located | None":
     """The dataset whose manifest is the only one of `images`; None where they are image files."""
-    if any(image.endswith(".json") for image in images):
+    if is_manifest(images):
         if len(images) > 1:
             raise UsageError("Name one manifest at a time, without other images.")
         from trainer.stream.locate import locate

@@ -1,7 +1,7 @@
 """Image files into batches, prepared exactly as `xbuild` packs them."""
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, UsageError, printable
+from builder.contract.folder import image_files
 from builder.contract.radiograph import BadImage, Reading, read_radiograph
 from trainer.progress import progress
 from trainer.stream.prefetch import prefetch
 
-SUFFIXES = (".png", ".jpg", ".jpeg")  # of the images in a folder, in any case
+_TRIED = 50  # images of all, at even distances, before it is said that some can be read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +36,13 @@ class Chunk:
 
 
 def find_images(paths: Sequence[Path]) -> Images:
-    """The files as given; for one folder every PNG and JPEG below it, sorted by path.
-
-    Links to folders are not followed.
-    """
+    """The files as given; for one folder every image below it, sorted by path."""
     if len(paths) == 1 and paths[0].is_dir():
-        names = sorted(_below(paths[0]))
+        names = image_files(paths[0])
         if not names:
-            raise UsageError(f"{paths[0]} holds no PNG or JPEG file: name a folder of images.")
+            raise UsageError(
+                f"{paths[0]} holds no PNG, JPEG, TIFF or DICOM file: name a folder of images."
+            )
         return Images(root=paths[0], names=names)
     if not paths:
         raise UsageError("There is no image to predict: name files, or a folder of them.")
@@ -51,23 +51,22 @@ def find_images(paths: Sequence[Path]) -> Images:
     return Images(root=Path(), names=[str(path) for path in paths])
 
 
-def _below(folder: Path) -> Iterator[str]:
-    for where, _, files in os.walk(folder):
-        inside = Path(where).relative_to(folder)
-        for name in files:
-            if name.lower().endswith(SUFFIXES):
-                yield (inside / name).as_posix()
-
-
 def read_ahead(
-    images: Images, side: int, *, size: int, workers: int, skip_bad: bool, pin: bool
+    images: Images,
+    side: int,
+    reading: Reading,
+    *,
+    size: int,
+    workers: int,
+    skip_bad: bool,
+    pin: bool,
 ) -> Generator[Chunk, None, None]:
     """The images in order, uint8 [B, 1, side, side], `size` at a time.
 
     Each of `workers` threads makes a whole batch, at most `workers` + 2 ahead, in page-locked
     memory if `pin`. An image that cannot be read raises CheckError, or is left out.
     """
-    load = partial(_load, images, side, skip_bad=skip_bad, pin=pin)
+    load = partial(_load, images, side, reading, skip_bad=skip_bad, pin=pin)
     count = len(images.names)
     pieces = (slice(start, start + size) for start in range(0, count, size))
     loaded = prefetch(load, pieces, workers=workers)
@@ -77,21 +76,42 @@ def read_ahead(
             advance(len(chunk.images) + len(chunk.bad), waited)
 
 
-def _load(images: Images, side: int, piece: slice, *, skip_bad: bool, pin: bool) -> Chunk:
+def _load(
+    images: Images, side: int, reading: Reading, piece: slice, *, skip_bad: bool, pin: bool
+) -> Chunk:
     names = images.names[piece]
     pixels = torch.empty((len(names), 1, side, side), dtype=torch.uint8, pin_memory=pin)
     good: list[str] = []
     bad: list[BadImage] = []
     for name in names:
-        shown = os.fsencode(name).decode(errors="backslashreplace")  # any bytes may be a file name
         try:
-            pixels.numpy()[len(good), 0] = read_radiograph(images.root / name, side, Reading())
-            good.append(shown)
+            pixels.numpy()[len(good), 0] = read_radiograph(images.root / name, side, reading)
+            good.append(_shown(name))
         except ValueError as error:
-            bad.append(BadImage(image=shown, reason=str(error)))
+            bad.append(BadImage(image=_shown(name), reason=str(error)))
     if bad and not skip_bad:
-        raise CheckError(
-            f"{bad[0].image} cannot be read ({bad[0].reason}): repair it, or leave such images out"
-            " with --skip-bad."
-        )
+        raise CheckError(_refusal(images, side, reading, bad[0], some=bool(good)))
     return Chunk(texts={"image": good}, images=pixels[: len(good)], bad=tuple(bad))
+
+
+def _shown(name: str) -> str:
+    return os.fsencode(name).decode(errors="backslashreplace")  # any bytes may be a file name
+
+
+def _refusal(images: Images, side: int, reading: Reading, bad: BadImage, *, some: bool) -> str:
+    """What is said of an image that cannot be read; `some` others can, or a few are tried."""
+    what = f"{printable(bad.image, 300)} cannot be read ({bad.reason})"
+    tried = images.names[:: max(1, len(images.names) // _TRIED)]
+    if some or any(_can_read(images.root / name, side, reading) for name in tried):
+        return f"{what}: repair it, or leave such images out with --skip-bad."
+    if len(images.names) == 1:
+        return f"{what}."
+    return f"{what}, and no other of {len(tried):,} images that were tried can be."
+
+
+def _can_read(file: Path, side: int, reading: Reading) -> bool:
+    try:
+        read_radiograph(file, side, reading)
+    except ValueError:
+        return False
+    return True

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from builder.contract import CheckError, UsageError
-from builder.contract.radiograph import BadImage
+from builder.contract.radiograph import BadImage, Reading
 from builder.contract.weights import scale
 from trainer.predict.classifier import Classifier, load_classifier
 from trainer.predict.files import Chunk, find_images, read_ahead
@@ -36,6 +36,7 @@ def predict_files(
     weights: Path,
     paths: Sequence[Path],
     *,
+    reading: Reading,
     out: Path,
     batch: int,
     workers: int,
@@ -44,7 +45,7 @@ def predict_files(
 ) -> Predicted:
     """What was written to `out`: `image` and a probability per pathology, for `find_images(paths)`.
 
-    `workers` threads read and prepare batches ahead. An image that cannot be read raises
+    `workers` threads read batches ahead, by the rule `reading`. An image that cannot be read raises
     CheckError, and nothing is written; with `skip_bad` it has no row.
     """
     check_suffix(out)
@@ -58,6 +59,7 @@ def predict_files(
     chunks = read_ahead(
         images,
         classifier.width,
+        reading,
         size=batch,
         workers=workers,
         skip_bad=skip_bad,

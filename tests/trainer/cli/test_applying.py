@@ -45,6 +45,39 @@ def test_predict_names_images_that_cannot_be_read(
     assert len((tmp_path / "s.csv").read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("words", [["--depth", "12"], ["--window", "full"], ["--upsample"]])
+@pytest.mark.parametrize("command", ["predict", "cam"])
+def test_how_files_are_read_is_not_asked_of_a_manifest(
+    call: Call,
+    refused: Callable[..., None],
+    done: Path,
+    shared: Any,
+    tmp_path: Path,
+    command: str,
+    words: list[str],
+) -> None:
+    out = tmp_path / ("a.csv" if command == "predict" else "a.png")
+    result = call(command, done / "best.safetensors", shared.path, "--out", out, *words)
+    refused(result, 2, f"{words[0]} is for image files")
+    assert not out.exists()
+
+
+def test_files_are_read_as_asked(
+    call: Call, refused: Callable[..., None], done: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 4096, (20, 30), dtype=np.uint16)
+    noise[0, 0] = 4095
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    few = ("--workers", 1, "--device", "cpu")
+    for command, out in (("predict", "a.csv"), ("cam", "b.png")):
+        words = (command, done / "best.safetensors", tmp_path / "a.png", "--out", tmp_path / out)
+        refused(call(*words, *few), 1, "say --depth 12")
+        refused(call(*words, *few, "--depth", 12), 1, "20×30 pixels, smaller than 32", "--upsample")
+        assert not (tmp_path / out).exists()
+        result = call(*words, *few, "--depth", 12, "--upsample")
+        assert result.exit_code == 0, result.output
+
+
 def test_cam_draws_files(call: Call, done: Path, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")

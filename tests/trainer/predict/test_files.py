@@ -20,7 +20,7 @@ def test_no_more_is_read_than_is_needed_soon(folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(module, "read_radiograph", note)
     images = module.find_images([folder])
-    chunks = module.read_ahead(images, 64, size=1, workers=2, skip_bad=False, pin=False)
+    chunks = module.read_ahead(images, 64, Reading(), size=1, workers=2, skip_bad=False, pin=False)
     next(chunks)
     time.sleep(0.2)
     assert len(read) <= 1 + 2 + 2 < len(images.names)

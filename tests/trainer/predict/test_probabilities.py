@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from builder.contract import CheckError, UsageError
@@ -19,7 +20,13 @@ from trainer.predict import table as table_module
 
 CPU = torch.device("cpu")
 NAMES = ("Mass", "Odd, (comma)")
-ANSWERS: dict[str, Any] = {"batch": 7, "workers": 2, "device": CPU, "skip_bad": False}
+ANSWERS: dict[str, Any] = {
+    "reading": Reading(),
+    "batch": 7,
+    "workers": 2,
+    "device": CPU,
+    "skip_bad": False,
+}
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -85,9 +92,37 @@ def test_an_unreadable_image_is_named_and_nothing_is_written(
 ) -> None:
     (folder / "z" / "5.png").write_text("no image")
     before = set(folder.rglob("*"))
-    with pytest.raises(CheckError, match=r"^z/5\.png cannot be read \(neither PNG, JPEG, TIFF nor DICOM\): "):
+    with pytest.raises(
+        CheckError, match=r"^z/5\.png cannot be read \(neither PNG, JPEG, TIFF nor DICOM\): "
+    ):
         predict_files(weights, [folder], out=folder / name, **ANSWERS)
     assert set(folder.rglob("*")) == before
+
+
+def test_it_is_not_advised_to_leave_out_all_images(folder: Path, weights: Path) -> None:
+    many = Path(weights).with_name("none")
+    many.mkdir(exist_ok=True)
+    for number in range(120):
+        (many / f"{number}.png").write_text("no image")
+    with pytest.raises(CheckError, match=r"no other of 60 images that were tried can be") as caught:
+        predict_files(weights, [many], out=folder / "out.csv", **ANSWERS)
+    assert "--skip-bad" not in str(caught.value)
+    with pytest.raises(CheckError, match=r"0\.png cannot be read \(neither .*\)\.$"):
+        predict_files(weights, [many / "0.png"], out=folder / "out.csv", **ANSWERS)
+
+
+def test_a_rule_for_the_greys_holds_for_all_files(
+    tmp_path: Path, weights: Path, draw: Callable[[Path, int], Path]
+) -> None:
+    grey = np.asarray(Image.open(draw(tmp_path / "8.png", 0)).convert("L"))
+    deep = tmp_path / "12.png"
+    Image.fromarray((grey.astype(np.uint32) * 4095 // 255).astype(np.uint16)).save(deep)
+    with pytest.raises(CheckError, match="12-bit data\\? say --depth 12"):
+        predict_files(weights, [deep], out=tmp_path / "out.csv", **ANSWERS)
+    ask = ANSWERS | {"reading": Reading(depth=12)}
+    predict_files(weights, [tmp_path / "8.png", deep], out=tmp_path / "out.csv", **ask)
+    first, second = probabilities(rows_of(tmp_path / "out.csv"))
+    assert second == pytest.approx(first, abs=0.02)
 
 
 def test_an_unreadable_image_may_be_left_out(folder: Path, weights: Path) -> None:
@@ -134,7 +169,7 @@ def test_an_earlier_table_stays_until_the_new_one_is_whole(folder: Path, weights
     ("paths", "out", "message"),
     [
         (["c.png"], "out.xlsx", r"--out .*out\.xlsx: the name should end in \.csv or \.parquet"),
-        (["empty"], "out.csv", "empty holds no PNG or JPEG file"),
+        (["empty"], "out.csv", "empty holds no PNG, JPEG, TIFF or DICOM file"),
         (["c.png", "b"], "out.csv", "b is a folder among other paths"),
         ([], "out.csv", "no image to predict"),
     ],

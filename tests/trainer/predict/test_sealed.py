@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from builder.contract import CheckError, UsageError
+from builder.contract.radiograph import Reading
 from builder.labels import read_labels
 from builder.pack import real_samples
 from trainer.predict import Predicted, predict_files, predict_shards
@@ -67,7 +68,13 @@ def test_source_files_and_their_sealed_images_get_the_same_answer(
 ) -> None:
     dataset = locate_folder(str(sealed_folder / "out/manifests/gan100.json"), None)
     predict_shards(weights, dataset, split="all", out=tmp_path / "all.csv", **ANSWERS)
-    predict_files(weights, [sealed_folder / "images"], out=tmp_path / "files.csv", **ANSWERS)
+    predict_files(
+        weights,
+        [sealed_folder / "images"],
+        reading=Reading(),
+        out=tmp_path / "files.csv",
+        **ANSWERS,
+    )
     files, shards = rows_of(tmp_path / "files.csv"), rows_of(tmp_path / "all.csv")
     key, by_key = key_of(sealed_folder), {row["key"]: row for row in shards}
     assert len(files) == 40 == sum(row["origin"] == "real" for row in shards)

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from builder.contract.folder import image_files
+
+
+def put(root: Path, name: str, content: bytes = b"x") -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(content)
+
+
+def test_images_of_every_kind_are_found_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    dicom = bytes(128) + b"DICM"
+    names = ["b/2.png", "a.JPEG", "c.tif", "b/1.DCM", "z/y/x.dicom", "q.tiff", "a.jpg"]
+    for name in [*names, "notes.txt", "t.csv", "README", "a.png.txt", "b/12"]:
+        put(tmp_path, name)
+    bare = ["IM0001", "b/1.2.840.10008.5.12"]
+    for name in [*bare, "DICOMDIR", "report.txt"]:
+        put(tmp_path, name, dicom)
+    assert image_files(tmp_path) == sorted([*names, *bare])
+
+
+def test_what_systems_and_archives_add_is_no_image(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    for name in [
+        "._a.png",
+        ".hidden.png",
+        "__MACOSX/a.png",
+        "b/__MACOSX/._a.png",
+        ".DS_Store",
+        "Thumbs.db",
+        ".thumbnails/a.png",
+        "thumbnails/a.png",
+        "@eaDir/a.jpg",
+    ]:
+        put(tmp_path, name)
+    assert image_files(tmp_path) == ["a.png"]
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    put(tmp_path, "in/a.png")
+    (tmp_path / "in/again").symlink_to(tmp_path / "in")
+    (tmp_path / "in/away.png").symlink_to(tmp_path / "absent.png")
+    put(tmp_path, "elsewhere/b.png")
+    (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
+    assert image_files(tmp_path / "in") == ["a.png", "more/b.png"]
