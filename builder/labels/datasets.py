@@ -1,6 +1,6 @@
 """The datasets by name, and one reader for all of them → LabelTable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,8 +27,8 @@ READERS: dict[str, Reader] = {
     "vindr": vindr.read_vindr,
     "brax": brax.read_brax,
     "rsna": rsna.read_rsna,
-    "table": read_table,
     "folder": read_folder,
+    "table": read_table,
     "demo": read_demo,
 }
 
@@ -67,12 +67,21 @@ def read_labels(
         Source(labels=labels, root=root, options=options or TableOptions(), official=official)
     )
     check_pathologies(table.pathologies)
-    if len({canonical(name) for name in table.pathologies}) < len(table.pathologies):
-        raise UsageError(f"Two label columns name the same pathology: {list(table.pathologies)}.")
+    _refuse_synonyms(table.pathologies)
     if uncertain != "mask":
         known = np.where(table.labels < 0, np.int8(uncertain == "ones"), table.labels)
         table = replace(table, labels=known)
     return _frontal(table) if views == "frontal" else table
+
+
+def _refuse_synonyms(pathologies: Sequence[str]) -> None:
+    """Raise UsageError where two labels are names of one pathology."""
+    seen: dict[str, str] = {}
+    for name in pathologies:
+        if (other := seen.setdefault(canonical(name), name)) != name:
+            raise UsageError(
+                f"The labels {other!r} and {name!r} are names of the same pathology: leave one out."
+            )
 
 
 def _frontal(table: LabelTable) -> LabelTable:

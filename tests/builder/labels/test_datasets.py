@@ -33,14 +33,27 @@ def test_frontal_views_only() -> None:
 
 
 def test_views_frontal_needs_a_frontal_view(write_csv: Callable[[str], Path]) -> None:
-    path = write_csv("image,patient,Mass\na.png,1,0\n")
-    with pytest.raises(UsageError, match="names no frontal view"):
+    path = write_csv("image,patient,view,Mass\na.png,1,,0\nb.png,1,LL,0\n")
+    with pytest.raises(UsageError, match=r"leaves no row: the view is unknown in 1 of 2 rows"):
         read_labels("table", labels=path, views="frontal")
+
+
+def test_views_frontal_tells_what_it_leaves_out(write_csv: Callable[[str], Path]) -> None:
+    path = write_csv("image,patient,view,Mass\na,1,PA,0\nb,1,upside,0\nc,2,L,1\nd,3,,1\n")
+    table = read_labels("table", labels=path, views="frontal")
+    assert table.rows["image"].tolist() == ["a"]
+    assert table.labels.tolist() == [[0]]
+    note = "--views frontal leaves out 2 of 4 rows, because their view is unknown."
+    assert table.notes[-1] == note
+    assert note not in read_labels("table", labels=path).notes
 
 
 @pytest.mark.parametrize(
     ("head", "message"),
-    [("Effusion,Pleural Effusion", "same pathology"), ("Mass,offset", "cannot be used")],
+    [
+        ("Effusion,Pleural Effusion", "'Effusion' and 'Pleural Effusion' .* same pathology"),
+        ("Mass,offset", "cannot be used"),
+    ],
 )
 def test_names_that_cannot_be_columns_are_refused(
     write_csv: Callable[[str], Path], head: str, message: str
