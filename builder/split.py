@@ -189,10 +189,14 @@ def _check_patients(table: LabelTable, holdout: Holdout) -> None:
     """Raise UsageError where a single patient would have to be in train and elsewhere."""
     patients = table.rows["patient"]
     if any(holdout) and patients.nunique() == 1:
+        options = {
+            "table": "--patient-column, or --patient-pattern",
+            "folder": "--patient-pattern",
+        }
+        check = options.get(table.dataset, "the patients in the table")
         raise UsageError(
             f"All {len(table):,} images are of one patient, {printable(str(patients.iloc[0]))!r}, "
-            "so none is left for val and test: check --patient-column or --patient-pattern, or "
-            "use --holdout 0 0."
+            f"so none is left for val and test: check {check}, or use --holdout 0 0."
         )
 
 

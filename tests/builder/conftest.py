@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,10 @@ from builder.render import Picture
 from builder.write import Painter
 
 SHARED = Path(__file__).parents[3] / "shared"
+
+
+for _variable in [name for name in os.environ if name.startswith("XBUILD_")]:
+    del os.environ[_variable]  # the user's own options
 
 
 @pytest.fixture(scope="session")

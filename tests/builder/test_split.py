@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -7,8 +8,8 @@ import pandas as pd
 import pytest
 
 from builder.contract import UsageError
-from builder.labels import read_labels
-from builder.split import Cohort, split_patients
+from builder.labels import LabelTable, read_labels
+from builder.split import Cohort, make_cohort, split_patients
 
 PATIENTS = [f"patient{i // 3}" for i in range(30_000)]
 
@@ -74,6 +75,11 @@ def test_an_unknown_regime_is_refused(regime: str) -> None:
         split_patients(PATIENTS, regime=Fraction(regime))
 
 
+def test_a_training_set_without_a_patient_is_refused() -> None:
+    with pytest.raises(UsageError, match="None of the 2 patients is left for training"):
+        split_patients(["patient5", "patient5", "a"], holdout=(Fraction(0), Fraction("0.999999")))
+
+
 def test_a_regime_without_a_patient_is_refused() -> None:
     with pytest.raises(UsageError, match="holds no patient"):
         split_patients(["a", "b"], regime=Fraction("0.001"))
@@ -98,3 +104,162 @@ def test_a_cohort_gives_the_labels_of_its_training_images(clinic: Path) -> None:
     split = split_patients(table.rows["patient"], regime=Fraction(50))
     cohort = Cohort(table=table, split=split)
     assert cohort.train_labels.tolist() == [table.labels[row].tolist() for row in split.train]
+
+
+def test_the_rest_of_train_is_what_a_regime_leaves_out(clinic: Path) -> None:
+    table = read_labels("table", labels=clinic)
+    tenth = Fraction(1, 10)
+    whole, half = (
+        make_cohort(table, regime=Fraction(regime), holdout=(tenth, tenth)) for regime in (100, 50)
+    )
+    assert not len(whole.labels_by_part()["rest"])
+    parts = half.labels_by_part()
+    assert sum(len(labels) for labels in parts.values()) == len(table)
+    beyond = np.sort(whole.split.train[len(half.split.train) :])
+    assert parts["rest"].tolist() == table.labels[beyond].tolist()
+
+
+# --- official splits ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def table(clinic: Path) -> LabelTable:
+    """The clinic's 24 patients: 20 in train, 4 in test."""
+    table = read_labels("table", labels=clinic)
+    test = table.rows["patient"].isin(["p00", "p01", "p02", "p03"])
+    return with_parts(table, np.where(test, "test", "train"))
+
+
+def with_parts(table: LabelTable, parts: object) -> LabelTable:
+    return replace(table, rows=table.rows.assign(split=parts))
+
+
+def patients_in(cohort: Cohort, rows: np.ndarray) -> set[str]:
+    return {*cohort.table.rows["patient"].iloc[rows]}
+
+
+def test_an_official_split_is_used_as_it_is(table: LabelTable) -> None:
+    parts = table.rows["split"].mask(table.rows["patient"] == "p20", "val")
+    cohort = make_cohort(with_parts(table, parts), by="official")
+    assert patients_in(cohort, cohort.split.test) == {"p00", "p01", "p02", "p03"}
+    assert patients_in(cohort, cohort.split.val) == {"p20"}
+    assert len(patients_in(cohort, cohort.split.train)) == 19
+    assert cohort.table.notes == table.notes
+
+
+def test_the_regimes_of_an_official_split_are_nested_prefixes(table: LabelTable) -> None:
+    whole = make_cohort(table, by="official", holdout=(Fraction(1, 5), Fraction(1, 5)))
+    for regime in (25, 50):
+        part = make_cohort(
+            table,
+            by="official",
+            regime=Fraction(regime),
+            holdout=(Fraction(1, 5), Fraction(1, 5)),
+        )
+        rows = part.split.train.tolist()
+        assert rows == whole.split.train[: len(rows)].tolist()
+        assert 0 < len(rows) < len(whole.split.train)
+        assert part.split.test.tolist() == whole.split.test.tolist()
+
+
+def test_val_is_drawn_from_train_where_none_is_published(table: LabelTable) -> None:
+    cohort = make_cohort(table, by="official", holdout=(Fraction(1, 5), Fraction(0)))
+    val, train = (patients_in(cohort, r) for r in (cohort.split.val, cohort.split.train))
+    assert val
+    assert len(val | train) == 20
+    assert not val & train
+    none = make_cohort(table, by="official", holdout=(Fraction(0), Fraction(0)))
+    assert not len(none.split.val)
+    # A patient's place depends on seed and id alone: without the others it is the same.
+    fewer = table.rows["patient"].isin([*sorted(val)[:1], *sorted(train)[:3], "p00"]).to_numpy()
+    small = replace(
+        table, rows=table.rows[fewer].reset_index(drop=True), labels=table.labels[fewer]
+    )
+    again = make_cohort(small, by="official", holdout=(Fraction(1, 5), Fraction(0)))
+    assert patients_in(again, again.split.val) == {*sorted(val)[:1]}
+
+
+def test_patients_in_two_official_parts_are_refused_by_name(table: LabelTable) -> None:
+    parts = table.rows["split"].to_numpy(dtype=object).copy()
+    for name in [f"p{i:02d}" for i in range(4, 11)]:
+        parts[np.flatnonzero(table.rows["patient"] == name)[0]] = "test"
+    with pytest.raises(UsageError) as caught:
+        make_cohort(with_parts(table, parts), by="official")
+    assert str(caught.value) == (
+        "--split official puts 7 of the 24 patients into two parts (p04, p05, p06, p07, p08, …): "
+        "correct the table, or use --split hash."
+    )
+
+
+def test_rows_without_an_official_part_are_left_out_with_a_note(table: LabelTable) -> None:
+    parts = table.rows["split"].mask(table.rows["patient"] == "p10", "")
+    cohort = make_cohort(
+        with_parts(table, parts), by="official", holdout=(Fraction(1, 2), Fraction(0))
+    )
+    lost = int((parts == "").sum())
+    assert lost > 0
+    assert len(cohort.table) == len(cohort.table.labels) == 60 - lost
+    assert "p10" not in {*cohort.table.rows["patient"]}
+    assert cohort.table.notes[-1] == (
+        f"{lost} of 60 images are in no part of the official split and are left out."
+    )
+    rows = np.concatenate([cohort.split.train, cohort.split.val, cohort.split.test])
+    assert sorted(rows.tolist()) == list(range(60 - lost))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ("", "the table of --dataset table has no official split here: use --split hash"),
+        ("train", r"no image is in test \(60 in train, 0 in val, 0 in test\)"),
+        ("test", r"no image is in train \(0 in train, 0 in val, 60 in test\)"),
+    ],
+)
+def test_an_official_split_that_cannot_be_used_is_refused(
+    table: LabelTable, parts: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_cohort(with_parts(table, parts), by="official")
+
+
+# --- parts that come out empty --------------------------------------------------------------------
+
+
+def test_an_empty_part_is_refused_with_advice_that_works(clinic: Path) -> None:
+    table = read_labels("table", labels=clinic)
+    with pytest.raises(UsageError, match="None of the 24 patients falls into") as caught:
+        make_cohort(table)
+    words = str(caught.value).split("use ")[1]
+    val, test = words.split("--holdout ")[1].split(",")[0].split()
+    larger = make_cohort(table, holdout=(Fraction(val), Fraction(test)))
+    assert len(larger.split.val)
+    assert len(larger.split.test)
+    other = make_cohort(table, seed=int(words.split("--seed ")[1].split(",")[0]))
+    assert len(other.split.val)
+    assert len(other.split.test)
+    assert "--holdout 0 0" in words
+    assert not len(make_cohort(table, holdout=(Fraction(0), Fraction(0))).split.test)
+
+
+def test_a_part_that_nobody_asked_for_may_be_empty(clinic: Path) -> None:
+    table = read_labels("table", labels=clinic)
+    assert not len(make_cohort(table, holdout=(Fraction(1, 2), Fraction(0))).split.test)
+
+
+def test_an_official_split_without_val_is_refused_where_none_is_drawn(table: LabelTable) -> None:
+    few = table.rows["patient"].isin(["p00", "p05"]).to_numpy()
+    small = replace(table, rows=table.rows[few].reset_index(drop=True), labels=table.labels[few])
+    with pytest.raises(UsageError, match="falls into val by --holdout"):
+        make_cohort(small, by="official")
+
+
+def test_all_rows_of_one_patient_are_refused(table: LabelTable) -> None:
+    one = replace(table, rows=table.rows.assign(patient="p\x1b1"))
+    with pytest.raises(UsageError, match="All 60 images are of one patient") as caught:
+        make_cohort(one)
+    assert "check --patient-column, or --patient-pattern" in str(caught.value)
+    assert str(caught.value).isprintable()
+    nih = replace(one, dataset="nih")
+    with pytest.raises(UsageError, match="check the patients in the table, or use --holdout 0 0"):
+        make_cohort(nih)
+    assert len(make_cohort(one, holdout=(Fraction(0), Fraction(0))).split.train) == 60

@@ -31,7 +31,7 @@ BAD = {
     "unknown target": (["plan", "--target", "Gout"], 2, "No pathology is called 'Gout'"),
     "target twice": (["plan", "--target", "Edema", "--target", "edema"], 2, "twice|do not differ"),
     "no labels": (["plan", "--dataset", "table"], 2, "--labels FILE.csv"),
-    "no root": (["synth", "--dataset", "nih"], 2, "add --root FOLDER"),
+    "no root": (["synth", "--dataset", "nih", "--target", "Mass"], 2, "add --root FOLDER"),
     "no chexpert": (["synth", "--regime", "10"], 2, "No CheXpert images were found"),
     "absent root": (["synth", "--root", "/nowhere"], 2, "does not exist"),
     "holdout": (["plan", "--holdout", "0.6", "0.6"], 2, "--holdout"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builder.contract.radiograph import Reading
 from builder.draw import draw
 from builder.engines.jobs import real_jobs, synthetic_jobs
 from builder.engines.painter import GeneratorPainter
@@ -44,6 +45,16 @@ def test_every_real_image_is_in_one_shard(
     assert max(len(job.samples) for job in jobs) <= 8
     for job in jobs:
         assert {sample.split for sample in job.samples} == {job.url.split("/")[2].split("-")[0]}
+
+
+def test_images_are_read_as_the_recipe_says(
+    recipe: RealRecipe, cohort: Cohort, clinic_layout: Layout
+) -> None:
+    deep = replace(recipe, depth=12, window="full", upsample=True)
+    jobs = real_jobs(deep, cohort, clinic_layout, skip_bad=False)
+    assert {job.painter.reading for job in jobs} == {
+        Reading(depth=12, window="full", upsample=True)
+    }
 
 
 def test_a_smaller_regime_has_a_prefix_of_the_same_shards(

@@ -124,6 +124,53 @@ def test_an_unreadable_image_stops_packing_unless_it_may_be_left_out(
     assert (work.out / "gan100-left-out.csv").is_file()
 
 
+@pytest.fixture
+def many(cohort: Cohort) -> Cohort:
+    """A cohort of a thousand images, none of which is there."""
+    rows = np.arange(1000) % 60
+    table = replace(
+        cohort.table,
+        rows=cohort.table.rows.iloc[rows].reset_index(drop=True),
+        labels=cohort.table.labels[rows],
+    )
+    table.rows["file"] = table.rows["image"] = [f"{number}.png" for number in range(1000)]
+    return Cohort(table=table, split=split_patients(table.rows["patient"]))
+
+
+def spoil(cohort: Cohort, folder: Path) -> None:
+    for name in cohort.table.rows["file"]:
+        (folder / name).write_bytes(b"no image")
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_a_reason_that_holds_for_all_images_is_found_before_all_are_read(
+    recipe: Recipe,
+    many: Cohort,
+    clinic: Path,
+    clinic_layout: Layout,
+    work: Work,
+    bars: Bars,
+    skip_bad: bool,
+) -> None:
+    spoil(many, clinic.parent)
+    with pytest.raises(CheckError, match=r"None of 32 images from all over .* nothing more was"):
+        pack_shards(recipe, many, clinic_layout, replace(work, skip_bad=skip_bad))
+    assert not bars.told
+
+
+def test_some_images_or_missing_ones_may_be_left_out(
+    recipe: Recipe, many: Cohort, clinic: Path, clinic_layout: Layout, work: Work, bars: Bars
+) -> None:
+    leaving_out = replace(work, skip_bad=True)
+    with pytest.raises(CheckError, match="None of the 1,000 real images can be packed"):
+        pack_shards(recipe, many, clinic_layout, leaving_out)
+    assert bars.told == {"packing real images": (1000, 1000)}
+    spoil(many, clinic.parent)
+    (clinic.parent / "002.jpg").rename(clinic.parent / f"{many.split.train[0]}.png")
+    shards = pack_shards(recipe, many, clinic_layout, leaving_out)
+    assert sum(len(shard.stored) for shard in shards) == 1
+
+
 @pytest.mark.parametrize("checks", [(), ("copy:0.4",)])
 def test_checks_look_at_the_real_images_that_they_need(
     checks: tuple[str, ...],

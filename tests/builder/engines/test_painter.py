@@ -29,6 +29,19 @@ def test_a_picture_comes_for_every_sample(
     assert {picture.pixels.shape for picture in pictures} == {(32, 32)}
 
 
+def test_a_pathology_is_shown_as_the_label_that_it_is_mapped_to(
+    painter: GeneratorPainter, synthetic: Callable[..., Sample]
+) -> None:
+    samples = [synthetic(i) for i in range(2)]
+    layout = replace(painter.layout, pathologies=("Tumour",))
+    tumours = replace(painter, layout=layout, label_map=(("Tumour", "Mass"),))
+    made = pickle.loads(pickle.dumps(tumours)).produce(samples)
+    for mine, theirs in zip(made, painter.produce(samples), strict=True):
+        assert np.array_equal(mine.pixels, theirs.pixels)
+    healthy = replace(painter, layout=layout).produce(samples)
+    assert not np.array_equal(next(iter(healthy)).pixels, mine.pixels)
+
+
 def test_a_pickled_painter_produces_the_same(
     painter: GeneratorPainter, synthetic: Callable[..., Sample]
 ) -> None:

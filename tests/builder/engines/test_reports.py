@@ -7,7 +7,7 @@ import pytest
 from builder.checks import RejectedSample
 from builder.contract import CheckError, Sample
 from builder.contract.radiograph import BadImage
-from builder.engines.reports import report_bad_images, report_rejects
+from builder.engines.reports import kinds_of, report_bad_images, report_rejects
 from builder.write import Shard
 
 BAD = (BadImage(image="a,b.png", reason="missing"), BadImage(image="c.png", reason="truncated"))
@@ -47,6 +47,44 @@ def test_a_training_set_without_an_image_is_refused(
     shards = [shard_of(bad=BAD), shard_of((real(1, split="val"),))]
     with pytest.raises(CheckError, match="No real training image could be packed"):
         report_bad_images(shards, tmp_path / "list.csv", skip_bad=True)
+
+
+ONE_DEPTH = tuple(
+    BadImage(image=f"{n}.png", reason=f"brightest {4000 + n} of 65535: say --depth 12")
+    for n in range(3)
+)
+
+
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_nobody_is_told_to_leave_out_every_image(
+    shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path, skip_bad: bool
+) -> None:
+    report = tmp_path / "list.csv"
+    with pytest.raises(CheckError) as caught:
+        report_bad_images([shard_of(bad=ONE_DEPTH)], report, skip_bad=skip_bad)
+    assert str(caught.value) == (
+        "None of the 3 real images can be packed: all for one reason, the first is 0.png "
+        f"(brightest 4000 of 65535: say --depth 12); all are listed in {report}."
+    )
+    only_val = [shard_of(bad=ONE_DEPTH), shard_of((real(1, split="val"),))]
+    with pytest.raises(CheckError, match="No real training image could be packed: all for one"):
+        report_bad_images(only_val, report, skip_bad=skip_bad)
+    with pytest.raises(CheckError, match=r"packed: 3 of them for one reason, the first is 0\.png"):
+        report_bad_images([shard_of(bad=(*BAD, *ONE_DEPTH))], report, skip_bad=skip_bad)
+
+
+def test_a_strangers_words_are_printable(
+    shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path
+) -> None:
+    bad = (BadImage(image="a\x1b[31m.png", reason="missing\x07"),)
+    with pytest.raises(CheckError) as caught:
+        report_bad_images([shard_of((real(1),), bad=bad)], tmp_path / "l.csv", skip_bad=False)
+    assert str(caught.value).isprintable()
+
+
+def test_reasons_that_differ_in_numbers_are_of_one_kind() -> None:
+    assert kinds_of(ONE_DEPTH) == {"brightest 0 of 0: say --depth 0": 3}
+    assert len(kinds_of((*ONE_DEPTH, *BAD))) == 3
 
 
 def test_rejects_are_counted_by_reason(

@@ -10,15 +10,21 @@ from builder.render.generator import is_out_of_memory, start_batch
 
 def test_a_generator_must_know_the_targets(fake: Generator) -> None:
     check_generator(fake, name="fake", targets=["Effusion"], image_size=8)
-    with pytest.raises(UsageError, match="cannot show Hernia: it knows Pleural Effusion"):
+    with pytest.raises(UsageError, match="cannot show Hernia: it knows Pleural Effusion") as caught:
         check_generator(fake, name="fake", targets=["Hernia"], image_size=8)
+    assert "--label-map 'Hernia=LABEL', or train a generator on your own" in str(caught.value)
+    mapped = (("Hernia", "Mass"),)
+    check_generator(fake, name="fake", targets=["Hernia"], image_size=8, label_map=mapped)
 
 
 def test_a_generator_must_have_seen_the_targets(fake: Generator) -> None:
     fake.unseen = ("Mass",)  # a label of no training image
     check_generator(fake, name="fake", targets=["Effusion"], image_size=8)
-    with pytest.raises(UsageError, match="has never seen Mass"):
-        check_generator(fake, name="fake", targets=["Mass"], image_size=8)
+    for target, label_map in (("Mass", ()), ("Hernia", (("Hernia", "Mass"),))):
+        with pytest.raises(UsageError, match="has never seen Mass"):
+            check_generator(fake, name="fake", targets=[target], image_size=8, label_map=label_map)
+    elsewhere = (("Mass", "Gout"),)
+    check_generator(fake, name="fake", targets=["Mass"], image_size=8, label_map=elsewhere)
 
 
 def test_a_generator_must_be_large_enough(fake: Generator) -> None:

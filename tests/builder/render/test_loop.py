@@ -31,6 +31,20 @@ def test_labels_are_matched_by_name_and_unknown_is_not_present(
     assert shown.tolist() == [[0, 1, 0], [1, 0, 0]]
 
 
+def test_a_mapped_pathology_is_shown_as_its_label_alone(
+    fake: Generator, synthetic: MakeSample
+) -> None:
+    asked = [synthetic(0, labels=(1, 0, 0)), synthetic(1, labels=(0, 1, 0))]
+    mapped = (("Mass", "Gout"), ("Effusion", "Gout"))
+    assert condition(asked, PATHOLOGIES, fake.labels, mapped).tolist() == [[0, 0, 1], [0, 0, 1]]
+    mapped = (("Effusion", "Mass"),)
+    assert condition(asked, PATHOLOGIES, fake.labels, mapped).tolist() == [[0, 1, 0], [0, 1, 0]]
+    whole = render(
+        fake, asked, pathologies=PATHOLOGIES, image_size=8, seed=0, label_map=(("Mass", "Gout"),)
+    )
+    assert [image[1, :3].tolist() for image in whole] == [[0, 0, 100], [100, 0, 0]]
+
+
 def test_pixels_do_not_depend_on_how_many_are_asked_for_or_in_which_order(
     fake: Generator, synthetic: MakeSample
 ) -> None:
