@@ -28,6 +28,7 @@ BUILDER = (
     "verify",
     "contact_sheet",
     "build",
+    "share",
     "fitgan",
     "cli",
 )

@@ -1,6 +1,6 @@
 """The command line of xbuild → calls of the line.
 
-`building` and `gans` hold the commands, `options` and `real_options` what several of them take,
+`building`, `sharing` and `gans` hold the commands, `options` and `real_options` what several of them take,
 `environment` gives every option its variable, and `plan_text` is what they print. Nothing heavy is
 imported before a command runs.
 """
@@ -13,6 +13,7 @@ from builder.cli.building import pack, plan, synth, verify
 from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
+from builder.cli.sharing import diff, info, share
 from builder.contract import Refusal
 
 

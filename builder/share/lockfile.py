@@ -1,0 +1,183 @@
+"""A manifest as a lock file → the request that it answers, and what is different here.
+
+A manifest may come from a stranger. Its recipe says what is built, never which files are read: the
+label table, the images, and the weights of a generator or a check are named by the user.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+from builder import generators
+from builder.build import Blueprint, prepare, read_cohort, resolve
+from builder.checks import ALWAYS, find_checks
+from builder.claim import software
+from builder.contract import Manifest, Refusal, UsageError, printable
+from builder.contract.record import as_record
+from builder.recipe import RealRecipe, RealRequest, Recipe, Request, resolve_real
+from builder.render import resolve_label_map
+from builder.split import Cohort
+
+_INSTALLED = re.compile(r"[A-Za-z0-9_-]+")  # a generator's name, not a file
+_FILE = ":sha256:"  # in the identity of a check that reads a file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """What a recipient has and a manifest cannot name."""
+
+    root: Path | None = None  # folder of the real images
+    labels: Path | None = None
+    generator: str | None = None  # NAME:ARGUMENT, or a file of weights
+    checks: tuple[str, ...] = ()  # NAME:ARGUMENT of those that read a file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """What a manifest asks for, as it is understood here."""
+
+    cohort: Cohort
+    recipe: RealRecipe  # with every default worked out again
+    request: RealRequest
+    blueprint: Blueprint | None  # None: real images alone
+    generator: generators.Loaded | None
+    refusals: tuple[str, ...]  # such as "numpy is 2.1.0 there and 2.2.0 here"; () without any
+
+
+def recall(manifest: Manifest, path: Path, own: Own, *, anyway: bool) -> Recalled:
+    """What the manifest in the file `path` asks for.
+
+    UsageError where its recipe is of another version, or something that it needs is not here; and,
+    unless `anyway`, where labels, generator, checks or software are not those that it names.
+    """
+    request = request_of(manifest, path, own)
+    cohort = read_cohort(request)
+    if cohort.table.sha256 != manifest.recipe.get("labels_sha256") and not anyway:
+        refused = _other("labels_sha256", manifest.recipe, {"labels_sha256": cohort.table.sha256})
+        raise _refusal(path, [*refused], "name the label table that it was built from by --labels")
+    if _needs_images(manifest) and cohort.table.root is None and cohort.table.dataset != "demo":
+        raise UsageError(
+            f"{path} has a real half, and the images of {cohort.table.dataset} are never sent: add "
+            "--root FOLDER, your own copy of them."
+        )
+    recalled = _resolved(request, cohort, path, manifest)
+    if recalled.refusals and not anyway:
+        raise _refusal(path, recalled.refusals, "use the same")
+    return recalled
+
+
+def request_of(manifest: Manifest, path: Path, own: Own) -> RealRequest:
+    """The request that gives the manifest's recipe again; UsageError names a field that is strange.
+
+    The fields are found by name, so that a recipe of a later version is refused and not guessed.
+    """
+    _check_kind(manifest, path)
+    kind: type[RealRequest] = RealRequest if manifest.real_only else Request
+    resolved = {f.name for f in fields(RealRecipe if manifest.real_only else Recipe)}
+    if strange := [name for name in manifest.recipe if name not in resolved]:
+        raise UsageError(
+            f"{path}: this version does not know the field {printable(strange[0])} of its recipe: "
+            f"use cxr-rebalance {printable(manifest.software.get('cxr-rebalance', ''))}, which "
+            "built it."
+        )
+    asked = resolved & {f.name for f in fields(kind)}
+    raw = {name: value for name, value in manifest.recipe.items() if name in asked}
+    request = replace(as_record(raw, kind, f"{path}: its recipe"), root=own.root, labels=own.labels)
+    if not isinstance(request, Request):
+        return request
+    name = str(request.generator)
+    if not own.generator and not _INSTALLED.fullmatch(name):
+        raise UsageError(f"{path} names no installed generator: {printable(name)!r}.")
+    checks = _checks(request.checks, own.checks, path)
+    return replace(request, generator=own.generator or name, checks=checks)
+
+
+def _check_kind(manifest: Manifest, path: Path) -> None:
+    """UsageError where a dataset was put together from others: or rebuilt: rebuild the others."""
+    if "merged" in manifest.source:
+        raise UsageError(
+            f"{path} was merged from others, which its source names: rebuild each of these, and "
+            "then use xbuild merge."
+        )
+    if "rebuilt_from" in manifest.source:
+        raise UsageError(
+            f"{path} is itself rebuilt from another, which its source names: rebuild that one."
+        )
+
+
+def _checks(identities: Sequence[str], own: Sequence[str], path: Path) -> tuple[str, ...]:
+    """The checks as --check takes them, those that read a file from `own`."""
+    named = {check.partition(":")[0]: check for check in own}
+    found = []
+    for identity in identities:
+        name = identity.partition(":")[0]
+        if _FILE in identity and name not in named:
+            raise UsageError(
+                f"Each image of {path} passed the check {printable(identity)}: add --check "
+                f"{name}:FILE, the file with that sha256."
+            )
+        if name != ALWAYS:
+            found.append(named.get(name, identity))
+    return tuple(found)
+
+
+def _needs_images(manifest: Manifest) -> bool:
+    return manifest.real_only or manifest.recipe.get("real", "pack") == "pack"
+
+
+def _resolved(request: RealRequest, cohort: Cohort, path: Path, manifest: Manifest) -> Recalled:
+    """The request with its defaults worked out, and in what they differ from the manifest's."""
+    if isinstance(request, Request):
+        blueprint = prepare(request)
+        loaded = _load(blueprint, path, manifest)
+        label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
+        checks = find_checks(request.checks)
+        recipe: RealRecipe = resolve(blueprint, loaded, checks, label_map)
+    else:
+        blueprint, loaded, recipe = None, None, resolve_real(request, cohort.table)
+    here = json.loads(json.dumps(asdict(recipe)))
+    refusals = [text for name in manifest.recipe for text in _other(name, manifest.recipe, here)]
+    versions = software(loaded)
+    refusals += [
+        text for name in manifest.software for text in _other(name, manifest.software, versions)
+    ]
+    return Recalled(
+        cohort=cohort,
+        recipe=recipe,
+        request=request,
+        blueprint=blueprint,
+        generator=loaded,
+        refusals=tuple(refusals),
+    )
+
+
+def _load(blueprint: Blueprint, path: Path, manifest: Manifest) -> generators.Loaded:
+    spec = blueprint.generator
+    try:
+        return generators.find(spec.name, spec.image_size, spec.options)
+    except Refusal as error:
+        sha256 = printable(str(manifest.recipe.get("generator_sha256")))
+        raise UsageError(
+            f"{path} was rendered by {printable(manifest.generator_name)} with sha256 {sha256}: "
+            f"name its file by --generator. ({error})"
+        ) from None
+
+
+def _other(name: str, there: Mapping[str, object], here: Mapping[str, object]) -> Iterator[str]:
+    """In what one field differs."""
+    if there.get(name) != here.get(name):
+        known = _shown(here[name]) if name in here else "unknown"
+        yield f"{printable(name)} is {_shown(there.get(name))} there and {known} here"
+
+
+def _shown(value: object) -> str:
+    return printable(value if isinstance(value, str) else json.dumps(value))
+
+
+def _refusal(path: Path, refusals: Sequence[str], what_to_do: str) -> UsageError:
+    return UsageError(
+        f"{path} was built otherwise: {'; '.join(refusals)}. Please {what_to_do}, or build it all "
+        "the same by --anyway."
+    )

@@ -1,0 +1,142 @@
+"""Shards of a dataset that is rebuilt, from and to the place where readers look for them.
+
+A rebuild works in a folder of its own below the root. What is proved gets the name that the
+manifest gives it, what is not gets another: no unproved byte ever has a sealed name.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from builder.contract import (
+    Index,
+    IndexEntry,
+    Manifest,
+    Refusal,
+    ShardEntry,
+    check_shard,
+    index_bytes,
+    save_manifest,
+    sha256_bytes,
+    write_last,
+)
+from builder.share.known import Known
+from builder.write.sidecars import sum_lines
+
+RECIPE = "recipe.json"
+_NOTES = (".sketch", ".sha256", ".rejected.json")  # which a shard needs to be taken over
+
+
+def is_proved(shard: ShardEntry, root: Path) -> bool:
+    """Whether the shard lies below the root as it was sealed."""
+    try:
+        check_shard(shard, root)
+    except Refusal:
+        return False
+    return True
+
+
+def adopt(shards: Iterable[ShardEntry], known: Known | None, root: Path, workroom: Path) -> None:
+    """Link the shards that are proved below `root` into `workroom`, so that they are not remade.
+
+    Their notes come with them, or from what is known of their samples, as for a release.
+    """
+    keys = _keys_by_shard(shards, known)
+    for shard in shards:
+        old, new = root / shard.url, workroom / shard.url
+        if new.exists() or not is_proved(shard, root):
+            continue
+        new.parent.mkdir(parents=True, exist_ok=True)
+        for ending in _NOTES:
+            if old.with_suffix(ending).is_file():
+                shutil.copyfile(old.with_suffix(ending), new.with_suffix(ending))
+        sketches = known.sketches(keys[shard.url]) if known else None
+        if sketches is not None and not new.with_suffix(".sketch").exists():
+            write_last(new.with_suffix(".sketch"), sketches)
+            write_last(new.with_suffix(".sha256"), sum_lines(new, shard.sha256, sketches))
+        _link(old, new)
+
+
+def publish(urls: Iterable[str], workroom: Path, root: Path, names: Mapping[str, str]) -> None:
+    """Move shards with their notes below `root`, to the url that `names` gives, or their own."""
+    for url in urls:
+        old, new = workroom / url, root / names.get(url, url)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        recipe = old.parent / RECIPE
+        if recipe.is_file() and not (new.parent / RECIPE).exists():
+            shutil.copyfile(recipe, new.parent / RECIPE)
+        files = sorted(old.parent.glob(f"{old.stem}.*"), key=lambda file: file.suffix == ".tar")
+        for file in files:  # the tar comes last
+            target = new.parent / file.name
+            if target.exists() and target.samefile(file):
+                file.unlink()
+            else:
+                file.replace(target)
+
+
+def discard(urls: Iterable[str], workroom: Path) -> None:
+    """Remove shards with their notes, so that they are made again."""
+    for url in urls:
+        for file in (workroom / url).parent.glob(f"{(workroom / url).stem}.*"):
+            file.unlink()
+
+
+def other_names(urls: Iterable[str], dataset: str) -> dict[str, str]:
+    """Urls for shards that are not the sealed ones, in folders that no other dataset has."""
+    names = {}
+    for url in urls:
+        folder, file = PurePosixPath(url).parts[-2:]
+        own = dataset if folder == dataset else f"{dataset}-{folder}"
+        names[url] = f"shards/{own}-rebuilt/{file}"
+    return names
+
+
+def seal_otherwise(
+    manifest: Manifest,
+    index: Index,
+    names: Mapping[str, str],
+    root: Path,
+    source: Mapping[str, object],
+) -> Path:
+    """The path of the manifest of a dataset that is not the sealed one, written with its index."""
+    name = f"{manifest.name}-rebuilt"
+    urls = np.array([names.get(url, url) for url in index.shard], dtype=object)
+    data = index_bytes(replace(index, shard=urls), manifest.pathologies)
+    url = f"manifests/{name}.parquet"
+    write_last(root / url, data)
+    shards = tuple(replace(s, url=names.get(s.url, s.url)) for s in manifest.shardlist)
+    sealed = replace(
+        manifest,
+        name=name,
+        source={**manifest.source, **source},
+        index=IndexEntry(url=url, rows=manifest.index.rows, sha256=sha256_bytes(data)),
+        shardlist=shards,
+    )
+    path = root / "manifests" / f"{name}.json"
+    save_manifest(sealed, path)
+    return path
+
+
+def _keys_by_shard(shards: Iterable[ShardEntry], known: Known | None) -> dict[str, list[str]]:
+    """The keys of each shard; facts stand in sealed order where they are of an index."""
+    if known is None:
+        return {}
+    keys = list(known.facts)
+    if known.index is None:  # a release: the real ones come first
+        shards = sorted(shards, key=lambda shard: shard.origin == "synthetic")
+    found, start = {}, 0
+    for shard in shards:
+        found[shard.url] = keys[start : start + shard.nsamples]
+        start += shard.nsamples
+    return found
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(old, new)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(old, new)
