@@ -1,7 +1,7 @@
 """The command line of xbuild → calls of the line.
 
-`building`, `sharing` and `gans` hold the commands, `options` and `real_options` what several of them take,
-`environment` gives every option its variable, and `plan_text` is what they print. Nothing heavy is
+`building`, `sharing` and `gans` hold the commands, `options` and `real_options` what several of
+them take, `environment` gives every option its variable, and `plan_text` is what they print. Nothing heavy is
 imported before a command runs.
 """
 
@@ -27,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (plan, pack, synth, verify, datasets, import_gan, fit_gan):
+for command in (plan, pack, synth, verify, info, diff, share, datasets, import_gan, fit_gan):
     cli.add_command(command)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.environment import option
 from builder.cli.options import FILE, shards_root
 from builder.contract import UsageError
 
@@ -42,33 +43,29 @@ Command = Callable[..., None]
 
 def _said_options(command: Command) -> Command:
     """An option for each thing that only the publisher can say."""
-    options = [
-        click.option(f"--{name}", metavar=example, help=text) for name, example, text in _SAID
-    ]
-    return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+    options = [option(f"--{name}", metavar=example, help=text) for name, example, text in _SAID]
+    return reduce(lambda wrapped, each: each(wrapped), reversed(options), command)
 
 
 @click.command()
 @click.argument("manifest", type=FILE)
-@click.option("--to", "place", required=True, metavar="FOLDER", help="Folder of the release.")
+@option("--to", "place", required=True, metavar="FOLDER", help="Folder of the release.")
 @_said_options
-@click.option(
-    "--config", type=FILE, help="A release.toml that says the same; an option wins over it."
-)
-@click.option(
+@option("--config", type=FILE, help="A release.toml that says the same; an option wins over it.")
+@option(
     "--labels",
     type=FILE,
     multiple=True,
     help="Label table whose patients must not be in the release; repeat for more.",
 )
-@click.option(
+@option(
     "--sign",
     "key",
     type=FILE,
     help="Key that signs SHA256SUMS: an ed25519 private key of OpenSSH, or the .pub file of a key "
     "in your agent.",
 )
-@click.option("--dry-run", is_flag=True, help="List what would leave, with sizes, and stop.")
+@option("--dry-run", is_flag=True, help="List what would leave, with sizes, and stop.")
 @shards_root
 def share(
     manifest: Path,

@@ -1,0 +1,118 @@
+"""The two tables of a release: `metadata/train.parquet` of its images, `real.parquet` of the rest.
+
+The first has a row for each synthetic image, with plain columns for plain tools. The second lists
+the real images that a recipient packs from a copy of their own: no patient, no path, no label.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from builder.contract import CheckError
+from builder.contract.sketch import SKETCH_BYTES
+from builder.share.shards import RealRow, Rows
+
+METADATA, REAL = "metadata/train.parquet", "real.parquet"
+
+_MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
+_MAX_WORD = 200  # bytes of a cell
+
+
+def metadata_bytes(rows: Rows, pathologies: Sequence[str]) -> bytes:
+    """The parquet file of the synthetic images."""
+    count = len(rows.key)
+    columns: dict[str, Sequence[object]] = {
+        "key": rows.key,
+        "split": ["train"] * count,
+        "origin": ["synthetic"] * count,
+        "shard": rows.shard,
+        "offset": rows.offset,
+        "size": rows.size,
+        "target": rows.target,
+        "draw": rows.draw,
+    }
+    columns |= dict(zip(pathologies, zip(*rows.labels, strict=True), strict=True))
+    if rows.sketch:
+        columns["sketch"] = rows.sketch
+    return _written(columns, _metadata_schema(pathologies, bool(rows.sketch)))
+
+
+def real_bytes(rows: Sequence[RealRow]) -> bytes:
+    """The parquet file of the real half."""
+    fields = {name: [getattr(row, name) for row in rows] for name in ("key", "split", "sha256")}
+    return _written(fields, _REAL_SCHEMA)
+
+
+def read_metadata(path: Path, count: int, pathologies: Sequence[str]) -> Rows:
+    """The rows of a release's images; CheckError unless they are `count` and as written here."""
+    schemas = [_metadata_schema(pathologies, sketched) for sketched in (True, False)]
+    table = _read(path, METADATA, count, schemas)
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    if set(columns["split"]) != {"train"} or set(columns["origin"]) != {"synthetic"}:
+        raise CheckError(f"{METADATA} has images that are no synthetic ones for training.")
+    names = ("key", "shard", "offset", "size", "target", "draw")
+    return Rows(
+        labels=tuple(zip(*(columns[name] for name in pathologies), strict=True)),
+        sketch=tuple(columns.get("sketch", ())),
+        **{name: tuple(columns[name]) for name in names},
+    )
+
+
+def read_real(path: Path, count: int) -> tuple[RealRow, ...]:
+    """The real half of a release; CheckError unless it is `count` rows as written here."""
+    table = _read(path, REAL, count, [_REAL_SCHEMA])
+    return tuple(RealRow(**row) for row in table.to_pylist())
+
+
+_REAL_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "split", "sha256")])
+
+
+def _metadata_schema(pathologies: Sequence[str], sketched: bool) -> Any:
+    text, number = pa.string(), pa.int64()
+    return pa.schema(
+        [
+            *((name, text) for name in ("key", "split", "origin", "shard")),
+            *((name, number) for name in ("offset", "size")),
+            *((name, pa.int8()) for name in pathologies),
+            ("target", text),
+            ("draw", number),
+            *([("sketch", pa.binary(SKETCH_BYTES))] if sketched else []),
+        ]
+    )
+
+
+def _written(columns: dict[str, Any], schema: Any) -> bytes:  # pyarrow has no types
+    arrays = [pa.array(columns[each.name], type=each.type) for each in schema]
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays, schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _read(path: Path, name: str, count: int, schemas: Sequence[Any]) -> Any:
+    """The table, if it is `count` rows of one of the schemas, none longer than honest ones."""
+    try:
+        if path.stat().st_size > _MAX_ROW_BYTES * (count + 100):
+            raise CheckError(f"{name} is too large for {count:,} rows.")
+        with pq.ParquetFile(path) as file:
+            if (found := file.metadata.num_rows) != count:
+                raise CheckError(f"{name} has {found:,} rows, the manifest says {count:,}.")
+            if not any(map(file.schema_arrow.equals, schemas)):
+                raise CheckError(f"{name} has other columns than it must have.")
+            words = [each.name for each in schemas[0] if pa.types.is_string(each.type)]
+            for batch in file.iter_batches(batch_size=1024, columns=words):
+                if (
+                    max(pc.max(pc.binary_length(column)).as_py() or 0 for column in batch)
+                    > _MAX_WORD
+                ):
+                    raise CheckError(f"{name} has a word of more than {_MAX_WORD} bytes.")
+            table = file.read()
+    except (pa.ArrowException, OSError):
+        raise CheckError(f"{name} is missing or not readable.") from None
+    if any(column.null_count for column in table.columns):
+        raise CheckError(f"{name} has a cell without a value.")
+    return table

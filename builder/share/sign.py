@@ -1,0 +1,179 @@
+"""SSH signatures over SHA256SUMS, as `ssh-keygen -Y sign` makes them and `-Y verify` checks them.
+
+Researchers have ed25519 keys, and OpenSSH verifies without a line of ours. A private key file is
+read here; a key in an agent or a security key stays there, and ssh-keygen asks it.
+"""
+
+import base64
+import hashlib
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from builder.contract import CheckError, UsageError, printable
+from builder.contract.record import read_bytes
+
+NAMESPACE = "cxr-rebalance@dataset"
+MAX_SIGNATURE = 1 << 16  # bytes, of a signature or a key
+
+_HASH = b"sha512"  # as ssh-keygen takes it by default
+_BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
+
+
+def sign(message: bytes, key: Path) -> bytes:
+    """The armored signature of `message` by a key; the same as ssh-keygen's.
+
+    `key` is an ed25519 private key, or a public one (.pub) whose private half an agent or a
+    security key has. UsageError says why it cannot sign.
+    """
+    data = read_bytes(key, MAX_SIGNATURE)
+    if data.startswith((b"ssh-", b"sk-", b"ecdsa-")):
+        return _sign_by_agent(message, key)
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_ssh_private_key,
+    )
+
+    try:
+        private = load_ssh_private_key(data, password=None)
+    except TypeError:
+        raise UsageError(
+            f"The key {key} is protected by a passphrase: run `ssh-add {key}` and give {key}.pub."
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(
+            f"{key} is no private key of OpenSSH: make one with `ssh-keygen -t ed25519`."
+        ) from None
+    if not isinstance(private, Ed25519PrivateKey):
+        raise UsageError(
+            f"{key} is not an ed25519 key: run `ssh-add {key}` and give {key}.pub, or make one "
+            "with `ssh-keygen -t ed25519`."
+        )
+    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
+    signature = _string(b"ssh-ed25519") + _string(private.sign(_to_sign(message)))
+    return _armored(base64.b64decode(public), signature)
+
+
+def check_signature(message: bytes, signature: bytes) -> str:
+    """The public key, as OpenSSH writes it, that made the signature over `message`.
+
+    CheckError where it is no such signature; that a stranger may have made it is not checked.
+    """
+    import sshsig
+
+    try:
+        found = sshsig.check_signature(message, signature, NAMESPACE)
+        canonical = sshsig.sshsig.SshsigSignature.from_armored(signature).to_armored()
+    except Exception as error:  # damaged bytes make sshsig raise nearly anything
+        raise _refusal(str(error) or "it is damaged") from None
+    if _wrapped(canonical) != signature:  # a changed byte that alters no meaning
+        raise _refusal("it is not written as ssh-keygen writes it")
+    return found.openssh_str()
+
+
+def check_signer(message: bytes, signature: bytes, allowed: Path) -> str:
+    """Who signed `message`: a name in the allowed-signers file of OpenSSH.
+
+    ssh-keygen decides where it is installed, so that every option of the file counts. CheckError
+    where the signature is wrong, or by nobody in the file.
+    """
+    lines = read_bytes(allowed).decode(errors="replace").splitlines()
+    if shutil.which("ssh-keygen"):
+        return _signer_by_ssh_keygen(message, signature, allowed)
+    public = check_signature(message, signature).split()[:2]
+    for name, key in _plain_signers(lines):
+        if key == public:
+            return name
+    raise _stranger(allowed)
+
+
+def _sign_by_agent(message: bytes, key: Path) -> bytes:
+    if not shutil.which("ssh-keygen"):
+        raise UsageError(f"To sign by {key}, OpenSSH's ssh-keygen is needed: install OpenSSH.")
+    done = subprocess.run(
+        ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", NAMESPACE],
+        input=message,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UsageError(
+            f"ssh-keygen cannot sign by {key} ({_last_line(done.stderr)}): is its private half in "
+            "the agent? `ssh-add -l` lists those that are."
+        )
+    return done.stdout
+
+
+def _signer_by_ssh_keygen(message: bytes, signature: bytes, allowed: Path) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "SHA256SUMS.sig"
+        file.write_bytes(signature)
+        common = ["-s", str(file), "-f", str(allowed), "-n", NAMESPACE]
+        found = _ask(["find-principals", *common], message)
+        names = found.stdout.decode(errors="replace").split()
+        if found.returncode or not names:
+            check_signature(message, signature)  # says so where the signature itself is wrong
+            raise _stranger(allowed)
+        if (done := _ask(["verify", "-I", names[0], *common], message)).returncode:
+            raise _refusal(_last_line(done.stderr + done.stdout))
+    return names[0]
+
+
+def _ask(arguments: list[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
+    command = ["ssh-keygen", "-Y", *arguments]
+    return subprocess.run(command, input=message, capture_output=True, check=False)
+
+
+def _plain_signers(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Name, and [type, key], of the lines without options; options need ssh-keygen."""
+    for line in lines:
+        parts = line.split()
+        if len(parts) >= 3 and not line.startswith("#") and parts[1].startswith("ssh-"):
+            yield parts[0].split(",")[0], parts[1:3]
+
+
+def _stranger(allowed: Path) -> CheckError:
+    return CheckError(
+        f"SHA256SUMS.sig is a signature by nobody in {allowed}: ask the publisher for the public "
+        "key, and trust the release only if it is theirs."
+    )
+
+
+def _refusal(why: str) -> CheckError:
+    return CheckError(f"SHA256SUMS.sig is no valid signature of SHA256SUMS ({printable(why)}).")
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode(errors="replace").strip().splitlines()
+    return printable(lines[-1]) if lines else "no reason given"
+
+
+def _to_sign(message: bytes) -> bytes:
+    """What an SSH signature signs (OpenSSH, PROTOCOL.sshsig)."""
+    digest = hashlib.sha512(message).digest()
+    parts = (NAMESPACE.encode(), b"", _HASH, digest)
+    return b"SSHSIG" + b"".join(map(_string, parts))
+
+
+def _armored(public: bytes, signature: bytes) -> bytes:
+    parts = (public, NAMESPACE.encode(), b"", _HASH, signature)
+    blob = b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, parts))
+    text = base64.b64encode(blob).decode()
+    return _wrapped(f"{_BEGIN}\n{text}\n{_END}\n")
+
+
+def _wrapped(armored: str) -> bytes:
+    """The armor with lines of 70 characters, as ssh-keygen wraps them."""
+    text = "".join(armored.splitlines()[1:-1])
+    lines = [text[i : i + 70] for i in range(0, len(text), 70)]
+    return "\n".join([_BEGIN, *lines, _END, ""]).encode()
+
+
+def _string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data

@@ -1,0 +1,107 @@
+"""A sealed dataset in the numbers that its card and `xbuild info` show → Summary."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder.contract import GROUPS, Index, Manifest
+
+FEW = 10  # persons; a smaller group is not counted in public
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prevalence:
+    """A pathology in the training set; None where the shards of the real half do not tell."""
+
+    pathology: str
+    target: bool
+    real: int | None  # positives among the real images
+    synthetic: int | None  # positives among the synthetic ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reuse:
+    """How often the label vectors of real images were used for a target."""
+
+    target: str
+    images: int
+    vectors: int  # distinct
+    most: int  # images of one vector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupShare:
+    """A word of view, sex or age among the real training images."""
+
+    group: str
+    word: str  # "" is unknown
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """Counts of a dataset; `real` and `synthetic` are of training images."""
+
+    real: int
+    synthetic: int
+    held_out: int  # real images for validation and test
+    packed: bool  # whether the real images are part of it
+    prevalence: tuple[Prevalence, ...]
+    reuse: tuple[Reuse, ...] = ()
+    groups: tuple[GroupShare, ...] = ()
+
+
+def summarise(manifest: Manifest, index: Index | None) -> Summary:
+    """The numbers of a dataset; without its index, those that the manifest alone knows."""
+    counts = dict.fromkeys(("real", "synthetic", "held_out"), 0)
+    for shard in manifest.shardlist:
+        held_out = shard.split != "train"
+        counts["held_out" if held_out else shard.origin] += shard.nsamples
+    packed = counts["real"] > 0
+    real = counts["real"] if packed or manifest.plan is None else manifest.plan.real
+    return Summary(
+        real=real,
+        synthetic=counts["synthetic"],
+        held_out=counts["held_out"],
+        packed=packed,
+        prevalence=tuple(
+            _prevalence(manifest, index, name, packed) for name in manifest.pathologies
+        ),
+        reuse=() if index is None else tuple(_reuse(index, name) for name in manifest.targets),
+        groups=() if index is None else _groups(index),
+    )
+
+
+def _prevalence(manifest: Manifest, index: Index | None, name: str, packed: bool) -> Prevalence:
+    targets = (
+        {target.pathology: target for target in manifest.plan.targets} if manifest.plan else {}
+    )
+    real = synthetic = None
+    if name in targets:
+        real = targets[name].real_positives
+        synthetic = targets[name].positives - real
+    if index is not None:
+        train = index.split == "train"
+        positive = train & (index.labels[:, manifest.pathologies.index(name)] == 1)
+        synthetic = int((positive & (index.origin == "synthetic")).sum())
+        real = int((positive & (index.origin == "real")).sum()) if packed else real
+    return Prevalence(pathology=name, target=name in targets, real=real, synthetic=synthetic)
+
+
+def _reuse(index: Index, target: str) -> Reuse:
+    own = (index.origin == "synthetic") & (index.target == target)
+    vectors = np.ascontiguousarray(index.labels[own])
+    _, uses = np.unique(vectors, axis=0, return_counts=True)
+    return Reuse(target=target, images=int(own.sum()), vectors=len(uses), most=int(uses.max()))
+
+
+def _groups(index: Index) -> tuple[GroupShare, ...]:
+    """view, sex and age of the real training images, where any of them is known."""
+    train = (index.split == "train") & (index.origin == "real")
+    found = []
+    for group, words in GROUPS.items():
+        column = getattr(index, group)[train]
+        if (column != "").any():
+            counts = [(word, int((column == word).sum())) for word in (*words, "")]
+            found += [GroupShare(group=group, word=w, images=n) for w, n in counts if n]
+    return tuple(found)

@@ -1,0 +1,105 @@
+"""A table of patients, as it stands on disk → what of it must not be in a release.
+
+No reader of a dataset is asked: whatever a table's columns are called, each of its cells counts.
+"""
+
+import csv
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from builder.contract import UsageError
+from builder.progress import Advance, Progress
+from builder.share.leaks import LONG, Forbidden, bare, even, parts_of
+
+_PERSON = re.compile(r"(?i)[\W_]*(?:patient|subject|person|mrn)[\W_]*(?:id|no|nr|number)?[\W_]*")
+_MIN_WORD = 6  # characters; a shorter cell is a word, a count or a label
+_NUMBER = re.compile(r"-?\d*\.\d*")
+_COMMON = 20  # rows, or a hundredth of them: what more rows share singles nobody out
+
+
+def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
+    """What the tables must not give away; UsageError where one is no table."""
+    cells: Counter[str] = Counter()
+    patients: set[str] = set()
+    texts: set[str] = set()
+    rows = 0
+    for path in paths:
+        text = _text_of(path)
+        with progress(f"reading {path.name}", text.count("\n")) as advance:
+            header, *body = _rows_of(text, path, advance)
+        people = [i for i, name in enumerate(header) if _PERSON.fullmatch(name)]
+        for row in body:
+            cells.update(cell for cell in row if len(cell) >= _MIN_WORD)
+            patients.update(bare(row[i]) for i in people if i < len(row) and row[i])
+            texts.add(even(",".join(row)))
+        rows += len(body)
+    most = max(_COMMON, rows // 100)
+    words = _words(cells)
+    return Forbidden(
+        words=frozenset(word for word, count in words.items() if count <= most),
+        patients=frozenset(patients),
+        texts=frozenset({*filter(_tells, texts), *_reports(cells, most)}),
+        rows=rows,
+    )
+
+
+def _text_of(path: Path) -> str:
+    """The text of a table, compressed or not."""
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return data.decode("utf-8-sig")
+    except UnicodeError:
+        return data.decode("latin-1")
+    except (OSError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or "it is damaged"
+        raise UsageError(f"Cannot read the table {path}: {reason}.") from None
+
+
+def _rows_of(text: str, path: Path, advance: Advance) -> Iterator[list[str]]:
+    """The cells of a table; the first row is the header."""
+    first = text.partition("\n")[0]
+    mark = max(",;\t", key=first.count)
+    if "\0" in text or mark not in first:
+        raise UsageError(f"{path} is no table of text with a header: give a CSV file.")
+    try:
+        for row in csv.reader(io.StringIO(text), delimiter=mark):
+            if row:
+                yield row
+            advance(1)
+    except csv.Error as error:
+        raise UsageError(f"{path} is no table of text: {error}.") from None
+
+
+def _words(cells: Counter[str]) -> Counter[str]:
+    """How many rows hold each word that may single one out."""
+    words: Counter[str] = Counter()
+    for cell, count in cells.items():
+        if " " not in cell and any(map(str.isdigit, cell)):
+            for part in {*filter(_singles_out, parts_of(cell))}:
+                words[part] += count
+    return words
+
+
+def _reports(cells: Counter[str], most: int) -> Iterator[str]:
+    """The long texts of few rows, such as reports."""
+    for cell, count in cells.items():
+        if len(cell) >= LONG and " " in cell and count <= most:
+            yield even(cell)
+
+
+def _tells(row: str) -> bool:
+    """Whether a row says more than a few labels."""
+    return sum(map(str.isdigit, row)) > 1
+
+
+def _singles_out(word: str) -> bool:
+    return (
+        len(word) >= _MIN_WORD
+        and any(map(str.isdigit, word))
+        and not (_NUMBER.fullmatch(word) and len(word) < 10)
+    )

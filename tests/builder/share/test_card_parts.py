@@ -1,0 +1,92 @@
+from dataclasses import replace
+
+from builder.contract import Index, Manifest
+from builder.share.card_parts import (
+    generator_part,
+    images_part,
+    limits_part,
+    prevalence_part,
+    source_part,
+    split_part,
+    terms_part,
+    use_part,
+)
+from builder.share.publisher import Publisher
+from builder.share.summary import GroupShare, Prevalence, Reuse, Summary, summarise
+
+SUMMARY = Summary(
+    real=200,
+    synthetic=50,
+    held_out=20,
+    packed=True,
+    prevalence=(
+        Prevalence(pathology="Mass", target=True, real=10, synthetic=40),
+        Prevalence(pathology="Edema", target=False, real=None, synthetic=3),
+    ),
+    reuse=(Reuse(target="Mass", images=50, vectors=4, most=30),),
+    groups=(
+        GroupShare(group="sex", word="female", images=80),
+        GroupShare(group="sex", word="", images=3),
+    ),
+)
+
+
+def test_prevalence_before_and_after() -> None:
+    text = "\n".join(prevalence_part(SUMMARY))
+    assert "| **Mass** | 10 | 5.0 % | 40 | 50 | 20.0 % |" in text
+    assert "| Edema | – | – | 3 | – | – |" in text
+    assert "does not know how often" in text
+
+
+def test_a_group_of_few_patients_is_not_counted(manifest: Manifest, publisher: Publisher) -> None:
+    text = "\n".join(source_part(manifest, publisher, SUMMARY))
+    assert "| sex | female | 80 | 40.0 % | 32.0 % |" in text
+    assert "| sex | unknown | fewer than 10 | – | – |" in text
+
+
+def test_reuse_and_rejects_are_said(manifest: Manifest) -> None:
+    generator = {**(manifest.generator or {}), "rejected": {"it is constant": 3}}
+    text = "\n".join(generator_part(replace(manifest, generator=generator), SUMMARY, []))
+    assert "| Mass | 50 | 4 | 30 |" in text
+    assert "3 because it is constant" in text
+    assert "the publisher does not say" in text
+    assert "generator.md" in "\n".join(generator_part(manifest, SUMMARY, ["generator.md"]))
+
+
+def test_an_unknown_source_is_not_guessed(manifest: Manifest, publisher: Publisher) -> None:
+    text = "\n".join(source_part(manifest, publisher, SUMMARY))
+    assert "Patients: The publisher does not say." in text
+    assert (
+        "stays unknown; it is written as -1" in text
+    )  # the clinic was built with --uncertain mask
+    own = replace(publisher, source="A clinic in Graz, 2020.")
+    assert "Patients: A clinic in Graz, 2020." in "\n".join(source_part(manifest, own, SUMMARY))
+    nih = replace(manifest, source={**manifest.source, "dataset": "nih"})
+    assert "1992 to 2015" in "\n".join(source_part(nih, publisher, SUMMARY))
+
+
+def test_the_split_is_the_recipes(manifest: Manifest) -> None:
+    assert "10 % for validation, 10 % for testing" in "\n".join(split_part(manifest))
+    official = replace(manifest, recipe={**manifest.recipe, "split": "official"})
+    assert "The official split of the source" in "\n".join(split_part(official))
+
+
+def test_the_real_half_is_named_where_there_is_one(
+    manifest: Manifest, index: Index, publisher: Publisher
+) -> None:
+    summary = summarise(manifest, index)
+    assert "are listed in `real.parquet`" in "\n".join(images_part(manifest, publisher, summary))
+    none = replace(summary, packed=False)
+    assert "built without them" in "\n".join(images_part(manifest, publisher, none))
+    assert "xbuild rebuild" in "\n".join(use_part(manifest, ["real.parquet"]))
+    assert "has no real half" in "\n".join(use_part(manifest, []))
+
+
+def test_limits_and_terms_keep_the_publishers_words(
+    manifest: Manifest, publisher: Publisher
+) -> None:
+    said = replace(publisher, limitations="Hernia fails.", forbidden_use="No triage.")
+    assert "Hernia fails." in limits_part(said)
+    assert "Diagnosis" in limits_part(said)[3]
+    assert limits_part(said)[3].endswith("No triage.")
+    assert "Approved by: The publisher does not say." in "\n".join(terms_part(manifest, said))

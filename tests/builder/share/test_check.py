@@ -1,0 +1,148 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from builder.contract import CheckError, UsageError, sha256_file
+from builder.progress import progress
+from builder.share.check import SIGNATURE, SUMS, check_release, manifest_of, read_sums
+from builder.share.release import Release
+from builder.share.sign import sign
+from builder.share.writing import write_release
+
+
+@pytest.fixture
+def signed(shared_folder: Path, tmp_path: Path) -> Path:
+    key = tmp_path / "key"
+    private = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    (shared_folder / SIGNATURE).write_bytes(sign((shared_folder / SUMS).read_bytes(), key))
+    return shared_folder
+
+
+def seal_again(folder: Path) -> None:
+    """What a forger does after a change: SHA256SUMS of what is there now."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, SIGNATURE))
+    lines = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+    (folder / SUMS).write_text("".join(f"{lines[name]}  {name}\n" for name in sorted(lines)))
+
+
+def test_a_sound_release_has_no_fault(signed: Path) -> None:
+    done: list[int] = []
+    assert list(check_release(signed, done.append)) == []
+    assert sum(done) > 0
+
+
+def test_each_flipped_byte_is_found_and_its_file_is_named(signed: Path) -> None:
+    random = np.random.default_rng(5)
+    for path in sorted(p for p in signed.rglob("*") if p.is_file()):
+        data = path.read_bytes()
+        places = {0, len(data) - 1, *random.integers(0, len(data), 4).tolist()}
+        for place in places:
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << int(random.integers(0, 8))
+            path.write_bytes(damaged)
+            faults = list(check_release(signed))
+            name = path.relative_to(signed).as_posix()
+            assert any(name in fault for fault in faults), (name, place, faults)
+        path.write_bytes(data)
+    assert list(check_release(signed)) == []
+
+
+def test_every_missing_file_is_found(signed: Path) -> None:
+    for path in sorted(p for p in signed.rglob("*") if p.is_file() and p.name != SIGNATURE):
+        data = path.read_bytes()
+        path.unlink()
+        assert any(path.name in fault for fault in check_release(signed))
+        path.write_bytes(data)
+
+
+def test_a_file_too_many_is_found_but_not_those_of_git(shared_folder: Path) -> None:
+    (shared_folder / ".gitattributes").write_text("*.tar filter=lfs\n")
+    (shared_folder / "data" / "extra.png").write_bytes(b"x")
+    (shared_folder / "link").symlink_to(shared_folder / "README.md")
+    assert list(check_release(shared_folder)) == [
+        "data/extra.png is no part of the release: SHA256SUMS does not list it.",
+        "link is a link: a release holds files alone.",
+    ]
+
+
+FORGED = {
+    "shard": ("data/train-00000-of-*.tar", "is not the shard that the manifest lists"),
+    "idx": ("data/train-00000-of-*.idx", "does not point at the members"),
+    "real": ("real.parquet", "real.parquet is missing or not readable"),
+    "metadata": ("metadata/train.parquet", "metadata/train.parquet is missing or not readable"),
+    "manifest": ("manifests/gan100.json", "not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_forger_who_writes_new_sums_is_found(shared_folder: Path, case: str) -> None:
+    pattern, message = FORGED[case]
+    path = next(shared_folder.glob(pattern))
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    seal_again(shared_folder)
+    assert message in "\n".join(check_release(shared_folder))
+
+
+def test_real_images_that_were_added_are_found(shared_folder: Path, sealed_once: Path) -> None:
+    real = next((sealed_once / "shards" / "real").glob("*.tar"))
+    shutil.copy(real, shared_folder / "data" / "val-00000-of-00001.tar")
+    seal_again(shared_folder)
+    faults = list(check_release(shared_folder))
+    assert "data/val-00000-of-00001.tar is no part of a release of gan100." in faults
+
+
+LIES = {
+    "label": ("Edema", lambda value: 1 - abs(value), "disagree about"),
+    "target": ("target", lambda _: "Edema", "disagree about"),
+    "place": ("offset", lambda value: value + 512, "points elsewhere"),
+    "key": ("key", lambda value: f"{value}0", "points elsewhere"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_a_table_that_lies_about_an_image_is_found(shared_folder: Path, case: str) -> None:
+    column, change, message = LIES[case]
+    path = shared_folder / "metadata" / "train.parquet"
+    table = pq.read_table(path)
+    field = table.schema.field(column)
+    values = table[column].to_pylist()
+    values[3] = change(values[3])
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, field, pa.array(values, type=field.type)), path)
+    seal_again(shared_folder)
+    faults = list(check_release(shared_folder))
+    assert len(faults) == 1
+    assert message in faults[0]
+    assert "metadata/train.parquet" in faults[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense\n", f"{'0' * 64}  ../../etc/passwd\n", f"{'0' * 64}  a\n{'0' * 64}  a\n"],
+)
+def test_sums_that_are_none_are_refused(shared_folder: Path, text: str) -> None:
+    (shared_folder / SUMS).write_text(text)
+    with pytest.raises(CheckError):
+        read_sums(shared_folder)
+    assert len(list(check_release(shared_folder))) == 1
+
+
+def test_a_folder_without_a_release_is_refused(tmp_path: Path) -> None:
+    assert "Cannot read" in next(check_release(tmp_path))
+    with pytest.raises(UsageError, match="has 0 manifests instead of one"):
+        manifest_of(tmp_path)
+
+
+def test_the_signature_is_written_with_the_release(
+    composed: Release, tmp_path: Path, signed: Path
+) -> None:
+    folder = tmp_path / "new"
+    assert write_release(composed, folder, key=tmp_path / "key", progress=progress)
+    assert (folder / SIGNATURE).read_bytes() == (signed / SIGNATURE).read_bytes()

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+
+from builder.contract import Index, Manifest
+from builder.share.summary import summarise
+
+
+def test_the_counts_are_those_of_the_plan(manifest: Manifest, index: Index) -> None:
+    summary = summarise(manifest, index)
+    assert manifest.plan is not None
+    assert (summary.real, summary.synthetic) == (manifest.plan.real, manifest.plan.synthetic)
+    assert summary.held_out == int((index.split != "train").sum())
+    of = {each.pathology: each for each in summary.prevalence}
+    for target in manifest.plan.targets:
+        each = of[target.pathology]
+        assert each.target
+        assert each.real == target.real_positives
+        assert each.synthetic is not None
+        assert each.real + each.synthetic == target.positives
+
+
+def test_the_index_tells_the_other_pathologies(manifest: Manifest, index: Index) -> None:
+    edema = {p.pathology: p for p in summarise(manifest, index).prevalence}["Edema"]
+    column = index.labels[:, manifest.pathologies.index("Edema")] == 1
+    real = (index.origin == "real") & (index.split == "train")
+    assert edema.real == int((column & real).sum())
+    assert not edema.target
+
+
+def test_without_the_index_the_targets_alone_are_known(manifest: Manifest, index: Index) -> None:
+    bare, full = summarise(manifest, None), summarise(manifest, index)
+    known = [each for each in bare.prevalence if each.real is not None]
+    assert known == [each for each in full.prevalence if each.target]
+    assert bare.reuse == bare.groups == ()
+
+
+def test_reuse_counts_the_images_of_each_label_vector(manifest: Manifest, index: Index) -> None:
+    for each in summarise(manifest, index).reuse:
+        own = index.labels[index.target == each.target]
+        vectors = {tuple(row) for row in own.tolist()}
+        assert (each.images, each.vectors) == (len(own), len(vectors))
+        assert each.most == max(own.tolist().count(list(vector)) for vector in vectors)
+
+
+def test_groups_are_those_of_the_real_training_images(manifest: Manifest, index: Index) -> None:
+    groups = [each for each in summarise(manifest, index).groups if each.group == "view"]
+    real = (index.origin == "real") & (index.split == "train")
+    assert sum(each.images for each in groups) == int(real.sum())
+    pa = next(each for each in groups if each.word == "pa")
+    assert pa.images == int((np.asarray(index.view) == "pa")[real].sum())
+
+
+def test_a_set_without_a_real_half(nih_once: tuple[Manifest, Index, Path]) -> None:
+    manifest, index, _ = nih_once
+    summary = summarise(manifest, index)
+    assert manifest.plan is not None
+    assert not summary.packed
+    assert summary.real == manifest.plan.real
+    others = [each for each in summary.prevalence if not each.target]
+    assert all(each.real is None for each in others)
+    assert any(each.synthetic for each in others)

@@ -1,0 +1,65 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from builder.contract import UsageError
+from builder.progress import progress
+from builder.share.leaks import Forbidden, text_leaks
+from builder.share.tables import read_tables
+
+MIMIC = """subject_id,study_id,dicom_id,ViewPosition,StudyDate,Mass,report
+10000032,50414267,02aa804e-bde0,PA,21800506,1.0,No acute process is seen in the lungs of this man
+10000764,57375967,096052b7-d256,AP,21321015,,Stable
+"""
+
+
+def read(folder: Path, text: str | bytes, name: str = "labels.csv") -> Forbidden:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_tables([path], progress)
+
+
+def test_numbers_names_dates_and_reports_of_each_row(tmp_path: Path) -> None:
+    found = read(tmp_path, MIMIC)
+    assert found.rows == 2
+    assert {"10000032", "50414267", "02aa804e-bde0", "21800506"} <= found.words
+    assert found.patients == {"10000032", "10000764"}
+    assert "No acute process is seen in the lungs of this man" in found.texts
+    assert not {"PA", "1.0", "Stable"} & found.words
+
+
+@pytest.mark.parametrize("line", MIMIC.splitlines()[1:])
+def test_each_row_of_the_table_is_recognised(tmp_path: Path, line: str) -> None:
+    assert list(text_leaks(line, "README.md", read(tmp_path, MIMIC)))
+    assert list(text_leaks(f"as in {line.split(',')[0]}", "README.md", read(tmp_path, MIMIC)))
+
+
+def test_what_many_rows_share_singles_nobody_out(tmp_path: Path) -> None:
+    rows = "".join(f"CheXpert-v1.0/train/patient{i:05d}/study1/view1.jpg,1\n" for i in range(50))
+    found = read(tmp_path, f"Path,Mass\n{rows}")
+    assert "patient00049" in found.words
+    assert not {"CheXpert-v1.0", "study1", "train"} & found.words
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_every_delimiter_and_a_compressed_file(tmp_path: Path, mark: str) -> None:
+    text = MIMIC.replace(",", mark)
+    assert read(tmp_path, text).patients == {"10000032", "10000764"}
+    assert read(tmp_path, gzip.compress(text.encode())).patients == {"10000032", "10000764"}
+
+
+def test_old_encodings_are_read(tmp_path: Path) -> None:
+    found = read(tmp_path, "Patient ID;Körper\n007;größe-123\n".encode("latin-1"))
+    assert (found.patients, "größe-123" in found.words) == ({"7"}, True)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG\0\0", b"one column\n1\n", b"\x1f\x8bbroken"])
+def test_what_is_no_table_is_refused(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(UsageError, match=r"labels\.csv"):
+        read(tmp_path, data)
+
+
+def test_an_absent_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Cannot read the table .*absent"):
+        read_tables([tmp_path / "absent.csv"], progress)
