@@ -19,7 +19,7 @@ def completed_shard(job: ShardJob) -> Shard | None:
     """
     sha256, sketches = sha256_file(job.path), read_sketches(job)
     noted = job.path.with_suffix(".sha256")
-    if not noted.is_file() or noted.read_bytes() != sum_lines(job, sha256, sketches):
+    if not noted.is_file() or noted.read_bytes() != sum_lines(job.path, sha256, sketches):
         return None
     try:
         image = job.layout.image

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pathlib import Path
 
 from builder.checks import RejectedSample
 from builder.contract import sha256_bytes, tar, write_last
@@ -17,10 +18,10 @@ from builder.write.job import ShardJob, StoredSample
 _Rejects = tuple[tuple[str, int, str], ...]  # (target, draw number, reason) of each
 
 
-def sum_lines(job: ShardJob, sha256: str, sketches: bytes) -> bytes:
-    """What `sha256sum -c` reads: of the tar and of the .sketch."""
-    name = job.path.with_suffix(".sketch").name
-    return f"{sha256}  {job.path.name}\n{sha256_bytes(sketches)}  {name}\n".encode()
+def sum_lines(shard: Path, sha256: str, sketches: bytes) -> bytes:
+    """What `sha256sum -c` reads: the sha256 of the tar `shard` and of its sketches."""
+    name = shard.with_suffix(".sketch").name
+    return f"{sha256}  {shard.name}\n{sha256_bytes(sketches)}  {name}\n".encode()
 
 
 def write_sidecars(
@@ -40,7 +41,7 @@ def write_sidecars(
         job.path.with_suffix(".rejected.json").unlink(missing_ok=True)
     sketches = b"".join(each.sketch for each in stored)
     write_last(job.path.with_suffix(".sketch"), sketches)
-    write_last(job.path.with_suffix(".sha256"), sum_lines(job, sha256, sketches))
+    write_last(job.path.with_suffix(".sha256"), sum_lines(job.path, sha256, sketches))
 
 
 def read_sketches(job: ShardJob) -> bytes:
