@@ -1,8 +1,9 @@
 """Real label tables: a dataset's name, its table and the folder of its images → LabelTable.
 
 Each dataset has a file of its own, and `datasets` lists them: one file and one line add another.
-`csv` reads a table, `demographics` its view, sex and age, `pathologies` knows which names mean the
-same, and `label_table` checks every cell.
+`tables` reads a table in any `dialect`, `images` finds its files, `patients` tells persons apart,
+`demographics` holds the words for view, sex and age, `splits` those of an official split, and
+`pathologies` knows which names mean the same. `label_table` checks every cell.
 """
 
 from builder.labels.chexpert import CHEXPERT

@@ -14,10 +14,14 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from builder.contract import UsageError, printable
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = b"PAR1"
@@ -160,7 +164,7 @@ def _explained(error: csv.Error) -> str:
     return f"the row cannot be read ({error})"
 
 
-def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "csv.Reader":
+def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "Reader":
     csv.field_size_limit(_MAX_CELL)
     return csv.reader(lines, delimiter=separator, strict=strict)
 

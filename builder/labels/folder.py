@@ -145,13 +145,11 @@ def _names(root: Path, images: Sequence[_Image]) -> list[str]:
     spelt: dict[str, str] = {}  # capitals do not count: the spelling of train goes for all
     for image in sorted(images, key=lambda image: image.split != "train"):
         spelt.setdefault(plain(image.label), image.label)
-    if len(spelt) < 2:
-        only = (
-            f"one class folder only, {printable(*spelt.values())}/"
-            if spelt
-            else "no class folder with images"
-        )
-        raise UsageError(f"{root} has {only}: {_EXPECTED}.")
+    if not spelt:
+        raise UsageError(f"{root} has no class folder with images: {_EXPECTED}.")
+    if len(spelt) == 1:
+        only = printable(images[0].label)
+        raise UsageError(f"{root} has one class folder only, {only}/: {_EXPECTED}.")
     return [spelt[name] for name in sorted(spelt)]
 
 

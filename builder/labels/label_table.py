@@ -58,7 +58,8 @@ def make_label_table(
     two ways, an image that appears twice, a label other than 1, 0, -1.
     """
     rows, labels = rows.copy(deep=False), labels.set_axis(rows.index)
-    rows["patient"] = rows["patient"].str.strip().replace("", np.nan)
+    patients = rows["patient"].str.strip()
+    rows["patient"] = patients.mask(patients == "")
     image, patient = (columns.get(name, name) for name in ("image", "patient"))
     refuse_cells(rows["image"].isna(), path, image, "is blank", rows["image"])
     why = "is blank or not recognised"

@@ -85,4 +85,4 @@ def _refuse(patients: pd.Series, patient: str, path: Path, column: str, why: str
 
 
 def _first(patients: pd.Series, patient: str) -> int:
-    return int(patients.index[(patients == patient).argmax()])
+    return int(patients.index[int((patients == patient).argmax())])
