@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from pathlib import Path
 
 from builder.checks import RejectedSample
 from builder.contract import sha256_bytes, tar, write_last
