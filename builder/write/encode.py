@@ -9,6 +9,9 @@ from isal import isal_zlib
 from builder.contract import Bytes, ImageSpec
 
 _UP = 2  # the PNG filter: each row minus the one above it
+# Of ISA-L's deflate. Levels 1 and 2 give other bytes, as valid, in about 3 of 100 processes for one
+# of 1,000 images, and a recipe has one result. Levels 0 and 3 never did in 300 processes.
+_LEVEL = 3
 
 
 def encode(pixels: Bytes, image: ImageSpec) -> bytes:
@@ -24,8 +27,8 @@ def encode(pixels: Bytes, image: ImageSpec) -> bytes:
 def _png(pixels: Bytes) -> bytes:
     """An 8-bit grey PNG with one filter for all rows (PNG specification, 9.2) and ISA-L's deflate.
 
-    Neighbouring rows of a radiograph are similar, so their differences pack well at the lowest
-    level: about twenty times Pillow's speed, at about its size.
+    Neighbouring rows of a radiograph are similar, so their differences pack well without much
+    search: about fifteen times Pillow's speed, at about its size.
     """
     height, width = pixels.shape
     rows = np.empty((height, width + 1), np.uint8)
@@ -37,7 +40,7 @@ def _png(pixels: Bytes) -> bytes:
         (
             b"\x89PNG\r\n\x1a\n",
             _chunk(b"IHDR", header),
-            _chunk(b"IDAT", isal_zlib.compress(rows, 1)),
+            _chunk(b"IDAT", isal_zlib.compress(rows, _LEVEL)),
             _chunk(b"IEND", b""),
         )
     )
