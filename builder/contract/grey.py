@@ -25,7 +25,8 @@ def read_picture(file: Path, depth: int | None) -> Bytes:
     `depth` is how many bits a 16-bit file uses. ValueError says what is wrong; damaged bytes may
     raise whatever Pillow raises, UnidentifiedImageError where the file is of another format.
     """
-    with Image.open(file, formats=FORMATS) as picture:
+    # By its path, Pillow maps an uncompressed TIFF into memory, wrongly where it is to be turned.
+    with file.open("rb") as opened, Image.open(opened, formats=FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise ValueError(TOO_MANY)
         if (count := getattr(picture, "n_frames", 1)) > 1:
