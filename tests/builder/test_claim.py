@@ -87,6 +87,8 @@ def test_a_link_to_another_disk_is_refused_before_anything_is_made(
 
 CHANGES = {
     "share": ["--share", "0.25"],
+    "upsample": ["--upsample"],
+    "depth": ["--depth", "12"],
     "seed": ["--seed", "1"],
     "image_size": ["--image-size", "16"],
     "codec": ["--format", "png"],
@@ -116,6 +118,17 @@ def test_a_folder_in_which_nothing_is_finished_may_change(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="was begun with seed = 1 and now 2 is asked for"):
         keep_recipes({other: {"seed": 2}, one: {"seed": 2}})
     assert not other.exists()  # all are compared before the first is written
+
+
+def test_parts_of_a_recipe_are_compared_by_name_and_older_ones_are_not_mixed(
+    tmp_path: Path,
+) -> None:
+    keep_recipes({tmp_path: {"table": {"match": "path", "readers": "any"}}})
+    (tmp_path / "a.tar").touch()
+    with pytest.raises(UsageError, match="was begun with match = 'path' and now 'stem' is asked"):
+        keep_recipes({tmp_path: {"table": {"match": "stem", "readers": "any"}}})
+    with pytest.raises(UsageError, match=r"by an earlier version, .*noted no depth\): use another"):
+        keep_recipes({tmp_path: {"depth": 0, "table": {"match": "path", "readers": "any"}}})
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]"])

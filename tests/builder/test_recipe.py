@@ -2,11 +2,14 @@
 
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builder.contract import UsageError
+from builder.contract.radiograph import Reading
 from builder.labels import LabelTable, read_labels
+from builder.labels.source import TableOptions
 from builder.recipe import (
     GeneratorSpec,
     RealRecipe,
@@ -105,6 +108,25 @@ def test_real_shards_depend_on_neither_name_nor_regime(table: LabelTable) -> Non
     assert one.train_folder == other.train_folder == "real"
     own = resolve_real(RealRequest(dataset="table", regime="62.5"), table)
     assert own.train_folder == "real-62_5"
+
+
+def test_real_shards_depend_on_how_tables_and_greys_are_read(table: LabelTable) -> None:
+    plain = resolve_real(RealRequest(dataset="table"), table)
+    assert plain.reading == Reading()
+    changes: list[dict[str, Any]] = [
+        {"table": TableOptions(match="stem")},
+        {"split": "official"},
+        {"depth": 12},
+        {"window": "full"},
+        {"upsample": True},
+    ]
+    for change in changes:
+        other = resolve_real(RealRequest(dataset="table", **change), table)
+        assert other.real_part() != plain.real_part()
+    deep = RealRequest(dataset="table", depth=12, window="percentile", upsample=True)
+    assert resolve_real(deep, table).reading == Reading(
+        depth=12, window="percentile", upsample=True
+    )
 
 
 def test_recipes_have_no_default() -> None:

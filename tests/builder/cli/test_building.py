@@ -5,6 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from builder.labels import read_labels
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -75,6 +78,56 @@ def test_phantoms_with_real_data_are_announced(
 ) -> None:
     done = xbuild(*small, "--out", tmp_path / "out", "--dry-run")
     assert "phantoms are drawings, not radiographs" in done.stderr
+
+
+def test_notes_about_the_table_are_shown(xbuild: Xbuild, clinic: Path, tmp_path: Path) -> None:
+    table = ["--dataset", "table", "--labels", clinic, "--holdout", "0.1", "0.1"]
+    small = ["--image-size", 32, "--out", tmp_path / "out"]
+    target = ["--target", "Mass"]
+    for words in (["plan", *target], ["pack", *small], ["synth", *small, *target, "--dry-run"]):
+        done = xbuild(*words, *table)
+        assert done.returncode == 0, done.stderr
+        assert "Note: 3 label columns: Mass, Edema, Pleural_Thickening" in done.stderr
+    assert "Note:" not in done.stdout
+
+
+@pytest.fixture
+def chexpert(tmp_path: Path) -> Path:
+    """A folder that holds a download with four training images."""
+    labels = read_labels("chexpert").rows["image"]
+    for name in labels[:4]:
+        path = tmp_path / "disk" / "CheXpert-v1.0-small" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 64), 9).save(path)
+    return tmp_path / "disk"
+
+
+def test_chexpert_is_found_in_the_current_folder_or_by_the_variable(
+    xbuild: Xbuild, chexpert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["synth", "--regime", "10", "--dry-run"]
+    for folder in (chexpert, chexpert / "CheXpert-v1.0-small"):
+        monkeypatch.chdir(folder)
+        assert f"Note: CheXpert's images are those in {folder}" in xbuild(*words).stderr
+    monkeypatch.chdir(tmp_path)
+    refused = xbuild(*words)
+    assert refused.returncode == 2
+    for way in ("--root FOLDER", "--dataset demo", "--real none", "XBUILD_ROOT", str(tmp_path)):
+        assert way in refused.stderr
+    assert xbuild(*words, "--real", "none").returncode == 0
+    monkeypatch.setenv("XBUILD_ROOT", str(chexpert))
+    assert "No CheXpert images" not in xbuild(*words).stderr
+    assert "No CheXpert images" not in xbuild("pack", "--out", tmp_path / "out").stderr
+
+
+def test_the_current_folder_does_not_change_a_plan(
+    xbuild: Xbuild, chexpert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = xbuild("plan", "--regime", "10")
+    monkeypatch.chdir(chexpert)
+    assert xbuild("plan", "--regime", "10").stdout == plan.stdout
+    assert plan.returncode == 0
 
 
 def test_verify_lists_the_faults_and_counts_them(sealed: Path, xbuild: Xbuild) -> None:

@@ -3,10 +3,13 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from builder.build import Blueprint, prepare
-from builder.cli.plan_text import packed_text, plan_json, plan_text
+from builder.cli.plan_text import _reuse, packed_text, plan_json, plan_text
 from builder.contract import load_manifest
 from builder.recipe import Request
 
@@ -56,6 +59,8 @@ def test_the_request_stands_in_the_json_as_it_was_made(clinic: Path) -> None:
     assert plan["request"]["generator"] is None  # unset
     assert plan["request"]["share"] == "0.2"
     assert plan["lower_bound"] == plan["synthetic"]
+    assert plan["split"]["train"] == plan["real"]
+    assert sum(plan["split"].values()) == 60
 
 
 def test_the_tables_are_aligned_and_their_numbers_are_the_plans(clinic: Path) -> None:
@@ -73,6 +78,17 @@ def test_the_tables_are_aligned_and_their_numbers_are_the_plans(clinic: Path) ->
         assert before == f"{int(have) / plan.real:.2%}"
     others = [line.split()[0] for line in lines if line.startswith("Edema")]
     assert others == ["Edema"]
+
+
+def test_one_vector_is_one_and_a_mapped_label_is_said(clinic: Path) -> None:
+    found = blueprint(clinic)
+    assert "generator shows" not in plan_text(found)
+    mapped = replace(found, label_map=(("Mass", "Nodule"), ("Edema", "Mass")))
+    assert "The generator shows Mass as Nodule, Edema as Mass." in plan_text(mapped)
+    rows = np.zeros((4, 3), np.int8)
+    assert _reuse(rows) == "4.0× (4×) of 1 vector"
+    rows[0] = 1
+    assert _reuse(rows) == "2.0× (3×) of 2 vectors"
 
 
 def test_what_was_packed_is_counted_by_split(built: Path) -> None:

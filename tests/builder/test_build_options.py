@@ -1,0 +1,189 @@
+"""Requests beyond the usual: official splits, mapped labels, small images, targets without luck."""
+
+import csv
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from builder.build import prepare, with_images
+from builder.contract import Index, Manifest, UsageError, load_index, load_manifest
+from builder.recipe import RealRequest, Request
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def loaded(out: Path, name: str) -> tuple[Manifest, Index]:
+    manifest = load_manifest(out / "manifests" / f"{name}.json")
+    return manifest, load_index(manifest, out)
+
+
+def rewrite(table: Path, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    with table.open(newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(clinic: Path) -> Path:
+    """The clinic's table with a column that puts four patients into val and four into test."""
+    words = {**dict.fromkeys(["p00", "p01", "p02", "p03"], "validate")}
+    words |= dict.fromkeys(["p04", "p05", "p06", "p07"], "test")
+    rewrite(clinic, lambda row: {**row, "Fold": words.get(row["patient"], "train")})
+    return clinic
+
+
+def test_an_official_split_is_sealed_as_it_was_published(
+    published: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    out = tmp_path / "out"
+    words = ["--dataset", "table", "--labels", published, "--image-size", 32, "--out", out]
+    official = [*words, "--split", "official", "--split-column", "Fold"]
+    done = xbuild("pack", *official)
+    assert done.returncode == 0, done.stderr
+    manifest, index = loaded(out, "real100")
+    assert manifest.recipe["split"] == "official"
+    assert manifest.recipe["table"]["split_column"] == "Fold"
+    count = {name: int((index.split == name).sum()) for name in ("train", "val", "test")}
+    with published.open(newline="") as file:
+        folds = [row["Fold"] for row in csv.DictReader(file)]
+    assert count == {
+        "train": folds.count("train"),
+        "val": folds.count("validate"),
+        "test": folds.count("test"),
+    }
+    done = xbuild("synth", *official, "--regime", 50, "--target", "Mass", "--share", "0.3")
+    assert done.returncode == 0, done.stderr
+    assert xbuild("verify", out / "manifests" / "gan50.json").returncode == 0
+    hashed = xbuild("pack", *words, "--label-column", "Mass", "--holdout", "0.1", "0.1")
+    assert hashed.returncode == 2
+    assert "was begun with " in hashed.stderr
+
+
+def test_a_table_too_small_for_its_holdout_is_not_sealed(
+    clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    words = ["--dataset", "table", "--labels", clinic, "--out", tmp_path / "out"]
+    for command in (["pack"], ["synth", "--target", "Mass"]):
+        done = xbuild(*command, *words)
+        assert done.returncode == 2
+        assert "None of the 24 patients falls into" in done.stderr
+    assert not (tmp_path / "out").exists()
+    done = xbuild("pack", *words, "--image-size", 32, "--holdout", 0, 0)
+    assert done.returncode == 0, done.stderr
+    assert "60 training images of regime 100 %, 0 val and 0 test images" in done.stdout
+
+
+def test_a_target_that_no_training_image_has_is_told_where_it_is(clinic: Path) -> None:
+    request = Request(
+        dataset="table",
+        labels=clinic,
+        targets=("Mass",),
+        holdout=("0.1", "0.1"),
+        uncertain="mask",
+    )
+    split = prepare(request).cohort.split
+    with clinic.open(newline="") as file:
+        patients = [row["patient"] for row in csv.DictReader(file)]
+    held = {patients[row] for row in split.val}
+    rewrite(clinic, lambda row: {**row, "Mass": "1" if row["patient"] in held else "-1"})
+    with pytest.raises(UsageError, match="Mass has no positive among the") as caught:
+        prepare(request)
+    assert f"{len(split.val)} are in val and 0 in test, choose another --seed" in str(caught.value)
+    assert f"{len(split.train)} are unknown, --uncertain ones makes" in str(caught.value)
+    assert prepare(replace(request, uncertain="ones")).plan
+
+
+# --- labels of the generator ----------------------------------------------------------------------
+
+
+def test_a_pathology_that_the_generator_lacks_is_shown_as_another(
+    clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    clinic.write_text(clinic.read_text().replace("Mass", "Viral"))
+    out = tmp_path / "out"
+    words = [
+        *("synth", "--dataset", "table", "--labels", clinic, "--holdout", "0.1", "0.1"),
+        *("--image-size", 32, "--target", "Viral", "--share", "0.3", "--real", "none"),
+    ]
+    mapped = ["--label-map", "viral = lung lesion"]
+    tars = []
+    for workers in (1, 2):
+        done = xbuild(*words, *mapped, "--shard-size", 4, "--workers", workers, "--out", out)
+        assert done.returncode == 0, done.stderr
+        tars.append([path.read_bytes() for path in sorted(out.rglob("*.tar"))])
+        out = tmp_path / "other"
+    assert tars[0] == tars[1]
+    assert len(tars[0]) > 1
+    assert "The generator shows Viral as lung lesion." in done.stdout
+    manifest, index = loaded(out, "gan100")
+    assert manifest.recipe["label_map"] == ["Viral=Lung Lesion"]
+    assert manifest.generator["label_map"] == {"Viral": "Lung Lesion"}
+    assert (index.labels[:, manifest.pathologies.index("Viral")] == 1).all()
+    assert xbuild("verify", out / "manifests" / "gan100.json").returncode == 0
+    done = xbuild(*words, "--label-map", "Viral=Gout", "--out", tmp_path / "third")
+    assert done.returncode == 2
+    assert "the generator phantom has no label 'Gout', it has" in done.stderr
+    done = xbuild(*words, "--label-map", "Gout=Lung Lesion", "--out", tmp_path / "third")
+    assert "the dataset has no pathology 'Gout', it has Viral" in done.stderr
+    assert not (tmp_path / "third").exists()
+
+
+def test_without_a_map_the_manifest_says_nothing_of_one(built: Path) -> None:
+    manifest, _ = loaded(built, "gan100")
+    assert manifest.recipe["label_map"] == []
+    assert "label_map" not in manifest.generator
+
+
+# --- sizes ----------------------------------------------------------------------------------------
+
+
+def test_small_images_are_enlarged_only_where_that_is_asked_for(
+    clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    random = np.random.default_rng(0)
+    for path in clinic.parent.glob("*.[pj]*g"):
+        Image.fromarray(random.integers(0, 255, (40, 48), dtype=np.uint8)).save(path)
+    words = ["pack", "--dataset", "table", "--labels", clinic, "--holdout", "0.1", "0.1"]
+    words += ["--image-size", 64, "--out", tmp_path / "out"]
+    done = xbuild(*words)
+    assert done.returncode == 1
+    assert "None of the 60 real images can be packed: all for one reason" in done.stderr
+    assert "--skip-bad" not in done.stderr
+    assert "--upsample" in done.stderr
+    done = xbuild(*words, "--upsample")
+    assert done.returncode == 0, done.stderr
+    assert loaded(tmp_path / "out", "real100")[0].recipe["upsample"] is True
+
+
+# --- CheXpert without --root ----------------------------------------------------------------------
+
+
+def test_only_what_needs_chexperts_images_looks_for_them(tmp_path: Path) -> None:
+    root = tmp_path / "CheXpert-v1.0-small"
+    request = Request(dataset="chexpert")
+    for asked in (
+        replace(request, real="none"),
+        replace(request, root=tmp_path),
+        Request(dataset="nih"),
+        RealRequest(dataset="demo"),
+    ):
+        assert with_images(asked, tmp_path) == asked
+    with pytest.raises(UsageError, match=r"No CheXpert images were found.*--real none"):
+        with_images(request, tmp_path)
+    with pytest.raises(UsageError, match="--dataset demo, which needs no images") as caught:
+        with_images(RealRequest(dataset="chexpert"), tmp_path)
+    assert "--real none" not in str(caught.value)
+    (root / "train" / "patient00001").mkdir(parents=True)
+    assert with_images(request, tmp_path).root in (root, tmp_path)
+    assert with_images(request, root).root == root
