@@ -45,7 +45,7 @@ _MEDIA = (
     b"MM\0*",
 )
 _WORD = re.compile(r"[\w./\\:+-]+")
-_PATIENT_NUMBER = re.compile(r"(?i)\b(?:patient|subject|person|case)s?\W{1,3}(\w*\d\w*)")
+_PATIENT_NUMBER = re.compile(r"(?i)\b(?:patient|subject|person|case)s?[ _#:=-]{1,3}(\w*\d\w*)")
 LONG = 40  # characters from which a cell counts as a text
 
 

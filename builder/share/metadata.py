@@ -5,7 +5,7 @@ the real images that a recipient packs from a copy of their own: no patient, no 
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def _metadata_schema(pathologies: Sequence[str], sketched: bool) -> Any:
     )
 
 
-def _written(columns: dict[str, Any], schema: Any) -> bytes:  # pyarrow has no types
+def _written(columns: Mapping[str, Sequence[object]], schema: Any) -> bytes:  # pyarrow has no types
     arrays = [pa.array(columns[each.name], type=each.type) for each in schema]
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays, schema=schema), sink, compression="zstd")

@@ -1,0 +1,137 @@
+"""xbuild share, info and diff as a user meets them."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+
+SAID = [
+    *("--license", "CC-BY-4.0", "--creator", "Chest Imaging Group", "--date", "2026-11-29"),
+    *("--contact", "chest@example.org", "--intended-use", "Research."),
+    *("--source-terms", "The images stay in the clinic."),
+]
+
+
+@pytest.fixture
+def path(sealed_once: Path) -> Path:
+    """The manifest of a small dataset that no test changes."""
+    return sealed_once / "manifests" / "gan100.json"
+
+
+def test_a_release_is_written_and_is_not_written_again(
+    xbuild: Xbuild, path: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gan100"
+    done = xbuild("share", path, "--to", folder, *SAID)
+    assert done.returncode == 0, done.stderr
+    assert "60 real images are listed by a hash, and none of them leaves." in done.stdout
+    digest = re.search(r"Shared gan100 in \S+ \(digest ([0-9a-f]{64})\)\.", done.stdout)
+    assert digest is not None
+    again = xbuild("share", path, "--to", folder, *SAID)
+    assert again.returncode == 0, again.stderr
+    assert "holds this release already" in again.stdout
+    assert digest[1] in again.stdout
+    other = xbuild("share", path, "--to", folder, *SAID, "--title", "Another")
+    assert (other.returncode, "choose another --to" in other.stderr) == (2, True)
+
+
+def test_a_dry_run_lists_what_would_leave_and_writes_nothing(
+    xbuild: Xbuild, path: Path, tmp_path: Path
+) -> None:
+    done = xbuild("share", path, "--to", tmp_path / "x", *SAID, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    sizes = dict(re.findall(r"^(\S+) +([\d,]+) bytes$", done.stdout, re.M))
+    assert {"README.md", "real.parquet", "SHA256SUMS"} <= {*sizes}
+    total = re.search(r"^in all +([\d,]+) bytes$", done.stdout, re.M)
+    assert total is not None
+    numbers = [int(size.replace(",", "")) for size in sizes.values()]
+    assert sum(numbers) == int(total[1].replace(",", ""))
+    assert done.stdout.endswith("Nothing was written.\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_config_a_key_and_a_table(
+    xbuild: Xbuild, path: Path, sealed_once: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "release.toml"
+    names = [word.removeprefix("--").replace("-", "_") for word in SAID[::2]]
+    lines = [f'{name} = "{value}"\n' for name, value in zip(names, SAID[1::2], strict=True)]
+    config.write_text("".join(lines))
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    table = sealed_once.parent / "clinic" / "labels.csv"
+    words = ["share", path, "--to", tmp_path / "x", "--config", config, "--sign", key]
+    done = xbuild(*words, "--labels", table, "--gated", "I agree.")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x" / "SHA256SUMS.sig").is_file()
+    assert 'extra_gated_prompt: "I agree."' in (tmp_path / "x" / "README.md").read_text()
+
+
+def without(option: str) -> list[str]:
+    place = SAID.index(option)
+    return SAID[:place] + SAID[place + 2 :]
+
+
+BAD = {
+    "no licence": (without("--license"), 2, r"add --license \(the licence\), or write it in"),
+    "nothing": ([], 2, "add --license .*--creator .*--contact .*--source-terms .*--date"),
+    "unknown licence": ([*without("--license"), "--license", "mine"], 2, "licence 'mine' is unk"),
+    "a store": ([*SAID, "--to", "s3://bucket/x"], 2, "--to takes a folder so far, got 's3://b"),
+    "absent key": ([*SAID, "--sign", "absent"], 1, "Cannot read absent"),
+    "absent config": (["--config", "absent.toml"], 1, "Cannot read absent.toml"),
+    "absent table": ([*SAID, "--labels", "absent.csv"], 2, "Cannot read the table absent.csv"),
+    "a path": ([*SAID, "--limitations", "See /home/anna/x."], 1, "README.md holds an absolute"),
+    "absent shards": ([*SAID, "--shards-root", "absent"], 2, "are not under absent"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    xbuild: Xbuild, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words, code, message = BAD[case]
+    done = xbuild("share", path, "--to", "x", *words)
+    assert done.returncode == code, done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_images_are_not_shared(xbuild: Xbuild, clinic: Path, tmp_path: Path) -> None:
+    words = ["--dataset", "table", "--labels", clinic, "--image-size", 32, "--workers", 1]
+    words += ["--holdout", "0.1", "0.1"]
+    packed = xbuild("pack", *words, "--out", tmp_path / "out")
+    assert packed.returncode == 0, packed.stderr
+    manifest = tmp_path / "out" / "manifests" / "real100.json"
+    done = xbuild("share", manifest, "--to", tmp_path / "x", *SAID)
+    assert (done.returncode, "real images are never shared" in done.stderr) == (2, True)
+    assert not (tmp_path / "x").exists()
+    info = xbuild("info", manifest)
+    assert info.returncode == 0, info.stderr
+    assert "real for training" in info.stdout
+
+
+def test_info_and_diff(xbuild: Xbuild, path: Path, tmp_path: Path) -> None:
+    info = xbuild("info", path)
+    assert info.returncode == 0, info.stderr
+    assert info.stdout.startswith("dataset      gan100\n")
+    same = xbuild("diff", path, path)
+    assert (same.returncode, "Both are the same dataset" in same.stdout) == (0, True)
+    other = tmp_path / "other.json"
+    other.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+    differs = xbuild("diff", path, other)
+    assert differs.returncode == 0, differs.stderr
+    assert "  --seed: 0 → 7" in differs.stdout.splitlines()
+
+
+@pytest.mark.parametrize("words", [["info", "absent"], ["diff", "absent", "absent"]])
+def test_what_is_not_there_is_one_sentence(xbuild: Xbuild, words: list[str]) -> None:
+    done = xbuild(*words)
+    assert (done.returncode, "Cannot read absent" in done.stderr) == (1, True)
+    assert len(done.stderr.strip().splitlines()) == 1
