@@ -29,7 +29,7 @@ _HEADER_BYTES = 1 << 20  # a header is shorter than this
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 # A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
 _LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-_SAID = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
+_SAID = re.compile(r'"?sep=([,;|:#~^\t ])"?\s*$', re.IGNORECASE)  # Excel's own first line
 _SAVE = "save it as CSV UTF-8"
 _NO_TABLES = {  # how files begin that are no text; parquet is read elsewhere
     b"\xd0\xcf\x11\xe0": f"is an Excel workbook: {_SAVE}",
@@ -139,6 +139,8 @@ def records(text: TableText) -> Iterator[tuple[int, list[str]]]:
 
 def well_quoted(text: TableText) -> bool:
     """Whether every quoted cell opens and closes at the edge of a cell; cells may hold lines."""
+    if b'"' not in text.data:
+        return True
     body = np.frombuffer(text.body, dtype=np.uint8)
     marks = np.flatnonzero(body == ord('"'))
     if not len(marks):

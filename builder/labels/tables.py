@@ -93,8 +93,7 @@ def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
         raise UsageError(f"{text.path} has a header but no row.")
     try:
         table = _parse(text.body, text.separator, max(len(names), len(first)), types)
-        doubtful = _several_lines(text, table.num_rows) and not well_quoted(text)
-        if doubtful or _has_cells(table.columns[len(names) :]):
+        if not well_quoted(text) or _has_cells(table.columns[len(names) :]):
             raise pa.ArrowInvalid("rows that the other reader looks at one by one")
     except pa.ArrowInvalid:  # which knows no line numbers
         try:
@@ -146,11 +145,6 @@ def _parse(
         or (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py())
     }
     return _parse(data, separator, width, types | words) if words else table
-
-
-def _several_lines(text: TableText, rows: int) -> bool:
-    """Whether a quoted cell may hold a line's end, or a quotation mark is never closed."""
-    return b'"' in text.data and rows != sum(map(bool, bytes(text.body).splitlines()))
 
 
 def _has_cells(columns: "Sequence[pa.ChunkedArray]") -> bool:
