@@ -13,7 +13,7 @@ from builder.cli.building import pack, plan, synth, verify
 from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
-from builder.cli.rebuilding import rebuild
+from builder.cli.rebuilding import merge, rebuild
 from builder.cli.sharing import diff, info, share
 from builder.contract import Refusal
 
@@ -28,7 +28,20 @@ def cli() -> None:
     """
 
 
-commands = (plan, pack, synth, verify, info, diff, share, rebuild, datasets, import_gan, fit_gan)
+commands = (
+    plan,
+    pack,
+    synth,
+    verify,
+    info,
+    diff,
+    share,
+    rebuild,
+    merge,
+    datasets,
+    import_gan,
+    fit_gan,
+)
 for command in commands:
     cli.add_command(command)
 

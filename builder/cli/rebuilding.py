@@ -1,5 +1,7 @@
 """Commands around datasets that others sealed: rebuild, merge."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from builder.cli.environment import option
-from builder.cli.options import FILE, FOLDER, PLACE
+from builder.cli.options import FILE, FOLDER, PLACE, number
+from builder.contract import UsageError
 
 if TYPE_CHECKING:
     from builder.share.rebuild import Outcome
@@ -73,18 +76,17 @@ def rebuild(
     must have the sha256 that MANIFEST says; where a CPU or GPU rounds otherwise, each image is
     compared. After an interruption, the same command resumes the build.
     """
-    from builder.contract import load_manifest
+    from builder.contract import dataset_root, load_manifest
     from builder.engines.make import Work
     from builder.progress import progress
     from builder.share.lockfile import Own
-    from builder.share.rebuild import home_of
     from builder.share.rebuild import rebuild as build
 
     source = click.get_current_context().get_parameter_source("root")
     if source is ParameterSource.ENVIRONMENT and load_manifest(manifest).dataset == "demo":
         root = None  # it is meant for other datasets
     work = Work(
-        out=out or home_of(manifest),
+        out=out or dataset_root(manifest),
         workers=workers,
         skip_bad=False,
         progress=progress,
@@ -94,7 +96,56 @@ def rebuild(
     _show(manifest, build(manifest, own, work, anyway=anyway, tell=_show_notes))
 
 
-def _show_notes(notes: "list[str] | tuple[str, ...]") -> None:
+@click.command()
+@click.argument("manifests", type=FILE, nargs=-1, required=True)
+@option("--name", required=True, help="Name of the dataset.")
+@option(
+    "--out",
+    type=FOLDER,
+    show_default="the folder that holds manifests/ of the first",
+    help="Folder for manifests/ and shards/.",
+)
+@option(
+    "--share",
+    type=number,
+    metavar="FRACTION",
+    help="Share that every target must hold.  [default: the least that the manifests promise]",
+)
+def merge(manifests: tuple[Path, ...], name: str, out: Path | None, share: str | None) -> None:
+    """Make one dataset of several MANIFESTS.
+
+    Their synthetic halves stand side by side; the real half must be the same, or in one of them
+    alone. Labels and image size must be alike, no image may be in two, and every target must keep
+    its share. Shards stay where they are, or are linked below --out.
+    """
+    from builder.contract import dataset_root, load_manifest
+    from builder.progress import progress
+    from builder.share.merge import merge as build
+
+    path = build(
+        manifests,
+        name=name,
+        out=out or dataset_root(manifests[0]),
+        progress=progress,
+        share=None if share is None else _fraction(share),
+    )
+    manifest = load_manifest(path)
+    assert manifest.plan is not None, "a merged dataset has synthetic images"
+    shares = ", ".join(f"{each.pathology} {each.share:.2%}" for each in manifest.plan.targets)
+    click.echo(
+        f"Sealed {path}: {manifest.plan.synthetic:,} synthetic images for "
+        f"{manifest.plan.real:,} real ones of the training set; {shares}."
+    )
+
+
+def _fraction(share: str) -> Fraction:
+    found = Fraction(share)
+    if not 0 < found < 1:
+        raise UsageError(f"--share is between 0 and 1, got {share}.")
+    return found
+
+
+def _show_notes(notes: Sequence[str]) -> None:
     for note in notes:
         click.echo(f"Note: {note}", err=True)
 

@@ -18,10 +18,12 @@ from builder.contract import (
     Manifest,
     Refusal,
     ShardEntry,
+    UsageError,
     check_shard,
     index_bytes,
     save_manifest,
     sha256_bytes,
+    sha256_file,
     write_last,
 )
 from builder.share.known import Known
@@ -69,13 +71,29 @@ def publish(urls: Iterable[str], workroom: Path, root: Path, names: Mapping[str,
         recipe = old.parent / RECIPE
         if recipe.is_file() and not (new.parent / RECIPE).exists():
             shutil.copyfile(recipe, new.parent / RECIPE)
-        files = sorted(old.parent.glob(f"{old.stem}.*"), key=lambda file: file.suffix == ".tar")
-        for file in files:  # the tar comes last
+        for file in sorted(old.parent.glob(f"{old.stem}.*"), key=_tar_last):
             target = new.parent / file.name
             if target.exists() and target.samefile(file):
                 file.unlink()
             else:
                 file.replace(target)
+
+
+def take_over(shard: Path, target: Path) -> None:
+    """Link a proved shard and its notes to `target`, if it is not there; copy it without links.
+
+    UsageError where another file is in its place.
+    """
+    if target.exists():
+        if not target.samefile(shard) and sha256_file(target) != sha256_file(shard):
+            raise UsageError(f"{target} is another shard than {shard}: use another --out.")
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for file in sorted(shard.parent.glob(f"{shard.stem}.*"), key=_tar_last):
+        temporary = target.with_name(f".{file.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        _link(file, temporary)
+        temporary.replace(target.with_name(file.name))
 
 
 def discard(urls: Iterable[str], workroom: Path) -> None:
@@ -133,6 +151,10 @@ def _keys_by_shard(shards: Iterable[ShardEntry], known: Known | None) -> dict[st
         found[shard.url] = keys[start : start + shard.nsamples]
         start += shard.nsamples
     return found
+
+
+def _tar_last(file: Path) -> bool:
+    return file.suffix == ".tar"
 
 
 def _link(old: Path, new: Path) -> None:

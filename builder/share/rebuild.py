@@ -17,7 +17,6 @@ from builder.contract import (
     Manifest,
     Refusal,
     UsageError,
-    dataset_root,
     load_index,
     load_manifest,
     sha256_file,
@@ -80,11 +79,6 @@ def rebuild(
         rebuilt = _build(manifest, recalled, replace(work, out=workroom), anyway=anyway)
         proof = prove(manifest, known, rebuilt)
         return _settle(path, manifest, known, rebuilt, proof, recalled, work.out, anyway=anyway)
-
-
-def home_of(path: Path) -> Path:
-    """Where a manifest's shards are looked for: the root of the file `path`."""
-    return dataset_root(path)
 
 
 def _check_place(manifest: Manifest, path: Path, out: Path) -> None:
