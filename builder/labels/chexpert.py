@@ -1,6 +1,7 @@
 """CheXpert: its label tables, and the folders of its images."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ from builder.labels.published import (
     keep_images,
     main_table,
     official_files,
+    tables_read,
 )
 from builder.labels.source import Source
 from builder.labels.tables import read_csv
@@ -86,6 +88,8 @@ def read_chexpert(source: Source) -> LabelTable:
         parts |= dict(zip(official_files(source, ABOUT), ("val", "test"), strict=True))
     folders = None if source.root is None else _patient_folders(source.root)
     table = join_tables(*(_read(path, source.root, folders, part) for path, part in parts.items()))
+    if source.official:
+        table = replace(table, notes=(tables_read(*parts), *table.notes))
     if source.root is None:
         return table
     if table.rows["file"].isna().all():

@@ -19,6 +19,7 @@ from builder.labels.published import (
     needed_table,
     official_files,
     refuse_labels,
+    tables_read,
 )
 from builder.labels.source import Source
 from builder.labels.splits import split_words
@@ -64,9 +65,9 @@ def read_mimic(source: Source) -> LabelTable:
             "split": "",
         }
     )
-    split = official_files(source, ABOUT) if source.official else []
-    if split:
-        rows["split"] = _parts(frame["dicom_id"], split[0])
+    more = [by_study, *(official_files(source, ABOUT) if source.official else [])]
+    if source.official:
+        rows["split"] = _parts(frame["dicom_id"], more[-1])
     labels, known = _labels(frame, by_study)
     table = make_label_table(
         dataset="mimic",
@@ -74,9 +75,9 @@ def read_mimic(source: Source) -> LabelTable:
         rows=rows,
         labels=labels,
         root=source.root,
-        more=[by_study, *split],
+        more=more,
         columns={"image": "dicom_id", "patient": "subject_id"},
-        notes=view_notes(frame, "ViewPosition"),
+        notes=(tables_read(metadata, *more), *view_notes(frame, "ViewPosition")),
     )
     note = (
         f"{int((~known).sum()):,} of {len(known):,} images are left out: their studies have no row "

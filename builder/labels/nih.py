@@ -19,7 +19,7 @@ from builder.labels.demographics import (
 from builder.labels.images import files_by_stem, normal_names, stem
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.pathologies import canonical
-from builder.labels.published import About, keep_images, main_table, official_files
+from builder.labels.published import About, keep_images, main_table, official_files, tables_read
 from builder.labels.source import Source
 from builder.labels.tables import read_csv
 
@@ -79,6 +79,7 @@ def read_nih(source: Source) -> LabelTable:
         }
     )
     lists = official_files(source, ABOUT) if source.official else []
+    read = [tables_read(path, *lists)] if lists else []
     if lists:
         rows["split"] = _official(image, lists)
     table = make_label_table(
@@ -89,7 +90,7 @@ def read_nih(source: Source) -> LabelTable:
         root=root,
         more=lists,
         columns={"image": "Image Index", "patient": "Patient ID"},
-        notes=view_notes(frame, "View Position"),
+        notes=(*read, *view_notes(frame, "View Position")),
     )
     return table if root is None else keep_images(table)
 

@@ -89,6 +89,7 @@ _WORDS = {
     "Tuberculosis": ("tuberculosis", "tuberculosis sequelae"),
 }
 PADCHEST = tuple(_WORDS)
+_BITS = "BitsStored_DICOM"
 _SAYS_NOTHING = ("", "exclude", "suboptimal study", "unchanged")  # about what the image shows
 _OTHER = """
 COPD signs, Chilaiditi sign, abnormal foreign body, abscess, air fluid level, aortic aneurysm,
@@ -129,7 +130,7 @@ ABOUT = About(
     labels=len(PADCHEST),
     table=(_TABLE,),
     shipped=f"{_TABLE}.gz",
-    root="the PNG files, 0/ to 54/ or all in one folder; they have 16 bits: see --depth",
+    root="the PNG files, 0/ to 54/ or all in one folder",
 )
 
 
@@ -153,6 +154,7 @@ def read_padchest(source: Source) -> LabelTable:
             "sex": group_words(frame, SEXES, "PatientSex_DICOM"),
             "age": age_bands(_years(frame)),
             "file": frame["ImageID"],
+            "depth": _depths(frame, path),
         }
     )
     if source.root is not None:
@@ -174,6 +176,16 @@ def read_padchest(source: Source) -> LabelTable:
         "exclude, unchanged or suboptimal study.",
     )
     return table if source.root is None else keep_images(table)
+
+
+def _depths(frame: pd.DataFrame, path: Path) -> pd.Series:
+    """The bits of grey of each file, which hold no full range; 0 where the table does not say."""
+    if _BITS not in frame:
+        return pd.Series(0, index=frame.index)
+    bits = numbers(frame[_BITS]).where(frame[_BITS].notna(), 0)
+    why = "is no number of bits from 8 to 16"
+    refuse_cells(~bits.isin((0, *range(8, 17))), path, _BITS, why, frame[_BITS])
+    return bits.astype("int64")
 
 
 def _years(frame: pd.DataFrame) -> pd.Series:

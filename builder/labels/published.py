@@ -127,6 +127,11 @@ def join_tables(first: LabelTable, *others: LabelTable) -> LabelTable:
     return replace(first, rows=rows, labels=labels, sha256=sha256, salt=salt, notes=notes)
 
 
+def tables_read(*paths: Path) -> str:
+    """The note that names the tables that were read."""
+    return f"Tables read: {printable(', '.join(path.name for path in paths), 400)}."
+
+
 def keep_rows(table: LabelTable, keep: "pd.Series[bool]", note: str) -> LabelTable:
     """The table with the rows where `keep` is true, and with the note if there are others."""
     if keep.all():

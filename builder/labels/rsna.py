@@ -23,6 +23,7 @@ from builder.labels.published import (
     keep_images,
     main_table,
     refuse_official,
+    tables_read,
 )
 from builder.labels.source import Source
 from builder.labels.tables import read_csv, shipped_table
@@ -64,15 +65,16 @@ def read_rsna(source: Source) -> LabelTable:
     if classes is not None:
         labels["No Finding"] = (_classes(classes, images) == "Normal").astype("int8")
     headers = shipped_table(_HEADERS)
+    more = (headers,) if classes is None else (headers, classes)
     table = make_label_table(
         dataset="rsna",
         path=path,
         rows=_rows(images, headers, source.root, path),
         labels=labels,
         root=source.root,
-        more=(headers,) if classes is None else (headers, classes),
+        more=more,
         columns={"image": "patientId", "patient": "patientId"},
-        notes=(IMAGE_IS_PATIENT.format(ABOUT.title),),
+        notes=(tables_read(path, *more), IMAGE_IS_PATIENT.format(ABOUT.title)),
     )
     return table if source.root is None else keep_images(table)
 

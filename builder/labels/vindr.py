@@ -12,11 +12,13 @@ from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.published import (
     IMAGE_IS_PATIENT,
     About,
+    find_table,
     join_tables,
     keep_images,
     main_table,
     official_files,
     refuse_labels,
+    tables_read,
 )
 from builder.labels.source import Readers, Source
 from builder.labels.tables import missing_column, read_csv
@@ -49,7 +51,7 @@ ABOUT = About(
 
 
 def read_vindr(source: Source) -> LabelTable:
-    """VinDr-CXR's training images, or Kaggle's table of them as torchxrayvision ships it.
+    """VinDr-CXR's training images, by PhysioNet's table, or Kaggle's as torchxrayvision ships it.
 
     PhysioNet's tables have one column per finding, Kaggle's one row per box. A finding is what the
     majority of an image's readers saw, or any or all of them, as the options say; under `any`, an
@@ -58,7 +60,8 @@ def read_vindr(source: Source) -> LabelTable:
     """
     given = source.labels is not None and not source.labels.is_dir()
     if not source.official:
-        table = _read(main_table(source, ABOUT), source, "")
+        physionet = None if given else find_table(source, *_TRAIN)
+        table = _read(physionet or main_table(source, ABOUT), source, "")
     else:
         files = official_files(source, ABOUT, first=1 if given else 0)
         train, test = ([main_table(source, ABOUT)] if given else []) + files
@@ -96,7 +99,7 @@ def _read(path: Path, source: Source, split: str) -> LabelTable:
         labels=pd.DataFrame(_agreed(frame, seen, source.options.readers), columns=list(names)),
         root=source.root,
         columns={"image": "image_id", "patient": "image_id"},
-        notes=(IMAGE_IS_PATIENT.format(ABOUT.title),),
+        notes=(tables_read(path), IMAGE_IS_PATIENT.format(ABOUT.title)),
     )
 
 

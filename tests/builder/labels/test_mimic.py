@@ -105,6 +105,7 @@ def test_what_is_left_out_is_said(release: Path) -> None:
     (release / "files/p10").rename(release / "p10")
     table = read_labels("mimic", root=release, official=True)
     assert table.notes == (
+        f"Tables read: {NAME}metadata.csv.gz, {NAME}chexpert.csv.gz, {NAME}split.csv.gz.",
         "2 of 150 images are left out: their studies have no row in mimic-cxr-2.0.0-chexpert.csv.gz"
         ".",
         f"{len(table)} of 148 rows have an image under {release}; the others are left out.",
