@@ -6,7 +6,7 @@ nothing after this step knows the difference; the manifest says it.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from builder.contract import Sample
@@ -22,21 +22,31 @@ _DEMO_SEED = 2021  # the demo is one dataset: its images do not change with the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilePainter:
-    """Pictures from image files; `names` are those of the samples' files, in order."""
+    """Pictures from image files; `names` are those of the samples' files, in order.
+
+    `depths` are the bits of grey that the table says for each file, 0 where it says none; a depth
+    that the user gives counts instead.
+    """
 
     folder: Path
     names: tuple[str, ...]
+    depths: tuple[int, ...]
     image_size: int
     reading: Reading
     redraws: None = field(default=None, init=False)  # a real image is not drawn again
 
     def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | BadImage]:
         """The picture of each sample's file in order, or why it has none."""
-        for sample, name in zip(samples, self.names, strict=True):
+        for sample, name, depth in zip(samples, self.names, self.depths, strict=True):
+            said = depth > 0 and self.reading.depth is None
+            reading = replace(self.reading, depth=depth) if said else self.reading
             try:
-                pixels = read_radiograph(self.folder / name, self.image_size, self.reading)
+                pixels = read_radiograph(self.folder / name, self.image_size, reading)
             except ValueError as error:
-                yield BadImage(image=name, reason=str(error))
+                hint = f" ({depth} bits is what the table says)" if said else ""
+                yield BadImage(
+                    image=name, reason=f"{error}{hint if '--depth' in str(error) else ''}"
+                )
             else:
                 yield Picture(sample=sample, pixels=pixels)
 
@@ -72,9 +82,13 @@ def real_painter(
             rows=tuple(rows), pathologies=table.pathologies, image_size=image_size
         )
     assert table.root is not None, "the line refuses a table without images before this step"
-    names = table.rows["file"].iloc[list(rows)].tolist()
+    part = table.rows.iloc[list(rows)]
     return FilePainter(
-        folder=table.root, names=tuple(names), image_size=image_size, reading=reading
+        folder=table.root,
+        names=tuple(part["file"].tolist()),
+        depths=tuple(part["depth"].tolist()),
+        image_size=image_size,
+        reading=reading,
     )
 
 

@@ -22,6 +22,7 @@ class LabelTable:
     path: Path  # the table's file, for messages
     # str columns: image (its name in the table), patient, file (path below root), and view, sex,
     # age: the words of GROUPS, "" if unknown; and split, the official one: train, val, test or ""
+    # int column: depth, the bits of grey in the image's file, 0 if the table does not say
     rows: pd.DataFrame
     labels: Labels  # int8 [N, L]: 1, 0 or -1 = unknown, after the uncertainty policy
     pathologies: tuple[str, ...]
@@ -49,13 +50,13 @@ def make_label_table(
 ) -> LabelTable:
     """The LabelTable of the file `path`, before the uncertainty policy.
 
-    `rows` has the columns that LabelTable.rows has, or all but split; their index numbers the rows
-    of `path` from 0, so that messages name the line. `labels` has one column per pathology, in the
-    order of `rows`; a blank label becomes 0 (not mentioned). `more` are the other tables that were
-    read, `listing` the paths of images without any table; `columns` says how the table calls image
-    and patient. Raises UsageError with line and
-    column for the first cell that is wrong: a blank image or patient, a patient that is spelt in
-    two ways, an image that appears twice, a label other than 1, 0, -1.
+    `rows` has the columns that LabelTable.rows has, or all but split and depth; their index numbers
+    the rows of `path` from 0, so that messages name the line. `labels` has one column per
+    pathology, in the order of `rows`; a blank label becomes 0 (not mentioned). `more` are the other
+    tables that were read, `listing` the paths of images without any table; `columns` says how the
+    table calls image and patient. Raises UsageError with line and column for the first cell that is
+    wrong: a blank image or patient, a patient that is spelt in two ways, an image that appears
+    twice, a label other than 1, 0, -1.
     """
     rows, labels = rows.copy(deep=False), labels.set_axis(rows.index)
     patients = rows["patient"].str.strip()
@@ -71,6 +72,8 @@ def make_label_table(
         _refuse_twice(rows["file"], path, image)
     if "split" not in rows:
         rows["split"] = ""
+    if "depth" not in rows:
+        rows["depth"] = 0
     sha256, salt = fingerprint(path, *more) if listing is None else _of_listing(listing)
     return LabelTable(
         dataset=dataset,

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from builder.contract import Labels, UsageError, printable
-from builder.labels.cells import cell_message, numbers
+from builder.labels.cells import cell_message, numbers, refuse_cells
 from builder.labels.demographics import (
     SEXES,
     VIEWS,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from builder.contract import PATIENT, Sample
 from builder.contract.radiograph import BadImage, Reading
@@ -37,6 +38,26 @@ def test_an_unreadable_file_is_a_bad_image(table: LabelTable, clinic: Path) -> N
     items = list(real_painter(table, [2, 3, 4], 32, Reading()).produce(samples))
     assert items[1] == BadImage(image="003.png", reason="neither PNG, JPEG, TIFF nor DICOM")
     assert [type(item) for item in items] == [Picture, BadImage, Picture]
+
+
+def test_the_depth_that_a_table_says_is_that_of_the_file(table: LabelTable, clinic: Path) -> None:
+    values = np.random.default_rng(2).integers(0, 1024, (32, 32), dtype=np.uint16)
+    Image.fromarray(values).save(clinic.parent / "003.png")
+    samples = list(real_samples(table, [3], "train", 0))
+
+    def read(depth: int, reading: Reading) -> Picture | BadImage:
+        said = replace(table, rows=table.rows.assign(depth=depth))
+        return next(iter(real_painter(said, [3], 32, reading).produce(samples)))
+
+    for depth, reading, most in ((10, Reading(), 1023), (10, Reading(depth=12), 4095)):
+        picture = read(depth, reading)
+        assert isinstance(picture, Picture)
+        assert np.array_equal(picture.pixels, np.floor(values.astype(int) * 255 / most + 0.5))
+    doubtful, wrong = read(0, Reading()), read(9, Reading())
+    assert isinstance(doubtful, BadImage)
+    assert "10-bit data? say --depth 10" in doubtful.reason
+    assert isinstance(wrong, BadImage)
+    assert wrong.reason.endswith("more than --depth 9 holds (9 bits is what the table says)")
 
 
 def test_the_demo_shows_phantoms_of_its_rows(table: LabelTable) -> None:
