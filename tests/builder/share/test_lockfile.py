@@ -1,0 +1,137 @@
+import json
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builder.contract import CheckError, Index, Manifest, UsageError
+from builder.recipe import RealRecipe, RealRequest, Recipe, Request
+from builder.share.lockfile import Own, recall, request_of
+
+PATH = Path("manifests/gan100.json")
+WORKED_OUT = {"quality", "labels_sha256", "generator_sha256"}  # of a recipe, not asked for
+
+
+def with_recipe(manifest: Manifest, **changed: object) -> Manifest:
+    return replace(manifest, recipe={**manifest.recipe, **changed})
+
+
+def test_a_recipe_gives_the_request_and_the_request_the_recipe(
+    manifest: Manifest, clinic: Path
+) -> None:
+    recalled = recall(manifest, PATH, Own(labels=clinic), anyway=False)
+    assert json.loads(json.dumps(asdict(recalled.recipe))) == manifest.recipe
+    assert recalled.refusals == ()
+    assert recalled.request.labels == clinic
+
+
+def test_every_field_of_a_recipe_is_asked_for_or_worked_out_again() -> None:
+    """A field that is added to a recipe alone could not be rebuilt."""
+    for recipe, request in ((RealRecipe, RealRequest), (Recipe, Request)):
+        only = {f.name for f in fields(recipe)} - {f.name for f in fields(request)}
+        assert only <= WORKED_OUT
+
+
+CHANGED: dict[str, object] = {
+    "views": "frontal",
+    "split": "official",
+    "depth": 12,
+    "window": "percentile",
+    "upsample": True,
+    "seed": 7,
+    "codec": "png",
+    "label_map": ["Mass=Nodule"],
+    "precision": "bf16",
+    "options": ["flaw=blur"],
+    "holdout": ["0.2", "0.1"],
+    "checks": ["constant", "copy:0.01", "duplicate"],
+}
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_a_field_is_found_by_its_name(manifest: Manifest, field: str) -> None:
+    value = CHANGED[field]
+    request = request_of(with_recipe(manifest, **{field: value}), PATH, Own())
+    found = getattr(request, field)
+    expected = value[1:] if field == "checks" else value  # type: ignore[index]
+    assert (list(found) if isinstance(found, tuple) else found) == expected
+
+
+def test_options_of_the_table_are_found_by_their_names(manifest: Manifest) -> None:
+    table = {**manifest.recipe["table"], "patient_column": "Subject", "label_columns": ["A", "B"]}
+    request = request_of(with_recipe(manifest, table=table), PATH, Own())
+    assert request.table.patient_column == "Subject"
+    assert request.table.label_columns == ("A", "B")
+
+
+def test_a_recipe_of_an_earlier_version_lacks_fields(manifest: Manifest) -> None:
+    old = {n: v for n, v in manifest.recipe.items() if n not in ("table", "split", "depth")}
+    request = request_of(replace(manifest, recipe=old), PATH, Own())
+    assert request.split == "hash"
+
+
+STRANGE: dict[str, tuple[dict[str, object], str]] = {
+    "a later version": ({"sharpness": 3}, "does not know the field sharpness of its recipe"),
+    "a file of ours": ({"labels": "/etc/passwd"}, "does not know the field labels"),
+    "a folder of ours": ({"root": "/home"}, "does not know the field root"),
+    "another kind": ({"seed": "7"}, "its recipe is refused"),
+    "an unknown word": ({"views": "all of them"}, "its recipe is refused"),
+    "a path as generator": ({"generator": "pggan:/tmp/x"}, "names no installed generator"),
+    "a file as generator": ({"generator": "x.safetensors"}, "names no installed generator"),
+    "a check with a file": (
+        {"checks": ["constant", "classifier:0.95:sha256:" + "a" * 64]},
+        "add --check classifier:FILE, the file with that sha256",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_a_recipe_that_cannot_be_followed_is_refused(manifest: Manifest, case: str) -> None:
+    changed, message = STRANGE[case]
+    with pytest.raises((UsageError, CheckError), match=message):
+        request_of(with_recipe(manifest, **changed), PATH, Own())
+
+
+def test_a_check_and_a_generator_with_a_file_are_the_users(manifest: Manifest) -> None:
+    checks = ["constant", "copy:0.01", "classifier:0.95:sha256:" + "a" * 64]
+    own = Own(checks=("classifier:best.safetensors",), generator="g.safetensors")
+    request = request_of(with_recipe(manifest, checks=checks, generator="pggan"), PATH, own)
+    assert isinstance(request, Request)
+    assert request.checks == ("copy:0.01", "classifier:best.safetensors")
+    assert request.generator == "g.safetensors"
+
+
+def test_a_generator_whose_weights_are_not_here_is_asked_for(
+    manifest: Manifest, clinic: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"was rendered by .* name its file by --generator\. \("):
+        recall(with_recipe(manifest, generator="pggan"), PATH, Own(labels=clinic), anyway=False)
+
+
+def test_the_real_half_needs_a_copy_of_the_images(nih_once: tuple[Manifest, Index, Path]) -> None:
+    manifest, _, path = nih_once
+    with pytest.raises(UsageError, match=r"has a real half, and the images of nih .* add --root"):
+        recall(with_recipe(manifest, real="pack"), path, Own(), anyway=False)
+    assert recall(manifest, path, Own(), anyway=False).refusals == ()
+
+
+@pytest.mark.parametrize("kind", ["merged", "rebuilt_from"])
+def test_what_was_made_from_others_is_refused(manifest: Manifest, kind: str) -> None:
+    source: dict[str, Any] = {**manifest.source, kind: {"name": "gan1"}}
+    with pytest.raises(UsageError, match="which its source names: rebuild"):
+        request_of(replace(manifest, source=source), PATH, Own())
+
+
+def test_all_that_differs_is_named_at_once(manifest: Manifest, clinic: Path) -> None:
+    changed = replace(
+        with_recipe(manifest, generator_sha256="0" * 64, quality=90),
+        software={**manifest.software, "numpy": "0.1", "gone": "1"},
+    )
+    with pytest.raises(UsageError) as error:
+        recall(changed, PATH, Own(labels=clinic), anyway=False)
+    text = str(error.value)
+    for name in ("quality is 90", "generator_sha256 is 000", "numpy is 0.1", "gone is 1 there"):
+        assert name in text
+    assert "here unknown" not in text
+    assert len(recall(changed, PATH, Own(labels=clinic), anyway=True).refusals) == 4
