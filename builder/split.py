@@ -155,16 +155,17 @@ def _with_official_parts(table: LabelTable) -> LabelTable:
     counts = table.rows["split"].value_counts()
     found = {name: int(counts.get(name, 0)) for name in SPLITS}
     if not any(found.values()):
+        column = ", or name its column by --split-column" if table.dataset == "table" else ""
         raise UsageError(
-            f"--split official: the table of --dataset {table.dataset} has no official split here: "
-            "use --split hash, or for --dataset table name its column by --split-column."
+            f"--split official: --dataset {table.dataset} has no official split in the table that "
+            f"was read: use --split hash{column}."
         )
     if not found["train"] or not found["test"]:
-        rows = ", ".join(f"{count:,} in {name}" for name, count in found.items())
+        counted = ", ".join(f"{count:,} in {name}" for name, count in found.items())
         missing = "train" if not found["train"] else "test"
         raise UsageError(
-            f"--split official: no image is in {missing} ({rows}): add the table or the images of "
-            f"{missing}, or use --split hash."
+            f"--split official: no image is in {missing} ({counted}): add the table or the images "
+            f"of {missing}, or use --split hash."
         )
     keep = (table.rows["split"] != "").to_numpy(dtype=bool)
     rows = table.rows[keep].reset_index(drop=True)

@@ -61,7 +61,8 @@ def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) 
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
         shards = write_shards(jobs, workers=workers, advance=advance)
     report = layout.root / f"{recipe.name}-left-out.csv"
-    report_bad_images(shards, report, skip_bad=work.skip_bad)
+    asked = {job.samples[0].split for job in jobs}
+    report_bad_images(shards, report, skip_bad=work.skip_bad, asked=asked)
     return shards
 
 

@@ -4,20 +4,27 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builder.contract import CheckError, printable, write_last
+from builder.contract import SPLITS, CheckError, printable, write_last
+from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage
 from builder.write import Shard
 
 _LONGEST = 300  # signs of a reason in a message
 
 
-def report_bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) -> None:
+def report_bad_images(
+    shards: Sequence[Shard],
+    report: Path,
+    *,
+    skip_bad: bool,
+    asked: Collection[SplitName] = ("train",),
+) -> None:
     """List the images that could not be packed in `report`.
 
-    CheckError unless `skip_bad`, and always where no training image is left.
+    CheckError unless `skip_bad`, and always where none of a split that was `asked` for is left.
     """
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
@@ -30,8 +37,10 @@ def report_bad_images(shards: Sequence[Shard], report: Path, *, skip_bad: bool) 
         raise CheckError(
             f"None of the {len(bad):,} real images can be packed: {why(bad)}; {listed}."
         )
-    if "train" not in splits:
-        raise CheckError(f"No real training image could be packed: {why(bad)}; {listed}.")
+    for split in SPLITS:
+        if split in asked and split not in splits:
+            name = "training" if split == "train" else split
+            raise CheckError(f"No real {name} image could be packed: {why(bad)}; {listed}.")
     if not skip_bad:
         images = "image" if len(bad) == 1 else "images"
         raise CheckError(

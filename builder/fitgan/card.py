@@ -17,7 +17,7 @@ _ATTRIBUTIONS = {
     "demo": "Phantoms on CheXpert's labels: no radiograph was used.",
 }
 _RECIPE_FIELDS = (  # those that say which images were used
-    *("dataset", "views", "uncertain", "holdout", "seed", "regime"),
+    *("dataset", "views", "uncertain", "split", "holdout", "seed", "regime"),
     *("image_size", "codec"),
 )
 

@@ -81,6 +81,10 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
     is_file = path.is_file() and name_or_path not in found.names
     if is_file or (name_or_path.endswith(".safetensors") and (not argument or path.exists())):
         name, argument = _generator_of(path), name_or_path
+    if name not in found.names and path.is_dir():
+        raise UsageError(
+            f"{path} is a folder: give a Stable Diffusion pipeline as diffusers:{path}."
+        )
     if name not in found.names:
         known = ", ".join(sorted(found.names))
         raise UsageError(

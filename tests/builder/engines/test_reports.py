@@ -49,6 +49,16 @@ def test_a_training_set_without_an_image_is_refused(
         report_bad_images(shards, tmp_path / "list.csv", skip_bad=True)
 
 
+def test_a_held_out_part_without_an_image_is_refused(
+    shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path
+) -> None:
+    report = tmp_path / "list.csv"
+    shards = [shard_of((real(1),)), shard_of(bad=BAD)]
+    report_bad_images(shards, report, skip_bad=True)
+    with pytest.raises(CheckError, match="No real val image could be packed"):
+        report_bad_images(shards, report, skip_bad=True, asked=("train", "val", "test"))
+
+
 ONE_DEPTH = tuple(
     BadImage(image=f"{n}.png", reason=f"brightest {4000 + n} of 65535: say --depth 12")
     for n in range(3)

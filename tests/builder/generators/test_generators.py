@@ -49,6 +49,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
         generators.load(str(tmp_path / name), 32)
 
 
+def test_a_folder_is_told_how_it_is_given(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is a folder: give .* pipeline as diffusers:/"):
+        generators.load(str(tmp_path), 32)
+
+
 @pytest.mark.parametrize("data", [b"", b"\x08", b"\xff" * 64, b"\x02\0\0\0\0\0\0\0{}"])
 def test_a_file_that_is_no_generator_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "g.safetensors"
