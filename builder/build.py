@@ -17,7 +17,7 @@ from builder.draw import Draw, draw
 from builder.engines.local import Throughput
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.reports import report_rejects
-from builder.labels import LabelTable, find_pathology, read_labels
+from builder.labels import LabelTable, check_files, find_pathology, read_labels
 from builder.labels.chexpert import find_chexpert
 from builder.plan import Plan, check_positives
 from builder.recipe import (
@@ -210,8 +210,10 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
 
 
 def _check_images(table: LabelTable, what_to_do: str) -> None:
-    """Raise UsageError where the table is of labels alone."""
-    if table.root is None and table.dataset != "demo":
+    """Raise UsageError where the table is of labels alone, or its images cannot be used."""
+    if table.root is not None:
+        check_files(table.rows["file"], table.root, table.path)
+    elif table.dataset != "demo":
         raise UsageError(f"--dataset {table.dataset} needs its images: {what_to_do}.")
 
 

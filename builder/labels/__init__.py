@@ -8,6 +8,7 @@ Each dataset has a file of its own, and `datasets` lists them: one file and one 
 
 from builder.labels.chexpert import CHEXPERT
 from builder.labels.datasets import read_labels
+from builder.labels.images import check_files
 from builder.labels.label_table import LabelTable
 from builder.labels.nih import NIH
 from builder.labels.pathologies import NO_FINDING, canonical, find_pathology
@@ -18,6 +19,7 @@ __all__ = [
     "NO_FINDING",
     "LabelTable",
     "canonical",
+    "check_files",
     "find_pathology",
     "read_labels",
 ]

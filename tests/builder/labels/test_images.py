@@ -118,8 +118,9 @@ def test_a_stem_keeps_the_dots_of_a_uid() -> None:
 
 def test_files_are_found_by_path_or_stem(tmp_path: Path) -> None:
     put(tmp_path, "a/x.png", "deep/er/y.jpg", "stray.png", "other/stray.png")
-    names = texts("a/x.png", "z.png", None)
-    assert files_by_path(names, tmp_path, Path("t.csv")).fillna("").tolist() == ["a/x.png", "", ""]
+    names = texts("a/x.png", "z.png", "deep", "\0", None)
+    found = files_by_path(names, tmp_path, Path("t.csv")).fillna("").tolist()
+    assert found == ["a/x.png", "", "", "", ""]
     names = texts("x", "old/y.png", "z", None)
     found = files_by_stem(names, tmp_path, Path("t.csv")).fillna("").tolist()
     assert found == ["a/x.png", "deep/er/y.jpg", "", ""]
