@@ -171,7 +171,7 @@ def _voi(values: Values, header: "Dataset") -> Values | None:
     centre, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
     if centre is None or width is None:
         return None
-    shape = str(header.get("VOILUTFunction") or "LINEAR")
+    shape = str(header.get("VOILUTFunction") or "LINEAR").upper()
     if width < (1 if shape == "LINEAR" else 1e-9):
         raise ValueError(f"its window is {width:g} wide: say --window full, or --window percentile")
     if shape == "LINEAR":

@@ -1,11 +1,16 @@
-"""A sealed dataset as a careful forger would change it."""
+"""A sealed dataset as a careful forger would change it, and DICOM files made on the spot."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from builder.contract import index_bytes, load_index, load_manifest, sha256_bytes
 
@@ -62,3 +67,48 @@ def reseal(
         return rehash()
 
     return change_it
+
+
+@pytest.fixture(scope="session")
+def write_dicom() -> Callable[..., Dataset]:
+    """Writes a DICOM file of integers [H, W], as a `frame` if compressed, and gives its dataset."""
+
+    def write(
+        path: Path,
+        pixels: npt.NDArray[np.integer[Any]],
+        *,
+        frame: bytes | None = None,
+        syntax: UID = ExplicitVRLittleEndian,
+        **elements: object,
+    ) -> Dataset:
+        bits = int(str(elements.get("BitsStored", 8 * pixels.dtype.itemsize)))
+        made = Dataset()
+        made.file_meta = FileMetaDataset()
+        made.file_meta.TransferSyntaxUID = syntax
+        made.SOPClassUID = ComputedRadiographyImageStorage
+        made.SOPInstanceUID = generate_uid()
+        made.PatientName, made.PatientID, made.Modality = "Doe^Jane", "4711", "CR"
+        made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+        made.Rows, made.Columns = pixels.shape[-2:]
+        made.BitsAllocated, made.BitsStored, made.HighBit = (
+            8 * pixels.dtype.itemsize,
+            bits,
+            bits - 1,
+        )
+        made.PixelRepresentation = int(pixels.dtype.kind == "i")
+        if frame is None:
+            order = "<" if syntax.is_little_endian else ">"
+            made.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+            made["PixelData"].VR = "OW" if pixels.dtype.itemsize > 1 else "OB"
+        else:
+            made.PixelData = encapsulate([frame])
+            made["PixelData"].VR = "OB"
+            made["PixelData"].is_undefined_length = True
+        for name, value in elements.items():
+            setattr(made, name, value)
+            if value is None:
+                del made[name]
+        made.save_as(path, enforce_file_format=True)
+        return made
+
+    return write
