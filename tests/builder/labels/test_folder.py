@@ -25,12 +25,13 @@ Read = Callable[..., LabelTable]
 def read(tmp_path: Path) -> Read:
     """The table of a folder that holds files of the given names."""
 
-    def make(*names: str, **options: str) -> LabelTable:
+    def make(*names: str, patient_pattern: str | None = None) -> LabelTable:
         for name in names:
             path = tmp_path / "root" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name.encode())
-        return read_labels("folder", root=tmp_path / "root", options=TableOptions(**options))
+        options = TableOptions(patient_pattern=patient_pattern)
+        return read_labels("folder", root=tmp_path / "root", options=options)
 
     return make
 
