@@ -13,9 +13,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from builder.contract import (
-    Index,
-    IndexEntry,
-    Manifest,
     Refusal,
     ShardEntry,
     UsageError,
@@ -27,6 +24,7 @@ from builder.contract import (
     write_last,
 )
 from builder.share.known import Known
+from builder.share.proof import Rebuilt
 from builder.write.sidecars import sum_lines
 
 RECIPE = "recipe.json"
@@ -114,25 +112,23 @@ def other_names(urls: Iterable[str], dataset: str) -> dict[str, str]:
 
 
 def seal_otherwise(
-    manifest: Manifest,
-    index: Index,
-    names: Mapping[str, str],
-    root: Path,
-    source: Mapping[str, object],
+    rebuilt: Rebuilt, names: Mapping[str, str], root: Path, name: str, source: Mapping[str, object]
 ) -> Path:
-    """The path of the manifest of a dataset that is not the sealed one, written with its index."""
-    name = f"{manifest.name}-rebuilt"
+    """The path of the manifest of a dataset that is not the sealed one, written with its index.
+
+    It has the `name`, its shards the urls of `names`, and its source says more.
+    """
+    manifest, index = rebuilt.manifest, rebuilt.index
     urls = np.array([names.get(url, url) for url in index.shard], dtype=object)
     data = index_bytes(replace(index, shard=urls), manifest.pathologies)
     url = f"manifests/{name}.parquet"
     write_last(root / url, data)
-    shards = tuple(replace(s, url=names.get(s.url, s.url)) for s in manifest.shardlist)
     sealed = replace(
         manifest,
         name=name,
         source={**manifest.source, **source},
-        index=IndexEntry(url=url, rows=manifest.index.rows, sha256=sha256_bytes(data)),
-        shardlist=shards,
+        index=replace(manifest.index, url=url, sha256=sha256_bytes(data)),
+        shardlist=tuple(replace(s, url=names.get(s.url, s.url)) for s in manifest.shardlist),
     )
     path = root / "manifests" / f"{name}.json"
     save_manifest(sealed, path)

@@ -5,13 +5,14 @@ the draw it had and look as it looked, and a real one must be the same bytes.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from builder.contract import Index, Manifest, sketch_distance
+from builder.contract import Index, Manifest, printable, sketch_distance
 from builder.contract.sketch import SKETCH_BYTES
 from builder.share.known import Fact, Known, facts_of
 
@@ -52,12 +53,7 @@ def prove(manifest: Manifest, known: Known | None, rebuilt: Rebuilt) -> Proof:
     sealed = {shard.url: shard.sha256 for shard in manifest.shardlist}
     found = {shard.url: shard.sha256 for shard in rebuilt.manifest.shardlist}
     equal = frozenset(url for url, sha256 in found.items() if sealed.get(url) == sha256)
-    parts = ("pathologies", "image", "plan")
-    differences = [
-        f"The {name} of the manifest is another one than here."
-        for name in parts
-        if getattr(manifest, name) != getattr(rebuilt.manifest, name)
-    ]
+    differences = [*_facts(manifest, rebuilt.manifest)]
     farthest = 0
     whole = list(sealed) == list(found) and len(equal) == len(sealed)
     if whole and manifest.index.sha256 == rebuilt.manifest.index.sha256:
@@ -78,6 +74,19 @@ def prove(manifest: Manifest, known: Known | None, rebuilt: Rebuilt) -> Proof:
             )
     same = whole and not differences
     return Proof(equal=equal, same=same, differences=tuple(differences), farthest=farthest)
+
+
+def _facts(there: Manifest, here: Manifest) -> Iterator[str]:
+    """What differs in the manifests besides recipe and software, which were looked at before."""
+    for name in ("name", "pathologies", "image", "plan"):
+        if getattr(there, name) != getattr(here, name):
+            yield f"The {name} in the manifest is another one than here."
+    for part in ("source", "generator"):
+        one, other = (getattr(each, part) or {} for each in (there, here))
+        for name in one:
+            if one[name] != other.get(name):
+                told, found = (printable(json.dumps(each.get(name))) for each in (one, other))
+                yield f"The manifest's {part} has {printable(name)} {told} and here it is {found}."
 
 
 @dataclass(slots=True, kw_only=True)

@@ -61,24 +61,54 @@ def rebuild(
     """
     manifest = load_manifest(path)
     _check_place(manifest, path, work.out)
-    known = read_known(manifest, path)
-    if _is_complete(manifest, known, work.out):
-        proof = Proof(
-            equal=frozenset(s.url for s in manifest.shardlist),
-            same=True,
-            differences=(),
-            farthest=0,
-        )
-        return _seal_same(manifest, known, None, work.out, proof)
+    task = _Task(
+        path=path,
+        manifest=manifest,
+        known=read_known(manifest, path),
+        out=work.out,
+        anyway=anyway,
+    )
+    if task.is_done():
+        return _seal_same(task, None, _whole(manifest))
     recalled = recall(manifest, path, own, anyway=anyway)
     tell(recalled.cohort.table.notes)
-    with claimed(work.out):
-        keep_recipes(_recipes(recalled, work.out))
-        workroom = work.out / f".rebuild-{manifest.name}"
-        adopt(manifest.shardlist, known, work.out, workroom)
-        rebuilt = _build(manifest, recalled, replace(work, out=workroom), anyway=anyway)
-        proof = prove(manifest, known, rebuilt)
-        return _settle(path, manifest, known, rebuilt, proof, recalled, work.out, anyway=anyway)
+    with claimed(task.out):
+        keep_recipes(_recipes(recalled, task.out))
+        adopt(manifest.shardlist, task.known, task.out, task.workroom)
+        rebuilt = _build(task, recalled, work)
+        proof = prove(manifest, task.known, rebuilt)
+        return replace(_settle(task, recalled, rebuilt, proof), refusals=recalled.refusals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """A manifest, what lies next to it, and where its dataset goes."""
+
+    path: Path
+    manifest: Manifest
+    known: Known | None
+    out: Path
+    anyway: bool
+
+    @property
+    def workroom(self) -> Path:
+        """The root of what is not proved yet."""
+        return self.out / f".rebuild-{self.manifest.name}"
+
+    def sealed(self, name: str) -> Path:
+        """The path of a manifest below `out`."""
+        return self.out / "manifests" / f"{name}.json"
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do but to put manifest and index in their places."""
+        indexed = self.known is not None and self.known.index is not None
+        return indexed and all(is_proved(shard, self.out) for shard in self.manifest.shardlist)
+
+
+def _whole(manifest: Manifest) -> Proof:
+    """The proof of a dataset whose shards are here as sealed."""
+    equal = frozenset(shard.url for shard in manifest.shardlist)
+    return Proof(equal=equal, same=True, differences=(), farthest=0)
 
 
 def _check_place(manifest: Manifest, path: Path, out: Path) -> None:
@@ -94,12 +124,6 @@ def _check_place(manifest: Manifest, path: Path, out: Path) -> None:
         )
 
 
-def _is_complete(manifest: Manifest, known: Known | None, out: Path) -> bool:
-    """Whether nothing is left to do but to put manifest and index in their places."""
-    indexed = known is not None and known.index is not None
-    return indexed and all(is_proved(shard, out) for shard in manifest.shardlist)
-
-
 def _recipes(recalled: Recalled, out: Path) -> Mapping[Path, Mapping[str, object]]:
     table, recipe = recalled.cohort.table, recalled.recipe
     layout = Layout(root=out, pathologies=table.pathologies, image=recipe.image)
@@ -108,10 +132,10 @@ def _recipes(recalled: Recalled, out: Path) -> Mapping[Path, Mapping[str, object
     return real_recipes(recipe, layout)
 
 
-def _build(manifest: Manifest, recalled: Recalled, work: Work, *, anyway: bool) -> Rebuilt:
+def _build(task: _Task, recalled: Recalled, work: Work) -> Rebuilt:
     """The dataset below a root of its own, by the line that every dataset comes from."""
-    left_out = manifest.source.get("left_out")
-    work = replace(work, skip_bad=anyway or bool(left_out))
+    left_out = task.manifest.source.get("left_out")
+    work = replace(work, out=task.workroom, skip_bad=task.anyway or bool(left_out))
     try:
         if recalled.blueprint is None:
             built = pack(recalled.request, recalled.cohort, work)
@@ -119,68 +143,46 @@ def _build(manifest: Manifest, recalled: Recalled, work: Work, *, anyway: bool) 
             built = synth(recalled.blueprint, work).manifest
     except CheckError as error:  # the option has another name here
         raise CheckError(str(error).replace("--skip-bad", "--anyway")) from None
-    return Rebuilt(manifest=built, index=load_index(built, work.out), root=work.out)
+    sealed = load_manifest(work.out / "manifests" / f"{built.name}.json")
+    return Rebuilt(manifest=sealed, index=load_index(sealed, work.out), root=work.out)
 
 
-def _settle(
-    path: Path,
-    manifest: Manifest,
-    known: Known | None,
-    rebuilt: Rebuilt,
-    proof: Proof,
-    recalled: Recalled,
-    out: Path,
-    *,
-    anyway: bool,
-) -> Outcome:
+def _settle(task: _Task, recalled: Recalled, rebuilt: Rebuilt, proof: Proof) -> Outcome:
     """Give what was built the name that it has earned."""
-    urls = [shard.url for shard in rebuilt.manifest.shardlist]
-    others = [url for url in urls if url not in proof.equal]
-    listed = _list_differences(manifest, proof, out)
-    publish([url for url in urls if url in proof.equal], rebuilt.root, out, {})
+    others = [s for s in rebuilt.manifest.shardlist if s.url not in proof.equal]
+    listed = _list_differences(task, proof)
+    equal = [s.url for s in rebuilt.manifest.shardlist if s.url in proof.equal]
+    publish(equal, rebuilt.root, task.out, {})
     if proof.same:
-        outcome = _seal_same(manifest, known, rebuilt, out, proof)
+        outcome = _seal_same(task, rebuilt, proof)
         shutil.rmtree(rebuilt.root)
-        return replace(outcome, refusals=recalled.refusals)
-    if proof.differences and not anyway:
-        real = {s.url for s in rebuilt.manifest.shardlist if s.origin == "real"}
-        discard([url for url in others if url in real], rebuilt.root)  # images may be repaired
-        raise CheckError(
-            f"{path} cannot be rebuilt here: {len(proof.differences):,} differences, the first: "
-            f"{proof.differences[0]} All are listed in {listed}; --anyway seals what was built as "
-            f"{manifest.name}-rebuilt."
-        )
-    names = other_names(others, manifest.name)
-    target = out / "manifests" / f"{manifest.name}-rebuilt.json"
-    target.unlink(missing_ok=True)  # the shards that it lists are replaced
-    publish(others, rebuilt.root, out, names)
-    source = {"rebuilt_from": _origin(manifest, proof, recalled)}
-    seal_otherwise(rebuilt.manifest, rebuilt.index, names, out, source)
+        return outcome
+    if proof.differences and not task.anyway:
+        discard([s.url for s in others if s.origin == "real"], rebuilt.root)  # may be repaired
+        raise CheckError(_found(task, proof, listed))
+    name = f"{task.manifest.name}-rebuilt"
+    names = other_names([shard.url for shard in others], task.manifest.name)
+    task.sealed(name).unlink(missing_ok=True)  # the shards that it lists are replaced
+    publish(names, rebuilt.root, task.out, names)
+    origin = {"rebuilt_from": _origin(task.manifest, proof, recalled)}
+    path = seal_otherwise(rebuilt, names, task.out, name, origin)
     shutil.rmtree(rebuilt.root)
-    for folder in _recipes(recalled, out):
+    for folder in _recipes(recalled, task.out):
         if not any(folder.glob("*.tar")):  # its shards have another name
             shutil.rmtree(folder)
-    return Outcome(
-        path=target,
-        manifest=load_manifest(target),
-        proof=proof,
-        differences=listed,
-        refusals=recalled.refusals,
-    )
+    return Outcome(path=path, manifest=load_manifest(path), proof=proof, differences=listed)
 
 
-def _seal_same(
-    manifest: Manifest, known: Known | None, rebuilt: Rebuilt | None, out: Path, proof: Proof
-) -> Outcome:
+def _seal_same(task: _Task, rebuilt: Rebuilt | None, proof: Proof) -> Outcome:
     """The manifest and its index as they were sealed, in their places below `out`."""
-    index = out / manifest.index.url
+    manifest, known = task.manifest, task.known
+    index = task.out / manifest.index.url
     if not index.is_file() or sha256_file(index) != manifest.index.sha256:
         if known is not None and known.index is not None:
             write_last(index, known.index.read_bytes())
         elif rebuilt is not None:
             write_last(index, (rebuilt.root / rebuilt.manifest.index.url).read_bytes())
-    target = out / "manifests" / f"{manifest.name}.json"
-    data = manifest.to_json().encode()
+    target, data = task.sealed(manifest.name), manifest.to_json().encode()
     if not target.is_file() or target.read_bytes() != data:
         write_last(target, data)
     return Outcome(path=target, manifest=manifest, proof=proof, here=rebuilt is None)
@@ -200,9 +202,18 @@ def _origin(manifest: Manifest, proof: Proof, recalled: Recalled) -> Mapping[str
     }
 
 
-def _list_differences(manifest: Manifest, proof: Proof, out: Path) -> Path | None:
+def _found(task: _Task, proof: Proof, listed: Path | None) -> str:
+    count = len(proof.differences)
+    what = "1 difference" if count == 1 else f"{count:,} differences, the first"
+    return (
+        f"{task.path} cannot be rebuilt here: {what}: {proof.differences[0]} All are listed in "
+        f"{listed}; --anyway seals what was built as {task.manifest.name}-rebuilt."
+    )
+
+
+def _list_differences(task: _Task, proof: Proof) -> Path | None:
     """The file with all differences; a former one goes when there are none."""
-    path = out / f"{manifest.name}-differences.txt"
+    path = task.out / f"{task.manifest.name}-differences.txt"
     if not proof.differences:
         path.unlink(missing_ok=True)
         return None

@@ -42,6 +42,10 @@ def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
     return path
 
 
+def synthetic_of(raw: dict[str, Any]) -> dict[str, Any]:
+    return next(shard for shard in raw["shardlist"] if shard["origin"] == "synthetic")
+
+
 def rounded(monkeypatch: pytest.MonkeyPatch, greys: int) -> None:
     """A machine whose renderings are some greys brighter."""
 
@@ -110,7 +114,7 @@ def test_another_pixel_in_one_image_is_listed(
     pixels = np.asarray(Image.open(file)).copy()
     pixels[20:28, 28:36] ^= 255
     Image.fromarray(pixels).save(file)
-    with pytest.raises(CheckError, match="cannot be rebuilt here: 1 differences, the first: real-"):
+    with pytest.raises(CheckError, match="cannot be rebuilt here: 1 difference: real-"):
         rebuilt(path, clinic)
     listed = path.parents[1] / "gan100-differences.txt"
     (line,) = listed.read_text().splitlines()
@@ -229,6 +233,31 @@ def test_another_dataset_of_that_name_is_not_touched(
     with pytest.raises(UsageError, match="is another dataset than"):
         rebuild(sent, Own(labels=clinic), work)
     assert hashes(sealed) == before
+
+
+FALSE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "source": (lambda raw: raw["source"].update(rows=61), "source has rows 61 and here it is 60"),
+    "generator": (lambda raw: raw["generator"].update(latent_size=1), "generator has latent_size"),
+    "name": (lambda raw: raw.update(name="gan99"), "The name in the manifest is another one"),
+    "bound": (lambda raw: raw["plan"].update(lower_bound=0), "The plan in the manifest is another"),
+}
+
+
+@pytest.mark.parametrize("case", FALSE)
+def test_a_manifest_that_tells_what_is_not_so_is_never_sealed(
+    sent: Path, clinic: Path, case: str
+) -> None:
+    edit, message = FALSE[case]
+    change(sent, edit)
+    with pytest.raises(CheckError, match=message):
+        rebuilt(sent, clinic)
+
+
+def test_a_manifest_with_another_sum_gives_another_name(sent: Path, clinic: Path) -> None:
+    change(sent, lambda raw: synthetic_of(raw).update(sha256="0" * 64))
+    outcome = rebuilt(sent, clinic)
+    assert outcome.proof.close
+    assert outcome.path.name == "gan100-rebuilt.json"
 
 
 def test_notes_of_the_table_are_told(sent: Path, clinic: Path) -> None:
