@@ -38,8 +38,8 @@ _NO_TABLES = {  # how files begin that are no text; parquet is read elsewhere
     b"7z\xbc\xaf": "is a 7z archive: unpack it",
     b"Rar!": "is a RAR archive: unpack it",
     b"version https://git-lfs": "is a Git LFS pointer, not the table: run git lfs pull",
-    b"<!": "is a web page, not a table: download the file itself",
-    b"<html": "is a web page, not a table: download the file itself",
+    b"%PDF": f"is a PDF file: {_SAVE}",
+    b"<": f"is a web page or XML, not a table: download the file itself, or {_SAVE}",
 }
 
 
@@ -205,6 +205,8 @@ def _decompressed(path: Path) -> bytes:
     except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
         raise UsageError(f"Cannot read the label table {path}: {why}.") from None
+    if data[257:262] == b"ustar":
+        raise UsageError(f"{path} is a tar archive: unpack it and name the table.")
     for start, what in _NO_TABLES.items():
         if data.lstrip()[: len(start)].lower() == start.lower():
             raise UsageError(f"{path} {what}.")

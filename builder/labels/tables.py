@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import io
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from builder.labels.dialect import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_INDEX = re.compile(r"Unnamed: [\d.]+|__index_level_\d+__")  # what pandas calls its row numbers
 _SHOWN = 20  # names of columns in a message
 
 
@@ -199,8 +201,10 @@ def _named_columns(table: "pa.Table") -> "pa.Table":
 
     chosen: dict[str, pa.ChunkedArray] = {}
     for i, (name, column) in enumerate(zip(table.column_names, table.columns, strict=True)):
-        numbers = i == 0 and pa.types.is_integer(column.type)
-        if name or not (numbers or column.null_count == len(column)):
+        numbers = pa.types.is_integer(column.type) and (
+            _INDEX.fullmatch(name) or (i, name) == (0, "")
+        )
+        if not numbers and (name or column.null_count < len(column)):
             chosen[name or f"column {i + 1}"] = column
     return pa.table(chosen)
 
@@ -212,14 +216,14 @@ def _read_parquet(path: Path, as_text: set[str]) -> "pa.Table":
 
     try:
         table = pq.read_table(path)
+        names = _checked_names(path, [name.strip() for name in table.column_names])
+        columns = [
+            _plain_column(column, as_text=plain(name) in as_text)
+            for name, column in zip(names, table.columns, strict=True)
+        ]
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = printable(str(error).strip().splitlines()[0], 200)
+        reason = printable(str(error).strip().splitlines()[0].rstrip("."), 200)
         raise UsageError(f"{path} is not a readable parquet file: {reason}.") from None
-    names = _checked_names(path, [name.strip() for name in table.column_names])
-    columns = [
-        _plain_column(column, as_text=plain(name) in as_text)
-        for name, column in zip(names, table.columns, strict=True)
-    ]
     return _named_columns(_trimmed(pa.table(columns, names=names)))
 
 
@@ -234,7 +238,7 @@ def _plain_column(column: "pa.ChunkedArray", *, as_text: bool) -> "pa.ChunkedArr
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     if pa.types.is_null(kind):
         return column
-    if pa.types.is_integer(kind) and not as_text:
+    if pa.types.is_integer(kind) and not as_text and not pa.types.is_uint64(kind):
         return column.cast(pa.int64())
     if (pa.types.is_floating(kind) or pa.types.is_decimal(kind)) and not as_text:
         return column.cast(pa.float64())

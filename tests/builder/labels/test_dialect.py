@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,13 @@ def zipped(**members: bytes) -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+    return out.getvalue()
+
+
+def tarred() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("t.csv"))
     return out.getvalue()
 
 
@@ -62,6 +70,9 @@ BINARY: dict[str, tuple[bytes, str]] = {
     "no file": (zipped(), "Cannot read|holds 0 files|is empty|not a text"),
     "xz": (b"\xfd7zXZ\0" + bytes(9), "compressed by xz"),
     "web page": (b"\n<!DOCTYPE html><html>", "web page"),
+    "xml": (b'<?xml version="1.0"?>', "web page or XML"),
+    "tar": (gzip.compress(tarred()), "tar archive: unpack"),
+    "pdf": (b"%PDF-1.7", "PDF file"),
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
     "bytes": (bytes(range(256)), "not a text file.*CSV UTF-8"),
     "half of utf-16": ("\ufeffa,b\n".encode("utf-16-le")[:-1], "damaged UTF-16"),

@@ -100,8 +100,9 @@ def test_names_are_found_whatever_their_capitals(write_csv: Write) -> None:
         (HEADER.strip(), "a,1,0\nb,2,1,,\n"),
         (HEADER.strip() + ",", "a,1,0,\n\nb,2,1\n,,,\n"),
         ("," + HEADER.strip(), "0,a,1,0\n1,b,2,1\n"),
+        ("Unnamed: 0.1,Unnamed: 0," + HEADER.strip(), "0,0,a,1,0\n1,1,b,2,1\n"),
     ],
-    ids=["both", "header", "rows", "one row", "mixed", "row numbers"],
+    ids=["both", "header", "rows", "one row", "mixed", "row numbers", "row numbers twice"],
 )
 def test_columns_without_names_are_left_out(write_csv: Write, header: str, rows: str) -> None:
     frame = read_csv(write_csv(f"{header}\n{rows}"), ("image",), text=("image",))
@@ -125,6 +126,7 @@ def test_parquet_reads_as_csv_does(tmp_path: Path) -> None:
             "Edema": pa.array([1, 0, None], pa.int8()),
             "flag": [True, False, None],
             "vector": [[1.0], [2.0], None],
+            "__index_level_0__": [5, 6, 7],
         }
     )
     pq.write_table(table, tmp_path / "t.parquet")
@@ -136,6 +138,7 @@ def test_parquet_reads_as_csv_does(tmp_path: Path) -> None:
     assert frame["Edema"].fillna(9).tolist() == [1, 0, 9]
     assert frame["flag"].fillna("").tolist() == ["true", "false", ""]
     assert frame["vector"].iloc[0] == "[1.0]"
+    assert "__index_level_0__" not in frame
     with pytest.raises(UsageError, match="has no column 'patient id'; it has Image"):
         read_csv(tmp_path / "t.parquet", ("patient id",))
 
