@@ -1,4 +1,5 @@
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -74,3 +75,58 @@ def test_too_many_pixels_are_refused_in_any_thread_and_say_nothing_on_stderr(
     with ThreadPoolExecutor(8) as pool:
         assert {*pool.map(reason, range(64))} == {"more pixels than any radiograph has"}
     assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (64, 48)])
+def test_images_that_are_too_small_are_enlarged_only_if_asked(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    file = tmp_path / "small.png"
+    Image.fromarray(noise(*shape)).save(file)
+    words = f"{shape[0]}×{shape[1]} pixels, smaller than 49: build with a smaller --image-size, or"
+    with pytest.raises(ValueError, match=words):
+        read_radiograph(file, 49, Reading())
+    middle = noise(*shape)[:, 8:56] if shape[0] < shape[1] else noise(*shape)[8:56]
+    assert np.array_equal(read_radiograph(file, 48, Reading()), middle)
+    large = read_radiograph(file, 49, Reading(upsample=True))
+    assert np.array_equal(large, lanczos(middle.copy(), 49))
+
+
+def test_a_picture_is_turned_before_it_is_cut(tmp_path: Path) -> None:
+    stored, exif = noise(50, 70), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    upright = np.rot90(stored, -1)
+    assert np.array_equal(read_radiograph(tmp_path / "a.png", 50, Reading()), upright[10:60])
+
+
+def test_a_rule_holds_for_pictures_and_dicom(
+    write_dicom: Callable[..., object], tmp_path: Path
+) -> None:
+    values = noise(40, 40).astype(np.uint16) * 16
+    values[0, 0] = 4095
+    Image.fromarray(values).save(tmp_path / "a.png")
+    write_dicom(tmp_path / "b.dcm", values)
+    write_dicom(tmp_path / "c", values, BitsStored=12)
+    first = read_radiograph(tmp_path / "a.png", 40, Reading(depth=12))
+    for name in ("b.dcm", "c"):
+        assert np.array_equal(read_radiograph(tmp_path / name, 40, Reading(depth=12)), first)
+    for name in ("a.png", "b.dcm"):
+        with pytest.raises(ValueError, match="brightest 4095 of 65535: 12-bit data"):
+            read_radiograph(tmp_path / name, 40, Reading())
+    write_dicom(tmp_path / "d.dcm", values, BitsStored=12, WindowCenter=2048, WindowWidth=10)
+    narrow = read_radiograph(tmp_path / "d.dcm", 40, Reading())
+    assert not np.array_equal(narrow, first)
+    full = read_radiograph(tmp_path / "d.dcm", 40, Reading(window="full"))
+    assert np.array_equal(full, first)
+
+
+def test_words_of_a_file_cannot_move_the_cursor(
+    write_dicom: Callable[..., object], tmp_path: Path
+) -> None:
+    file = tmp_path / "a.dcm"
+    write_dicom(file, noise(40, 40))
+    file.write_bytes(file.read_bytes().replace(b"MONOCHROME2", b"\x1b[2J\x07RGBRGB"))
+    with pytest.raises(ValueError, match="of the kind") as caught:
+        read_radiograph(file, 40, Reading())
+    assert str(caught.value).isprintable()
