@@ -10,7 +10,7 @@ from builder.contract import UsageError
 from builder.labels.cells import refuse_cells
 from builder.labels.chexpert import CHEXPERT
 from builder.labels.demographics import VIEWS, group_words, view_notes
-from builder.labels.images import SUFFIXES, no_images
+from builder.labels.images import SUFFIXES, no_images, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.published import (
     About,
@@ -137,7 +137,8 @@ def _files(frame: pd.DataFrame, root: Path | None, path: Path) -> pd.Series:
     if not there.any():
         raise UsageError(no_images(below + study + "/" + frame["dicom_id"] + ".jpg", root, path))
     suffix = _suffix(root / below, (study + "/" + frame["dicom_id"])[there])
-    return (below + study + "/" + frame["dicom_id"] + suffix).where(there)
+    files = below + study + "/" + frame["dicom_id"] + suffix
+    return normal_names(files, path, "dicom_id").where(there)
 
 
 def _suffix(base: Path, names: pd.Series) -> str:

@@ -146,6 +146,7 @@ def read_padchest(source: Source) -> LabelTable:
     names = ("ImageID", "PatientID", "Projection", "Labels")
     frame = read_csv(path, names, text=("ImageID", "PatientID", "Labels"))
     findings, known = _findings(frame["Labels"], path)
+    known &= (frame["Projection"] != "EXCLUDE").to_numpy(dtype=np.bool_)
     rows = pd.DataFrame(
         {
             "image": frame["ImageID"],
@@ -166,14 +167,14 @@ def read_padchest(source: Source) -> LabelTable:
         labels=pd.DataFrame(findings, columns=list(PADCHEST)),
         root=source.root,
         columns={"image": "ImageID", "patient": "PatientID"},
-        notes=view_notes(frame, "Projection"),
+        notes=view_notes(frame[known], "Projection"),
     )
     silent = int((~known).sum())
     table = keep_rows(
         table,
         pd.Series(known),
         f"{silent:,} of {len(known):,} rows are left out: their labels are blank or only say "
-        "exclude, unchanged or suboptimal study.",
+        "exclude, unchanged or suboptimal study, or their projection is EXCLUDE.",
     )
     return table if source.root is None else keep_images(table)
 

@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 NO_FINDING = "no finding"
 
-_SYNONYMS = {"effusion": "pleural effusion", "fractures": "fracture", "normal": NO_FINDING}
+_SYNONYMS = {
+    "effusion": "pleural effusion",
+    "fractures": "fracture",
+    "infiltrates": "infiltration",
+    "normal": NO_FINDING,
+    "pulmonary edema": "edema",
+    "pulmonary fibrosis": "fibrosis",
+}
 
 
 def canonical(name: str) -> str:

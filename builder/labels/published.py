@@ -83,8 +83,8 @@ def official_files(source: Source, about: About, first: int = 0) -> list[Path]:
     if missing:
         raise UsageError(
             f"The official split of {about.title} needs {' and '.join(missing)}: "
-            f"{_searched(source)}; put it beside the label table that --labels names, or use "
-            "--split hash."
+            f"{_searched(source)}; name the folder that holds all tables by --labels, or "
+            "use --split hash."
         )
     return [path for path in found if path is not None]
 
@@ -133,9 +133,14 @@ def tables_read(*paths: Path) -> str:
 
 
 def keep_rows(table: LabelTable, keep: "pd.Series[bool]", note: str) -> LabelTable:
-    """The table with the rows where `keep` is true, and with the note if there are others."""
+    """The table with the rows where `keep` is true, and with the note if there are others.
+
+    UsageError where no row is left.
+    """
     if keep.all():
         return table
+    if not keep.any():
+        raise UsageError(f"{table.path} has no row that can be used: {note}")
     rows = table.rows[keep.to_numpy()].reset_index(drop=True)
     notes = (*table.notes, note)
     return replace(table, rows=rows, labels=table.labels[keep.to_numpy()], notes=notes)

@@ -139,6 +139,7 @@ def test_a_missing_table_is_named_with_where_it_was_looked_for(release: Path, na
             r"chexpert\.csv, line \d+, .*: 2(\.0)? is not 1, 0, -1",
         ),
         ("split", "validate", "holdout", r"split\.csv, line \d+, column 'split': 'holdout' is not"),
+        ("metadata", ",10000032", "/../../x,10000032", r"line 2, column 'dicom_id'.*leads out"),
         ("metadata", "10000032", "", r"metadata\.csv, line 2, column 'subject_id'.*blank"),
     ],
 )
@@ -151,6 +152,14 @@ def test_a_bad_cell_is_refused_with_its_table_and_line(
     (release / f"{NAME}{name}.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
         read_labels("mimic", root=release, official=True)
+
+
+def test_labels_of_other_studies_are_refused(release: Path) -> None:
+    path = release / f"{NAME}chexpert.csv.gz"
+    table = pd.read_csv(path)
+    table.assign(study_id=table["study_id"] + 1_000_000).to_csv(path, index=False)
+    with pytest.raises(UsageError, match="no row that can be used: 150 of 150 images are left out"):
+        read_labels("mimic", root=release)
 
 
 def test_a_root_without_the_images_is_refused(release: Path, tmp_path: Path) -> None:
