@@ -27,7 +27,7 @@ def sketch_of(pixels: Bytes) -> Bytes:
     """
     grid = _grid(*pixels.shape)
     for i, band in enumerate(bands := np.empty((SIDE, pixels.shape[1]), grid.kind)):
-        np.add.reduce(pixels[grid.rows[i] : grid.rows[i + 1]], 0, grid.kind, band)
+        np.add.reduce(pixels[grid.rows[i] : grid.rows[i + 1]], 0, grid.kind, out=band)
     sums = np.add.reduceat(bands, grid.columns, axis=1, dtype=np.uint32)
     sums += grid.half
     sums //= grid.counts
@@ -61,4 +61,5 @@ def _grid(height: int, width: int) -> _Grid:
 
 def sketch_distance(one: Bytes, other: Bytes) -> Bytes:
     """uint8 [N]: the largest difference of a cell between sketches uint8 [N, 16] of N images."""
-    return (np.maximum(one, other) - np.minimum(one, other)).max(axis=1, initial=0)
+    distance: Bytes = (np.maximum(one, other) - np.minimum(one, other)).max(axis=1, initial=0)
+    return distance

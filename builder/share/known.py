@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.contract import GROUPS, Index, Manifest, Split, index_root, load_index
+from builder.contract import GROUPS, Index, Manifest, index_root, load_index
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
 
 
@@ -16,7 +16,7 @@ from builder.share.metadata import METADATA, REAL, read_metadata, read_real
 class Fact:
     """One sample; None is not known."""
 
-    split: Split
+    split: str
     origin: str
     target: str | None = None
     draw: int | None = None

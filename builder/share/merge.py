@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def merge(
     rows.sort(key=lambda row: (SPLITS.index(row[1].split), row[1].origin == "synthetic"))
     _check_names(rows)
     index = _joined(rows)
-    plan = merged_plan([p.manifest for p in parts], half and half.manifest, index, share)
+    plan = merged_plan([p.manifest for p in parts], half.manifest if half else None, index, share)
     manifest = _manifest(parts, plan, [shard for _, shard in rows], index, name)
     path = out / "manifests" / f"{name}.json"
     if path.exists() and load_manifest(path).digest != manifest.digest:
@@ -132,7 +133,7 @@ def _check_alike(parts: Sequence[Part]) -> None:
 def _check_draws(parts: Sequence[Part]) -> None:
     """UsageError where an image is in two datasets: by its key, or as the same draw."""
     for one, other in combinations(parts, 2):
-        mine, theirs = ({*_synthetic(part, "key")} for part in (one, other))
+        mine, theirs = ({*map(str, _synthetic(part, "key"))} for part in (one, other))
         if twice := mine & theirs:
             raise UsageError(
                 f"{one} and {other} both hold {min(twice)} ({len(twice):,} such images): build one "
@@ -141,7 +142,7 @@ def _check_draws(parts: Sequence[Part]) -> None:
         if any(one.manifest.recipe.get(f) != other.manifest.recipe.get(f) for f in _IMAGES):
             continue
         drawn = (
-            {*zip(_synthetic(part, "target"), _synthetic(part, "draw"), strict=True)}
+            {*zip(map(str, _synthetic(part, "target")), _synthetic(part, "draw"), strict=True)}
             for part in (one, other)
         )
         if same := set.intersection(*drawn):
@@ -152,8 +153,8 @@ def _check_draws(parts: Sequence[Part]) -> None:
             )
 
 
-def _synthetic(part: Part, column: str) -> list[object]:
-    found: list[object] = getattr(part.index, column)[part.index.origin == "synthetic"].tolist()
+def _synthetic(part: Part, column: str) -> list[Any]:
+    found: list[Any] = getattr(part.index, column)[part.index.origin == "synthetic"].tolist()
     return found
 
 
