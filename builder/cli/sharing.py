@@ -9,7 +9,6 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, shards_root
-from builder.contract import UsageError
 
 if TYPE_CHECKING:
     from builder.share.release import Release
@@ -49,7 +48,13 @@ def _said_options(command: Command) -> Command:
 
 @click.command()
 @click.argument("manifest", type=FILE)
-@option("--to", "place", required=True, metavar="FOLDER", help="Folder of the release.")
+@option(
+    "--to",
+    "place",
+    required=True,
+    metavar="FOLDER|URL",
+    help="Folder of the release, hf://datasets/OWNER/NAME, or s3://BUCKET/FOLDER.",
+)
 @_said_options
 @option("--config", type=FILE, help="A release.toml that says the same; an option wins over it.")
 @option(
@@ -83,22 +88,26 @@ def share(
     images never leave. After an interruption, the same command resumes.
     """
     from builder.progress import progress
+    from builder.share.publish import check_place, publish
     from builder.share.publisher import read_publisher
     from builder.share.release import compose
-    from builder.share.writing import write_release
+    from builder.store import is_url
+    from builder.store.url import without_secrets
 
-    folder = _local(place)
+    check_place(place)
     publisher = read_publisher(said, config)
     release = compose(manifest, publisher, root=shards_root, tables=labels, progress=progress)
     click.echo(release_text(release))
     if dry_run:
         click.echo("Nothing was written.")
         return
-    written = write_release(release, folder, key=key, progress=progress)
+    gated = bool(publisher.gated)
+    written = publish(release, place, key=key, gated=gated, progress=progress)
+    shown = without_secrets(place) if is_url(place) else place
     click.echo(
-        f"Shared {release.name} in {folder} (digest {release.digest})."
+        f"Shared {release.name} in {shown} (digest {release.digest})."
         if written
-        else f"{folder} holds this release already, every byte of it (digest {release.digest})."
+        else f"{shown} holds this release already, every byte of it (digest {release.digest})."
     )
 
 
@@ -141,13 +150,3 @@ def release_text(release: "Release") -> str:
         "and none of them leaves."
     )
     return "\n".join(lines)
-
-
-def _local(place: str) -> Path:
-    """The folder of a release; UsageError for a store, which is written to by other means."""
-    if "://" in place:
-        raise UsageError(
-            f"--to takes a folder so far, got {place.partition('?')[0]!r}: share into a folder and "
-            "upload that as it is."
-        )
-    return Path(place)

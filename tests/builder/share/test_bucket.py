@@ -1,0 +1,195 @@
+"""A release into a bucket: moto's server, with a network and publishers that fail."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from moto.server import ThreadedMotoServer
+
+from builder.contract import CheckError, UsageError
+from builder.progress import progress
+from builder.share import bucket, sending
+from builder.share.bucket import send_to_bucket
+from builder.share.check import SIGNATURE, SUMS, check_release
+from builder.share.release import Release
+from builder.store import OutOfReach
+
+Files = Any  # fsspec has no types
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Files:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
+    monkeypatch.setattr(sending, "FIRST_DELAY", 0.001)
+    files = bucket.file_system("s3")
+    files.mkdir(f"s3://bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}")
+    return files
+
+
+@pytest.fixture
+def place(s3: Files, tmp_path: Path) -> str:
+    assert s3
+    return f"s3://bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}/set"
+
+
+def send(release: Release, url: str, signature: bytes | None = None) -> bool:
+    return send_to_bucket(release, url, signature=signature, progress=progress)
+
+
+def names(s3: Files, place: str) -> set[str]:
+    s3.invalidate_cache()
+    base = place.removeprefix("s3://")
+    return {path.removeprefix(f"{base}/") for path in s3.find(place)}
+
+
+def test_it_arrives_whole_and_is_not_sent_twice(
+    composed: Release, s3: Files, place: str, tmp_path: Path
+) -> None:
+    assert send(composed, place)
+    s3.get(place, str(tmp_path / "got"), recursive=True)
+    assert list(check_release(tmp_path / "got")) == []
+    assert not send(composed, place)
+    assert send(composed, place, signature=b"signed")
+    assert s3.cat_file(f"{place}/{SIGNATURE}") == b"signed"
+
+
+def test_sums_come_last(
+    composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    real = bucket._Target._create
+
+    def noted(self: Any, file: Any) -> None:
+        sent.append(file.path)
+        real(self, file)
+
+    monkeypatch.setattr(bucket._Target, "_create", noted)
+    send(composed, place, signature=b"signed")
+    assert sent[-3:] == ["manifests/gan100.json", SIGNATURE, SUMS]
+    assert {*sent} == names(s3, place)
+
+
+Fault = Callable[[Files], None]
+
+
+def faulty(
+    monkeypatch: pytest.MonkeyPatch, faults: list[BaseException | None], after: bool = False
+) -> None:
+    """Each of the next uploads fails so; `after`: it arrives, and the answer is lost."""
+    real = bucket._Target._create
+
+    def create(self: Any, file: Any) -> None:
+        fault = faults.pop(0) if faults else None
+        if fault is not None and not after:
+            raise fault
+        real(self, file)
+        if fault is not None:
+            raise fault
+
+    monkeypatch.setattr(bucket._Target, "_create", create)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_network_that_fails_is_asked_again(
+    composed: Release, place: str, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    faulty(monkeypatch, [ConnectionError(), OSError("500"), None, TimeoutError()], after=after)
+    assert send(composed, place)
+    assert not send(composed, place)
+
+
+def test_a_network_that_stays_down_is_said(
+    composed: Release, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faulty(monkeypatch, [ConnectionError("http://secret")] * 100)
+    with pytest.raises(OutOfReach, match="7 attempts failed, the last one with ConnectionError"):
+        send(composed, place)
+
+
+@pytest.mark.parametrize("after", [0, 1, 4])
+def test_a_kill_leaves_no_release_and_the_rerun_sends_the_rest(
+    composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    with monkeypatch.context() as patch:
+        faulty(patch, [*[None] * after, KeyboardInterrupt()])
+        with pytest.raises(KeyboardInterrupt):
+            send(composed, place)
+    assert len(names(s3, place)) == after
+    assert SUMS not in names(s3, place)
+    assert send(composed, place)
+    assert SUMS in names(s3, place)
+
+
+def test_another_release_in_its_place_is_not_written_over(
+    composed: Release, s3: Files, place: str
+) -> None:
+    send(composed, place)
+    before = s3.cat_file(f"{place}/{SUMS}")
+    sums = replace(composed.files[-1], data=b"x", size=1)
+    with pytest.raises(UsageError, match="holds another SHA256SUMS than this release"):
+        send(replace(composed, files=(*composed.files[:-1], sums)), place)
+    assert s3.cat_file(f"{place}/{SUMS}") == before
+
+
+def test_a_second_publisher_at_the_same_time_is_noticed(
+    composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bucket._Target._create
+
+    def raced(self: Any, file: Any) -> None:
+        if file.path == "README.md":
+            s3.pipe_file(f"{place}/README.md", b"somebody else's")
+        real(self, file)
+
+    monkeypatch.setattr(bucket._Target, "_create", raced)
+    with pytest.raises(UsageError, match=r"holds another README\.md"):
+        send(composed, place)
+    assert s3.cat_file(f"{place}/README.md") == b"somebody else's"
+    assert SUMS not in names(s3, place)
+
+
+def test_a_store_that_gives_other_bytes_back_is_noticed(
+    composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bucket._Target._read
+
+    def lie(self: Any, path: str, start: int, stop: int) -> bytes:
+        data = real(self, path, start, stop)
+        return bytes([data[0] ^ 1]) + data[1:] if path.endswith(".tar") else data
+
+    monkeypatch.setattr(bucket._Target, "_read", lie)
+    with pytest.raises(CheckError, match=r"does not give data/train-00000-of-00001\.tar back"):
+        send(composed, place)
+    assert SUMS not in names(s3, place)
+
+
+def test_a_bucket_that_is_not_there_is_one_sentence(composed: Release, s3: Files) -> None:
+    assert s3
+    with pytest.raises(CheckError, match=r"Cannot send .* to s3://no-such-bucket/x: it is not"):
+        send(composed, "s3://no-such-bucket/x")
+
+
+def test_a_large_shard_goes_in_parts(
+    composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bucket, "PART", 5 << 20)
+    big = tmp_path / "big.tar"
+    big.write_bytes(bytes(range(256)) * (11 << 12))
+    size, digest = big.stat().st_size, bucket.hashlib.sha256(big.read_bytes()).hexdigest()
+    first = replace(composed.files[0], source=big, size=size, sha256=digest)
+    assert send(replace(composed, files=(first, composed.files[-1])), place)
+    assert s3.info(f"{place}/{first.path}")["size"] == size
