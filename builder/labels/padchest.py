@@ -90,7 +90,11 @@ _WORDS = {
 }
 PADCHEST = tuple(_WORDS)
 _BITS = "BitsStored_DICOM"
-_SAYS_NOTHING = ("", "exclude", "suboptimal study", "unchanged")  # about what the image shows
+_COLUMNS = {  # of each word that becomes a pathology
+    word: tuple(i for i, words in enumerate(_WORDS.values()) if word in words)
+    for word in {word for words in _WORDS.values() for word in words}
+}
+_SAYS_NOTHING = {"", "exclude", "suboptimal study", "unchanged"}  # about what the image shows
 _OTHER = """
 COPD signs, Chilaiditi sign, abnormal foreign body, abscess, air fluid level, aortic aneurysm,
 aortic endoprosthesis, axial hyperostosis, azygoesophageal recess shift, azygos lobe,
@@ -116,7 +120,7 @@ tracheal shift, vascular redistribution, vertebral anterior compression, vertebr
 vertebral degenerative changes, volume loss
 """  # findings that become no pathology here
 _KNOWN = {
-    *(word for words in _WORDS.values() for word in words),
+    *_COLUMNS,
     *(word.strip() for word in _OTHER.split(",")),
     *_SAYS_NOTHING,
 }
@@ -200,25 +204,21 @@ def _years(frame: pd.DataFrame) -> pd.Series:
 def _findings(cells: pd.Series, path: Path) -> tuple[Labels, npt.NDArray[np.bool_]]:
     """0/1 [N, L] from cells such as "['nodule', ' mass']", and which rows say what is seen."""
     codes, distinct = pd.factorize(cells.fillna(""))
-    matrix = np.zeros((len(distinct), len(PADCHEST)), dtype=np.int8)
     known = np.zeros(len(distinct), dtype=np.bool_)
-    columns: dict[str, list[int]] = {}
-    for column, words in enumerate(_WORDS.values()):
-        for word in words:
-            columns.setdefault(word, []).append(column)
+    positive: list[tuple[int, int]] = []  # list and pathology
     for i, cell in enumerate(distinct):
         try:
             words = _words(str(cell))
         except ValueError as error:
             row = int(np.argmax(codes == i))
             raise UsageError(cell_message(path, row, "Labels", str(error))) from None
-        excluded = "exclude" in words
-        words -= {*_SAYS_NOTHING}
-        known[i] = bool(words) and not excluded
-        if len(words) > 1:
-            words.discard("normal")
-        for word in words:
-            matrix[i, columns.get(word, [])] = 1
+        findings = words - _SAYS_NOTHING
+        known[i] = bool(findings) and "exclude" not in words
+        if len(findings) > 1:
+            findings.discard("normal")
+        positive += [(i, column) for word in findings for column in _COLUMNS.get(word, ())]
+    matrix = np.zeros((len(distinct), len(PADCHEST)), dtype=np.int8)
+    matrix[tuple(np.array(positive, dtype=np.int64).reshape(-1, 2).T)] = 1
     return matrix[codes], known[codes]
 
 
