@@ -6,7 +6,7 @@ from builder.contract import Manifest
 from builder.share.croissant import citation
 from builder.share.publisher import Publisher
 from builder.share.sources import source_facts
-from builder.share.summary import FEW, Prevalence, Summary
+from builder.share.summary import FEW, GroupShare, Prevalence, Summary
 
 Part = list[str]  # a heading, then paragraphs and tables in Markdown
 
@@ -87,11 +87,12 @@ def prevalence_part(summary: Summary) -> Part:
 def generator_part(manifest: Manifest, summary: Summary, paths: Sequence[str]) -> Part:
     """Where the synthetic images come from, and which were rejected."""
     generator, recipe = manifest.generator or {}, manifest.recipe
-    card = (
-        "What it was trained on, on which patients, and how well it does: `generator.md`."
-        if "generator.md" in paths
-        else f"What the generator was trained on, and on which patients: {_UNSAID.lower()}"
-    )
+    if "generator.md" in paths:
+        card = "What it was trained on, on which patients, and how well it does: `generator.md`."
+    elif manifest.generator_name == "phantom":
+        card = "It draws by rules and was trained on nothing: its images are no radiographs."
+    else:
+        card = f"What the generator was trained on, and on which patients: {_UNSAID.lower()}"
     checks = ", ".join(map(str, recipe.get("checks", []))) or "none"
     rejected = generator.get("rejected") or {}
     counts = ", ".join(f"{count:,} because {why}" for why, count in rejected.items()) or "none"
@@ -210,24 +211,41 @@ def _prevalence_row(each: Prevalence, real: int, total: int) -> Sequence[str]:
 
 
 def _groups(summary: Summary) -> Part:
-    """View, sex and age before and after; a group of few persons is not counted in public."""
+    """View, sex and age before and after."""
     if not summary.groups:
         return ["View, sex and age: unknown in the real half, or the real half is not part of it."]
     total = summary.real + summary.synthetic
+    hidden = _hidden(summary.groups)
     rows = []
     for each in summary.groups:
-        few = each.images < FEW
-        before = f"fewer than {FEW}" if few else f"{each.images:,}"
-        shares = (
-            ("–", "–") if few else (_share(each.images, summary.real), _share(each.images, total))
-        )
+        before, shares = f"{each.images:,}", ("–", "–")
+        if each in hidden:
+            before = "not told"
+        else:
+            shares = (_share(each.images, summary.real), _share(each.images, total))
         rows.append((each.group, each.word or "unknown", before, *shares))
     heads = ("", "", "real training images", "share before", "share after")
+    note = [f"Numbers below {FEW}, and what would tell them, are not given."] if hidden else []
     return [
         "View, sex and age of the real training images. Synthetic images have none of them, so "
         "every share becomes smaller.",
         _table(heads, rows),
+        *note,
     ]
+
+
+def _hidden(groups: Sequence[GroupShare]) -> set[GroupShare]:
+    """The numbers that single out few patients, and the next ones where the sum would tell them."""
+    hidden: set[GroupShare] = set()
+    for name in {each.group for each in groups}:
+        left = sorted((g for g in groups if g.group == name), key=lambda g: g.images)
+        while left and (left[0].images < FEW or 0 < _images(hidden, name) < FEW):
+            hidden.add(left.pop(0))
+    return hidden
+
+
+def _images(groups: set[GroupShare], name: str) -> int:
+    return sum(each.images for each in groups if each.group == name)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -21,6 +21,7 @@ from builder.share.summary import Prevalence, Summary, summarise
 _WIDTH = 100  # columns
 _OPTIONS = {  # fields of a recipe whose option has another name
     "targets": "--target",
+    "label_columns": "--label-column",
     "codec": "--format",
     "options": "--generator-option",
     "checks": "--check",
@@ -102,14 +103,22 @@ def _differences(first: Manifest, second: Manifest) -> Iterator[tuple[str, str, 
 
 def _unequal(one: object, other: object, place: str = "") -> Iterator[tuple[str, str, str]]:
     """(field, value, value) where two values of JSON differ, down to the innermost."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for name in [*one, *(name for name in other if name not in one)]:
+    first, second = _fields(one, other), _fields(other, one)
+    if first is not None and second is not None:
+        for name in [*first, *(name for name in second if name not in first)]:
             inner = f"{place}.{name}" if place else str(name)
-            yield from _unequal(one.get(name), other.get(name), inner)
+            yield from _unequal(first.get(name), second.get(name), inner)
     elif _named(one) and _named(other):
         yield from _unequal(_by_name(one), _by_name(other), place)
     elif one != other:
         yield place, _shown(one), _shown(other)
+
+
+def _fields(value: object, other: object) -> Mapping[str, object] | None:
+    """The fields of a record; none where it is missing and the other is one of a recipe."""
+    if value is None and isinstance(other, dict) and "pathology" not in other:
+        return {}
+    return value if isinstance(value, dict) else None
 
 
 def _named(value: object) -> bool:
@@ -123,9 +132,7 @@ def _named(value: object) -> bool:
 
 def _by_name(value: object) -> Mapping[str, object]:
     assert isinstance(value, list | tuple)
-    return {
-        each["pathology"]: {k: v for k, v in each.items() if k != "pathology"} for each in value
-    }
+    return {each["pathology"]: each for each in value}
 
 
 def _shards(mine: Mapping[str, object], theirs: Mapping[str, object]) -> str:
@@ -134,7 +141,7 @@ def _shards(mine: Mapping[str, object], theirs: Mapping[str, object]) -> str:
 
 
 def _option(field: str) -> str:
-    name = field.partition(".")[0]
+    name = field.removeprefix("table.").partition(".")[0]  # of the options of a label table
     if name in _NO_OPTION:
         return field
     return _OPTIONS.get(name, f"--{name.replace('_', '-')}")
@@ -151,6 +158,8 @@ def _difference(field: str, left: str, right: str) -> Iterator[str]:
 def _shown(value: object) -> str:
     if value is None:
         return "(not there)"
+    if isinstance(value, dict):
+        value = [f"{name} {inner}" for name, inner in value.items() if name != "pathology"]
     if isinstance(value, list | tuple):
         value = ", ".join(map(str, value)) or "(none)"
     return printable(str(value) or "(empty)", _WIDTH - 10)

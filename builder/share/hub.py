@@ -79,7 +79,7 @@ class _Repository:
             )
         try:
             from huggingface_hub import HfApi
-            from huggingface_hub.utils import disable_progress_bars
+            from huggingface_hub.utils.tqdm import disable_progress_bars
         except ImportError:
             raise UsageError(
                 "hf:// needs a library that is not installed: pip install 'cxr-rebalance[remote]'."

@@ -25,7 +25,10 @@ SUMMARY = Summary(
     ),
     reuse=(Reuse(target="Mass", images=50, vectors=4, most=30),),
     groups=(
+        GroupShare(group="view", word="pa", images=120),
+        GroupShare(group="view", word="lateral", images=80),
         GroupShare(group="sex", word="female", images=80),
+        GroupShare(group="sex", word="male", images=117),
         GroupShare(group="sex", word="", images=3),
     ),
 )
@@ -40,8 +43,13 @@ def test_prevalence_before_and_after() -> None:
 
 def test_a_group_of_few_patients_is_not_counted(manifest: Manifest, publisher: Publisher) -> None:
     text = "\n".join(source_part(manifest, publisher, SUMMARY))
-    assert "| sex | female | 80 | 40.0 % | 32.0 % |" in text
-    assert "| sex | unknown | fewer than 10 | – | – |" in text
+    assert "| view | lateral | 80 | 40.0 % | 32.0 % |" in text
+    assert "| sex | unknown | not told | – | – |" in text
+    assert "| sex | female | not told | – | – |" in text  # or the sum would tell the unknown
+    assert "| sex | male | 117 | 58.5 % | 46.8 % |" in text
+    assert "Numbers below 10" in text
+    plain = replace(SUMMARY, groups=SUMMARY.groups[:2])
+    assert "Numbers below" not in "\n".join(source_part(manifest, publisher, plain))
 
 
 def test_reuse_and_rejects_are_said(manifest: Manifest) -> None:
@@ -49,7 +57,9 @@ def test_reuse_and_rejects_are_said(manifest: Manifest) -> None:
     text = "\n".join(generator_part(replace(manifest, generator=generator), SUMMARY, []))
     assert "| Mass | 50 | 4 | 30 |" in text
     assert "3 because it is constant" in text
-    assert "the publisher does not say" in text
+    assert "was trained on nothing" in text
+    own = replace(manifest, generator={**generator, "name": "pggan"})
+    assert "the publisher does not say" in "\n".join(generator_part(own, SUMMARY, []))
     assert "generator.md" in "\n".join(generator_part(manifest, SUMMARY, ["generator.md"]))
 
 

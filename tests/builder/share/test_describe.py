@@ -79,6 +79,7 @@ def test_each_field_of_a_recipe_is_named_as_its_option(
     sealed_once: Path, other: Callable[[Change], Path]
 ) -> None:
     def change(raw: dict[str, dict[str, object]]) -> None:
+        raw["recipe"]["table"] = {"image_column": "Path", "label_columns": ["a"]}
         raw["recipe"] |= {"codec": "png", "regime": "10", "targets": ["Mass"], "new": 1}
         raw["recipe"].pop("seed")
         raw["software"]["numpy"] = "1.0"
@@ -90,6 +91,8 @@ def test_each_field_of_a_recipe_is_named_as_its_option(
     assert "--target: Mass, Pleural_Thickening → Mass" in lines
     assert "--seed: 0 → (not there)" in lines
     assert "--new: (not there) → 1" in lines
+    assert "--image-column: (not there) → Path" in lines
+    assert "--label-column: (none) → a" in lines
     assert any(line.startswith("numpy: ") and line.endswith("→ 1.0") for line in lines)
     assert "software" in lines
     assert "plan" not in lines
