@@ -8,7 +8,7 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FOLDER
-from builder.contract import printable
+from builder.contract import UsageError, printable
 
 if TYPE_CHECKING:
     from builder.labels.published import About
@@ -38,8 +38,10 @@ def datasets(root: Path | None) -> None:
     from builder.labels.datasets import PUBLISHED
     from builder.labels.source import Source
 
+    if root is not None and not root.is_dir():
+        raise UsageError(f"The folder {root} does not exist: check --root or XBUILD_ROOT.")
     folders = [folder.absolute() for folder in (root, Path()) if folder is not None]
-    sources = [Source(root=folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
+    sources = [Source(root=folder) for folder in dict.fromkeys(folders)]
     for name, about in PUBLISHED.items():
         patients = "each is a patient" if about.patients is None else f"{about.patients:,} patients"
         click.echo(

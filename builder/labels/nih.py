@@ -1,5 +1,6 @@
 """NIH ChestX-ray14: its label table, and its images matched by name."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ NIH = (
     "No_Finding",
 )
 
+_ZEROS = re.compile(r"^0*(\d+)(?:\.0+)?$")  # 00000001 and 1.0 are patient 1
+
 ABOUT = About(
     title="NIH ChestX-ray14",
     images=112_120,
@@ -66,7 +69,7 @@ def read_nih(source: Source) -> LabelTable:
     names = ("Image Index", "Finding Labels", "Patient ID", "View Position")
     frame = read_csv(path, names, text=("Image Index", "Finding Labels", "Patient ID"))
     image = normal_names(frame["Image Index"], path, "Image Index")
-    patient = frame["Patient ID"].str.replace(r"^0+(?=\d)", "", regex=True)  # 00000001 is 1
+    patient = frame["Patient ID"].str.replace(_ZEROS, r"\1", regex=True)
     rows = pd.DataFrame(
         {
             "image": image,

@@ -57,3 +57,11 @@ def test_what_lies_in_the_root_is_said(
     assert f"valid.csv in {tmp_path}/{name}; not at hand: test_labels.csv" in shown["chexpert"]
     assert f"mimic-cxr-2.0.0-split.csv.gz in {tmp_path}" in shown["mimic"]
     assert f"test_list.txt in {tmp_path}; not at hand: train_val_list.txt" in shown["nih"]
+
+
+def test_a_root_that_does_not_exist_is_refused(xbuild: Xbuild, tmp_path: Path) -> None:
+    done = xbuild("datasets", "--root", tmp_path / "absent")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"Error: The folder {tmp_path}/absent does not exist: check --root or XBUILD_ROOT.\n"
+    )

@@ -106,7 +106,8 @@ def release(tmp_path: Path, radiograph: Callable[[Path], Path]) -> Path:
             radiograph(tmp_path / f"images_{patient % 3:03d}/images/{name}")
             words = "|".join(sorted(random.choice(NIH[:14], patient % 3, replace=False)))
             sex, view = ["M", "F"][patient % 2], ["PA", "AP"][visit]
-            spelt = patient if visit else f"{patient:08d}"  # both are in use
+            spelt = patient if visit else f"{patient:08d}"  # both are in use, and 1.0 by mistake
+            spelt = f"{patient}.0" if patient % 5 == 0 else spelt
             found = words.replace("No_", "No ") or "No Finding"
             lines.append(
                 f"{name},{found},{spelt},{patient:03d}Y,{sex},{view},2682,2749,0.143,0.143,"
@@ -123,7 +124,7 @@ def read_by_pandas(release: Path) -> pd.DataFrame:
     words = table["Finding Labels"].str.replace(" ", "_").str.split("|")
     found = {name: [int(name in cell) for cell in words] for name in NIH}
     expected = pd.DataFrame(found, index=table["Image Index"])
-    expected["patient"] = table["Patient ID"].astype(int).astype(str).to_numpy()
+    expected["patient"] = table["Patient ID"].astype(float).astype(int).astype(str).to_numpy()
     expected["view"] = table["View Position"].str.lower().to_numpy()
     expected["sex"] = table["Patient Gender"].map({"M": "male", "F": "female"}).to_numpy()
     years = table["Patient Age"].str[:3].astype(int)
