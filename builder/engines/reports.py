@@ -12,7 +12,7 @@ from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage
 from builder.write import Shard
 
-_LONGEST = 300  # signs of a reason in a message
+_LONGEST = 300  # signs of a path or a reason in a message
 
 
 def report_bad_images(
@@ -44,9 +44,8 @@ def report_bad_images(
     if not skip_bad:
         images = "image" if len(bad) == 1 else "images"
         raise CheckError(
-            f"{len(bad):,} real {images} cannot be packed, the first is {printable(bad[0].image)} "
-            f"({printable(bad[0].reason, _LONGEST)}); {listed}: repair them, or leave them out by "
-            "--skip-bad."
+            f"{len(bad):,} real {images} cannot be packed, the first is {_shown(bad[0])}; "
+            f"{listed}: repair them, or leave them out by --skip-bad."
         )
 
 
@@ -61,7 +60,11 @@ def why(bad: Sequence[BadImage]) -> str:
     ((kind, count),) = kinds.most_common(1)
     first = next(image for image in bad if kinds_of([image])[kind])
     share = "all for one reason" if len(kinds) == 1 else f"{count:,} of them for one reason"
-    return f"{share}, the first is {printable(first.image)} ({printable(first.reason, _LONGEST)})"
+    return f"{share}, the first is {_shown(first)}"
+
+
+def _shown(bad: BadImage) -> str:
+    return f"{printable(bad.image, _LONGEST)} ({printable(bad.reason, _LONGEST)})"
 
 
 def report_rejects(shards: Sequence[Shard], report: Path) -> Mapping[str, int]:
