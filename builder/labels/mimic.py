@@ -4,6 +4,7 @@ import os
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError
@@ -96,14 +97,14 @@ def _label_table(source: Source) -> Path:
 
 
 def _labels(images: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, "pd.Series[bool]"]:
-    """The labels of the images, by their studies, and which images have any."""
+    """The labels of the images, by their studies, and which images have any: only those count."""
     frame = read_csv(path, ("study_id", *CHEXPERT), text=("study_id", "subject_id"))
     again = frame["study_id"].duplicated()
     refuse_cells(again, path, "study_id", "appears twice in the table", frame["study_id"])
     refuse_labels(frame[list(CHEXPERT)], path, allowed=(1, 0, -1))
-    by_study = frame.set_index("study_id")[list(CHEXPERT)]
-    labels = by_study.reindex(images["study_id"]).set_axis(images.index)
-    return labels, images["study_id"].isin(by_study.index)
+    row = pd.Index(frame["study_id"]).get_indexer(pd.Index(images["study_id"]))  # -1: none
+    labels = frame[list(CHEXPERT)].take(np.maximum(row, 0)).set_axis(images.index)
+    return labels, pd.Series(row >= 0, images.index)
 
 
 def _parts(images: pd.Series, path: Path) -> pd.Series:
