@@ -157,7 +157,7 @@ class StreamDataset(IterableDataset[Item | BatchItem]):
         if cursor.epoch < self._split.epoch and not left:
             return
         self._split.epoch = cursor.epoch
-        self._position, self._loaded_in = cursor.position, os.getpid()
+        self._position, self._loaded_in = at, os.getpid()
 
     def __iter__(self) -> Iterator[Item] | Iterator[BatchItem]:
         """The epoch, or the rest of it after `load_state_dict`."""
