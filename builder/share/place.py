@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from builder.contract import (
+    Manifest,
     Refusal,
     ShardEntry,
     UsageError,
@@ -25,6 +26,7 @@ from builder.contract import (
 )
 from builder.share.known import Known
 from builder.share.proof import Rebuilt
+from builder.share.shards import synthetic_shards
 from builder.write.sidecars import sum_lines
 
 RECIPE = "recipe.json"
@@ -40,15 +42,19 @@ def is_proved(shard: ShardEntry, root: Path) -> bool:
     return True
 
 
-def adopt(shards: Iterable[ShardEntry], known: Known | None, root: Path, workroom: Path) -> None:
+def adopt(manifest: Manifest, known: Known | None, root: Path, workroom: Path) -> None:
     """Link the shards that are proved below `root` into `workroom`, so that they are not remade.
 
-    Their notes come with them, or from what is known of their samples, as for a release.
+    They have their own names there, or those of a release. Their notes come with them, or from what
+    is known of their samples.
     """
-    keys = _keys_by_shard(shards, known)
-    for shard in shards:
-        old, new = root / shard.url, workroom / shard.url
-        if new.exists() or not is_proved(shard, root):
+    keys = _keys_by_shard(manifest.shardlist, known)
+    released = {shard.url: path for path, shard in synthetic_shards(manifest).items()}
+    for shard in manifest.shardlist:
+        new = workroom / shard.url
+        urls = (shard.url, released.get(shard.url, shard.url))
+        found = (root / url for url in urls if is_proved(replace(shard, url=url), root))
+        if new.exists() or (old := next(found, None)) is None:
             continue
         new.parent.mkdir(parents=True, exist_ok=True)
         for ending in _NOTES:

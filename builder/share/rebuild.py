@@ -69,12 +69,13 @@ def rebuild(
         anyway=anyway,
     )
     if task.is_done():
+        shutil.rmtree(task.workroom, ignore_errors=True)  # of a run that was killed at the end
         return _seal_same(task, None, _whole(manifest))
     recalled = recall(manifest, path, own, anyway=anyway)
     tell(recalled.cohort.table.notes)
     with claimed(task.out):
         keep_recipes(_recipes(recalled, task.out))
-        adopt(manifest.shardlist, task.known, task.out, task.workroom)
+        adopt(manifest, task.known, task.out, task.workroom)
         rebuilt = _build(task, recalled, work)
         proof = prove(manifest, task.known, rebuilt)
         return replace(_settle(task, recalled, rebuilt, proof), refusals=recalled.refusals)

@@ -41,7 +41,7 @@ def test_proved_shards_are_linked_with_their_notes(
 ) -> None:
     bad = manifest.shardlist[1]
     flip(sealed / bad.url)
-    adopt(manifest.shardlist, None, sealed, tmp_path / "room")
+    adopt(manifest, None, sealed, tmp_path / "room")
     for shard in manifest.shardlist:
         new = tmp_path / "room" / shard.url
         assert new.exists() == (shard != bad)
@@ -61,7 +61,7 @@ def test_notes_that_are_not_there_are_written_from_what_is_known(
     whole = {p.name + p.parent.name: p.read_bytes() for p in sealed.glob("shards/*/*.s[hk]*")}
     for path in sealed.glob("shards/*/*.s[hk]*"):
         path.unlink()
-    adopt(manifest.shardlist, known, sealed, tmp_path / "room")
+    adopt(manifest, known, sealed, tmp_path / "room")
     found = (tmp_path / "room").glob("shards/*/*.s[hk]*")
     made = {p.name + p.parent.name: p.read_bytes() for p in found}
     synthetic = {name: data for name, data in whole.items() if name.endswith("gan100")}
@@ -82,7 +82,7 @@ def test_a_link_of_a_published_shard_is_just_removed(
     sealed: Path, manifest: Manifest, tmp_path: Path, hashes: Hashes
 ) -> None:
     before = hashes(sealed)
-    adopt(manifest.shardlist, None, sealed, tmp_path / "room")
+    adopt(manifest, None, sealed, tmp_path / "room")
     publish([shard.url for shard in manifest.shardlist], tmp_path / "room", sealed, {})
     assert hashes(sealed) == before
     assert not [path for path in (tmp_path / "room").rglob("*") if path.is_file()]

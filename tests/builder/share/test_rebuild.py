@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from builder.build import pack, read_cohort
 from builder.contract import CheckError, UsageError, load_index, load_manifest
 from builder.engines import painter as painting
 from builder.engines.make import Work
 from builder.progress import progress
+from builder.recipe import RealRequest
 from builder.render import render
 from builder.share.lockfile import Own
 from builder.share.rebuild import Outcome, rebuild
@@ -87,6 +89,28 @@ def test_a_release_becomes_the_whole_dataset(
     assert list(verify(path)) == []
     original = sealed_once / "manifests" / "gan100.parquet"
     assert path.with_suffix(".parquet").read_bytes() == original.read_bytes()
+
+
+def test_the_shards_of_a_release_are_not_rendered_again(
+    shared_folder: Path, clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "render", None)
+    path = shared_folder / "manifests" / "gan100.json"
+    before = {p: p.stat().st_mtime_ns for p in shared_folder.glob("data/*")}
+    assert rebuilt(path, clinic).proof.same
+    assert before == {p: p.stat().st_mtime_ns for p in shared_folder.glob("data/*")}
+
+
+def test_real_images_alone_are_packed_again(clinic: Path, tmp_path: Path) -> None:
+    request = RealRequest(dataset="table", labels=clinic, image_size=32, holdout=("0.1", "0.1"))
+    work = Work(out=tmp_path / "one", workers=1, skip_bad=False, progress=progress)
+    manifest = pack(request, read_cohort(request), work)
+    path = tmp_path / "two" / "manifests" / "real100.json"
+    shutil.copytree(tmp_path / "one" / "manifests", path.parent)
+    outcome = rebuilt(path, clinic)
+    assert outcome.proof.same
+    assert outcome.manifest.digest == manifest.digest
+    assert list(verify(path)) == []
 
 
 def test_shards_that_are_there_are_kept_and_damaged_ones_replaced(
