@@ -105,7 +105,7 @@ class _Comparison:
         silent = {s.url for s in self.rebuilt.manifest.shardlist if s.origin == "real"} - self.equal
         for key, fact in self.known.facts.items():
             if key not in here:
-                yield f"{key} is missing here."
+                yield f"{printable(key)} is missing here."
                 continue
             row = row_of[key]
             found = [*self._words(fact, here[key]), *self._pixels(fact, here[key], row)]
@@ -127,7 +127,7 @@ class _Comparison:
         for name in ("split", "origin", "target", "draw"):
             one, other = getattr(there, name), getattr(here, name)
             if one is not None and one != other:
-                yield f"its {name} is {one} there and {other} here"
+                yield f"its {name} is {printable(str(one))} there and {other} here"
         if there.people is not None and there.people != here.people:
             yield "its patient, view, sex or age differs"
         if there.labels is not None and here.labels is not None:

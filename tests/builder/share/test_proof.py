@@ -196,3 +196,16 @@ def test_what_the_manifest_says_of_its_origin_must_be_true(
     proof = prove(false, None, Rebuilt(manifest=manifest, index=index, root=sealed_once))
     assert not proof.same
     assert f"The manifest's {part} has rows 1000000 and here it is" in "".join(proof.differences)
+
+
+def test_words_of_a_stranger_do_not_reach_the_terminal(
+    manifest: Manifest, index: Index, sealed_once: Path, known: Known
+) -> None:
+    row = rows_of(index, "synthetic")[0]
+    fact = known.facts[index.key[row]]
+    facts = {**known.facts, "\x1b[31m": fact, index.key[row]: replace(fact, target="\x1b[0m")}
+    other = replace(manifest, index=replace(manifest.index, sha256="0" * 64))
+    rebuilt = Rebuilt(manifest=other, index=index, root=sealed_once)
+    found = prove(manifest, replace(known, facts=facts), rebuilt).differences
+    assert len(found) == 2
+    assert "\x1b" not in "".join(found)
