@@ -106,6 +106,20 @@ def test_what_stands_before_the_part_is_left_out(
     assert rows["view"].tolist() == ["frontal"]
 
 
+def test_an_absolute_path_names_the_image_under_the_root_alone(
+    write_csv: Callable[[str], Path], tmp_path: Path, radiograph: Draw
+) -> None:
+    elsewhere = radiograph(tmp_path / "patient1" / INSIDE)
+    other = elsewhere.with_name("view2_frontal.jpg")
+    ours = radiograph(tmp_path / "ours" / INSIDE)
+    rows = [f"{path}{',1' * 14}" for path in (elsewhere, radiograph(other))]
+    path = write_csv("\n".join([f"Path,{','.join(CHEXPERT)}", *rows]) + "\n")
+    table = read_labels("chexpert", labels=path, root=tmp_path / "ours")
+    assert table.root is not None
+    assert [table.root / file for file in table.rows["file"]] == [ours, ours.with_name(other.name)]
+    assert set(table.rows["patient"]) == {"patient00007"}
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
