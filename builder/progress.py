@@ -2,14 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
-Advance = Callable[[int], None]  # (images done since the last call)
-Progress = Callable[[str, int], AbstractContextManager[Advance]]  # (title, total) → Advance
+Advance = Callable[[int], None]  # (images, or other units, done since the last call)
+
+
+class Progress(Protocol):
+    """What shows how far something has come: a bar, or nothing."""
+
+    def __call__(
+        self, title: str, total: int, unit: str = "images"
+    ) -> AbstractContextManager[Advance]:
+        """A context whose value is called with the units done."""
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
-    """A function to call with images done; a bar with rate and ETA if stderr is a terminal."""
+def progress(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
+    """A function to call with units done; a bar with rate and ETA if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -32,9 +41,9 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total, rate="")
 
-        def advance(images: int) -> None:
-            bar.advance(task, images)
+        def advance(done: int) -> None:
+            bar.advance(task, done)
             speed = bar.tasks[0].speed
-            bar.update(task, rate=f"{speed:,.0f} images/s" if speed else "")
+            bar.update(task, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
         yield advance

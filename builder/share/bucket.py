@@ -35,7 +35,7 @@ def send_to_bucket(
         files.append(made(SIGNATURE, signature))
     files.append(sums)
     sent = False
-    with progress("sending (MiB)", sum(mebibytes(file.size) for file in files)) as advance:
+    with progress("sending", sum(mebibytes(file.size) for file in files), "MiB") as advance:
         for file in files:
             sent |= target.put(file)
             advance(mebibytes(file.size))

@@ -139,7 +139,7 @@ class _Repository:
         """
         from huggingface_hub import CommitOperationDelete
 
-        with progress("sending (MiB)", sum(mebibytes(file.size) for file in files)) as advance:
+        with progress("sending", sum(mebibytes(file.size) for file in files), "MiB") as advance:
             additions = []
             for file in files:
                 additions.append(self._send(file))

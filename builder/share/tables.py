@@ -29,7 +29,7 @@ def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
     rows = 0
     for path in paths:
         text = _text_of(path)
-        with progress(f"reading {path.name}", text.count("\n")) as advance:
+        with progress(f"reading {path.name}", text.count("\n"), "rows") as advance:
             header, *body = _rows_of(text, path, advance)
         people = [i for i, name in enumerate(header) if _PERSON.fullmatch(name)]
         for row in body:

@@ -38,7 +38,7 @@ def write_release(release: Release, folder: Path, *, key: Path | None, progress:
         inner = work / "release"
         _clear(inner, {file.path for file in release.files})
         _check_space(release, inner)
-        with progress("writing (MiB)", _mib(release)) as advance:
+        with progress("writing", _mib(release), "MiB") as advance:
             for file in release.files:
                 _write(file, inner / file.path)
                 advance(-(-file.size // _MIB))
