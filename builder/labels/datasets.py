@@ -89,8 +89,8 @@ def _frontal(table: LabelTable) -> LabelTable:
     keep, unknown = views.isin(FRONTAL).to_numpy(), int((views == "").sum())
     if not keep.any():
         raise UsageError(
-            f"--views frontal leaves no row: the view is unknown in {unknown:,} of {len(views):,} "
-            "rows, and the others are lateral."
+            f"--views frontal leaves no row: {len(views) - unknown:,} are lateral, and the view of "
+            f"{unknown:,} is unknown."
         )
     notes = table.notes
     if unknown:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SEPARATORS = (",", ";", "\t", "|")
 PARQUET = b"PAR1"
 _HEADER_BYTES = 1 << 20  # a header is shorter than this
+_LONGEST = 200  # bytes in which a file says what it is
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 # A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
 _LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -202,13 +203,21 @@ def _decompressed(path: Path) -> bytes:
             data = bz2.decompress(data)
         elif data.startswith(b"PK\x03\x04"):
             data = _unzipped(path, data)
-    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
         raise UsageError(f"Cannot read the label table {path}: {why}.") from None
     if data[257:262] == b"ustar":
         raise UsageError(f"{path} is a tar archive: unpack it and name the table.")
+    head = data[:_LONGEST].lstrip().lower()
     for start, what in _NO_TABLES.items():
-        if data.lstrip()[: len(start)].lower() == start.lower():
+        if head.startswith(start.lower()):
             raise UsageError(f"{path} {what}.")
     return data
 

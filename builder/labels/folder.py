@@ -50,7 +50,9 @@ def read_folder(source: Source) -> LabelTable:
     names = _names(root, images)
     files = pd.Series([image.file for image in images], dtype="str")
     patients, more = _patients(files, source.options.patient_pattern)
-    labels = np.array([[plain(image.label) == plain(n) for n in names] for image in images])
+    columns = {plain(name): column for column, name in enumerate(names)}
+    labels = np.zeros((len(images), len(names)), dtype=np.int8)
+    labels[range(len(images)), [columns[plain(image.label)] for image in images]] = 1
     return make_label_table(
         dataset="folder",
         path=root,
@@ -66,7 +68,7 @@ def read_folder(source: Source) -> LabelTable:
                 "split": [image.split for image in images],
             }
         ),
-        labels=pd.DataFrame(labels.astype(np.int8), columns=names),
+        labels=pd.DataFrame(labels, columns=names),
         root=root,
         notes=(_labels_note(names, images), *notes, *more),
     )
@@ -89,8 +91,19 @@ def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
         for file in files
         if len(file.parts) >= deep
     ]
+    _refuse_strange_names(root, images)
     notes = (_left_out(masks, "in folders of masks"), _left_out(loose, "in no class folder"))
     return images, tuple(filter(None, notes))
+
+
+def _refuse_strange_names(root: Path, images: Sequence[_Image]) -> None:
+    """Raise UsageError for a name of bytes that are no text: it cannot be hashed as others are."""
+    for image in images:
+        try:
+            image.file.encode()
+        except UnicodeEncodeError:
+            shown = printable(image.file, 200)
+            raise UsageError(f"{root} has a name that is not UTF-8, {shown}: rename it.") from None
 
 
 def _left_out(files: Sequence[PurePosixPath], where: str) -> str:

@@ -26,25 +26,27 @@ def image_files(root: Path) -> list[str]:
     """The images below a folder, sorted: their paths from there, with slashes.
 
     Hidden files and folders, thumbnails and what macOS adds to archives are left out. Links are
-    followed, each folder once.
+    followed, each folder once. Raises UsageError for a folder that may not be read.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [("", root)]
     while waiting:
         below, folder = waiting.pop()
-        status = folder.stat()
+        try:
+            status, entries = folder.stat(), [*os.scandir(folder)]
+        except OSError as error:
+            raise UsageError(f"Cannot read the folder {folder}: {error.strerror}.") from None
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                    found.append(below + entry.name)
-                elif entry.is_dir() and entry.name.lower() not in _NO_FOLDERS:
-                    waiting.append((f"{below}{entry.name}/", Path(entry.path)))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                found.append(below + entry.name)
+            elif entry.is_dir() and entry.name.lower() not in _NO_FOLDERS:
+                waiting.append((f"{below}{entry.name}/", Path(entry.path)))
     return sorted(found)
 
 

@@ -13,6 +13,8 @@ from builder.contract import Labels, UsageError, sha256_bytes, sha256_file
 from builder.labels.cells import cell_message, numbers, place, refuse_cells, shown
 from builder.labels.patients import check_patients
 
+_CHOOSE = "; --label-column chooses the columns that are labels"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelTable:
@@ -79,7 +81,7 @@ def make_label_table(
         dataset=dataset,
         path=path,
         rows=rows.reset_index(drop=True),
-        labels=_label_matrix(labels, path),
+        labels=_label_matrix(labels, path, _CHOOSE if dataset == "table" else ""),
         pathologies=tuple(str(name) for name in labels.columns),
         sha256=sha256,
         salt=salt,
@@ -99,14 +101,14 @@ def _refuse_twice(names: pd.Series, path: Path, column: str) -> None:
         raise UsageError(cell_message(path, int(names.index[row]), column, what))
 
 
-def _label_matrix(labels: pd.DataFrame, path: Path) -> Labels:
+def _label_matrix(labels: pd.DataFrame, path: Path, advice: str) -> Labels:
     """int8 [N, L] from columns of 1, 0, -1 and blanks."""
     matrix = np.empty(labels.shape, dtype=np.int8)
     for column, name in enumerate(labels.columns):
         cells = labels[name]
         known = numbers(cells).where(cells.notna(), 0)
-        hint = "is not 1, 0, -1 or blank; --label-column chooses the columns that are labels"
-        refuse_cells(~known.isin((-1, 0, 1)), path, str(name), hint, cells)
+        why = f"is not 1, 0, -1 or blank{advice}"
+        refuse_cells(~known.isin((-1, 0, 1)), path, str(name), why, cells)
         matrix[:, column] = known
     return matrix
 
@@ -114,7 +116,8 @@ def _label_matrix(labels: pd.DataFrame, path: Path) -> Labels:
 def fingerprint(*paths: Path) -> tuple[str, bytes]:
     """sha256 and salt of the tables' content.
 
-    Of several tables they are the sha256 and the salt of what the single ones have, in order.
+    Of several tables they are the sha256 of their sums as hexadecimal text, and the salt of their
+    salts, each in order and without anything between.
     """
     sums, salts = [sha256_file(path) for path in paths], [_salt(path) for path in paths]
     if len(paths) == 1:

@@ -26,7 +26,7 @@ def _cause(names: Sequence[str], files: Sequence[str], root: Path, path: Path) -
         for key in (last.stem, last.name):  # a name without suffix may have dots of its own
             if _key(key) in by_stem:
                 return _difference(name, by_stem[_key(key)], root)
-    for folder in (path.parent, root.parent, *root.parents[1:3]):
+    for folder in (path.parent, *root.absolute().parents[:3]):
         if (folder / names[0]).is_file():
             return f"it lies under {folder}: use --root {folder}"
     if not files:

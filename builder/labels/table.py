@@ -130,7 +130,9 @@ def _findings(
     taken = {plain(name) for name in (*columns.values(), *_NOT_LABELS)}
     findings = [name for name in frame.columns if plain(name) not in taken]
     if not findings:
-        raise UsageError(f"{path} has no label column, only {', '.join(frame.columns)}.")
+        raise UsageError(
+            f"{path} has no label column, only {printable(', '.join(frame.columns), 600)}."
+        )
     return findings, (_labels_note(findings),)
 
 
@@ -152,9 +154,10 @@ def _patients(
     name = columns["patient"]
     if options.patient_pattern is None:
         return frame[name], ()
-    if name in frame:
+    if name in frame or options.patient_column is not None:
         raise UsageError(
-            f"{path} has the patients in its column {name!r}: leave out --patient-pattern."
+            f"The column {name!r} of {path} and --patient-pattern both say the patient: leave out "
+            "the pattern."
         )
     return patients_of(image, options.patient_pattern)
 

@@ -34,7 +34,9 @@ def test_frontal_views_only() -> None:
 
 def test_views_frontal_needs_a_frontal_view(write_csv: Callable[[str], Path]) -> None:
     path = write_csv("image,patient,view,Mass\na.png,1,,0\nb.png,1,LL,0\n")
-    with pytest.raises(UsageError, match=r"leaves no row: the view is unknown in 1 of 2 rows"):
+    with pytest.raises(
+        UsageError, match=r"leaves no row: 1 are lateral, and the view of 1 is unknown"
+    ):
         read_labels("table", labels=path, views="frontal")
 
 

@@ -1,6 +1,7 @@
 """Folders as datasets come: class folders are labels, train, val and test the official split."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +137,13 @@ def test_other_folders_are_refused_in_one_sentence(read: Read, tmp_path: Path, c
     with pytest.raises(UsageError, match=message) as caught:
         read(*names)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_no_text_is_refused(read: Read, tmp_path: Path) -> None:
+    read("A/1.png", "B/2.png")
+    (tmp_path / "root" / os.fsdecode(b"A/x\xff.png")).write_bytes(b"")
+    with pytest.raises(UsageError, match=r"a name that is not UTF-8, A/x\ufffd\.png: rename it"):
+        read()
 
 
 def test_two_spellings_of_a_patient_are_refused(read: Read) -> None:

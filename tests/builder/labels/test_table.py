@@ -202,12 +202,17 @@ BAD: dict[str, tuple[str, TableOptions, str]] = {
     "pattern and column": (
         "image,patient,Mass\na,1,0\n",
         TableOptions(patient_pattern="a"),
-        "has the patients in its column 'patient': leave out --patient-pattern",
+        "The column 'patient' of .* and --patient-pattern both say the patient: leave out",
     ),
     "pattern and named column": (
         "image,who,Mass\na,1,0\n",
         TableOptions(patient_column="who", patient_pattern="a"),
-        "has the patients in its column 'who': leave out --patient-pattern",
+        "The column 'who' of .* and --patient-pattern both say the patient: leave out",
+    ),
+    "pattern and missing column": (
+        "image,Mass\na,1\n",
+        TableOptions(patient_column="who", patient_pattern="a"),
+        "The column 'who' of .* and --patient-pattern both say the patient: leave out",
     ),
 }
 
