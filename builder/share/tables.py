@@ -18,6 +18,7 @@ from builder.share.leaks import LONG, Forbidden, bare, even, parts_of
 _PERSON = re.compile(r"(?i)[\W_]*(?:patient|subject|person|mrn)[\W_]*(?:id|no|nr|number)?[\W_]*")
 _MIN_WORD = 6  # characters; a shorter cell is a word, a count or a label
 _NUMBER = re.compile(r"-?\d*\.\d*")
+_STEP = 10_000  # rows between two looks of the progress bar
 _COMMON = 20  # rows, or a hundredth of them: what more rows share singles nobody out
 
 
@@ -67,10 +68,11 @@ def _rows_of(text: str, path: Path, advance: Advance) -> Iterator[list[str]]:
     if "\0" in text or mark not in first:
         raise UsageError(f"{path} is no table of text with a header: give a CSV file.")
     try:
-        for row in csv.reader(io.StringIO(text), delimiter=mark):
+        for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=mark), start=1):
             if row:
                 yield row
-            advance(1)
+            if number % _STEP == 0:
+                advance(_STEP)
     except csv.Error as error:
         raise UsageError(f"{path} is no table of text: {error}.") from None
 

@@ -118,6 +118,7 @@ def test_a_row_of_the_table_is_refused(sealed_once: Path, publisher: Publisher) 
         compose(path, said, root=None, tables=[table], progress=progress)
 
 
+@pytest.mark.slow
 def test_nihs_whole_table_stays_out(
     nih_once: tuple[Manifest, Index, Path], publisher: Publisher, nih_table: Path
 ) -> None:
