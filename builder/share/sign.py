@@ -67,14 +67,15 @@ def check_signature(message: bytes, signature: bytes) -> str:
     """
     import sshsig
 
+    public = _public_key(signature)
     try:
-        found = sshsig.check_signature(message, signature, NAMESPACE)
-        canonical = sshsig.sshsig.SshsigSignature.from_armored(signature).to_armored()
+        sshsig.check_signature(message, signature, NAMESPACE)
+    except NotImplementedError:  # a kind of key that it does not know, as of a security key
+        _check_by_ssh_keygen(message, signature)
     except Exception as error:  # damaged bytes make sshsig raise nearly anything
         raise _refusal(str(error) or "it is damaged") from None
-    if _wrapped(canonical) != signature:  # a changed byte that alters no meaning
-        raise _refusal("it is not written as ssh-keygen writes it")
-    return found.openssh_str()
+    kind = public[4 : 4 + int.from_bytes(public[:4])].decode(errors="replace")
+    return f"{kind} {base64.b64encode(public).decode()}"
 
 
 def check_signer(message: bytes, signature: bytes, allowed: Path) -> str:
@@ -108,6 +109,17 @@ def _sign_by_agent(message: bytes, key: Path) -> bytes:
             "the agent? `ssh-add -l` lists those that are."
         )
     return done.stdout
+
+
+def _check_by_ssh_keygen(message: bytes, signature: bytes) -> None:
+    if not shutil.which("ssh-keygen"):
+        raise _refusal("OpenSSH's ssh-keygen is needed to check a key of its kind: install OpenSSH")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "SHA256SUMS.sig"
+        file.write_bytes(signature)
+        done = _ask(["check-novalidate", "-n", NAMESPACE, "-s", str(file)], message)
+    if done.returncode:
+        raise _refusal(_last_line(done.stderr + done.stdout))
 
 
 def _signer_by_ssh_keygen(message: bytes, signature: bytes, allowed: Path) -> str:
@@ -163,14 +175,39 @@ def _to_sign(message: bytes) -> bytes:
 
 def _armored(public: bytes, signature: bytes) -> bytes:
     parts = (public, NAMESPACE.encode(), b"", _HASH, signature)
-    blob = b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, parts))
+    return _wrapped(b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, parts)))
+
+
+def _public_key(signature: bytes) -> bytes:
+    """The public key in an armored signature; CheckError unless it is as ssh-keygen writes it."""
+    try:
+        text = signature.decode("ascii")
+        blob = base64.b64decode("".join(text.splitlines()[1:-1]))
+        version, parts = blob[:10], list(_strings(blob[10:]))
+        public, _, reserved, _, _ = parts
+    except (ValueError, struct.error):
+        raise _refusal("it is cut or damaged") from None
+    known = b"SSHSIG" + struct.pack(">I", 1)
+    written = known + b"".join(map(_string, parts))
+    if version != known or reserved or _wrapped(written) != signature:
+        raise _refusal("it is not written as ssh-keygen writes it")
+    return public
+
+
+def _strings(data: bytes) -> Iterator[bytes]:
+    """The strings that follow each other in a blob of OpenSSH."""
+    place = 0
+    while place < len(data):
+        (size,) = struct.unpack_from(">I", data, place)
+        if place + 4 + size > len(data):
+            raise ValueError("cut")
+        yield data[place + 4 : place + 4 + size]
+        place += 4 + size
+
+
+def _wrapped(blob: bytes) -> bytes:
+    """The armor of a signature, with lines of 70 characters as ssh-keygen has them."""
     text = base64.b64encode(blob).decode()
-    return _wrapped(f"{_BEGIN}\n{text}\n{_END}\n")
-
-
-def _wrapped(armored: str) -> bytes:
-    """The armor with lines of 70 characters, as ssh-keygen wraps them."""
-    text = "".join(armored.splitlines()[1:-1])
     lines = [text[i : i + 70] for i in range(0, len(text), 70)]
     return "\n".join([_BEGIN, *lines, _END, ""]).encode()
 

@@ -27,6 +27,9 @@ def write_release(release: Release, folder: Path, *, key: Path | None, progress:
 
     `key` signs it. UsageError where something else is in its place, or the disk is too small.
     """
+    folder = folder.resolve()
+    if folder == Path.cwd():
+        raise UsageError(f"{folder} is the folder that you are in: name a new one by --to.")
     signature = None if key is None else sign(release.sums, key)
     if _is_there(release, folder, progress):
         if signature is not None:

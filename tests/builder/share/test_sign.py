@@ -114,6 +114,28 @@ def test_the_public_key_of_a_signature_is_told(key: Path) -> None:
     )
 
 
+def test_a_kind_of_key_that_only_openssh_knows(
+    ssh_keygen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, public = write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256R1()))
+    done = run(ssh_keygen, "-Y", "sign", "-f", key, "-n", NAMESPACE, message=MESSAGE)
+    assert check_signature(MESSAGE, done.stdout) == " ".join(public.split()[:2])
+    with pytest.raises(CheckError, match="no valid signature"):
+        check_signature(MESSAGE + b" ", done.stdout)
+    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    with pytest.raises(CheckError, match="OpenSSH's ssh-keygen is needed"):
+        check_signature(MESSAGE, done.stdout)
+
+
+@pytest.mark.parametrize("namespace", ["git", "cxr-rebalance@dataset "])
+def test_a_signature_for_another_purpose_is_refused(
+    key: Path, ssh_keygen: str, namespace: str
+) -> None:
+    done = run(ssh_keygen, "-Y", "sign", "-f", key, "-n", namespace, message=MESSAGE)
+    with pytest.raises(CheckError, match="no valid signature"):
+        check_signature(MESSAGE, done.stdout)
+
+
 def test_every_flipped_byte_of_a_signature_is_found(key: Path) -> None:
     signature = sign(MESSAGE, key)
     for place in range(len(signature)):

@@ -82,6 +82,22 @@ def test_what_is_in_its_place_is_not_touched(composed: Release, tmp_path: Path) 
         write(composed, tmp_path / "notes.txt")
 
 
+def test_the_current_folder_is_not_replaced(
+    composed: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the folder that you are in"):
+        write(composed, Path())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_leads_to_the_folder_that_is_filled(composed: Release, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert write(composed, tmp_path / "link")
+    assert list(check_release(tmp_path / "real")) == []
+
+
 def test_a_damaged_release_is_not_called_whole(shared_folder: Path, composed: Release) -> None:
     (shared_folder / "README.md").write_text("changed")
     with pytest.raises(CheckError, match=r"but damaged \(README\.md"):
