@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from builder.contract import Bytes
-from builder.contract.grey import check_depth, read_picture, scale
+from builder.contract.grey import _plain_jpeg, check_depth, read_picture, scale
 
 Array = npt.NDArray[Any]
 FEW = settings(max_examples=60, deadline=None, database=None, derandomize=True)
@@ -275,3 +275,26 @@ def test_a_cut_file_is_refused(folder: Path, suffix: str) -> None:
     file.write_bytes(b"no image")
     with pytest.raises(UnidentifiedImageError):
         read_picture(file, None)
+
+
+@FEW
+@given(
+    shape=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    seed=SEEDS,
+    quality=st.integers(1, 100),
+    progressive=st.booleans(),
+    restart=st.sampled_from([0, 1, 5]),
+)
+def test_a_plain_grey_jpeg_has_pillows_pixels(
+    shape: tuple[int, int], seed: int, quality: int, progressive: bool, restart: int
+) -> None:
+    data, pixels = io.BytesIO(), noise(shape, seed)
+    options = {"quality": quality, "progressive": progressive, "restart_marker_blocks": restart}
+    Image.fromarray(pixels).save(data, "JPEG", **options)
+    with Image.open(data) as picture:
+        assert np.array_equal(_plain_jpeg(data.getvalue()), np.asarray(picture))
+    assert _plain_jpeg(data.getvalue()[:-9]) is None
+    for kept in ({"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0"}, {"xmp": b"<x/>"}):
+        turned = io.BytesIO()
+        Image.fromarray(pixels).save(turned, "JPEG", **kept)
+        assert _plain_jpeg(turned.getvalue()) is None
