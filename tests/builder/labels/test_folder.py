@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from builder.contract import UsageError
@@ -155,3 +156,22 @@ def test_it_needs_its_root_and_no_table(tmp_path: Path) -> None:
     for labels, root in ((None, None), (tmp_path / "t.csv", tmp_path)):
         with pytest.raises(UsageError, match="name their folder by --root, and no --labels"):
             read_labels("folder", labels=labels, root=root)
+
+
+def test_a_folder_is_sealed_cell_by_cell(
+    tmp_path: Path,
+    radiograph: Callable[[Path], Path],
+    packed: Callable[..., pd.DataFrame],
+    same: Callable[[pd.DataFrame, pd.DataFrame], None],
+) -> None:
+    rows = {}
+    for part, split in (("train", "train"), ("val", "val"), ("test", "test")):
+        for i in range(6):
+            for name in ("NORMAL", "PNEUMONIA"):
+                image = f"{part}/{name}/{name[0]}{i:02d}.jpeg"
+                radiograph(tmp_path / "root" / image)
+                rows[image] = (int(name == "NORMAL"), int(name == "PNEUMONIA"), split, image, "")
+    expected = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["NORMAL", "PNEUMONIA", "split", "patient", "view"]
+    )
+    same(packed("folder", root=tmp_path / "root", official=True), expected)

@@ -1,6 +1,7 @@
 """Names become paths below the root, whatever wrote them, and one file is one image."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -163,3 +164,15 @@ def test_one_file_is_one_image(tmp_path: Path, link: Callable[[Path, Path], None
 def test_one_image_in_the_last_row_is_enough_for_a_plan(tmp_path: Path) -> None:
     put(tmp_path, "x.png")
     check_first_files(texts(*["y.png"] * 99, "x.png"), tmp_path, Path("t.csv"))
+
+
+def test_a_build_refuses_one_file_by_two_names_before_it_writes(
+    clinic: Path, xbuild: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (clinic.parent / "059.jpg").unlink()
+    os.link(clinic.parent / "058.jpg", clinic.parent / "059.jpg")
+    words = ("pack", "--dataset", "table", "--labels", clinic, "--holdout", 0.1, 0.1)
+    done = xbuild(*words, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "names one image twice: 058.jpg and 059.jpg are the same file" in done.stderr
+    assert not (tmp_path / "out" / "shards").exists()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from builder.contract import UsageError
@@ -223,3 +224,34 @@ def test_a_bad_table_is_refused_in_one_sentence(write_csv: Write, case: str) -> 
     with pytest.raises(UsageError, match=message) as caught:
         read_labels("table", labels=write_csv(text), options=options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_from_excel_is_sealed_cell_by_cell(
+    tmp_path: Path,
+    radiograph: Callable[[Path], Path],
+    packed: Callable[..., pd.DataFrame],
+    same: Callable[[pd.DataFrame, pd.DataFrame], None],
+) -> None:
+    """Windows-1252 with semicolons, decimal commas, backslashes and blank lines."""
+    labels = {"Größe": [1, 0, -1, 0], "Mass": [0, 1, 0, 0]}
+    lines, images = ["sep=;", "", " Image;PATIENT ;View;Split;Größe;Mass;"], []
+    for i in range(40):
+        images.append(f"ward {i % 3}/Müller, {i:02d}.png")
+        radiograph(tmp_path / "root" / images[-1])
+        cells = (
+            ".\\" + images[-1].replace("/", "\\"),
+            f"{i // 2:03d}",
+            ("PA", "LL", "")[i % 3],
+            "TEST" if i < 6 else "valid" if i < 12 else "Train",
+            f"{labels['Größe'][i % 4]},0" if i % 4 else "1",
+            str(labels["Mass"][i % 4] or ""),
+        )
+        lines.append(";".join(cells) + ";" * (i % 2))
+    path = tmp_path / "t.csv"
+    path.write_bytes("\r\n".join([*lines, "", ";;;;;"]).encode("cp1252"))
+    sealed = packed("table", root=tmp_path / "root", labels=path, official=True)
+    expected = pd.DataFrame({name: values * 10 for name, values in labels.items()}, index=images)
+    expected["patient"] = [i // 2 for i in range(40)]
+    expected["view"] = [("pa", "lateral", "")[i % 3] for i in range(40)]
+    expected["split"] = ["test"] * 6 + ["val"] * 6 + ["train"] * 28
+    same(sealed, expected)
