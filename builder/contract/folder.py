@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from builder.contract.dicom import is_dicom
+from builder.contract.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
@@ -14,26 +15,28 @@ def image_files(root: Path) -> list[str]:
 
     They are known by their suffix in any case; DICOM files also without one, as archives export
     them. Hidden files and folders, thumbnails and what macOS adds are left out. Links are followed,
-    each folder once.
+    each folder once. Raises UsageError for a folder that may not be read.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     waiting = [("", root)]
     while waiting:
         below, folder = waiting.pop()
-        status = folder.stat()
+        try:
+            status, entries = folder.stat(), [*os.scandir(folder)]
+        except OSError as error:
+            raise UsageError(f"Cannot read the folder {folder}: {error.strerror}.") from None
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    if entry.name.lower() not in _NO_FOLDERS:
-                        waiting.append((f"{below}{entry.name}/", Path(entry.path)))
-                elif entry.is_file() and _is_image(Path(entry.path)):
-                    found.append(below + entry.name)
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                if entry.name.lower() not in _NO_FOLDERS:
+                    waiting.append((f"{below}{entry.name}/", Path(entry.path)))
+            elif entry.is_file() and _is_image(Path(entry.path)):
+                found.append(below + entry.name)
     return sorted(found)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
+from builder.contract.folder import image_files
 from builder.labels.dialect import plain
-from builder.labels.images import image_files
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.patients import patients_of
 from builder.labels.source import Source

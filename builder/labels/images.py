@@ -10,44 +10,15 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
+from builder.contract.folder import SUFFIXES, image_files
 from builder.labels.cells import refuse_cells
 from builder.labels.missing_images import why_none
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
-_NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
 _UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
 _ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$|^$"  # what all of these, and uneven names, have
 _THREADS, _BATCH = 16, 500  # for asking whether files exist
 _FIRST = 20  # rows whose files are looked for before any is read
-
-
-def image_files(root: Path) -> list[str]:
-    """The images below a folder, sorted: their paths from there, with slashes.
-
-    Hidden files and folders, thumbnails and what macOS adds to archives are left out. Links are
-    followed, each folder once. Raises UsageError for a folder that may not be read.
-    """
-    found: list[str] = []
-    seen: set[tuple[int, int]] = set()
-    waiting = [("", root)]
-    while waiting:
-        below, folder = waiting.pop()
-        try:
-            status, entries = folder.stat(), [*os.scandir(folder)]
-        except OSError as error:
-            raise UsageError(f"Cannot read the folder {folder}: {error.strerror}.") from None
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-                found.append(below + entry.name)
-            elif entry.is_dir() and entry.name.lower() not in _NO_FOLDERS:
-                waiting.append((f"{below}{entry.name}/", Path(entry.path)))
-    return sorted(found)
 
 
 def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:

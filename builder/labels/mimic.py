@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError
+from builder.contract.folder import SUFFIXES
 from builder.labels.cells import refuse_cells
 from builder.labels.chexpert import CHEXPERT
 from builder.labels.demographics import VIEWS, group_words, view_notes
-from builder.labels.images import SUFFIXES, no_images, normal_names
+from builder.labels.images import no_images, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.published import (
     About,

@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from builder.contract import UsageError
 from builder.contract.folder import image_files
 
 
@@ -43,3 +46,14 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path, "elsewhere/b.png")
     (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
     assert image_files(tmp_path / "in") == ["a.png", "more/b.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", denied)
+    with pytest.raises(UsageError, match=r"Cannot read the folder .*: Permission denied\.$"):
+        image_files(tmp_path)
