@@ -1,5 +1,6 @@
 """VinDr-CXR: what several readers saw on each image, as PhysioNet or Kaggle publishes it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,11 +62,13 @@ def read_vindr(source: Source) -> LabelTable:
     given = source.labels is not None and not source.labels.is_dir()
     if not source.official:
         physionet = None if given else find_table(source, *_TRAIN)
-        table = _read(physionet or main_table(source, ABOUT), source, "")
+        paths = {physionet or main_table(source, ABOUT): ""}
     else:
         files = official_files(source, ABOUT, first=1 if given else 0)
         train, test = ([main_table(source, ABOUT)] if given else []) + files
-        table = join_tables(_read(train, source, "train"), _read(test, source, "test"))
+        paths = {train: "train", test: "test"}
+    table = join_tables(*(_read(path, source, part) for path, part in paths.items()))
+    table = replace(table, notes=(tables_read(*paths), *table.notes))
     return table if source.root is None else keep_images(table)
 
 
@@ -99,7 +102,7 @@ def _read(path: Path, source: Source, split: str) -> LabelTable:
         labels=pd.DataFrame(_agreed(frame, seen, source.options.readers), columns=list(names)),
         root=source.root,
         columns={"image": "image_id", "patient": "image_id"},
-        notes=(tables_read(path), IMAGE_IS_PATIENT.format(ABOUT.title)),
+        notes=(IMAGE_IS_PATIENT.format(ABOUT.title),),
     )
 
 

@@ -120,6 +120,9 @@ def test_the_official_split_is_sealed(
         *expected.index[expected["part"] == "test"]
     }
     assert (sealed["split"] == "val").any()  # drawn from train, which has none
+    notes = read_labels("vindr", root=release, official=True).notes
+    assert notes[0] == "Tables read: image_labels_train.csv, image_labels_test.csv."
+    assert len(notes) == 2
 
 
 def test_our_split_is_of_the_training_images_alone(
