@@ -6,7 +6,7 @@ from builder.contract import Manifest
 from builder.share.croissant import citation
 from builder.share.publisher import Publisher
 from builder.share.sources import source_facts
-from builder.share.summary import FEW, GroupShare, Prevalence, Summary
+from builder.share.summary import FEW, GroupShare, Prevalence, Summary, origins
 
 Part = list[str]  # a heading, then paragraphs and tables in Markdown
 
@@ -29,6 +29,7 @@ def images_part(manifest: Manifest, publisher: Publisher, summary: Summary) -> P
         ("labels", f"{len(manifest.pathologies)}: {', '.join(manifest.pathologies)}"),
         ("lifted pathologies", ", ".join(manifest.targets)),
         ("real images", _real_half(summary)),
+        *([("made", made)] if (made := origins(manifest)) else []),
         ("licence", publisher.licence.name),
         ("made by", publisher.creator),
         ("version", f"{publisher.version}, published on {publisher.date}"),

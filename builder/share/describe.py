@@ -16,7 +16,7 @@ from builder.contract import (
 )
 from builder.share.check import manifest_of
 from builder.share.sources import source_facts
-from builder.share.summary import Prevalence, Summary, summarise
+from builder.share.summary import Prevalence, Summary, origins, summarise
 
 _WIDTH = 100  # columns
 _OPTIONS = {  # fields of a recipe whose option has another name
@@ -161,7 +161,7 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         value = [f"{name} {inner}" for name, inner in value.items() if name != "pathology"]
     if isinstance(value, list | tuple):
-        value = ", ".join(map(str, value)) or "(none)"
+        value = ", ".join(map(_shown, value)) or "(none)"
     return printable(str(value) or "(empty)", _WIDTH - 10)
 
 
@@ -177,16 +177,14 @@ def _what(manifest: Manifest, summary: Summary) -> Iterator[tuple[str, str]]:
         (f"{len(manifest.shardlist):,} with {_megabytes(manifest):,.1f} MB"),
     )
     if plan is not None:
-        least = (
-            "the fewest possible"
-            if plan.lower_bound == plan.synthetic
-            else (f"at least {plan.lower_bound:,} are needed")
-        )
+        least = f"at least {plan.lower_bound:,} are needed" if plan.lower_bound else ""
+        if plan.lower_bound == plan.synthetic:
+            least = "the fewest possible"
         yield (
             "plan",
             (
                 f"every target reaches {100 * plan.share[0] / plan.share[1]:g} % with "
-                f"{plan.synthetic:,} synthetic images ({least})"
+                f"{plan.synthetic:,} synthetic images{least and f' ({least})'}"
             ),
         )
 
@@ -220,6 +218,8 @@ def _whence(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
                 ", ".join(f"{count:,} because {why}" for why, count in rejected.items()),
             )
     yield "software", ", ".join(f"{name} {number}" for name, number in manifest.software.items())
+    if made := origins(manifest):
+        yield "made", made
     yield "from", str(path)
 
 

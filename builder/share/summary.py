@@ -72,6 +72,22 @@ def summarise(manifest: Manifest, index: Index | None) -> Summary:
     )
 
 
+def origins(manifest: Manifest) -> str:
+    """Which other datasets it was made from, in words; "" where it was built from a table."""
+    merged, rebuilt = (manifest.source.get(name) for name in ("merged", "rebuilt_from"))
+    if isinstance(merged, list | tuple):
+        return f"merged from {', '.join(map(_named, merged))}"
+    if rebuilt:
+        return f"rebuilt from {_named(rebuilt)}, from which it differs"
+    return ""
+
+
+def _named(source: object) -> str:
+    """The name and the digest in a note of where a dataset comes from."""
+    note = source if isinstance(source, dict) else {}
+    return f"{note.get('name', 'an unknown one')} ({str(note.get('digest', 'unknown'))[:12]})"
+
+
 def _prevalence(manifest: Manifest, index: Index | None, name: str, packed: bool) -> Prevalence:
     targets = (
         {target.pathology: target for target in manifest.plan.targets} if manifest.plan else {}

@@ -86,6 +86,9 @@ def test_the_real_half_is_named_where_there_is_one(
 ) -> None:
     summary = summarise(manifest, index)
     assert "are listed in `real.parquet`" in "\n".join(images_part(manifest, publisher, summary))
+    notes = {**manifest.source, "merged": [{"name": "a", "digest": "0" * 64}]}
+    merged = replace(manifest, source=notes)
+    assert "| made | merged from a (0000" in "\n".join(images_part(merged, publisher, summary))
     none = replace(summary, packed=False)
     assert "built without them" in "\n".join(images_part(manifest, publisher, none))
     assert "xbuild rebuild" in "\n".join(use_part(manifest, ["real.parquet"]))

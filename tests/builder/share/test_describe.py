@@ -98,6 +98,20 @@ def test_each_field_of_a_recipe_is_named_as_its_option(
     assert "plan" not in lines
 
 
+def test_what_a_set_was_made_from_is_told_and_compared(
+    sealed_once: Path, other: Callable[[Change], Path]
+) -> None:
+    def change(raw: dict[str, dict[str, object]]) -> None:
+        raw["source"]["merged"] = [{"name": "a", "digest": "0" * 64}]
+        raw["plan"]["lower_bound"] = 0
+
+    path = other(change)
+    assert "made         merged from a (000000000000)" in info_text(path)
+    assert "are needed" not in info_text(path)
+    text = diff_text(sealed_once / "manifests" / "gan100.json", path)
+    assert f"name a, digest {'0' * 64}" in text
+
+
 def test_targets_and_shards_are_compared_by_name(
     sealed_once: Path, other: Callable[[Change], Path]
 ) -> None:

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from builder.contract import Index, Manifest
-from builder.share.summary import summarise
+from builder.share.summary import origins, summarise
 
 
 def test_the_counts_are_those_of_the_plan(manifest: Manifest, index: Index) -> None:
@@ -60,3 +61,14 @@ def test_a_set_without_a_real_half(nih_once: tuple[Manifest, Index, Path]) -> No
     others = [each for each in summary.prevalence if not each.target]
     assert all(each.real is None for each in others)
     assert any(each.synthetic for each in others)
+
+
+def test_what_it_was_made_from(manifest: Manifest) -> None:
+    assert origins(manifest) == ""
+    notes = [{"name": "a", "digest": "0" * 64}, {"name": "b", "digest": "1" * 64}]
+    merged = replace(manifest, source={**manifest.source, "merged": notes})
+    assert origins(merged) == "merged from a (000000000000), b (111111111111)"
+    rebuilt = replace(manifest, source={**manifest.source, "rebuilt_from": notes[0]})
+    assert origins(rebuilt).startswith("rebuilt from a (000000000000)")
+    strange = replace(manifest, source={"rebuilt_from": "x"})
+    assert origins(strange).startswith("rebuilt from an unknown one")
