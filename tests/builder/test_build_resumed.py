@@ -123,7 +123,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_resumes(
 def test_a_full_disk_is_one_sentence_and_loses_nothing(
     tmp_path: Path, small: list[object], xbuild: Xbuild, hashes: Hashes
 ) -> None:
-    words = [*small, "--image-size", "256"]
+    words = [*small, "--image-size", "256", "--upsample"]
     out = tmp_path / "disk"
     out.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=900k", "none", str(out)]
