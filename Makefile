@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+LOCKS := build/manifests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check clean
+.PHONY: help install demo manifests test quick check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -28,6 +29,19 @@ demo: install  ## build synthetic radiographs and a phantom dataset, and compare
 	@echo
 	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
 	@echo 'Report:   $(DEMO)/runs/report/report.html'
+
+manifests: install  ## seal the datasets of manifests/ again, for this version; takes minutes
+	rm -rf $(LOCKS)
+	for regime in 1 10; do \
+	  $(BIN)/xbuild synth --dataset demo --regime $$regime --holdout 0.005 0.02 --image-size 32 \
+	    --out $(LOCKS) && \
+	  $(BIN)/xbuild synth --dataset nih --real none --regime $$regime --name nih$$regime \
+	    --target Cardiomegaly --target Mass --target Pleural_Thickening --out $(LOCKS) && \
+	  for name in gan$$regime nih$$regime; do \
+	    $(BIN)/xbuild verify $(LOCKS)/manifests/$$name.json && \
+	    cp $(LOCKS)/manifests/$$name.json $(LOCKS)/manifests/$$name.parquet manifests/ || exit 1; \
+	  done || exit 1; \
+	done
 
 test: install  ## run all tests, two at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal

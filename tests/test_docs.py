@@ -16,7 +16,7 @@ from builder.cli import cli as xbuild
 from trainer.cli import main as xtrain
 
 ROOT = Path(__file__).parents[1]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "manifests/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES = [*DOCS, ROOT / "builder/generators/nih64.card.md"]
 COMMANDS = {"xbuild": xbuild, "xtrain": xtrain}
 

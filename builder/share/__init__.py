@@ -4,4 +4,8 @@
 shards, which `shards` reads; `card` and `croissant` describe it, `leaks` refuses what must not
 leave, `writing` puts it on disk whole or not at all, and `sign` signs it. `check` finds what a
 release lost on its way. `describe` tells people what a manifest is and in what two differ.
+
+The way back is `rebuild`: `lockfile` reads what a manifest asks for, `known` what lies next to it,
+`proof` compares what was built again, and `place` gives it the name that it has earned. `merge`
+makes one dataset of several, whose plan `merged_plan` counts again.
 """
