@@ -12,6 +12,7 @@ from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage
 from builder.write import Shard
 
+_TRAIN: tuple[SplitName, ...] = ("train",)
 _LONGEST = 300  # signs of a path or a reason in a message
 
 
@@ -20,7 +21,7 @@ def report_bad_images(
     report: Path,
     *,
     skip_bad: bool,
-    asked: Collection[SplitName] = ("train",),
+    asked: Collection[SplitName] = _TRAIN,
 ) -> None:
     """List the images that could not be packed in `report`.
 
