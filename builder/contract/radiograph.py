@@ -52,6 +52,7 @@ def read_radiograph(file: Path, image_size: int, reading: Reading) -> Bytes:
         raise ValueError(TOO_MANY) from None
     except Exception as error:  # decoders raise anything where bytes are damaged
         words = " ".join(str(error).split()) or type(error).__name__
+        words = words.replace("decoder error", "damaged pixels, error")  # Pillow's words for TIFF
         raise ValueError(printable(words, 200)) from None
     height, width = grey.shape
     side = min(height, width)
