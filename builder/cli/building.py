@@ -15,7 +15,8 @@ from builder.cli.options import (
     shards_root,
 )
 from builder.cli.real_options import real_options
-from builder.contract import CheckError, Manifest
+from builder.cli.sharing import verify_release
+from builder.contract import CheckError, Manifest, UsageError
 
 if TYPE_CHECKING:
     from builder.recipe import RealRequest
@@ -206,17 +207,30 @@ def _show_sealed(manifest: Manifest, out: Path) -> None:
 
 
 @click.command()
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=click.Path(path_type=Path))
+@option(
+    "--allowed-signers",
+    type=FILE,
+    help="File of OpenSSH with the keys that you trust; a release must be signed by one of them.",
+)
 @shards_root
-def verify(manifest: Path, shards_root: Path | None) -> None:
+def verify(manifest: Path, allowed_signers: Path | None, shards_root: Path | None) -> None:
     """Recompute a dataset from its shards.
 
-    Checks sizes, hashes, layout, labels, pixels and shares; prints OK, or every fault.
+    Checks sizes, hashes, layout, labels, pixels and shares; prints OK, or every fault. MANIFEST may
+    also be the folder of a release: then every byte in it is checked.
     """
     from builder.contract import load_manifest
     from builder.progress import progress
     from builder.verify import verify as faults_of
 
+    if manifest.is_dir():
+        verify_release(manifest, allowed_signers)
+        return
+    if allowed_signers is not None:
+        raise UsageError(
+            "--allowed-signers is for the folder of a release; a manifest is unsigned."
+        )
     sealed = load_manifest(manifest)  # for the length of the bar; verify loads its own
     with progress("verifying", sealed.index.rows) as advance:
         faults = list(faults_of(manifest, root=shards_root, advance=advance))

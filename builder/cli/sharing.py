@@ -9,6 +9,7 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, shards_root
+from builder.contract import CheckError, load_manifest, printable
 
 if TYPE_CHECKING:
     from builder.share.release import Release
@@ -136,6 +137,28 @@ def diff(one: Path, other: Path) -> None:
     from builder.share.describe import diff_text
 
     click.echo(diff_text(one, other))
+
+
+def verify_release(folder: Path, allowed_signers: Path | None) -> None:
+    """Print OK for a release; CheckError after every fault that it has."""
+    from builder.contract.record import read_bytes
+    from builder.progress import progress
+    from builder.share.check import SIGNATURE, SUMS, check_release, manifest_of
+    from builder.share.sign import check_signer
+
+    sealed = load_manifest(manifest_of(folder))
+    with progress("verifying", sum(s.nsamples for s in sealed.shardlist)) as advance:
+        faults = list(check_release(folder, advance))
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise CheckError(f"{folder}: {len(faults)} faults.")
+    signer = ""
+    if allowed_signers is not None:
+        sums = read_bytes(folder / SUMS)
+        signer = check_signer(sums, read_bytes(folder / SIGNATURE), allowed_signers)
+        signer = f", signed by {printable(signer)}"
+    click.echo(f"OK: every file in {folder} is as it was shared (digest {sealed.digest}){signer}.")
 
 
 def release_text(release: "Release") -> str:

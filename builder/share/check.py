@@ -20,6 +20,7 @@ from builder.contract import (
 from builder.contract.record import read_bytes
 from builder.progress import Advance
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
+from builder.share.pixels import check_pixels_alone
 from builder.share.shards import Rows, check_real_rows, synthetic_shards
 from builder.share.sign import check_signature
 
@@ -158,6 +159,10 @@ def _check_shard(
         if said != (rows.target[row], rows.draw[row], rows.labels[row]):
             yield f"{METADATA} and {name} disagree about {member.key}."
             return
+        try:
+            check_pixels_alone(member.image, manifest.image)
+        except ValueError as error:
+            yield f"{name}, image {member.key}: {error}."
         size, json_size = len(member.image), len(member.json)
         lines.append(tar.idx_line(member.key, codec, member.offset, size, json_size))
         row += 1

@@ -118,6 +118,33 @@ def test_real_images_are_not_shared(xbuild: Xbuild, clinic: Path, tmp_path: Path
     assert "real for training" in info.stdout
 
 
+def test_a_release_is_verified_with_its_signature(
+    xbuild: Xbuild, path: Path, tmp_path: Path
+) -> None:
+    key, folder = tmp_path / "key", tmp_path / "x"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    allowed = tmp_path / "allowed"
+    allowed.write_text(f"anna@example.org {key.with_suffix('.pub').read_text()}")
+    words = ["verify", folder, "--allowed-signers", allowed]
+    assert xbuild("share", path, "--to", folder, *SAID).returncode == 0
+    unsigned = xbuild(*words)
+    assert (unsigned.returncode, "SHA256SUMS.sig" in unsigned.stderr) == (1, True)
+    assert xbuild("share", path, "--to", folder, *SAID, "--sign", key).returncode == 0
+    done = xbuild(*words)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"OK: every file in .* signed by anna@example\.org\.", done.stdout)
+    allowed.write_text("")
+    stranger = xbuild(*words)
+    assert (stranger.returncode, "by nobody in" in stranger.stderr) == (1, True)
+    (folder / "README.md").write_text("changed")
+    damaged = xbuild("verify", folder)
+    assert (damaged.returncode, "README.md does not have" in damaged.stderr) == (1, True)
+    manifest = xbuild("verify", path, "--allowed-signers", allowed)
+    assert (manifest.returncode, "a manifest is unsigned" in manifest.stderr) == (2, True)
+    nothing = xbuild("verify", tmp_path)
+    assert (nothing.returncode, "is no release" in nothing.stderr) == (2, True)
+
+
 def test_info_and_diff(xbuild: Xbuild, path: Path, tmp_path: Path) -> None:
     info = xbuild("info", path)
     assert info.returncode == 0, info.stderr
