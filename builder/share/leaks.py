@@ -27,6 +27,8 @@ _PATTERNS = (  # what it is, and how it looks
     ("the number of a MIMIC patient or study", r"\b(?:p1|s5)\d{7}\b"),
     ("the name of a MIMIC image", r"\b[0-9a-f]{8}(?:-[0-9a-f]{8}){4}\b"),
     ("the name of a PadChest image", r"\d{20,}_\d\d-\d{3}-\d{3}"),
+    ("the name of a VinDr-CXR image", r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"),
+    ("the number of an RSNA patient", r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"),
     ("a DICOM identifier", r"(?<![\d.])[0-2]\.\d+(?:\.\d+){5,}"),
     ("the number of a patient", r"(?i)\b(?:patient|subject|person|mrn)[ _-]*(?:id|no|nr)\b\W*\d+"),
     ("an image", r"data:image/|base64,"),
@@ -40,7 +42,6 @@ _MEDIA = (
     b"GIF8",
     b"\x1f\x8b",
     b"PK\x03\x04",
-    b"BM",
     b"II*\0",
     b"MM\0*",
 )

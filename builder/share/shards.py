@@ -103,8 +103,8 @@ def examine(manifest: Manifest, index: Index, root: Path, progress: Progress) ->
         digests = {row.sha256 for row in real}
         shipped = []
         for path, shard in synthetic.items():
-            idx = _check_synthetic(manifest, index, shard, root, digests)
             file = check_shard(shard, root)
+            idx = _check_synthetic(manifest, index, shard, file, digests)
             shipped.append(Shipped(path=path, entry=shard, file=file, idx=idx))
             advance(shard.nsamples)
     return Examined(shipped=tuple(shipped), rows=rows_of(index, shipped), real=tuple(real))
@@ -144,15 +144,14 @@ def rows_of(index: Index, shipped: list[Shipped]) -> Rows:
 
 
 def _check_present(manifest: Manifest, root: Path) -> None:
-    """UsageError where shards are not at hand, with what to do."""
+    """UsageError where shards are missing, with what to do."""
     missing = [s for s in manifest.shardlist if not root.joinpath(s.url).is_file()]
     if missing:
-        real = all(shard.origin == "real" for shard in missing)
-        why = "its real half is listed by the sha256 of each packed image" if real else "it is sent"
+        read = "" if missing[0].origin == "synthetic" else " (real ones are read, never sent)"
         raise UsageError(
             f"{len(missing)} of the {len(manifest.shardlist)} shards of {manifest.name} are not "
-            f"under {root}, such as {missing[0].url}, and {why}: build them, or say by "
-            "--shards-root where they are."
+            f"under {root}, such as {missing[0].url}{read}: build them, or say by --shards-root "
+            "where they are."
         )
 
 
@@ -177,10 +176,9 @@ def _real_rows(
 
 
 def _check_synthetic(
-    manifest: Manifest, index: Index, shard: ShardEntry, root: Path, real: set[str]
+    manifest: Manifest, index: Index, shard: ShardEntry, path: Path, real: set[str]
 ) -> bytes:
     """The .idx of a synthetic shard; CheckError at the first sample that must not leave."""
-    path = check_shard(shard, root)
     rows = np.flatnonzero(index.shard == shard.url).tolist()
     codec = manifest.image.codec
     lines = []

@@ -28,6 +28,8 @@ LEAKS = {
     "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014": "MIMIC image",
     "216840111366964012819207061112010307142602253_04-014-084.png": "PadChest",
     "1.2.826.0.1.3680043.8.498.1": "DICOM",
+    "9a5094b2563a1ef3ff50dc5c7ff71345": "VinDr",
+    "0004cfab-14fd-4e49-80ba-632a80b6bddd": "RSNA",
     "Patient ID: 13": "the number of a patient",
     '<img src="data:image/png;base64,AAAA">': "an image",
 }
