@@ -1,0 +1,71 @@
+"""The lock files in manifests/ are as they say, and this version can build them again."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from builder.contract import Manifest, load_index, load_manifest
+from builder.engines.make import Work
+from builder.progress import progress
+from builder.share.lockfile import Own, recall
+from builder.share.rebuild import rebuild
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "manifests"
+NAMES = ("gan1", "gan10", "nih1", "nih10")
+MAX_BYTES = 3 << 20  # of all files together
+
+
+def manifest_of(name: str) -> Manifest:
+    return load_manifest(FOLDER / f"{name}.json")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lock_file_has_its_index(name: str) -> None:
+    manifest = manifest_of(name)
+    index = load_index(manifest, ROOT)
+    assert manifest.name == name
+    assert index.sketch.shape == (manifest.index.rows, 16)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_this_version_builds_what_a_lock_file_asks_for(name: str) -> None:
+    """Where this fails, recipes or generators give other bytes: run make manifests."""
+    manifest = manifest_of(name)
+    recalled = recall(manifest, FOLDER / f"{name}.json", Own(), anyway=True)
+    versions = {f"{software} is" for software in manifest.software}
+    assert [r for r in recalled.refusals if not r.startswith(tuple(versions))] == []
+
+
+def test_the_page_tells_how_many_images_each_has() -> None:
+    page = (FOLDER / "README.md").read_text()
+    for name in NAMES:
+        (row,) = re.findall(rf"^\| `{name}\.json` \|.*$", page, re.MULTILINE)
+        manifest = manifest_of(name)
+        assert manifest.plan is not None
+        assert f" {manifest.index.rows:,}" in row
+        if manifest.recipe["real"] == "pack":
+            assert f"of them {manifest.plan.synthetic:,} synthetic" in row
+        for target in manifest.targets:
+            assert target.replace("_", " ") in row
+
+
+def test_they_are_small_and_nothing_else_is_there() -> None:
+    listed = {f"{name}.{ending}" for name in NAMES for ending in ("json", "parquet")}
+    assert sum((FOLDER / file).stat().st_size for file in listed) < MAX_BYTES
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {line for line in ignored if line.startswith("!/manifests/")} == {
+        "!/manifests/README.md",
+        *(f"!/manifests/{name}.*" for name in NAMES),
+    }
+
+
+@pytest.mark.slow
+def test_the_smallest_is_rebuilt_and_proved(tmp_path: Path) -> None:
+    """By sha256 where it was sealed; where a processor rounds otherwise, by each image's sketch."""
+    work = Work(out=tmp_path, workers=1, skip_bad=False, progress=progress)
+    outcome = rebuild(FOLDER / "nih1.json", Own(), work, anyway=True)
+    assert outcome.proof.differences == ()
+    assert outcome.proof.same or outcome.proof.close
+    assert len(load_index(outcome.manifest, tmp_path)) == manifest_of("nih1").index.rows
