@@ -113,7 +113,8 @@ def _listed(path: Path, stems: pd.Series) -> set[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split()
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"Cannot read {path}: {error}.") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"Cannot read {path}: {why}.") from None
     listed = {stem(line) for line in lines}
     if not stems.isin(listed).any():
         raise UsageError(f"{path} names no image of the label table, as 00000001_000.png.")

@@ -168,6 +168,9 @@ def test_a_list_that_is_missing_or_foreign_is_refused(release: Path) -> None:
     (release / "test_list.txt").write_text((release / "train_val_list.txt").read_text())
     with pytest.raises(UsageError, match=r"00000001_000 is in .*list\.txt and in .*list\.txt"):
         read_labels("nih", labels=release, official=True)
+    (release / "test_list.txt").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(UsageError, match=r"Cannot read .*test_list\.txt: it is no text\."):
+        read_labels("nih", labels=release, official=True)
     (release / "test_list.txt").unlink()
     with pytest.raises(UsageError, match=r"needs test_list\.txt: it is not in"):
         read_labels("nih", labels=release, official=True)
