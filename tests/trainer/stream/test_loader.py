@@ -1,5 +1,8 @@
 import copy
+import json
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +19,7 @@ from trainer.recipe import Recipe
 from trainer.stream import loader
 from trainer.stream.batches import Dataset, batches
 from trainer.stream.loader import StreamDataset
+from trainer.stream.order import cut
 
 BATCH = 16
 Keys = list[str]
@@ -159,6 +163,37 @@ def test_ranks_take_as_many_steps_and_see_each_sample_once(
         count = sum(len(item["key"]) for item in step)
         assert {*keys_of(step)} == {*epochs[0][place : place + count]}
         place += count
+
+
+RANK = """
+import json, sys
+from torch.distributed import destroy_process_group, init_process_group
+from torch.utils.data import DataLoader
+from trainer.stream.loader import StreamDataset
+manifest, meet, rank, workers = *sys.argv[1:3], *map(int, sys.argv[3:])
+init_process_group("gloo", init_method=f"file://{meet}", rank=rank, world_size=2)
+dataset = StreamDataset(manifest, batch=16, threads=1)
+loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+print(json.dumps([batch["key"] for batch in loader]))
+destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_processes_of_a_real_process_group(
+    shared: Any, epochs: list[list[str]], tmp_path: Path, workers: int
+) -> None:
+    command = [sys.executable, "-c", RANK, str(shared.path), str(tmp_path / "meet")]
+    started = [
+        subprocess.Popen([*command, str(rank), str(workers)], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    steps = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    assert len(steps[0]) == len(steps[1])
+    seen = [key for pair in zip(*steps, strict=True) for step in pair for key in step]
+    assert sorted(seen) == sorted(epochs[0])
+    assert {*steps[0][0], *steps[1][0]} == {*epochs[0][: cut(129, 16)[0].stop]}
 
 
 def test_ranks_of_torchrun_and_ranks_that_are_given(

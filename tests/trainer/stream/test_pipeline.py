@@ -105,6 +105,12 @@ def test_webdatasets_loader_and_stages(make: Any, data: Dataset, workers: int) -
     assert (images.shape, labels.shape) == ((16, 1, 32, 32), (16, 3))
 
 
+def test_an_epoch_of_another_length(make: Any) -> None:
+    once = keys(make())
+    assert keys(make().with_epoch(50)) == once[:50]
+    assert keys(make().with_epoch(150)) == once + once[: 150 - 129]
+
+
 def test_one_origin_alone(make: Any, data: Dataset) -> None:
     found = keys(make(origin="real"))
     assert sorted(found) == sorted(data.index.key[data.rows("train", "real")])
