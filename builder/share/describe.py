@@ -9,12 +9,13 @@ import msgspec
 from builder.contract import (
     CheckError,
     Manifest,
+    dataset_root,
     index_root,
     load_index,
     load_manifest,
     printable,
 )
-from builder.share.check import manifest_of
+from builder.share.check import SUMS, manifest_of
 from builder.share.sources import source_facts
 from builder.share.summary import Prevalence, Summary, origins, summarise
 
@@ -29,6 +30,7 @@ _OPTIONS = {  # fields of a recipe whose option has another name
     "labels_sha256": "--labels (its sha256)",
     "generator_sha256": "--generator (its sha256)",
 }
+_SENT = "the synthetic images are here; real ones are never sent"
 _NO_OPTION = ("quality",)  # follows from others
 
 
@@ -49,14 +51,23 @@ def info_text(path: Path) -> str:
     except CheckError:
         index = None
     summary = summarise(manifest, index)
+    released = (dataset_root(path) / SUMS).is_file()
     lines = [
         *_facts(_what(manifest, summary)),
+        *(_facts(iter([("release", _SENT)])) if released else []),
         "",
-        *_prevalence(manifest, summary, index is not None),
+        *_prevalence(manifest, summary, _unknown(index is not None, released)),
         "",
         *_facts(_whence(manifest, path)),
     ]
     return "\n".join(lines)
+
+
+def _unknown(complete: bool, released: bool) -> str:
+    """Why the pathologies that are no targets are not counted."""
+    if complete:
+        return "the real images are not part of it"
+    return "see its README.md" if released else "its index is not here"
 
 
 def diff_text(one: Path, other: Path) -> str:
@@ -234,7 +245,7 @@ def _counts(summary: Summary) -> str:
     return ", ".join(parts)
 
 
-def _prevalence(manifest: Manifest, summary: Summary, complete: bool) -> list[str]:
+def _prevalence(manifest: Manifest, summary: Summary, unknown: str) -> list[str]:
     """The table of pathologies; without the index, that of the targets alone."""
     total = summary.real + summary.synthetic
     known = [each for each in summary.prevalence if each.real is not None]
@@ -244,8 +255,7 @@ def _prevalence(manifest: Manifest, summary: Summary, complete: bool) -> list[st
     rows += [_prevalence_row(each, summary.real, total) for each in known]
     note = []
     if len(known) < len(manifest.pathologies):
-        why = "the real images are not part of it" if complete else "its index is not here"
-        note = [f"The other {len(manifest.pathologies) - len(known)} pathologies: {why}."]
+        note = [f"The other {len(manifest.pathologies) - len(known)} pathologies: {unknown}."]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(

@@ -38,7 +38,8 @@ def test_info_fits_into_a_hundred_columns(
 def test_info_of_a_release_is_that_of_its_manifest(shared_once: Path, manifest: Manifest) -> None:
     text = info_text(shared_once)
     assert manifest.digest in text
-    assert "its index is not here" in text
+    assert "The other 1 pathologies: see its README.md." in text
+    assert "real ones are never sent" in text
 
 
 def test_a_lock_file_alone_is_described(tmp_path: Path, sealed_once: Path) -> None:
