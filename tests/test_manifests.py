@@ -47,8 +47,8 @@ def test_the_page_tells_how_many_images_each_has() -> None:
         assert f" {manifest.index.rows:,}" in row
         if manifest.recipe["real"] == "pack":
             assert f"of them {manifest.plan.synthetic:,} synthetic" in row
-        for target in manifest.targets:
-            assert target.replace("_", " ") in row
+        if "the same" not in row:
+            assert all(target.replace("_", " ") in row for target in manifest.targets)
 
 
 def test_they_are_small_and_nothing_else_is_there() -> None:

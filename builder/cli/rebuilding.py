@@ -152,21 +152,22 @@ def _show_notes(notes: Sequence[str]) -> None:
 
 def _show(asked: Path, outcome: "Outcome") -> None:
     """Say what was proved, and all that was not."""
-    shards, equal = len(outcome.manifest.shardlist), len(outcome.proof.equal)
+    count, equal = len(outcome.manifest.shardlist), len(outcome.proof.equal)
+    shards = "1 shard" if count == 1 else f"{count} shards"
     images = outcome.manifest.index.rows
     for refusal in outcome.refusals:
         click.echo(f"Note: {refusal}.", err=True)
     if outcome.here:
-        click.echo(f"{outcome.path}: all {shards} shards are here already, as sealed.")
+        click.echo(f"{outcome.path}: {shards}, here already as sealed.")
     elif outcome.proof.same:
         click.echo(
-            f"{outcome.path}: {images:,} images in {shards} shards, each with the sha256 that was "
+            f"{outcome.path}: {images:,} images in {shards}, each with the sha256 that was "
             f"sealed (digest {outcome.manifest.digest})."
         )
     elif outcome.proof.close:
         click.echo(
-            f"{outcome.path}: {equal} of {shards} shards have the sha256 that was sealed. In the "
-            f"others every image has its labels and its draw, and its sketch is at most "
+            f"{outcome.path}: {equal} of {shards} with the sha256 that was sealed. In the "
+            "others, every image has its labels and its draw, and its sketch is at most "
             f"{outcome.proof.farthest} greys away, so it has another name than {asked}."
         )
     else:
