@@ -162,7 +162,7 @@ def test_every_command_and_option_has_help(name: str, command: click.Command) ->
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_summary_of_a_command_is_cut(name: str) -> None:
     group = COMMANDS[name]
-    summaries = help_of(name, group).partition("\nCommands:\n")[2].splitlines()
+    summaries = help_of(name, group).partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
     shown = sum(not command.hidden for command in group.commands.values())
     assert len(summaries) == shown
     cut = [line for line in summaries if not line.endswith((".", "?")) or line.endswith("..")]

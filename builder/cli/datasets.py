@@ -1,4 +1,4 @@
-"""Command datasets: what each dataset needs, and what of it is at hand."""
+"""Command datasets: what each dataset needs, and what of it is there."""
 
 from pathlib import Path
 from textwrap import fill
@@ -33,7 +33,7 @@ _OWN = {  # datasets that are not published ones, with what they need
 def datasets(root: Path | None) -> None:
     """List the datasets, and what each needs.
 
-    Says how large each dataset is, which of its tables are at hand, and what --root must hold.
+    Says how large each dataset is, which of its tables were found, and what --root must hold.
     """
     from builder.labels.datasets import PUBLISHED
     from builder.labels.source import Source
@@ -48,7 +48,7 @@ def datasets(root: Path | None) -> None:
             f"{name:10}{about.title}: {about.images:,} images, {patients}, {about.labels} labels"
         )
         click.echo(_line("tables", _tables(about, sources)))
-        click.echo(_line("official split", _at_hand(about.official, sources) or "none"))
+        click.echo(_line("official split", _found(about.official, sources) or "none"))
         click.echo(_line("--root", about.root + _images(name, sources)))
     for name, text in _OWN.items():
         click.echo(f"{name:10}{text}")
@@ -61,12 +61,12 @@ def datasets(root: Path | None) -> None:
 def _tables(about: "About", sources: "list[Source]") -> str:
     """The tables that the dataset needs, each with where it is."""
     if about.shipped is None:
-        return _at_hand((about.table, *about.more), sources)
+        return _found((about.table, *about.more), sources)
     shipped = f"{about.shipped} comes with torchxrayvision"
-    return "; ".join(filter(None, (shipped, _at_hand(about.more, sources))))
+    return "; ".join(filter(None, (shipped, _found(about.more, sources))))
 
 
-def _at_hand(files: tuple[tuple[str, ...], ...], sources: "list[Source]") -> str:
+def _found(files: tuple[tuple[str, ...], ...], sources: "list[Source]") -> str:
     """Where each file is, by the names that it may have; then those that are nowhere."""
     from builder.labels.published import find_table
 
@@ -78,7 +78,7 @@ def _at_hand(files: tuple[tuple[str, ...], ...], sources: "list[Source]") -> str
         else:
             missing.append(names[0])
     if missing:
-        parts.append(f"not at hand: {', '.join(missing)}")
+        parts.append(f"not found: {', '.join(missing)}")
     return "; ".join(parts)
 
 

@@ -48,7 +48,7 @@ def read_mimic(source: Source) -> LabelTable:
     """The images of MIMIC-CXR-JPG's metadata, each with the labels of its study.
 
     --labels names the folder of the tables, or one of them: negbio's if its labels are wanted
-    instead of CheXpert's. Images whose study has no labels, or that are not at hand, are left out.
+    instead of CheXpert's. Images whose study has no labels, or that are not there, are left out.
     Raises UsageError for a table that is missing or cannot be trusted, or a root without images.
     """
     metadata, by_study = needed_table(source, ABOUT, ABOUT.table), _label_table(source)

@@ -1,4 +1,4 @@
-"""xbuild datasets: what each dataset needs and what of it is at hand."""
+"""xbuild datasets: what each dataset needs and what of it is there."""
 
 import subprocess
 from collections.abc import Callable
@@ -35,8 +35,8 @@ def test_every_dataset_is_listed_in_lines_of_a_hundred_columns(
     shown = blocks(done.stdout)
     assert "CheXpert: 223,414 images, 64,540 patients, 14 labels" in shown["chexpert"]
     assert "chexpert_train.csv.gz comes with torchxrayvision" in shown["chexpert"]
-    assert "not at hand: valid.csv, test_labels.csv" in shown["chexpert"]
-    assert "not at hand: mimic-cxr-2.0.0-metadata.csv, mimic-cxr" in shown["mimic"]
+    assert "not found: valid.csv, test_labels.csv" in shown["chexpert"]
+    assert "not found: mimic-cxr-2.0.0-metadata.csv, mimic-cxr" in shown["mimic"]
     assert "official split none" in shown["padchest"]
     assert "15,000 images, each is a patient, 15 labels" in shown["vindr"]
 
@@ -54,9 +54,9 @@ def test_what_lies_in_the_root_is_said(
     done = xbuild("datasets")
     shown = blocks(done.stdout)
     assert shown["chexpert"].endswith(f"; found in {tmp_path}")
-    assert f"valid.csv in {tmp_path}/{name}; not at hand: test_labels.csv" in shown["chexpert"]
+    assert f"valid.csv in {tmp_path}/{name}; not found: test_labels.csv" in shown["chexpert"]
     assert f"mimic-cxr-2.0.0-split.csv.gz in {tmp_path}" in shown["mimic"]
-    assert f"test_list.txt in {tmp_path}; not at hand: train_val_list.txt" in shown["nih"]
+    assert f"test_list.txt in {tmp_path}; not found: train_val_list.txt" in shown["nih"]
 
 
 def test_a_root_that_does_not_exist_is_refused(xbuild: Xbuild, tmp_path: Path) -> None:
