@@ -5,8 +5,8 @@ synthetic images and the list of the real ones say it, and nothing of views, sex
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from builder.contract import GROUPS, Index, Manifest, index_root, load_index
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
@@ -50,6 +50,10 @@ def read_known(manifest: Manifest, path: Path) -> Known | None:
     if (root / REAL).is_file():
         count = sum(s.nsamples for s in manifest.shardlist if s.origin == "real")
         real = {row.key: row for row in read_real(root / REAL, count)}
+    beside = path.with_name(PurePosixPath(manifest.index.url).name)  # both were sent as files
+    if not (root / manifest.index.url).is_file() and beside.is_file():
+        root = path.parent
+        manifest = replace(manifest, index=replace(manifest.index, url=beside.name))
     if (root / manifest.index.url).is_file():
         sums = {key: row.sha256 for key, row in real.items()}
         facts = dict(facts_of(load_index(manifest, root), sums))

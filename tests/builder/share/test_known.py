@@ -43,6 +43,16 @@ def test_a_release_says_the_same_of_synthetic_images_and_the_sha256_of_real_ones
             assert fact.labels is None
 
 
+def test_an_index_beside_the_manifest_is_found(sealed: Path, manifest: Manifest) -> None:
+    (sealed / "manifests").rename(sealed / "mail")
+    known = read_known(manifest, sealed / "mail" / "gan100.json")
+    assert known is not None
+    assert known.index == sealed / "mail" / "gan100.parquet"
+    known.index.write_bytes(known.index.read_bytes() + b"x")
+    with pytest.raises(CheckError, match="sha256 differs"):
+        read_known(manifest, sealed / "mail" / "gan100.json")
+
+
 def test_nothing_is_known_of_a_manifest_alone(tmp_path: Path, manifest: Manifest) -> None:
     assert read_known(manifest, tmp_path / "manifests" / "gan100.json") is None
 

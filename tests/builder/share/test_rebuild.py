@@ -248,6 +248,27 @@ def test_what_an_interrupted_rebuild_completed_is_kept(
     assert not workroom.exists()
 
 
+def test_one_that_was_killed_at_the_very_end_is_sealed_by_the_next(
+    sent: Path, clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("builder.share.rebuild._seal_same", None)
+        with pytest.raises(TypeError):
+            rebuilt(sent, clinic)
+    assert rebuilt(sent, clinic).here
+    assert list(verify(sent)) == []
+    assert not (sent.parents[1] / ".rebuild-gan100").exists()
+
+
+def test_two_files_in_one_folder_are_enough(sent: Path, clinic: Path) -> None:
+    sent.parent.rename(sent.parents[1] / "mail")
+    path = sent.parents[1] / "mail" / "gan100.json"
+    work = Work(out=path.parent, workers=1, skip_bad=False, progress=progress)
+    outcome = rebuild(path, Own(labels=clinic), work)
+    assert outcome.path == path.parent / "manifests" / "gan100.json"
+    assert list(verify(outcome.path)) == []
+
+
 def test_another_dataset_of_that_name_is_not_touched(
     sent: Path, clinic: Path, sealed: Path, hashes: Hashes
 ) -> None:
