@@ -12,7 +12,14 @@ from trainer.arms import Arm, control_digest
 from trainer.evaluate.scores import Evaluation, Score
 from trainer.fit.history import Epoch, best_epoch
 from trainer.recipe import RunConfig
-from trainer.report.run_report import ManifestRef, PathologyReport, RunReport, Shown, SplitScore
+from trainer.report.run_report import (
+    ManifestRef,
+    PathologyReport,
+    RunReport,
+    Shown,
+    SplitScore,
+    shown_as,
+)
 from trainer.stream.batches import Dataset
 from trainer.stream.order import coverage, cut
 
@@ -110,6 +117,8 @@ def _notes(report: RunReport) -> list[str]:
     if report.generator_name == "phantom" and (demo or report.shown.synthetic):
         which = "All" if demo else "The synthetic"
         notes.append(f"{which} images are procedural phantoms, not radiographs.")
+    if mapped := shown_as(report.generator):
+        notes.append(f"The generator shows {mapped}, a label that it knows (--label-map).")
     if report.best_val_auc_mean is None:
         notes.append(
             "No pathology has both classes in val: the epoch with the lowest validation loss was"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from trainer.report.comparison_report import ReportSettings
 from trainer.report.conclusions import plain_of, treated
 from trainer.report.results import DatasetResult
+from trainer.report.run_report import shown_as
 from trainer.report.studies import OF_AN_ARM
 
 
@@ -20,6 +21,8 @@ def _images(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
         yield "all images are procedural phantoms, not radiographs"
     elif dataset.generator_name == "phantom":
         yield "the synthetic images are procedural phantoms, not radiographs"
+    if mapped := shown_as(dataset.generator):
+        yield f"the generator shows {mapped}, a label that it knows (--label-map)"
 
 
 def _counts(dataset: DatasetResult, settings: ReportSettings) -> Iterator[str]:

@@ -164,6 +164,16 @@ def text_of(facts: Mapping[str, object] | None, name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def shown_as(generator: Description | None) -> str:
+    """How a generator shows pathologies by other labels; "" if it does not.
+
+    It stands in the manifest as label_map, from the pathology to the generator's label.
+    """
+    found = (generator or {}).get("label_map")
+    pairs = found.items() if isinstance(found, dict) else ()
+    return ", ".join(f"{pathology} as {label}" for pathology, label in sorted(pairs))
+
+
 def _check_version(raw: dict[str, object], path: Path) -> None:
     plan = raw.get("plan")
     missing = [name for name in EARLIER if name not in raw]

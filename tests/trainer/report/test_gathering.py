@@ -102,6 +102,14 @@ def test_another_generator_is_not_called_a_phantom(data: Dataset, scored: Scored
     assert [n for n in gather(data, *scored, command="").notes if "phantom" in n]
 
 
+def test_a_mapped_label_is_said(data: Dataset, scored: Scored) -> None:
+    facts = {"name": "pggan", "label_map": {"Lung Lesion": "Mass", "Fracture": "Nodule"}}
+    mapped = replace(data, manifest=replace(data.manifest, generator=facts))
+    said = "The generator shows Fracture as Nodule, Lung Lesion as Mass, a label that it knows"
+    assert [n for n in gather(mapped, *scored, command="").notes if n.startswith(said)]
+    assert not [n for n in gather(data, *scored, command="").notes if "--label-map" in n]
+
+
 def test_a_dataset_of_real_images_alone_has_no_target(data: Dataset, scored: Scored) -> None:
     manifest = replace(data.manifest, schema=2, plan=None, generator=None)
     found = gather(replace(data, manifest=manifest), *scored, command="")

@@ -37,6 +37,17 @@ def test_synthetic_images_may_be_phantoms_beside_radiographs(
     assert not [note for note in said if note.startswith("gan1: ") and "phantom" in note]
 
 
+def test_a_pathology_that_another_label_shows_is_said(
+    facts_of_report: Facts, as_report: AsReport
+) -> None:
+    facts_of_report["datasets"][0]["generator"]["label_map"] = {"Lung Lesion": "Mass"}
+    said = notes_of(as_report(facts_of_report))
+    mapped = [note for note in said if "--label-map" in note]
+    assert mapped == [
+        "gan1: the generator shows Lung Lesion as Mass, a label that it knows (--label-map)."
+    ]
+
+
 def test_few_positives_are_read_with_care(facts_of_report: Facts, as_report: AsReport) -> None:
     facts_of_report["datasets"][0]["positives"]["Lung Lesion"]["positives"] = 49
     said = "gan1: fewer than 50 positive test images, read with care: Lung Lesion (49)."
