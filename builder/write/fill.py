@@ -12,8 +12,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from builder.checks import Reject, RejectedSample
-from builder.contract import sketch_of, tar
+from builder.contract import Bytes, tar
 from builder.contract.radiograph import BadImage
+from builder.contract.sketch import sketches_of
 from builder.progress import Advance
 from builder.render import Picture
 from builder.write.encode import encode
@@ -88,17 +89,19 @@ def fill(job: ShardJob, out: Hashed, advance: Advance) -> Shard:
 def _encoded(job: ShardJob, block: Sequence[Picture | Reject | BadImage]) -> _Encoded:
     """The members of a block's pictures as they stand in the tar."""
     out = _Encoded()
+    pictures = [item for item in block if isinstance(item, Picture)]
+    sketches = iter(sketches_of([each.pixels for each in pictures]) if pictures else ())
     for item in block:
         if isinstance(item, Reject):
             out.rejects.append(RejectedSample(sample=item.sample, reason=item.reason))
         elif isinstance(item, BadImage):
             out.bad.append(item)
         else:
-            out.stored.append(_append(job, out.members, item))
+            out.stored.append(_append(job, out.members, item, next(sketches)))
     return out
 
 
-def _append(job: ShardJob, members: bytearray, picture: Picture) -> StoredSample:
+def _append(job: ShardJob, members: bytearray, picture: Picture, sketch: Bytes) -> StoredSample:
     """Add a picture's two members."""
     layout, key = job.layout, picture.sample.key
     data, json = encode(picture.pixels, layout.image), picture.sample.to_json(layout.pathologies)
@@ -107,8 +110,9 @@ def _append(job: ShardJob, members: bytearray, picture: Picture) -> StoredSample
         members += tar.header(name, len(content))
         members += content
         members += tar.padding(len(content))
-    sketch = sketch_of(picture.pixels).tobytes()
-    return StoredSample(sample=picture.sample, offset=offset, size=len(data), sketch=sketch)
+    return StoredSample(
+        sample=picture.sample, offset=offset, size=len(data), sketch=sketch.tobytes()
+    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from builder.contract import Bytes, ImageSpec, decode_image, sketch_distance, sketch_of
-from builder.contract.sketch import CODEC_DISTANCE
+from builder.contract.sketch import CODEC_DISTANCE, sketches_of
 from builder.write.encode import encode
 
 
@@ -21,6 +21,12 @@ def test_a_sketch_is_the_mean_of_each_cell(shape: tuple[int, int]) -> None:
                 cell = values[rows, j * shape[1] // 4 : (j + 1) * shape[1] // 4]
                 expected.append(int(np.floor(cell.mean() + 0.5)))
         assert sketch_of(values).tolist() == expected
+
+
+@pytest.mark.parametrize("side", [16, 17])
+def test_many_are_sketched_as_one_is(side: int) -> None:
+    images = [pixels(side, side, seed) for seed in range(5)]
+    assert (sketches_of(images) == np.stack([sketch_of(each) for each in images])).all()
 
 
 def test_halves_are_rounded_up() -> None:
