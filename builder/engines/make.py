@@ -11,7 +11,7 @@ import numpy as np
 
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
-from builder.contract import CheckError
+from builder.contract import UsageError
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
 from builder.engines.jobs import real_jobs, synthetic_jobs
@@ -67,7 +67,7 @@ def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) 
 
 
 def _try_some(recipe: RealRecipe, cohort: Cohort, *, skip_bad: bool) -> None:
-    """Raise CheckError where images from the whole table are all bad, and all for one reason.
+    """Raise UsageError where images from the whole table are all bad, and all for one reason.
 
     Otherwise a wrong option would be found only after hours. Missing files take no time to find,
     and may be meant to be left out.
@@ -80,7 +80,7 @@ def _try_some(recipe: RealRecipe, cohort: Cohort, *, skip_bad: bool) -> None:
     bad = [item for item in made if isinstance(item, BadImage)]
     if len(bad) < len(some) or len(kinds_of(bad)) > 1 or (skip_bad and bad[0].reason == "missing"):
         return
-    raise CheckError(
+    raise UsageError(
         f"None of {len(some)} images from all over the table can be packed: {why(bad)}; nothing "
         "more was read."
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from builder.contract import SPLITS, CheckError, printable, write_last
+from builder.contract import SPLITS, CheckError, UsageError, printable, write_last
 from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage
 from builder.write import Shard
@@ -25,7 +25,8 @@ def report_bad_images(
 ) -> None:
     """List the images that could not be packed in `report`.
 
-    CheckError unless `skip_bad`, and always where none of a split that was `asked` for is left.
+    CheckError unless `skip_bad`, and always where none of a split that was `asked` for is left;
+    UsageError where not one image can be packed: then an option or a folder is the wrong one.
     """
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
@@ -35,7 +36,7 @@ def report_bad_images(
     splits = {each.sample.split for shard in shards for each in shard.stored}
     listed = f"all are listed in {report}"
     if not splits:
-        raise CheckError(
+        raise UsageError(
             f"None of the {len(bad):,} real images can be packed: {why(bad)}; {listed}."
         )
     for split in SPLITS:

@@ -157,7 +157,7 @@ def test_small_images_are_enlarged_only_where_that_is_asked_for(
     words = ["pack", "--dataset", "table", "--labels", clinic, "--holdout", "0.1", "0.1"]
     words += ["--image-size", 64, "--out", tmp_path / "out"]
     done = xbuild(*words)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "None of the 60 real images can be packed: all for one reason" in done.stderr
     assert "--skip-bad" not in done.stderr
     assert "--upsample" in done.stderr

@@ -11,7 +11,7 @@ import pytest
 
 from builder import generators
 from builder.checks import find_checks
-from builder.contract import CheckError
+from builder.contract import CheckError, UsageError
 from builder.draw import Draw
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.labels import read_labels
@@ -153,7 +153,7 @@ def test_a_reason_that_holds_for_all_images_is_found_before_all_are_read(
     skip_bad: bool,
 ) -> None:
     spoil(many, clinic.parent)
-    with pytest.raises(CheckError, match=r"None of 32 images from all over .* nothing more was"):
+    with pytest.raises(UsageError, match=r"None of 32 images from all over .* nothing more was"):
         pack_shards(recipe, many, clinic_layout, replace(work, skip_bad=skip_bad))
     assert not bars.told
 
@@ -162,7 +162,7 @@ def test_some_images_or_missing_ones_may_be_left_out(
     recipe: Recipe, many: Cohort, clinic: Path, clinic_layout: Layout, work: Work, bars: Bars
 ) -> None:
     leaving_out = replace(work, skip_bad=True)
-    with pytest.raises(CheckError, match="None of the 1,000 real images can be packed"):
+    with pytest.raises(UsageError, match="None of the 1,000 real images can be packed"):
         pack_shards(recipe, many, clinic_layout, leaving_out)
     assert bars.told == {"packing real images": (1000, 1000)}
     spoil(many, clinic.parent)

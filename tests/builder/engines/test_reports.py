@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builder.checks import RejectedSample
-from builder.contract import CheckError, Sample
+from builder.contract import CheckError, Sample, UsageError
 from builder.contract.radiograph import BadImage
 from builder.engines.reports import kinds_of, report_bad_images, report_rejects
 from builder.write import Shard
@@ -70,7 +70,7 @@ def test_nobody_is_told_to_leave_out_every_image(
     shard_of: Callable[..., Shard], real: Callable[..., Sample], tmp_path: Path, skip_bad: bool
 ) -> None:
     report = tmp_path / "list.csv"
-    with pytest.raises(CheckError) as caught:
+    with pytest.raises(UsageError) as caught:
         report_bad_images([shard_of(bad=ONE_DEPTH)], report, skip_bad=skip_bad)
     assert str(caught.value) == (
         "None of the 3 real images can be packed: all for one reason, the first is 0.png "
@@ -79,7 +79,7 @@ def test_nobody_is_told_to_leave_out_every_image(
     only_val = [shard_of(bad=ONE_DEPTH), shard_of((real(1, split="val"),))]
     with pytest.raises(CheckError, match="No real training image could be packed: all for one"):
         report_bad_images(only_val, report, skip_bad=skip_bad)
-    with pytest.raises(CheckError, match=r"packed: 3 of them for one reason, the first is 0\.png"):
+    with pytest.raises(UsageError, match=r"packed: 3 of them for one reason, the first is 0\.png"):
         report_bad_images([shard_of(bad=(*BAD, *ONE_DEPTH))], report, skip_bad=skip_bad)
 
 
