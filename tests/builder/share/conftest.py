@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from builder.contract import Index, Manifest, load_index, load_manifest
+from builder.engines.make import Work
 from builder.progress import progress
+from builder.share.lockfile import Own
 from builder.share.publisher import Publisher, read_publisher
+from builder.share.rebuild import Outcome, rebuild
 from builder.share.release import Release, compose
 from builder.share.writing import write_release
 
@@ -89,6 +92,27 @@ def nih_once(
     path = out / "manifests" / "nih1.json"
     manifest = load_manifest(path)
     return manifest, load_index(manifest, out), path
+
+
+@pytest.fixture
+def sent(tmp_path: Path, sealed_once: Path) -> Path:
+    """The clinic's manifest with its index, in the home of somebody else."""
+    folder = tmp_path / "home" / "manifests"
+    folder.mkdir(parents=True)
+    for ending in ("json", "parquet"):
+        shutil.copy(sealed_once / "manifests" / f"gan100.{ending}", folder)
+    return folder / "gan100.json"
+
+
+@pytest.fixture
+def rebuilt(clinic: Path) -> Callable[..., Outcome]:
+    """Rebuild a manifest in its place, with the clinic's table and images."""
+
+    def again(path: Path, *, anyway: bool = False) -> Outcome:
+        work = Work(out=path.parents[1], workers=1, skip_bad=False, progress=progress)
+        return rebuild(path, Own(labels=clinic), work, anyway=anyway)
+
+    return again
 
 
 @pytest.fixture(scope="session")
