@@ -26,6 +26,7 @@ from memory import children, rss
 from PIL import Image
 
 SIDE = 224
+SHARD = 500  # images; a process makes a whole shard, so that there should be many of them
 SIZES = {"jpeg": (320, 390), "png16": (2500, 2048), "dicom": (2500, 2048)}
 COUNTS = {"jpeg": 20_000, "png16": 600, "dicom": 600}
 DISTINCT = {"jpeg": 500, "png16": 8, "dicom": 8}  # files that are made; the others are copies
@@ -88,7 +89,7 @@ def pack(folder, out, workers):
     command = [
         *(Path(sys.executable).with_name("xbuild"), "pack", "--dataset", "table"),
         *("--labels", folder / "table.csv", "--root", folder, "--image-size", SIDE),
-        *("--holdout", 0, 0, "--workers", workers, "--out", out),
+        *("--holdout", 0, 0, "--shard-size", SHARD, "--workers", workers, "--out", out),
     ]
     start, one, every = time.perf_counter(), 0, 0
     with (folder / "said").open("wb") as said:
