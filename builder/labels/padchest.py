@@ -90,6 +90,7 @@ _WORDS = {
 }
 PADCHEST = tuple(_WORDS)
 _BITS = "BitsStored_DICOM"
+_OPTIONAL = ("PatientSex_DICOM", "PatientBirth", "StudyDate_DICOM", _BITS)
 _COLUMNS = {  # of each word that becomes a pathology
     word: tuple(i for i, words in enumerate(_WORDS.values()) if word in words)
     for word in {word for words in _WORDS.values() for word in words}
@@ -148,7 +149,8 @@ def read_padchest(source: Source) -> LabelTable:
     refuse_official(source, ABOUT)
     path = main_table(source, ABOUT)
     names = ("ImageID", "PatientID", "Projection", "Labels")
-    frame = read_csv(path, names, text=("ImageID", "PatientID", "Labels"))
+    text = ("ImageID", "PatientID", "Labels")
+    frame = read_csv(path, names, optional=_OPTIONAL, text=text, others=False)
     findings, known = _findings(frame["Labels"], path)
     known &= (frame["Projection"] != "EXCLUDE").to_numpy(dtype=np.bool_)
     rows = pd.DataFrame(

@@ -49,8 +49,11 @@ def read_csv(
     *,
     optional: Sequence[str] = (),
     text: Collection[str] = (),
+    others: bool = True,
 ) -> pd.DataFrame:
-    """All columns of a table, CSV in any dialect or parquet; the index counts its rows from 0.
+    """The columns of a table, CSV in any dialect or parquet; the index counts its rows from 0.
+
+    Without `others`, those that are not named are left out, which saves time.
 
     Columns are found whatever their capitals and outer blanks, and are called as in `columns`,
     `optional` and `text`. Blank cells are NaN, text and true/false are str, whole numbers int64,
@@ -62,15 +65,18 @@ def read_csv(
     as_text = {plain(name) for name in text}
     if begins_with(path, PARQUET):
         table = _read_parquet(path, as_text)
+        found: Collection[str] = table.column_names
     else:
-        table = _read_rows(read_text(path, names), as_text)
+        lines = read_text(path, names)
+        found = tuple(filter(None, lines.header))
+        table = _read_rows(lines, as_text, None if others else {plain(name) for name in names})
     asked = {plain(name): name for name in names}
     table = table.rename_columns([asked.get(plain(n), n) for n in table.column_names])
     frame: pd.DataFrame = table.to_pandas(
         types_mapper=_pandas_type, split_blocks=True, self_destruct=True
     )
     if missing := [name for name in columns if name not in frame.columns]:
-        raise UsageError(missing_column(path, missing[0], frame.columns))
+        raise UsageError(missing_column(path, missing[0], found))
     if frame.empty:
         raise UsageError(f"{path} has a header but no row.")
     return frame
@@ -84,8 +90,8 @@ def missing_column(path: Path, name: str, found: Collection[str], advice: str = 
     return f"{path} has no column {name!r}; it has {printable(few, 600)}{more}{then}."
 
 
-def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
-    """The rows of a text, those of blank cells left out."""
+def _read_rows(text: TableText, as_text: set[str], wanted: set[str] | None) -> "pa.Table":
+    """The rows of a text, those of blank cells left out; None wants all columns."""
     import pyarrow as pa
 
     names = _checked_names(text.path, text.header)
@@ -93,18 +99,26 @@ def _read_rows(text: TableText, as_text: set[str]) -> "pa.Table":
     first = first_row(text)
     if not first:
         raise UsageError(f"{text.path} has a header but no row.")
+    width = max(len(names), len(first))
+    chosen = [i for i, name in enumerate(names) if wanted is None or plain(name) in wanted]
+    if not chosen:
+        return _read_rows(text, as_text, None)
     try:
-        table = _parse(text.body, text.separator, max(len(names), len(first)), types)
-        if not well_quoted(text) or _has_cells(table.columns[len(names) :]):
+        asked = [*chosen, *range(len(names), width)]
+        table = _parse(text.body, text.separator, width, types, asked)
+        if not well_quoted(text) or _has_cells(table.columns[len(chosen) :]):
             raise pa.ArrowInvalid("rows that the other reader looks at one by one")
     except pa.ArrowInvalid:  # which knows no line numbers
         try:
-            table = _parse(_rewritten(text), ",", len(names), types)
+            table = _parse(_rewritten(text), ",", len(names), types, chosen)
         except pa.ArrowInvalid as error:
             reason = printable(str(error).splitlines()[0], 200)
             raise UsageError(f"{text.path} is not a readable table: {reason}.") from None
-    table = table.select(range(len(names))).rename_columns(names)
-    return _named_columns(_without_blank_rows(_trimmed(table)))
+    table = _trimmed(table.select(range(len(chosen))).rename_columns([names[i] for i in chosen]))
+    whole = _without_blank_rows(table)
+    if wanted is not None and len(whole) < len(table):  # the other columns may not be blank there
+        return _read_rows(text, as_text, None)
+    return _named_columns(whole)
 
 
 def _checked_names(path: Path, names: Sequence[str]) -> list[str]:
@@ -121,9 +135,13 @@ def _checked_names(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def _parse(
-    data: bytes | memoryview, separator: str, width: int, types: dict[int, Any]
+    data: bytes | memoryview,
+    separator: str,
+    width: int,
+    types: dict[int, Any],
+    asked: Sequence[int],
 ) -> "pa.Table":
-    """The columns by number; a column with anything but plain numbers stays as it stands."""
+    """The columns `asked` for; a column with anything but plain numbers stays as it stands."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from pyarrow import csv as arrow
@@ -133,6 +151,7 @@ def _parse(
         read_options=arrow.ReadOptions(column_names=[str(i) for i in range(width)]),
         parse_options=arrow.ParseOptions(delimiter=separator, newlines_in_values=True),
         convert_options=arrow.ConvertOptions(
+            include_columns=[str(i) for i in asked],
             column_types={str(i): kind for i, kind in types.items()},
             null_values=[""],
             true_values=[],
@@ -142,11 +161,11 @@ def _parse(
     )
     words = {
         i: pa.string()
-        for i, column in enumerate(table.columns)
+        for i, column in zip(asked, table.columns, strict=True)
         if pa.types.is_temporal(column.type)
         or (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py())
     }
-    return _parse(data, separator, width, types | words) if words else table
+    return _parse(data, separator, width, types | words, asked) if words else table
 
 
 def _has_cells(columns: "Sequence[pa.ChunkedArray]") -> bool:

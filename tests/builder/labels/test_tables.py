@@ -110,6 +110,20 @@ def test_columns_without_names_are_left_out(write_csv: Write, header: str, rows:
     assert frame.index.tolist() == [0, 1]
 
 
+def test_other_columns_may_be_left_out(write_csv: Write) -> None:
+    path = write_csv("image,note,Mass\na.png,one,1\n,two,\n,,\nb.png,,0\n")
+    frame = read_csv(path, ("image", "Mass"), others=False)
+    assert frame["image"].fillna("").tolist() == ["a.png", "", "b.png"]  # row 2 is not blank
+    path.write_text("image,note,Mass\na.png,one,1\nb.png,,0\n")
+    frame = read_csv(path, ("image",), optional=("Mass", "view"), others=False)
+    assert frame.to_dict("list") == {"image": ["a.png", "b.png"], "Mass": [1, 0]}
+    with pytest.raises(UsageError, match="no column 'patient'; it has image, note, Mass"):
+        read_csv(path, ("patient",), others=False)
+    path.write_text("image,note,Mass\na.png,one,1\nb.png,0\n")
+    with pytest.raises(UsageError, match="line 3: the row has 2 cells"):
+        read_csv(path, ("image",), others=False)
+
+
 def test_a_nameless_column_with_cells_is_not_lost(write_csv: Write) -> None:
     frame = read_csv(write_csv("image,,Mass\na,x,0\n"), ())
     assert list(frame.columns) == ["image", "column 2", "Mass"]
