@@ -14,7 +14,7 @@ from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.cli.rebuilding import merge, rebuild
-from builder.cli.sharing import diff, info, share
+from builder.cli.sharing import diff, info, pull, share
 from builder.contract import Refusal
 
 
@@ -36,6 +36,7 @@ commands = (
     info,
     diff,
     share,
+    pull,
     rebuild,
     merge,
     datasets,

@@ -1,5 +1,7 @@
-"""Commands around a dataset that travels: share, info, diff."""
+"""Commands around a dataset that travels: share, pull, info, diff."""
 
+import re
+import shlex
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -8,13 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
-from builder.cli.options import FILE, shards_root
-from builder.contract import CheckError, load_manifest, printable
+from builder.cli.options import FILE, FOLDER, PLACE, shards_root
+from builder.contract import CheckError, Manifest, UsageError, load_manifest, printable
 
 if TYPE_CHECKING:
     from builder.share.release import Release
-
-PLACE = click.Path(path_type=Path)
 
 _SAID = (  # what the publisher says: option, example, help
     ("license", "ID", "Licence, an id of SPDX or the Hub such as cc-by-4.0, or `other`."),
@@ -113,6 +113,60 @@ def share(
 
 
 @click.command()
+@click.argument("source", metavar="SRC")
+@option(
+    "--out",
+    type=FOLDER,
+    show_default="a new one, of the dataset's name",
+    help="Folder of the release.",
+)
+@option(
+    "--digest",
+    metavar="SHA256",
+    help="Digest of the dataset, as its publisher prints it; another dataset is refused.",
+)
+@option(
+    "--allowed-signers",
+    type=FILE,
+    help="File of OpenSSH with the keys that you trust; the release must be signed by one of them.",
+)
+def pull(source: str, out: Path | None, digest: str | None, allowed_signers: Path | None) -> None:
+    """Fetch a release and check every byte of it.
+
+    SRC is a folder, hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or the https address of a folder.
+    The release appears when it is complete and right. After an interruption, the same command
+    resumes.
+    """
+    from builder.progress import progress
+    from builder.share.announced import Trust
+    from builder.share.pull import pull as fetch
+    from builder.store import is_url
+    from builder.store.url import without_secrets
+
+    digest = None if digest is None else digest.strip().lower()
+    if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise UsageError(
+            f"--digest is {printable(repr(digest))}: give the 64 letters and digits that "
+            "the publisher's xbuild share or xbuild info prints."
+        )
+    trust = Trust(digest=digest, allowed_signers=allowed_signers)
+    pulled = fetch(source, out, trust, progress=progress)
+    if digest is None and allowed_signers is None:
+        shown = without_secrets(source) if is_url(source) else source
+        click.echo(
+            f"Note: neither --digest nor --allowed-signers says whose release this is, so "
+            f"{printable(shown)} itself is trusted.",
+            err=True,
+        )
+    signer = f", signed by {printable(pulled.signer)}" if pulled.signer else ""
+    click.echo(
+        f"{pulled.folder}: {pulled.manifest.name} is here{' already' if pulled.here else ''}, "
+        f"every byte as it was shared (digest {pulled.manifest.digest}){signer}."
+    )
+    click.echo(f"Next: {next_step(pulled.manifest, pulled.path)}")
+
+
+@click.command()
 @click.argument("manifest", type=PLACE)
 def info(manifest: Path) -> None:
     """Say what a dataset is.
@@ -159,6 +213,25 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
         signer = check_signer(sums, read_bytes(folder / SIGNATURE), allowed_signers)
         signer = f", signed by {printable(signer)}"
     click.echo(f"OK: every file in {folder} is as it was shared (digest {sealed.digest}){signer}.")
+
+
+def next_step(manifest: Manifest, path: Path) -> str:
+    """What a recipient does next, with the command."""
+    own = shlex.quote(str(path))
+    if all(shard.origin == "synthetic" for shard in manifest.shardlist):
+        return (
+            "pack your own real images by xbuild pack, with these labels and this image size, and "
+            f"put both together: xbuild merge {own} YOUR-MANIFEST --name both"
+        )
+    if "merged" in manifest.source:
+        return (
+            "rebuild each of the datasets that it was merged from, and merge them again; "
+            f"xbuild info {own} names them."
+        )
+    if manifest.dataset == "demo":
+        return f"xbuild rebuild {own}"
+    labels = " --labels YOUR-TABLE" if manifest.dataset == "table" else ""
+    return f"xbuild rebuild {own}{labels} --root YOUR-IMAGES"
 
 
 def release_text(release: "Release") -> str:

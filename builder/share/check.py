@@ -26,6 +26,7 @@ from builder.share.sign import check_signature
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 
+_GROWN = re.compile(r"shards/|manifests/[^/]+\.(parquet|png)$")  # by a recipient's xbuild rebuild
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _DOCUMENTS = ("README.md", "LICENSE.md", "croissant.json", METADATA)
 
@@ -33,8 +34,9 @@ _DOCUMENTS = ("README.md", "LICENSE.md", "croissant.json", METADATA)
 def check_release(folder: Path, advance: Advance = lambda _: None) -> Iterator[str]:
     """The faults of a release, one sentence each; a sound one has none.
 
-    `advance` is called with the number of images done. That the publisher is who they say is told
-    by the signature alone: see `sign.check_signer`.
+    `advance` is called with the number of images done. What a recipient has built next to it, in
+    shards/ and manifests/, is no fault, and is not looked at. That the publisher is who they say
+    is told by the signature alone: see `sign.check_signer`.
     """
     try:
         sums = read_sums(folder)
@@ -49,7 +51,11 @@ def check_release(folder: Path, advance: Advance = lambda _: None) -> Iterator[s
 
 def read_sums(folder: Path) -> dict[str, str]:
     """Path → sha256 of each file; CheckError unless SHA256SUMS is written as a release has it."""
-    data = read_bytes(folder / SUMS)
+    return parse_sums(read_bytes(folder / SUMS))
+
+
+def parse_sums(data: bytes) -> dict[str, str]:
+    """Path → sha256 of each file that the content of a SHA256SUMS lists; CheckError as above."""
     found: dict[str, str] = {}
     for line in data.decode("ascii", errors="replace").splitlines():
         if not (match := _LINE.fullmatch(line)):
@@ -63,6 +69,20 @@ def read_sums(folder: Path) -> dict[str, str]:
     if text.encode() != data:
         raise CheckError(f"{SUMS} is not in the form in which a release has it.")
     return found
+
+
+def check_names(manifest: Manifest, sums: dict[str, str]) -> Iterator[str]:
+    """The faults of a list of files: a release of this manifest has these, and no others."""
+    shards = synthetic_shards(manifest)
+    real = any(shard.origin == "real" for shard in manifest.shardlist)
+    needed = {*_DOCUMENTS, f"manifests/{manifest.name}.json", *shards}
+    needed |= {name.replace(".tar", ".idx") for name in shards}
+    needed.add(REAL if real else f"manifests/{manifest.name}.parquet")
+    for name in sorted(needed - {*sums}):
+        yield f"{name} is missing: a release of {manifest.name} has it."
+    for name in sorted({*sums} - needed):
+        if PurePosixPath(name).suffix not in (".md", ".html", ".json") or "/" in name:
+            yield f"{name} is no part of a release of {manifest.name}."
 
 
 def manifest_of(folder: Path) -> Path:
@@ -87,7 +107,7 @@ def _check_files(folder: Path, sums: dict[str, str]) -> Iterator[str]:
         hidden = PurePosixPath(name).parts[0].startswith(".")  # .git, .gitattributes, .cache
         if path.is_symlink():
             yield f"{name} is a link: a release holds files alone."
-        elif name not in (*sums, SUMS, SIGNATURE) and not hidden:
+        elif name not in (*sums, SUMS, SIGNATURE) and not hidden and not _GROWN.match(name):
             yield f"{name} is no part of the release: {SUMS} does not list it."
     for name, sha256 in sums.items():
         if name not in present:
@@ -110,7 +130,7 @@ def _check_content(folder: Path, sums: dict[str, str], advance: Advance) -> Iter
         path = manifest_of(folder)
         manifest = load_manifest(path)
         shards = synthetic_shards(manifest)
-        yield from _check_names(manifest, sums)
+        yield from check_names(manifest, sums)
         count = sum(shard.nsamples for shard in shards.values())
         rows = read_metadata(folder / METADATA, count, manifest.pathologies)
         start = 0
@@ -126,20 +146,6 @@ def _check_content(folder: Path, sums: dict[str, str], advance: Advance) -> Iter
             yield from check_real_rows(listed, real)
     except (CheckError, UsageError) as error:
         yield str(error)
-
-
-def _check_names(manifest: Manifest, sums: dict[str, str]) -> Iterator[str]:
-    """The files that a release of this manifest has, and no other."""
-    shards = synthetic_shards(manifest)
-    real = any(shard.origin == "real" for shard in manifest.shardlist)
-    needed = {*_DOCUMENTS, f"manifests/{manifest.name}.json", *shards}
-    needed |= {name.replace(".tar", ".idx") for name in shards}
-    needed.add(REAL if real else f"manifests/{manifest.name}.parquet")
-    for name in sorted(needed - {*sums}):
-        yield f"{name} is missing: a release of {manifest.name} has it."
-    for name in sorted({*sums} - needed):
-        if PurePosixPath(name).suffix not in (".md", ".html", ".json") or "/" in name:
-            yield f"{name} is no part of a release of {manifest.name}."
 
 
 def _check_shard(

@@ -17,7 +17,7 @@ from builder.share.check import SIGNATURE, SUMS
 from builder.share.release import Release, ReleaseFile
 from builder.share.sending import Store, made, mebibytes
 
-_URL = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/?")
+DATASET = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/?")
 _KEPT = (".gitattributes",)  # of the Hub itself
 
 
@@ -72,7 +72,7 @@ class _Repository:
 
     def __init__(self, url: str) -> None:
         """UsageError where the URL names none, or the library is missing."""
-        if not (match := _URL.fullmatch(url)):
+        if not (match := DATASET.fullmatch(url)):
             raise UsageError(
                 f"{printable(repr(url))} names no dataset on the Hub: give "
                 "hf://datasets/OWNER/NAME."

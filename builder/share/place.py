@@ -64,7 +64,7 @@ def adopt(manifest: Manifest, known: Known | None, root: Path, workroom: Path) -
         if sketches is not None and not new.with_suffix(".sketch").exists():
             write_last(new.with_suffix(".sketch"), sketches)
             write_last(new.with_suffix(".sha256"), sum_lines(new, shard.sha256, sketches))
-        _link(old, new)
+        link(old, new)
 
 
 def publish(urls: Iterable[str], workroom: Path, root: Path, names: Mapping[str, str]) -> None:
@@ -96,8 +96,16 @@ def take_over(shard: Path, target: Path) -> None:
     for file in sorted(shard.parent.glob(f"{shard.stem}.*"), key=_tar_last):
         temporary = target.with_name(f".{file.name}.{os.getpid()}.tmp")
         temporary.unlink(missing_ok=True)
-        _link(file, temporary)
+        link(file, temporary)
         temporary.replace(target.with_name(file.name))
+
+
+def link(old: Path, new: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
 
 
 def discard(urls: Iterable[str], workroom: Path) -> None:
@@ -157,10 +165,3 @@ def _keys_by_shard(shards: Iterable[ShardEntry], known: Known | None) -> dict[st
 
 def _tar_last(file: Path) -> bool:
     return file.suffix == ".tar"
-
-
-def _link(old: Path, new: Path) -> None:
-    try:
-        os.link(old, new)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(old, new)

@@ -32,6 +32,7 @@ MAX_DELAY = 30.0  # seconds between two attempts
 _POLL = 0.05  # seconds between two looks at a lock
 
 T = TypeVar("T")
+Advance = Callable[[int], object]  # (bytes that arrived since the last call; -all to start again)
 
 
 class OutOfReach(CheckError):  # noqa: N818 - a state of the network, not a fault of the file
@@ -86,7 +87,9 @@ class Remote:
             size, sha256 = shard.filesize, shard.sha256
             self._pool.submit(self.fetch, shard.url, size=size, sha256=sha256)
 
-    def fetch(self, path: str, *, size: int, sha256: str) -> Path:
+    def fetch(
+        self, path: str, *, size: int, sha256: str, advance: Advance = lambda _: None
+    ) -> Path:
         """The local file with this size and sha256; CheckError says why `path` does not give it.
 
         Another fetch may evict it. A process that has it open keeps it; one that comes too late to
@@ -105,7 +108,7 @@ class Remote:
             if not self._is_good(local, size):
                 with self._claim(local.with_suffix(".part")) as file:
                     if not self._is_good(local, size):  # still missing after the wait
-                        self._download(path, url, file, local, size)
+                        self._download(path, url, file, local, size, advance)
         except OSError as error:  # of this disk: those of the remote side are CheckErrors by now
             raise UsageError(
                 f"Cannot keep {path} in the cache {self._cache.folder}: {error.strerror}; "
@@ -127,11 +130,17 @@ class Remote:
             return False
         return found.size == size
 
-    def _download(self, path: str, url: str, file: BinaryIO, local: Path, size: int) -> None:
+    def _download(
+        self, path: str, url: str, file: BinaryIO, local: Path, size: int, advance: Advance
+    ) -> None:
         local.unlink(missing_ok=True)  # what is there is damaged
         while not reserve(self._cache, file, size):
             self._pause(_POLL)  # other downloads hold all of the space
-        if not any(self._copy(path, url, file, size) == local.name for _ in range(2)):
+        for _ in range(2):
+            if self._copy(path, url, file, size, advance) == local.name:
+                break
+            advance(-size)
+        else:
             raise CheckError(
                 f"The file {path} at {self._shown} is not the sealed one: its sha256 differs; "
                 "ask its publisher to upload it again."
@@ -143,7 +152,7 @@ class Remote:
         mark_used(local)
         self._known[local.name] = file_state(local)
 
-    def _copy(self, path: str, url: str, file: BinaryIO, size: int) -> str:
+    def _copy(self, path: str, url: str, file: BinaryIO, size: int, advance: Advance) -> str:
         """The sha256 of the `size` bytes that were copied into `file`."""
         digest = hashlib.sha256()
         file.seek(0)
@@ -153,6 +162,7 @@ class Remote:
                 block = self._retry(path, ask)
                 digest.update(block)
                 file.write(block)
+                advance(len(block))
         return digest.hexdigest()
 
     @contextmanager

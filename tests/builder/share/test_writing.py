@@ -8,7 +8,7 @@ import pytest
 from builder.contract import CheckError, UsageError
 from builder.contract.lock import hold
 from builder.progress import progress
-from builder.share import writing
+from builder.share import growing, writing
 from builder.share.check import check_release
 from builder.share.release import Release, ReleaseFile
 from builder.share.writing import write_release
@@ -125,7 +125,7 @@ def test_a_full_disk_is_said_before_it_is_full(
     composed: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(growing.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(UsageError, match=r"needs 0\.\d+ GB and there are 0\.00 GB free"):
         write(composed, tmp_path / "gan100")
     assert not (tmp_path / "gan100").exists()

@@ -1,0 +1,91 @@
+"""A folder that appears whole or not at all: it grows in `.NAME.partial` next to its place.
+
+A rerun after a kill finds there what the earlier run had finished. The rename at the end is all
+that anybody sees.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder.contract import UsageError
+from builder.contract.lock import NoLocksError, hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a release goes, and the words of the command that puts it there."""
+
+    folder: Path
+    command: str  # such as "xbuild share"
+    option: str  # that names the folder, such as "--to"
+
+    @property
+    def work(self) -> Path:
+        """The folder in which it grows."""
+        return self.folder.parent / f".{self.folder.name}.partial"
+
+    def taken(self) -> UsageError:
+        """What to say where something else is in its place."""
+        return UsageError(
+            f"{self.folder} holds something else than this release: remove it, or choose another "
+            f"{self.option}."
+        )
+
+
+@contextmanager
+def grown(place: Place, wanted: set[str]) -> Iterator[Path]:
+    """The folder to fill, which gets its name when the block ends without an error.
+
+    What an earlier run has left there under a path of `wanted` is still there, all else is gone.
+    UsageError where another process fills it, or where something else is in its place.
+    """
+    place.folder.parent.mkdir(parents=True, exist_ok=True)
+    with _claimed(place):
+        inner = place.work / "release"
+        inner.mkdir(exist_ok=True)
+        for path in sorted(inner.rglob("*")):
+            if not path.is_dir() and path.relative_to(inner).as_posix() not in wanted:
+                path.unlink()
+        yield inner
+        try:
+            inner.rename(place.folder)
+        except OSError:
+            raise place.taken() from None
+        _sync(place.folder.parent)
+        shutil.rmtree(place.work, ignore_errors=True)
+
+
+def check_space(place: Place, needed: int) -> None:
+    """UsageError where fewer than `needed` bytes are free next to the place."""
+    if needed > (free := shutil.disk_usage(place.folder.parent).free):
+        raise UsageError(
+            f"The release needs {needed / 1e9:.2f} GB and there are {free / 1e9:.2f} GB free next "
+            f"to {place.option}: make room, or choose another place."
+        )
+
+
+@contextmanager
+def _claimed(place: Place) -> Iterator[None]:
+    try:
+        with hold(place.work, wait=None) as mine:
+            if not mine:
+                raise UsageError(
+                    f"Another {place.command} is writing {place.work}: wait for it, or choose "
+                    f"another {place.option}."
+                )
+            yield
+    except NoLocksError:  # only the user's care keeps two of them apart
+        yield
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
