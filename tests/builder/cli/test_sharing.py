@@ -1,11 +1,16 @@
-"""xbuild share, info and diff as a user meets them."""
+"""xbuild share, pull, info and diff as a user meets them."""
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from builder.cli.sharing import next_step
+from builder.contract import load_manifest
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -163,3 +168,94 @@ def test_what_is_not_there_is_one_sentence(xbuild: Xbuild, words: list[str]) -> 
     done = xbuild(*words)
     assert (done.returncode, "Cannot read absent" in done.stderr) == (1, True)
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture
+def release(xbuild: Xbuild, path: Path, tmp_path: Path) -> Path:
+    done = xbuild("share", path, "--to", tmp_path / "sent", *SAID)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "sent"
+
+
+def test_a_release_is_pulled_and_the_next_command_is_told(
+    xbuild: Xbuild, release: Path, path: Path, tmp_path: Path
+) -> None:
+    home, digest = tmp_path / "home", load_manifest(path).digest
+    done = xbuild("pull", release, "--out", home, "--digest", digest.upper())
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = home / "manifests" / "gan100.json"
+    assert done.stdout.splitlines() == [
+        f"{home}: gan100 is here, every byte as it was shared (digest {digest}).",
+        f"Next: xbuild rebuild {manifest} --labels YOUR-TABLE --root YOUR-IMAGES",
+    ]
+    again = xbuild("pull", release, "--out", home)
+    assert again.returncode == 0
+    assert "gan100 is here already, every byte" in again.stdout
+    assert again.stderr.startswith("Note: neither --digest nor --allowed-signers says whose")
+    assert len(again.stderr.splitlines()) == 1
+    assert xbuild("verify", home).returncode == 0
+
+
+BAD_PULLS = {
+    "another dataset": (["--digest", "0" * 64], 1, "is not the release that you asked for"),
+    "half a digest": (["--digest", "12ab"], 2, "--digest is '12ab': give the 64 letters and"),
+    "unsigned": (["--allowed-signers", "allowed"], 1, r"SHA256SUMS\.sig is missing in"),
+    "the folder itself": (["--out", "."], 2, "the folder that you are in: name a new one by --out"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PULLS)
+def test_a_pull_that_is_refused_is_one_sentence_and_leaves_nothing(
+    xbuild: Xbuild, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    words, code, message = BAD_PULLS[case]
+    done = xbuild("pull", release, *words)
+    assert done.returncode == code, done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("source", ["absent", "hf://x", "ftp://x/y", "hf://datasets/a"])
+def test_a_source_that_is_none_is_one_sentence(xbuild: Xbuild, source: str) -> None:
+    done = xbuild("pull", source)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+
+
+def test_what_comes_next_depends_on_the_dataset(path: Path) -> None:
+    manifest, own = load_manifest(path), Path("a b/manifests/x.json")
+    demo = replace(manifest, source={"dataset": "demo"})
+    assert next_step(demo, own) == "xbuild rebuild 'a b/manifests/x.json'"
+    nih = replace(manifest, source={"dataset": "nih"})
+    assert next_step(nih, own).endswith("x.json' --root YOUR-IMAGES")
+    merged = replace(manifest, source={"dataset": "nih", "merged": []})
+    assert next_step(merged, own).startswith("rebuild each of the datasets")
+    half = tuple(shard for shard in manifest.shardlist if shard.origin == "synthetic")
+    assert "xbuild merge 'a b/manifests/x.json'" in next_step(
+        replace(manifest, shardlist=half), own
+    )
+
+
+@pytest.mark.slow
+def test_from_one_home_to_another_and_into_training(
+    xbuild: Xbuild, release: Path, clinic: Path, path: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    assert xbuild("pull", release, "--out", home).returncode == 0
+    manifest = home / "manifests" / "gan100.json"
+    done = xbuild("rebuild", manifest, "--labels", clinic, "--root", clinic.parent)
+    assert done.returncode == 0, done.stderr
+    assert load_manifest(manifest).digest == load_manifest(path).digest
+    xtrain = Path(sys.executable).with_name("xtrain")
+    words = ["--shards", manifest, "--epochs", 1, "--init", "random", "--batch", 16]
+    trained = subprocess.run(
+        [xtrain, *map(str, words), "--out", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert (tmp_path / "run" / "report.json").is_file()
