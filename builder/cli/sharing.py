@@ -207,6 +207,12 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
         click.echo(fault, err=True)
     if faults:
         raise CheckError(f"{folder}: {len(faults)} faults.")
+    if (folder / "shards").exists():
+        click.echo(
+            f"Note: {folder / 'shards'} is no part of the release, and may hold real images: do "
+            "not pass it on.",
+            err=True,
+        )
     signer = ""
     if allowed_signers is not None:
         sums = read_bytes(folder / SUMS)

@@ -8,7 +8,7 @@ release lost on its way. `describe` tells people what a manifest is and in what 
 `pull` fetches a release: `announced` says what a source has and whose it is, `receiving` reads
 folders, hubs, buckets and web servers, and in `growing` a folder appears whole or not at all.
 
-The way back to the dataset is `rebuild`: `lockfile` reads what a manifest asks for, `known` what lies next to it,
-`proof` compares what was built again, and `place` gives it the name that it has earned. `merge`
-makes one dataset of several, whose plan `merged_plan` counts again.
+The way back to the dataset is `rebuild`: `lockfile` reads what a manifest asks for, `known` what
+lies next to it, `proof` compares what was built again, and `place` gives it the name that it has
+earned. `merge` makes one dataset of several, whose plan `merged_plan` counts again.
 """

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from builder.contract import (
+    CheckError,
     Index,
     Manifest,
     UsageError,
@@ -59,7 +60,13 @@ def locate_folder(shards: str, shards_root: str | None) -> Located:
     """
     path, root = Path(shards), Path(shards_root) if shards_root else None
     manifest = load_manifest(path)
-    index = load_index(manifest, index_root(manifest, path, root))
+    own = index_root(manifest, path, root)
+    if not own.joinpath(manifest.index.url).is_file():  # as in a release with a real half
+        raise CheckError(
+            f"{path}: its index is not here: xbuild rebuild {path} ({manifest.index.url} is "
+            f"missing under {own})."
+        )
+    index = load_index(manifest, own)
     source = Folder(root or dataset_root(path), shards)
     return Located(manifest=manifest, index=index, source=source)
 

@@ -62,9 +62,12 @@ def sent(hub: Hub, composed: Release) -> Hub:
     return hub
 
 
-def test_it_comes_from_the_hub(sent: Hub, home: Path, shared_once: Path, hashes: Hashes) -> None:
+@pytest.mark.parametrize("url", [HUB, f"{HUB}/", f"{HUB}@v1.0.0"])
+def test_it_comes_from_the_hub(
+    sent: Hub, home: Path, shared_once: Path, hashes: Hashes, url: str
+) -> None:
     assert sent
-    fetch(HUB, home)
+    fetch(url, home)
     assert is_whole(home, shared_once, hashes)
 
 

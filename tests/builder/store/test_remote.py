@@ -114,6 +114,17 @@ def test_lasting_damage_costs_two_downloads(make: Make, content: Content, kind: 
     assert far.server.tars() == ["bytes=0-"] * 2
 
 
+def test_how_far_a_download_is_can_be_shown(web: Any, content: Content) -> None:
+    data, done = content(), []
+    web.put(SHARD, data)
+    web.server.faults = ["flip"]
+    source = web.open()
+    for _ in range(2):  # the second is cached
+        source.fetch(SHARD, size=len(data), sha256=sha256_bytes(data), advance=done.append)
+    assert sum(done) == len(data)
+    assert -len(data) in done  # the damaged one was done again
+
+
 def test_a_file_shorter_than_sealed_is_refused(far: Any, content: Content) -> None:
     data = content()
     far.put(SHARD, data[:-1])

@@ -34,6 +34,16 @@ def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path)
     )
 
 
+def test_a_dataset_without_its_index_says_how_to_make_it(sealed: Any, cache: Cache) -> None:
+    (sealed.root / sealed.manifest.index.url).unlink()
+    with pytest.raises(CheckError) as error:
+        locate(str(sealed.path), None, cache)
+    assert str(error.value) == (
+        f"{sealed.path}: its index is not here: xbuild rebuild {sealed.path} "
+        f"({sealed.manifest.index.url} is missing under {sealed.root})."
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "parts"),
     [
