@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from builder.contract import CheckError, UsageError, load_manifest, sha256_file
 from builder.progress import progress
-from builder.share import growing
-from builder.share import pull as pulling
 from builder.share.announced import Trust
 from builder.share.check import SIGNATURE, SUMS, check_release
 from builder.share.pull import Pulled, pull
@@ -23,10 +21,6 @@ from builder.verify import verify
 
 Hashes = Callable[[Path], dict[str, str]]
 TAR = "data/train-00000-of-00001.tar"
-
-
-class Killed(BaseException):
-    """A kill in the middle of the work."""
 
 
 @pytest.fixture(autouse=True)
@@ -149,59 +143,6 @@ def test_a_link_in_a_folder_is_not_followed(
     assert not home.exists()
 
 
-@pytest.mark.parametrize("after", [0, 1, 4, 7])
-def test_a_kill_shows_nothing_and_the_rerun_keeps_what_is_right(
-    shared_once: Path, home: Path, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[Path] = []
-    real = pulling._fetch_one
-
-    def killed(file: object, inner: Path, *more: object) -> None:
-        if len(done) == after:
-            raise Killed
-        real(file, inner, *more)  # type: ignore[arg-type]
-        done.append(inner / file.path)  # type: ignore[attr-defined]
-
-    monkeypatch.setattr(pulling, "THREADS", 1)
-    with monkeypatch.context() as patch:
-        patch.setattr(pulling, "_fetch_one", killed)
-        with pytest.raises(Killed):
-            fetch(shared_once, home)
-    assert not home.exists()
-    times = {path.relative_to(home.parent / ".set.partial/release"): path for path in done}
-    before = {name: path.stat().st_mtime_ns for name, path in times.items()}
-    fetch(shared_once, home)
-    assert {name: (home / name).stat().st_mtime_ns for name in before} == before
-    assert [path.name for path in home.parent.iterdir()] == ["set"]
-
-
-@pytest.mark.parametrize("step", ["check_release", "_place_shard"])
-def test_a_kill_before_the_end_shows_nothing(
-    shared_once: Path, home: Path, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pulling, step, killed)
-        with pytest.raises(Killed):
-            fetch(shared_once, home)
-    assert not home.exists()
-    assert not fetch(shared_once, home).here
-
-
-def test_what_an_earlier_run_of_another_release_left_does_not_stay(
-    shared_once: Path, home: Path
-) -> None:
-    inner = home.parent / ".set.partial" / "release"
-    (inner / "data").mkdir(parents=True)
-    (inner / "data" / "old.tar").write_bytes(b"old")
-    (inner / TAR).write_bytes(b"damaged")
-    fetch(shared_once, home)
-    assert not (home / "data" / "old.tar").exists()
-    assert list(check_release(home)) == []
-
-
 def test_what_is_in_its_place_is_not_touched(
     shared_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,32 +173,6 @@ def test_shards_that_were_removed_from_their_place_come_back(shared_once: Path, 
     assert sha256_file(home / "shards/gan100/train-00000-of-00001.tar") == sha256_file(home / TAR)
 
 
-def test_a_full_disk_is_said_before_it_is_full(
-    shared_once: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(shared_once)._replace(free=1000)
-    monkeypatch.setattr(growing.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UsageError, match=r"needs 0\.\d+ GB and there are 0\.00 GB free"):
-        fetch(shared_once, home)
-    assert not home.exists()
-
-
-def test_a_disk_that_fills_up_leaves_nothing_half_written(
-    shared_once: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("builder.share.receiving.os.fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            fetch(shared_once, home)
-    assert not home.exists()
-    left = [path.name for path in files_of(home.parent)]
-    assert not [name for name in left if name.endswith((".tar", ".tmp"))]
-    assert not fetch(shared_once, home).here
-
-
 def test_a_signature_comes_along(shared_folder: Path, home: Path, key: Path) -> None:
     signature = sign((shared_folder / SUMS).read_bytes(), key)
     (shared_folder / SIGNATURE).write_bytes(signature)
@@ -278,3 +193,17 @@ def test_where_there_are_no_links_files_are_copied(
     fetch(shared_once, home)
     assert (home / TAR).stat().st_nlink == 1
     assert sha256_file(home / "shards/gan100/train-00000-of-00001.tar") == sha256_file(home / TAR)
+
+
+def test_files_that_do_not_belong_together_are_refused_and_nothing_of_them_stays(
+    shared_folder: Path, home: Path
+) -> None:
+    idx = shared_folder / TAR.replace(".tar", ".idx")
+    idx.write_bytes(idx.read_bytes().replace(b"1", b"2", 1))
+    sums = shared_folder / SUMS
+    lines = [line.split("  ") for line in sums.read_text().splitlines()]
+    sums.write_text("".join(f"{sha256_file(shared_folder / n)}  {n}\n" for _, n in lines))
+    with pytest.raises(CheckError, match=r"00001\.idx does not point at the members"):
+        fetch(shared_folder, home)
+    assert not home.exists()
+    assert [path.name for path in files_of(home.parent)] == [".lock"]

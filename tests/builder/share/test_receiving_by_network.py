@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from builder.share.announced import Trust
 from builder.share.bucket import send_to_bucket
 from builder.share.check import check_release
 from builder.share.pull import Pulled, pull
+from builder.share.receiving import giver_of
 from builder.share.release import Release
 from builder.store import Cache, OutOfReach
 from builder.store import files as store_files
@@ -166,6 +168,17 @@ def test_another_disk_than_the_caches_gets_no_second_copy(
     assert list(check_release(home)) == []
     assert not kept.exists()
     assert [path.name for path in home.parent.iterdir()] == ["set"]
+
+
+def test_a_cache_of_its_own_holds_nothing_twice(
+    place: str, shared_once: Path, tmp_path: Path
+) -> None:
+    own, spare = (Cache(folder=tmp_path / name, max_bytes=1 << 40) for name in ("own", "spare"))
+    size, digest = (shared_once / TAR).stat().st_size, sha256_file(shared_once / TAR)
+    with closing(giver_of(place, own, spare)) as giver:
+        giver.take(TAR, size, digest, tmp_path / "a.tar", lambda _: None)
+    assert sha256_file(tmp_path / "a.tar") == digest
+    assert [path.name for path in own.folder.iterdir()] == [".lock"]
 
 
 def test_what_the_cache_has_is_not_fetched_again(
