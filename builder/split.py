@@ -155,11 +155,11 @@ def _with_official_parts(table: LabelTable) -> LabelTable:
     counts = table.rows["split"].value_counts()
     found = {name: int(counts.get(name, 0)) for name in SPLITS}
     if not any(found.values()):
-        column = ", or name its column by --split-column" if table.dataset == "table" else ""
-        raise UsageError(
-            f"--split official: --dataset {table.dataset} has no official split in the table that "
-            f"was read: use --split hash{column}."
-        )
+        missing = {
+            "table": "the table has no column split: name another one by --split-column",
+            "folder": f"{table.root} has no folders train/ and test/: check --root",
+        }.get(table.dataset, f"--dataset {table.dataset} has none")
+        raise UsageError(f"--split official: {missing}, or use --split hash.")
     if not found["train"] or not found["test"]:
         counted = ", ".join(f"{count:,} in {name}" for name, count in found.items())
         missing = "train" if not found["train"] else "test"

@@ -197,9 +197,12 @@ def _show_notes(notes: Sequence[str]) -> None:
 
 
 def _show_sealed(manifest: Manifest, out: Path) -> None:
-    """Draw the contact sheet and say where everything is."""
+    """Draw the contact sheet, and say where everything is and how many images were left out."""
     from builder.contact_sheet import contact_sheet
 
+    if left_out := manifest.source.get("left_out"):
+        images = "real image is" if left_out == 1 else "real images are"
+        _show_notes([f"{left_out:,} {images} left out: see {out / manifest.name}-left-out.csv."])
     path = out / "manifests" / f"{manifest.name}.json"
     sheet = path.with_suffix(".png")
     pictures = f"; pictures in {sheet}" if contact_sheet(manifest, path, sheet) else ""

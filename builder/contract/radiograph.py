@@ -20,6 +20,9 @@ for _module in (r"PIL\.", r"pydicom(\.|$)"):
     warnings.filterwarnings("ignore", module=_module)
 
 
+_NO_IMAGE = "neither PNG, JPEG, TIFF nor DICOM"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How the greys of image files are read; one rule for a whole dataset, kept in its recipe."""
@@ -47,7 +50,8 @@ def read_radiograph(file: Path, image_size: int, reading: Reading) -> Bytes:
     try:
         grey = _read(file, reading)
     except UnidentifiedImageError:
-        raise ValueError("neither PNG, JPEG, TIFF nor DICOM") from None
+        empty = not file.stat().st_size
+        raise ValueError("the file is empty" if empty else _NO_IMAGE) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(TOO_MANY) from None
     except Exception as error:  # decoders raise anything where bytes are damaged

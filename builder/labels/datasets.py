@@ -62,7 +62,7 @@ def read_labels(
     Raises UsageError, with row and column, for a table that cannot be trusted.
     """
     if root is not None and not root.is_dir():
-        raise UsageError(f"The image folder {root} does not exist: check --root.")
+        raise UsageError(f"The image folder {root} does not exist: check --root or XBUILD_ROOT.")
     table = READERS[dataset](
         Source(labels=labels, root=root, options=options or TableOptions(), official=official)
     )

@@ -71,7 +71,9 @@ def begins_with(path: Path, start: bytes) -> bool:
         with path.open("rb") as file:
             return file.read(len(start)) == start
     except OSError as error:
-        raise UsageError(f"Cannot read the label table {path}: {error.strerror}.") from None
+        raise UsageError(
+            f"Cannot read the label table {path}: {error.strerror}: check --labels."
+        ) from None
 
 
 def read_text(path: Path, names: Collection[str] = ()) -> TableText:

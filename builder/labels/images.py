@@ -16,6 +16,7 @@ from builder.labels.missing_images import why_none
 
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
 _UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
+_OUT = "leads out of the image folder: write the path below what --root names"
 _ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$|^$"  # what all of these, and uneven names, have
 _THREADS, _BATCH = 16, 500  # for asking whether files exist
 _FIRST = 20  # rows whose files are looked for before any is read
@@ -37,10 +38,11 @@ def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:
         absolute,
         path,
         column,
-        "is no path below the image folder: leave out what --root names",
+        "is no path below the image folder, but a full path or an address: leave out what --root "
+        "names",
         odd,
     )
-    refuse_cells(odd.str.match(_UP), path, column, "leads out of the image folder", odd)
+    refuse_cells(odd.str.match(_UP), path, column, _OUT, odd)
     names = names.copy()
     names.iloc[which] = odd.map(_normal)
     return names.mask(names == ".")

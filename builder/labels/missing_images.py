@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 from builder.contract import printable
 
 _TRIED = 50  # images of the table that are looked for by their stems
+_BY_STEM = "--dataset table finds them by --match stem"
 
 
 def why_none(names: Sequence[str], files: Sequence[str], *, root: Path, path: Path) -> str:
     """The sentence for the images `names` of the table `path`, when only `files` are there."""
-    said = f"None of the {len(names)} images of {path} lies under {root}"
+    said = f"None of the {len(names):,} images of {path} lies under {root}"
     if not names:
         return f"{said}, since it names none."
     return f"{said}; the first is {printable(names[0], 200)} ({_cause(names, files, root, path)})."
@@ -21,11 +22,18 @@ def _cause(names: Sequence[str], files: Sequence[str], root: Path, path: Path) -
     by_stem: dict[str, str] = {}
     for file in files:
         by_stem.setdefault(_key(PurePosixPath(file).stem), file)
+    found: dict[str, str] = {}
     for name in names[:_TRIED]:
         last = PurePosixPath(name)
         for key in (last.stem, last.name):  # a name without suffix may have dots of its own
             if _key(key) in by_stem:
-                return _difference(name, by_stem[_key(key)], root)
+                found.setdefault(name, by_stem[_key(key)])
+    if found:
+        folders = {f.removesuffix(name) for name, f in found.items() if f.endswith(f"/{name}")}
+        if len(folders) > 1:
+            some = printable(" and ".join(sorted(folders)[:2]), 200)
+            return f"images of it are in several folders, such as {some}: {_BY_STEM}"
+        return _difference(*next(iter(found.items())), root)
     for folder in (path.parent, *root.absolute().parents[:3]):
         if (folder / names[0]).is_file():
             return f"it lies under {folder}: use --root {folder}"
@@ -52,8 +60,12 @@ def _difference(name: str, file: str, root: Path) -> str:
         _key(str(last.with_suffix(""))),
         _key(name),
     ):
-        return f"{there}: with another ending"
-    return f"{there}: in another folder"
+        what = "with another ending"
+    else:
+        what = "in another folder"
+    if PurePosixPath(file).stem not in (last.stem, last.name):  # which --match stem would not find
+        return f"{there}: {what}, and capitals or accents are written differently"
+    return f"{there}: {what}; {_BY_STEM}"
 
 
 def _key(text: str) -> str:

@@ -67,8 +67,8 @@ def needed_table(source: Source, about: About, names: tuple[str, ...]) -> Path:
     if (path := find_table(source, *names)) is not None:
         return path
     raise UsageError(
-        f"{about.title} needs its table {names[0]}: {_searched(source)}; name the folder of its "
-        "tables by --labels."
+        f"{about.title} needs its table {names[0]}: {_searched(source)}; check --root, or name the "
+        "folder of its tables by --labels."
     )
 
 
@@ -83,8 +83,8 @@ def official_files(source: Source, about: About, first: int = 0) -> list[Path]:
     if missing:
         raise UsageError(
             f"The official split of {about.title} needs {' and '.join(missing)}: "
-            f"{_searched(source)}; name the folder that holds all tables by --labels, or "
-            "use --split hash."
+            f"{_searched(source, len(missing))}; name the folder that holds all tables by "
+            "--labels, or use --split hash."
         )
     return [path for path in found if path is not None]
 
@@ -163,11 +163,12 @@ def _places(source: Source) -> tuple[Path, ...]:
         folders.append(source.labels if source.labels.is_dir() else source.labels.absolute().parent)
     if source.root is not None:
         folders += [source.root, source.root.absolute().parent]
-    return tuple(dict.fromkeys(folders))
+    return tuple({folder.absolute(): folder for folder in folders}.values())
 
 
-def _searched(source: Source) -> str:
-    """Where tables were looked for, as part of a message."""
+def _searched(source: Source, tables: int = 1) -> str:
+    """Where that many tables were looked for, as part of a message."""
+    what = "it is" if tables == 1 else "they are"
     if not (places := _places(source)):
-        return "neither --labels nor --root says where it is"
-    return f"it is not in {' or '.join(str(folder) for folder in places)}"
+        return f"neither --labels nor --root says where {what}"
+    return f"{what} not in {' or '.join(str(folder) for folder in places)}"

@@ -26,6 +26,15 @@ from builder.labels.tables import missing_column, read_csv
 
 _NOT_LABELS = ("image", "patient", "split", *GROUPS)
 _SHOWN = 30  # names of labels in a note
+_PUBLISHED = {  # datasets whose tables have these columns, which no other table has
+    "chexpert": {"Path", "Frontal/Lateral"},
+    "nih": {"Image Index", "Finding Labels"},
+    "mimic": {"subject_id", "study_id"},
+    "padchest": {"ImageID", "Projection"},
+    "vindr": {"image_id", "rad_id"},
+    "brax": {"PatientID", "PngPath"},
+    "rsna": {"patientId", "Target"},
+}
 
 
 def read_table(source: Source) -> LabelTable:
@@ -114,7 +123,15 @@ def _check_columns(
         needed["split"] = columns["split"]
     for role, name in needed.items():
         if name not in frame:
-            raise UsageError(missing_column(path, name, frame.columns, advice.get(role, "")))
+            then = advice.get(role, "")
+            if then and (dataset := _published(frame)):
+                then = f"if the table is {dataset}'s own, use --dataset {dataset}; else {then}"
+            raise UsageError(missing_column(path, name, frame.columns, then))
+
+
+def _published(frame: pd.DataFrame) -> str | None:
+    """The dataset whose published table this seems to be."""
+    return next((name for name, own in _PUBLISHED.items() if own <= {*frame.columns}), None)
 
 
 def _findings(
@@ -125,7 +142,8 @@ def _findings(
         names = {plain(name): name for name in frame.columns}
         for name in options.label_columns:
             if plain(name) not in names:
-                raise UsageError(missing_column(path, name, frame.columns))
+                why = "name columns that it has by --label-column"
+                raise UsageError(missing_column(path, name, frame.columns, why))
         return [names[plain(name)] for name in options.label_columns], ()
     taken = {plain(name) for name in (*columns.values(), *_NOT_LABELS)}
     findings = [name for name in frame.columns if plain(name) not in taken]

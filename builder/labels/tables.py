@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _INDEX = re.compile(r"Unnamed: [\d.]+|__index_level_\d+__")  # what pandas calls its row numbers
 _SHOWN = 20  # names of columns in a message
+_CHECK = "check --dataset and --labels"
 
 
 def shipped_table(name: str) -> Path:
@@ -76,7 +77,7 @@ def read_csv(
         types_mapper=_pandas_type, split_blocks=True, self_destruct=True
     )
     if missing := [name for name in columns if name not in frame.columns]:
-        raise UsageError(missing_column(path, missing[0], found))
+        raise UsageError(missing_column(path, missing[0], found, _CHECK))
     if frame.empty:
         raise UsageError(f"{path} has a header but no row.")
     return frame

@@ -132,6 +132,8 @@ def test_bad_images_stop_packing_or_are_left_out(
     assert done.returncode == 0, done.stderr
     manifest = load_manifest(tmp_path / "out" / "manifests" / "real100.json")
     assert manifest.source["left_out"] == 1
+    assert "Note: 1 real image is left out: " in done.stderr
+    assert f"see {tmp_path / 'out' / 'real100-left-out.csv'}." in done.stderr
     assert manifest.index.rows == 59
 
 

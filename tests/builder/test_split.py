@@ -210,7 +210,10 @@ def test_rows_without_an_official_part_are_left_out_with_a_note(table: LabelTabl
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ("", "--dataset table has no official split .*: use --split hash, or name its column"),
+        (
+            "",
+            "--split official: the table has no column split: .*--split-column, or .*--split hash",
+        ),
         ("train", r"no image is in test \(60 in train, 0 in val, 0 in test\)"),
         ("test", r"no image is in train \(0 in train, 0 in val, 60 in test\)"),
     ],
@@ -220,6 +223,12 @@ def test_an_official_split_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         make_cohort(with_parts(table, parts), by="official")
+
+
+def test_class_folders_without_an_official_split_say_what_was_looked_for(table: LabelTable) -> None:
+    folder = replace(table, dataset="folder", root=Path("scans"))
+    with pytest.raises(UsageError, match="scans has no folders train/ and test/: check --root, or"):
+        make_cohort(with_parts(folder, ""), by="official")
 
 
 # --- parts that come out empty --------------------------------------------------------------------

@@ -130,3 +130,12 @@ def test_words_of_a_file_cannot_move_the_cursor(
     with pytest.raises(ValueError, match="of the kind") as caught:
         read_radiograph(file, 40, Reading())
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(("data", "words"), [(b"", "the file is empty"), (b"hello", "neither PNG")])
+def test_a_file_that_is_no_image_is_told_from_an_empty_one(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(ValueError, match=words):
+        read_radiograph(tmp_path / "a.png", 32, Reading())

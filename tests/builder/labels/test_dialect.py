@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.contract import UsageError
-from builder.labels.dialect import plain, read_text, records, well_quoted
+from builder.labels.dialect import begins_with, plain, read_text, records, well_quoted
 
 TEXT = "image,patient,Größe\nä.png,1,0\nb.png,2,1\n"
 
@@ -144,3 +144,9 @@ def test_a_header_of_quoted_lines_is_one_row(write_csv: Callable[[str], Path]) -
 def test_capitals_and_blanks_do_not_count() -> None:
     assert plain(" Patient  ID\t") == plain("patient id")
     assert plain("patient_id") != plain("patient id")
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "."])
+def test_a_table_that_is_no_file_comes_with_advice(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"Cannot read the label table .*: check --labels\."):
+        begins_with(tmp_path / name, b"PAR1")

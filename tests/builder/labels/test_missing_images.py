@@ -11,7 +11,7 @@ from builder.labels.missing_images import why_none
 CAUSES: dict[str, tuple[str, str, str]] = {  # the table's name, the file, what is said
     "capitals": ("scans/X018.png", "scans/x018.PNG", "capitals or accents"),
     "accents": ("Mu\u0308ller.png", "M\u00fcller.png", "capitals or accents"),
-    "ending": ("scans/x018.png", "scans/x018.jpg", "with another ending"),
+    "ending": ("scans/x018.png", "scans/x018.jpg", "with another ending; --dataset table"),
     "no ending": ("scans/x018", "scans/x018.dcm", "with another ending"),
     "uid": ("1.2.276.0", "1.2.276.0.dcm", "with another ending"),
     "folder below": ("x018.png", "deep/er/x018.png", r"use --root \S*root/deep/er/?\)"),
@@ -20,7 +20,12 @@ CAUSES: dict[str, tuple[str, str, str]] = {  # the table's name, the file, what 
         "scans/x018.png",
         r"is there as scans/x018\.png: without data/",
     ),
-    "folder": ("a/x018.png", "b/x018.png", "is there as b/x018.png: in another folder"),
+    "folder": (
+        "a/x018.png",
+        "b/x018.png",
+        r"is there as b/x018\.png: in another folder; .*--match stem",
+    ),
+    "folder and capitals": ("a/X018.png", "b/x018.png", "in another folder, and capitals"),
     "nothing": ("x.png", "", "there is no PNG, JPEG, TIFF or DICOM file: check --root"),
     "others": ("x.png", "b/y.png", r"no file there has that name, the first one is b/y\.png"),
 }
@@ -49,3 +54,14 @@ def test_another_root_is_found(tmp_path: Path, where: str) -> None:
     (right / name).write_bytes(b"")
     said = why_none([name], image_files(root), root=root, path=path)
     assert said.endswith(f"use --root {right}).")
+
+
+def test_images_in_several_folders_are_found_by_their_stems(tmp_path: Path) -> None:
+    files = ("images_001/x.png", "images_002/y.png")
+    said = why_none(["x.png", "y.png"], files, root=tmp_path, path=tmp_path / "t.csv")
+    assert said.endswith(
+        "(images of it are in several folders, such as images_001/ and images_002/: "
+        "--dataset table finds them by --match stem)."
+    )
+    one = why_none(["x.png", "z.png"], files, root=tmp_path, path=tmp_path / "t.csv")
+    assert one.endswith(f"use --root {tmp_path}/images_001).")

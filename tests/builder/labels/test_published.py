@@ -57,7 +57,7 @@ def test_the_folder_of_the_labels_comes_first(tmp_path: Path) -> None:
 
 
 def test_a_missing_table_is_named_with_the_places(tmp_path: Path) -> None:
-    where = f"it is not in {tmp_path}/one or {tmp_path}; name the folder"
+    where = f"it is not in {tmp_path}/one or {tmp_path}; check --root, or name the folder"
     with pytest.raises(UsageError, match=rf"Clinic needs its table labels\.csv: {where}"):
         main_table(Source(root=tmp_path / "one"), ABOUT)
     with pytest.raises(UsageError, match="neither --labels nor --root says where it is"):
@@ -66,7 +66,8 @@ def test_a_missing_table_is_named_with_the_places(tmp_path: Path) -> None:
 
 def test_every_missing_file_of_the_official_split_is_named(tmp_path: Path) -> None:
     source = Source(labels=tmp_path / "labels.csv", official=True)
-    with pytest.raises(UsageError, match=r"needs train\.txt and test\.txt: .*--split hash"):
+    words = rf"needs train\.txt and test\.txt: they are not in {tmp_path}; .*--split hash"
+    with pytest.raises(UsageError, match=words):
         official_files(source, ABOUT)
     (tmp_path / "train.txt").touch()
     with pytest.raises(UsageError, match=r"Clinic needs test\.txt: "):
@@ -86,3 +87,13 @@ def test_rows_are_left_out_with_their_labels_and_a_note(write_csv: Callable[[str
     assert keep_rows(table, pd.Series([True] * 3), "None is.") is table
     with pytest.raises(UsageError, match=r"no row that can be used: All are\."):
         keep_rows(table, pd.Series([False] * 3), "All are.")
+
+
+def test_a_folder_is_named_once_however_it_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scans").mkdir()
+    source = Source(labels=tmp_path / "scans" / "t.csv", root=Path("scans"), official=True)
+    with pytest.raises(UsageError, match=rf"they are not in scans or {tmp_path}; name"):
+        official_files(source, ABOUT)

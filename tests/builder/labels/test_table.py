@@ -255,3 +255,29 @@ def test_a_table_from_excel_is_sealed_cell_by_cell(
     expected["view"] = [("pa", "lateral", "")[i % 3] for i in range(40)]
     expected["split"] = ["test"] * 6 + ["val"] * 6 + ["train"] * 28
     same(sealed, expected)
+
+
+@pytest.mark.parametrize(
+    ("header", "dataset"),
+    [
+        ("Image Index,Finding Labels,Patient ID", "nih"),
+        ("Path,Sex,Frontal/Lateral", "chexpert"),
+        ("subject_id,study_id,Edema", "mimic"),
+        ("image_id,rad_id,COPD", "vindr"),
+    ],
+)
+def test_the_table_of_a_published_dataset_is_recognised(
+    write_csv: Write, header: str, dataset: str
+) -> None:
+    path = write_csv(f"{header}\n1,1,1\n")
+    words = f"no column 'image'; .*if the table is {dataset}'s own, use --dataset {dataset}; else"
+    with pytest.raises(UsageError, match=words):
+        read_labels("table", labels=path)
+    with pytest.raises(UsageError, match="Mass: name the one that holds the images' paths"):
+        read_labels("table", labels=write_csv("file,patient,Mass\na,1,1\n"))
+
+
+def test_a_label_column_that_is_not_there_comes_with_advice(write_csv: Write) -> None:
+    options = TableOptions(label_columns=("Edema",))
+    with pytest.raises(UsageError, match=r"no column 'Edema'; it has .*that it has by --label-col"):
+        read_labels("table", labels=write_csv("image,patient,Mass\na,1,1\n"), options=options)
