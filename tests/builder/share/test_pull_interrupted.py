@@ -124,13 +124,13 @@ class Stalled:
     def __init__(self) -> None:
         self.closed = threading.Event()
 
-    def read(self, path: str, _: int) -> bytes:
-        raise CheckError(f"Cannot read {path}.")
+    def read(self, path: str, max_bytes: int) -> bytes:
+        raise CheckError(f"Cannot read {path} of {max_bytes} bytes.")
 
     def check_present(self, sizes: Mapping[str, int]) -> None: ...
 
-    def take(self, *_: object) -> None:
-        assert self.closed.wait(60)
+    def take(self, path: str, size: int, sha256: str, target: Path, advance: object) -> None:
+        self.closed.wait(10)
 
     def close(self) -> None:
         self.closed.set()
@@ -139,5 +139,7 @@ class Stalled:
 def test_the_first_failure_ends_the_others(tmp_path: Path) -> None:
     shard = File(path="a.tar", sha256="0" * 64, size=1, shard=True)
     card = File(path="b.md", sha256="0" * 64, size=1, shard=False)
+    giver = Stalled()
     with pytest.raises(CheckError, match="Cannot read b"):
-        pulling._fetch([shard, card], tmp_path, Stalled(), progress)  # type: ignore[arg-type]
+        pulling._fetch([shard, card], tmp_path, giver, progress)
+    assert giver.closed.is_set()
