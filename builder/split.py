@@ -173,9 +173,10 @@ def _with_official_parts(table: LabelTable) -> LabelTable:
     if len(torn := parts.index[parts > 1]):
         names = ", ".join(printable(str(name)) for name in torn[:_NAMED])
         more = ", …" if len(torn) > _NAMED else ""
+        correct = "the folders and --patient-pattern" if table.dataset == "folder" else "the table"
         raise UsageError(
             f"--split official puts {len(torn):,} of the {len(parts):,} patients into two parts "
-            f"({names}{more}): correct the table, or use --split hash."
+            f"({names}{more}): correct {correct}, or use --split hash."
         )
     if keep.all():
         return table

@@ -53,7 +53,9 @@ def read_dicom(file: Path, *, depth: int | None, window: Window) -> Bytes:
         import imagecodecs  # noqa: F401 - whether they are there
         import pydicom  # noqa: F401
     except ImportError:
-        raise ValueError("DICOM needs more: pip install 'cxr-rebalance[dicom]'") from None
+        raise ValueError(
+            "to read DICOM files, first run: pip install 'cxr-rebalance[dicom]'"
+        ) from None
     header = _header(file, [*_PIXELS, *_MODALITY, *(_VOI if window == "dicom" else ())])
     stored = _stored(file, header)
     low, high = _limits(header, stored, depth)

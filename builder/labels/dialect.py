@@ -72,7 +72,7 @@ def begins_with(path: Path, start: bytes) -> bool:
             return file.read(len(start)) == start
     except OSError as error:
         raise UsageError(
-            f"Cannot read the label table {path}: {error.strerror}: check --labels."
+            f"Cannot read the label table {path} ({error.strerror}): check --labels."
         ) from None
 
 

@@ -225,6 +225,14 @@ def test_an_official_split_that_cannot_be_used_is_refused(
         make_cohort(with_parts(table, parts), by="official")
 
 
+def test_class_folders_that_tear_a_patient_are_named_and_no_table(table: LabelTable) -> None:
+    folder = replace(table, dataset="folder")
+    rows = table.rows.assign(patient="person1")
+    words = r"\(person1\): correct the folders and --patient-pattern, or use --split hash"
+    with pytest.raises(UsageError, match=words):
+        make_cohort(replace(folder, rows=rows), by="official")
+
+
 def test_class_folders_without_an_official_split_say_what_was_looked_for(table: LabelTable) -> None:
     folder = replace(table, dataset="folder", root=Path("scans"))
     with pytest.raises(UsageError, match="scans has no folders train/ and test/: check --root, or"):
