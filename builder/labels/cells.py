@@ -32,7 +32,9 @@ def shown(cell: object) -> str:
     """A cell as a message names it."""
     if not isinstance(cell, str) and pd.isna(cell):  # type: ignore[call-overload]
         return "the cell"
-    return printable(repr(cell) if isinstance(cell, str) else str(cell))
+    if not isinstance(cell, str):
+        return printable(str(cell))
+    return printable(repr(cell).replace("\\\\", "\\"))  # a Windows path as the table has it
 
 
 def cell_message(path: Path, row: int, column: str, what: str) -> str:

@@ -1,6 +1,7 @@
 """View, sex and age of a table's rows as the few words that may be sealed; "" is unknown."""
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,7 @@ VIEWS = {
     ),
 }
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
+_SAYS_UNKNOWN = {word for word, view in VIEWS.items() if not view}
 MAX_AGE = 110  # years; a higher age is a slip: NIH's first release has patients of 414
 _BAND_EDGES = (0, 20, 40, 60, 80, np.inf)  # years; the names of the bands are in GROUPS
 _AGE = re.compile(
@@ -80,8 +82,25 @@ def group_words(frame: pd.DataFrame, words: dict[str, str], *names: str) -> pd.S
 
 def view_notes(frame: pd.DataFrame, *names: str) -> tuple[str, ...]:
     """One sentence about all words of the views' column that no list has, or nothing."""
-    counts = text_cells(frame, *names).value_counts()
-    unknown = {word: int(n) for word, n in counts.items() if _spaced(str(word)) not in VIEWS}
+    return _note("view", text_cells(frame, *names), lambda word: _spaced(word) in VIEWS)
+
+
+def sex_and_age_notes(frame: pd.DataFrame) -> tuple[str, ...]:
+    """One sentence each about the cells of columns sex and age that were not understood."""
+    return (
+        *_note("sex", text_cells(frame, "sex"), lambda word: word in {*SEXES, *_SAYS_UNKNOWN}),
+        *_note(
+            "age",
+            text_cells(frame, "age"),
+            lambda word: word in _SAYS_UNKNOWN or 0 <= _years(word) <= MAX_AGE,
+        ),
+    )
+
+
+def _note(what: str, cells: pd.Series, known: Callable[[str], bool]) -> tuple[str, ...]:
+    """One sentence about all words that are not known, or nothing."""
+    counts = cells.value_counts()
+    unknown = {word: int(n) for word, n in counts.items() if word and not known(str(word))}
     if not unknown:
         return ()
     few = ", ".join(
@@ -89,7 +108,7 @@ def view_notes(frame: pd.DataFrame, *names: str) -> tuple[str, ...]:
         for word, n in [*unknown.items()][:_SHOWN]
     )
     more = f" and {len(unknown) - _SHOWN} other words" if len(unknown) > _SHOWN else ""
-    return (f"No known view, so it counts as unknown: {few}{more}.",)
+    return (f"No known {what}, so it counts as unknown: {few}{more}.",)
 
 
 def _spaced(word: str) -> str:

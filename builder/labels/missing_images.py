@@ -55,7 +55,7 @@ def _difference(name: str, file: str, root: Path) -> str:
         for folder in (root, *root.absolute().parents):
             if (folder / name).is_file():
                 return f"use --root {folder}"
-        return f"{there}: without {printable(prefix)}/"
+        return f"{there}: without {printable(prefix)}/; {_BY_STEM}"
     if _key(str(PurePosixPath(file).with_suffix(""))) in (
         _key(str(last.with_suffix(""))),
         _key(name),

@@ -13,6 +13,7 @@ from builder.labels.demographics import (
     age_bands,
     group_words,
     parse_ages,
+    sex_and_age_notes,
     text_cells,
     view_notes,
 )
@@ -79,7 +80,7 @@ def read_table(source: Source) -> LabelTable:
         labels=frame[findings],
         root=root,
         columns=columns,
-        notes=(*notes, *more, *view_notes(frame, columns["view"])),
+        notes=(*notes, *more, *view_notes(frame, columns["view"]), *sex_and_age_notes(frame)),
     )
 
 

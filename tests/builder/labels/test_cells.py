@@ -46,3 +46,7 @@ def test_a_cell_is_shown_without_what_acts_on_a_terminal(write_csv: Write) -> No
     assert shown(None) == "the cell"
     assert shown(float("nan")) == "the cell"
     assert "\x1b" not in cell_message(path, 0, "\x1b[2J", "is odd")
+
+
+def test_a_windows_path_is_shown_as_it_stands_in_the_table() -> None:
+    assert shown(r"D:\scans\x.png") == r"'D:\scans\x.png'"

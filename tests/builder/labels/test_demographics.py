@@ -14,7 +14,14 @@ import pytest
 from builder.contract import GROUPS, ImageSpec, load_index, load_manifest
 from builder.contract.radiograph import Reading
 from builder.labels import LabelTable, read_labels
-from builder.labels.demographics import VIEWS, age_bands, group_words, parse_ages, view_notes
+from builder.labels.demographics import (
+    VIEWS,
+    age_bands,
+    group_words,
+    parse_ages,
+    sex_and_age_notes,
+    view_notes,
+)
 from builder.pack import real_painter, real_samples
 from builder.recipe import Layout
 from builder.verify import verify
@@ -145,3 +152,21 @@ def test_shards_have_the_same_bytes_with_and_without_groups(
     assert {stored.sample.age for stored in known.stored} == {"40-60", ""}
     assert {stored.sample.age for stored in blank.stored} == {""}
     assert known.entry == blank.entry  # the sha256 of the tar is in it
+
+
+def test_a_sex_or_an_age_that_is_not_understood_is_told() -> None:
+    frame = pd.DataFrame(
+        {
+            "Sex": ["W", "M", "w", "female", "unknown", None],
+            "age": ["45 Jahre", "45Y", "300", "-", "3,5", None],
+        }
+    )
+    sex, age = sex_and_age_notes(frame)
+    assert sex == "No known sex, so it counts as unknown: 'w' (2 rows)."
+    assert age.startswith("No known age, so it counts as unknown: ")
+    assert "'45 jahre' (1 row)" in age
+    assert "'300' (1 row)" in age
+    assert "45y" not in age
+    assert "'-'" not in age
+    assert sex_and_age_notes(pd.DataFrame({"sex": ["F", "m"], "age": [3, 77]})) == ()
+    assert sex_and_age_notes(pd.DataFrame({"image": ["a"]})) == ()

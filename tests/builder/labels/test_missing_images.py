@@ -18,7 +18,7 @@ CAUSES: dict[str, tuple[str, str, str]] = {  # the table's name, the file, what 
     "prefix": (
         "data/scans/x018.png",
         "scans/x018.png",
-        r"is there as scans/x018\.png: without data/",
+        r"is there as scans/x018\.png: without data/; .*--match stem",
     ),
     "folder": (
         "a/x018.png",
