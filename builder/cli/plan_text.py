@@ -72,7 +72,10 @@ def throughput_text(built: Built) -> str:
     """How fast the images were rendered, what the workers waited for, and what was rejected."""
     throughput = built.throughput
     if not throughput.images:
-        return "Nothing was left to render."
+        plan = built.manifest.plan
+        if plan is None or plan.synthetic:
+            return "Nothing was left to render."
+        return "No image was rendered, because every target had its share already."
     total = sum(throughput.waited.values()) or 1.0
     shares = [
         f"{100 * seconds / total:.0f} % for {stage}" for stage, seconds in throughput.waited.items()

@@ -148,3 +148,5 @@ def test_a_build_says_where_everything_is(
     assert f"pictures in {out}/manifests/gan100.png." in done.stdout
     assert "Rendered " in done.stdout
     assert "Nothing was left to render." in xbuild(*small, "--out", out).stdout
+    enough = xbuild(*small, "--share", "0.01", "--out", tmp_path / "enough")
+    assert "No image was rendered, because every target had its share already." in enough.stdout
