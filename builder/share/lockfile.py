@@ -22,6 +22,7 @@ from builder.split import Cohort
 
 _INSTALLED = re.compile(r"[A-Za-z0-9_-]+")  # a generator's name, not a file
 _FILE = ":sha256:"  # in the identity of a check that reads a file
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")  # an argument of a check that names no file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +109,20 @@ def _check_kind(manifest: Manifest, path: Path) -> None:
 
 
 def _checks(identities: Sequence[str], own: Sequence[str], path: Path) -> tuple[str, ...]:
-    """The checks as --check takes them, those that read a file from `own`."""
+    """The checks as --check takes them, those that may read a file from `own`."""
     named = {check.partition(":")[0]: check for check in own}
     found = []
     for identity in identities:
-        name = identity.partition(":")[0]
-        if _FILE in identity and name not in named:
+        name, _, argument = identity.partition(":")
+        if name not in named and _FILE in identity:
             raise UsageError(
                 f"Each image of {path} passed the check {printable(identity)}: add --check "
-                f"{name}:FILE, the file with that sha256."
+                f"{printable(name)}:FILE, the file with that sha256."
+            )
+        if name not in named and argument and not _NUMBER.fullmatch(argument):
+            raise UsageError(
+                f"{path} names the check {printable(identity)}, and a manifest must not say which "
+                f"file is read here: say it yourself by --check {printable(name)}:FILE."
             )
         if name != ALWAYS:
             found.append(named.get(name, identity))

@@ -83,6 +83,18 @@ STRANGE: dict[str, tuple[dict[str, object], str]] = {
         {"checks": ["constant", "classifier:0.95:sha256:" + "a" * 64]},
         "add --check classifier:FILE, the file with that sha256",
     ),
+    "a check with a file of ours": (
+        {"checks": ["constant", "classifier:/etc/hostname"]},
+        r"a manifest must not say which file is read here: .* --check classifier:FILE",
+    ),
+    "a check with a number and a file": (
+        {"checks": ["classifier:0.95:/etc/hostname"]},
+        "a manifest must not say which file is read here",
+    ),
+    "a check with a file of this folder": (
+        {"checks": ["copy:best"]},
+        "a manifest must not say which file is read here",
+    ),
 }
 
 
@@ -100,6 +112,17 @@ def test_a_check_and_a_generator_with_a_file_are_the_users(manifest: Manifest) -
     assert isinstance(request, Request)
     assert request.checks == ("copy:0.01", "classifier:best.safetensors")
     assert request.generator == "g.safetensors"
+
+
+def test_an_argument_that_is_no_number_is_the_users(manifest: Manifest) -> None:
+    strange = with_recipe(manifest, checks=["classifier:/etc/hostname"])
+    request = request_of(strange, PATH, Own(checks=("classifier:mine.safetensors",)))
+    assert isinstance(request, Request)
+    assert request.checks == ("classifier:mine.safetensors",)
+    small = with_recipe(manifest, checks=["constant", "copy:1e-05", "copy:0.5", "duplicate"])
+    request = request_of(small, PATH, Own())
+    assert isinstance(request, Request)
+    assert request.checks == ("copy:1e-05", "copy:0.5", "duplicate")
 
 
 def test_a_generator_whose_weights_are_not_here_is_asked_for(
