@@ -2,7 +2,7 @@
 
 The synthetic half is rendered again, the real half packed from the recipient's own images. The
 result has the manifest's name if it is proved to be that dataset; otherwise it has another name and
-says in what it differs, or it is not sealed at all.
+counts its differences, or it is not sealed at all.
 """
 
 import shutil
@@ -28,8 +28,6 @@ from builder.share.known import Known, read_known
 from builder.share.lockfile import Own, Recalled, recall
 from builder.share.place import adopt, discard, is_proved, other_names, publish, seal_otherwise
 from builder.share.proof import Proof, Rebuilt, prove
-
-_NAMED = 10  # differences that a manifest names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +188,11 @@ def _seal_same(task: _Task, rebuilt: Rebuilt | None, proof: Proof) -> Outcome:
 
 
 def _origin(manifest: Manifest, proof: Proof, recalled: Recalled) -> Mapping[str, object]:
-    """What the manifest of a dataset that is not the same says of where it comes from."""
+    """What the manifest of a dataset that is not the same says of where it comes from.
+
+    Differences are counted alone: their sentences tell labels of real images, and a manifest leaves
+    in a release.
+    """
     return {
         "name": manifest.name,
         "digest": manifest.digest,
@@ -198,7 +200,6 @@ def _origin(manifest: Manifest, proof: Proof, recalled: Recalled) -> Mapping[str
         "shards_equal": len(proof.equal),
         "farthest_sketch": proof.farthest,
         "differences": len(proof.differences),
-        "first_differences": list(proof.differences[:_NAMED]),
         "built_with": list(recalled.refusals),
     }
 

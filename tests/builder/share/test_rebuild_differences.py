@@ -93,6 +93,25 @@ def test_another_label_table_is_refused_with_its_field(
     assert load_manifest(outcome.path).source["rebuilt_from"]["built_with"] == [*outcome.refusals]
 
 
+def test_the_manifest_of_another_dataset_tells_nothing_of_a_real_image(
+    sent: Path, clinic: Path, rebuilt: Rebuild
+) -> None:
+    """The differences may tell the labels of real images, and the manifest leaves in a release."""
+    header, first, *lines = clinic.read_text().splitlines()
+    cells = first.split(",")
+    changed = ",".join([*cells[:3], "0" if cells[3] == "1" else "1", *cells[4:]])
+    clinic.write_text("\n".join([header, changed, *lines]) + "\n")
+    outcome = rebuilt(sent, anyway=True)
+    told = [each for each in outcome.proof.differences if each.startswith("real-")]
+    assert told
+    text = outcome.path.read_text()
+    assert not any(each.split()[0].rstrip(":") in text for each in told)
+    origin = load_manifest(outcome.path).source["rebuilt_from"]
+    assert origin["differences"] == len(outcome.proof.differences)
+    assert outcome.differences is not None
+    assert outcome.differences.read_text().splitlines() == [*outcome.proof.differences]
+
+
 def test_other_software_is_refused_and_proved_where_that_is_wanted(
     sent: Path, rebuilt: Rebuild
 ) -> None:
