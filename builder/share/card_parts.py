@@ -6,7 +6,7 @@ from builder.contract import Manifest
 from builder.share.croissant import citation
 from builder.share.publisher import Publisher
 from builder.share.sources import source_facts
-from builder.share.summary import FEW, GroupShare, Prevalence, Summary, origins
+from builder.share.summary import FEW, GroupShare, Prevalence, Summary, origins, rejects
 
 Part = list[str]  # a heading, then paragraphs and tables in Markdown
 
@@ -95,8 +95,7 @@ def generator_part(manifest: Manifest, summary: Summary, paths: Sequence[str]) -
     else:
         card = f"What the generator was trained on, and on which patients: {_UNSAID.lower()}"
     checks = ", ".join(map(str, recipe.get("checks", []))) or "none"
-    rejected = generator.get("rejected") or {}
-    counts = ", ".join(f"{count:,} because {why}" for why, count in rejected.items()) or "none"
+    counts = rejects(generator) or "none"
     reuse = [
         (each.target, f"{each.images:,}", f"{each.vectors:,}", f"{each.most:,}")
         for each in summary.reuse

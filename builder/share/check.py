@@ -21,12 +21,13 @@ from builder.contract.record import read_bytes
 from builder.progress import Advance
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
 from builder.share.pixels import check_pixels_alone
-from builder.share.shards import Rows, check_real_rows, synthetic_shards
+from builder.share.shards import Rows, check_real_rows, is_synthetic_key, synthetic_shards
 from builder.share.sign import check_signature
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 
-_GROWN = re.compile(r"shards/|manifests/[^/]+\.(parquet|png)$")  # by a recipient's xbuild rebuild
+# What a recipient's xbuild rebuild or merge writes next to a release.
+_GROWN = re.compile(r"shards/|manifests/[^/]+\.(json|parquet|png)$|[^/]+-differences\.txt$")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _DOCUMENTS = ("README.md", "LICENSE.md", "croissant.json", METADATA)
 
@@ -86,8 +87,14 @@ def check_names(manifest: Manifest, sums: dict[str, str]) -> Iterator[str]:
 
 
 def manifest_of(folder: Path) -> Path:
-    """The manifest of a release folder; UsageError where there is none, or more than one."""
+    """The manifest of a release folder: the one that SHA256SUMS lists, if there are several.
+
+    UsageError where there is none, or where nothing says which.
+    """
     found = sorted((folder / "manifests").glob("*.json"))
+    if len(found) > 1 and (folder / SUMS).is_file():
+        listed = read_sums(folder)
+        found = [path for path in found if f"manifests/{path.name}" in listed]
     if len(found) != 1:
         raise UsageError(
             f"{folder} is no release: its folder manifests/ has {len(found)} manifests instead "
@@ -161,9 +168,11 @@ def _check_shard(
         if found != (rows.key[row], rows.shard[row], rows.offset[row], rows.size[row]):
             yield f"{METADATA} points elsewhere than at {member.key} in {name}."
             return
-        said = (*member.drawn(), member.labels())
-        if said != (rows.target[row], rows.draw[row], rows.labels[row]):
+        if member.json != rows.sample(row).to_json(manifest.pathologies):
             yield f"{METADATA} and {name} disagree about {member.key}."
+            return
+        if not is_synthetic_key(rows.sample(row)):
+            yield f"{name}: {member.key} is not the key of a synthetic image."
             return
         try:
             check_pixels_alone(member.image, manifest.image)

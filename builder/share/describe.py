@@ -17,7 +17,7 @@ from builder.contract import (
 )
 from builder.share.check import SUMS, manifest_of
 from builder.share.sources import source_facts
-from builder.share.summary import Prevalence, Summary, origins, summarise
+from builder.share.summary import Prevalence, Summary, origins, rejects, summarise
 
 _WIDTH = 100  # columns
 _OPTIONS = {  # fields of a recipe whose option has another name
@@ -223,11 +223,8 @@ def _whence(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
     if generator:
         yield "generator", f"{generator.get('name')}, {generator.get('resolution')} pixels"
         yield "", f"sha256 {generator.get('sha256')}"
-        if rejected := generator.get("rejected"):
-            yield (
-                "rejected",
-                ", ".join(f"{count:,} because {why}" for why, count in rejected.items()),
-            )
+        if rejected := rejects(generator):
+            yield "rejected", rejected
     yield "software", ", ".join(f"{name} {number}" for name, number in manifest.software.items())
     if made := origins(manifest):
         yield "made", made

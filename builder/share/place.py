@@ -101,11 +101,13 @@ def take_over(shard: Path, target: Path) -> None:
 
 
 def link(old: Path, new: Path) -> None:
-    """Give a file a second name; copy it where the file system has no hard links."""
+    """Give a file a second name; copy it whole where the file system has no hard links."""
     try:
         os.link(old, new)
     except OSError:
-        shutil.copyfile(old, new)
+        temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
+        shutil.copyfile(old, temporary)
+        temporary.replace(new)
 
 
 def discard(urls: Iterable[str], workroom: Path) -> None:

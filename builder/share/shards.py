@@ -45,6 +45,18 @@ class Rows:
     draw: tuple[int, ...]
     sketch: tuple[bytes, ...]  # 16 bytes each; () where they were not sealed
 
+    def sample(self, row: int) -> Sample:
+        """What the synthetic sample of a row says of itself in its shard."""
+        return Sample(
+            key=self.key[row],
+            split="train",
+            origin="synthetic",
+            target=self.target[row],
+            draw=self.draw[row],
+            patient="",
+            labels=self.labels[row],
+        )
+
     def names(self) -> set[str]:
         """What the keys begin with: the names of datasets."""
         pairs = zip(self.key, self.target, strict=True)
@@ -189,8 +201,7 @@ def _check_synthetic(
         sample = _sample(index, row)
         if member.json != sample.to_json(manifest.pathologies):
             raise CheckError(f"{where}: what it says of itself differs from the index.")
-        name, mark, _ = member.key.rpartition(f"-{slug(sample.target)}-{sample.draw:07d}")
-        if not mark or name.startswith("real-"):
+        if not is_synthetic_key(sample):
             raise CheckError(f"{where}: its key is not that of a synthetic image.")
         try:
             check_pixels_alone(member.image, manifest.image)
@@ -201,6 +212,12 @@ def _check_synthetic(
             raise CheckError(f"{where}: the index points elsewhere.")
         lines.append(tar.idx_line(member.key, codec, member.offset, size, json_size))
     return tar.idx_text(lines)
+
+
+def is_synthetic_key(sample: Sample) -> bool:
+    """Whether the key is what the line gives to a synthetic sample: dataset, target, draw."""
+    mark = f"-{slug(sample.target)}-{sample.draw:07d}"
+    return sample.key.endswith(mark) and not sample.key.startswith(("real-", mark))
 
 
 def _walk(path: Path, manifest: Manifest, shard: ShardEntry, rows: int) -> Iterator[tar.Member]:

@@ -1,5 +1,6 @@
 """A sealed dataset in the numbers that its card and `xbuild info` show → Summary."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,3 +122,13 @@ def _groups(index: Index) -> tuple[GroupShare, ...]:
             counts = [(word, int((column == word).sum())) for word in (*words, "")]
             found += [GroupShare(group=group, word=w, images=n) for w, n in counts if n]
     return tuple(found)
+
+
+def rejects(generator: Mapping[str, object]) -> str:
+    """How many images of a generator were rejected for each reason; "" if none were.
+
+    `generator` is what a manifest says of it, which may be a stranger's.
+    """
+    found = generator.get("rejected")
+    counts = found.items() if isinstance(found, Mapping) else ()
+    return ", ".join(f"{n:,} because {why}" for why, n in counts if isinstance(n, int))

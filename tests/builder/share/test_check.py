@@ -72,6 +72,14 @@ def test_a_file_too_many_is_found_but_not_those_of_git(shared_folder: Path) -> N
     ]
 
 
+def test_what_a_recipient_built_next_to_it_is_no_fault(shared_folder: Path) -> None:
+    manifest = manifest_of(shared_folder)
+    shutil.copy(manifest, manifest.with_name("gan100-rebuilt.json"))
+    (shared_folder / "gan100-differences.txt").write_text("real-0: missing\n")
+    assert manifest_of(shared_folder) == manifest
+    assert list(check_release(shared_folder)) == []
+
+
 FORGED = {
     "shard": ("data/train-00000-of-*.tar", "is not the shard that the manifest lists"),
     "idx": ("data/train-00000-of-*.idx", "does not point at the members"),
@@ -121,6 +129,30 @@ def test_a_table_that_lies_about_an_image_is_found(shared_folder: Path, case: st
     assert len(faults) == 1
     assert message in faults[0]
     assert "metadata/train.parquet" in faults[0]
+
+
+FORGED_MEMBERS = {
+    "a patient": (b'"origin":"synthetic"', b'"pat_id":"p10000032"'),
+    "another key": (b'{"key":"gan100-', b'{"key":"gan101-'),
+    "another label": (b'"Edema":', b'"Emeda":'),
+    "no target": (b'"target":', b'"tarbet":'),
+    "no JSON": (b'{"key":', b'["key":'),
+}
+
+
+@pytest.mark.parametrize("case", FORGED_MEMBERS)
+def test_a_sample_that_lies_in_its_shard_is_found(shared_folder: Path, case: str) -> None:
+    shard = next(shared_folder.glob("data/train-00000-of-*.tar"))
+    manifest = manifest_of(shared_folder)
+    before, data = sha256_file(shard), shard.read_bytes()
+    old, new = FORGED_MEMBERS[case]
+    assert len(old) == len(new)
+    shard.write_bytes(data.replace(old, new, 1))
+    assert before != sha256_file(shard)
+    manifest.write_text(manifest.read_text().replace(before, sha256_file(shard)))
+    seal_again(shared_folder)
+    faults = list(check_release(shared_folder))
+    assert any("disagree about" in fault and shard.name in fault for fault in faults), faults
 
 
 @pytest.mark.parametrize(

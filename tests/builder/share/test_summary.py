@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from builder.contract import Index, Manifest
-from builder.share.summary import origins, summarise
+from builder.share.summary import origins, rejects, summarise
 
 
 def test_the_counts_are_those_of_the_plan(manifest: Manifest, index: Index) -> None:
@@ -72,3 +72,11 @@ def test_what_it_was_made_from(manifest: Manifest) -> None:
     assert origins(rebuilt).startswith("rebuilt from a (000000000000)")
     strange = replace(manifest, source={"rebuilt_from": "x"})
     assert origins(strange).startswith("rebuilt from an unknown one")
+
+
+def test_rejects_are_told_unless_a_stranger_wrote_nonsense() -> None:
+    assert rejects({"rejected": {"it is dark": 1200, "it is a copy": 3}}) == (
+        "1,200 because it is dark, 3 because it is a copy"
+    )
+    for nonsense in ("many", {"x": "y"}, ["dark"], None):
+        assert rejects({"rejected": nonsense}) == ""

@@ -54,7 +54,16 @@ def test_old_encodings_are_read(tmp_path: Path) -> None:
     assert (found.patients, "größe-123" in found.words) == ({"7"}, True)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x89PNG\0\0", b"one column\n1\n", b"\x1f\x8bbroken"])
+DAMAGED = (
+    b"",
+    b"\x89PNG\0\0",
+    b"one column\n1\n",
+    b"\x1f\x8bbroken",
+    gzip.compress(MIMIC.encode() * 9)[:10] + b"\xff" * 20,  # a header, then no deflate
+)
+
+
+@pytest.mark.parametrize("data", DAMAGED)
 def test_what_is_no_table_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(UsageError, match=r"labels\.csv"):
         read(tmp_path, data)
