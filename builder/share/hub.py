@@ -36,7 +36,7 @@ def send_to_hub(
     there = dict(repository.files(head))
     if _is_there(files, there):
         return False
-    stale = repository.stale(files, there, head)
+    stale = repository.stale(release.name, files, there, head)
     overtaken = not repository.commit(release.name, files, stale, head, progress)
     found = dict(repository.files(repository.head()))
     if not _is_there(files, found):
@@ -112,18 +112,34 @@ class _Repository:
             if hasattr(entry, "blob_id"):  # a file, no folder
                 yield entry.path, entry.lfs.sha256 if entry.lfs else entry.blob_id
 
-    def stale(self, files: list[ReleaseFile], there: dict[str, str], commit: str) -> list[str]:
-        """What an older release has left there; UsageError where other files are."""
-        extra = {*there} - {file.path for file in files} - {*_KEPT, SIGNATURE}
-        listed = self._sums(commit) if SUMS in there else ""
-        ours = {line.partition("  ")[2] for line in listed.splitlines()}
-        if foreign := sorted(extra - ours):
+    def stale(
+        self, name: str, files: list[ReleaseFile], there: dict[str, str], commit: str
+    ) -> list[str]:
+        """What an older release of the dataset `name` has left there.
+
+        UsageError where another dataset's release is, or a file that the older one does not list.
+        """
+        own = {file.path: (file.sha256, _git_hash(file)) for file in files}
+        replaced = self._listed(name, commit) if SUMS in there else set()
+        equal = {path for path, hashes in own.items() if there.get(path) in hashes}
+        if foreign := sorted({*there} - replaced - equal - {*_KEPT}):
+            count = "1 file" if len(foreign) == 1 else f"{len(foreign)} files"
+            belong = "belongs" if len(foreign) == 1 else "belong"
             raise UsageError(
-                f"{self.shown} holds {len(foreign)} files that belong to no release, such as "
-                f"{printable(foreign[0])}: remove them, or choose another repository."
+                f"{self.shown} holds {count} that {belong} to no release, such as "
+                f"{printable(foreign[0])}: remove what nobody uses, or choose another repository."
             )
-        signed = SIGNATURE in there and SIGNATURE not in {file.path for file in files}
-        return sorted(extra) + ([SIGNATURE] if signed else [])
+        return sorted({*there} - {*own} - {*_KEPT})
+
+    def _listed(self, name: str, commit: str) -> set[str]:
+        """All files of the release of `name` that is there; UsageError where it is another's."""
+        listed = {line.partition("  ")[2] for line in self._sums(commit).splitlines()}
+        if f"manifests/{name}.json" not in listed:
+            raise UsageError(
+                f"{self.shown} holds the release of another dataset than {name}: choose another "
+                "repository, or remove that release if nobody uses it."
+            )
+        return {*listed, SUMS, SIGNATURE}
 
     def commit(
         self,

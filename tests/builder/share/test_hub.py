@@ -134,9 +134,48 @@ def test_an_older_release_is_replaced_by_one_commit(composed: Release, hub: Hub)
 
 def test_files_of_others_are_not_touched(composed: Release, hub: Hub) -> None:
     hub.commits.append({"notes.txt": b"mine"})
-    with pytest.raises(UsageError, match=r"1 files that belong to no release, such as notes\.txt"):
+    with pytest.raises(UsageError, match=r"1 file that belongs to no release, such as notes\.txt"):
         send(composed)
     assert hub.commits == [{"notes.txt": b"mine"}]
+
+
+def test_the_release_of_another_dataset_is_not_touched(composed: Release, hub: Hub) -> None:
+    data = {"manifests/other.json": b"{}", "data/train-00000-of-00001.tar": b"other"}
+    sums = "".join(f"{'0' * 64}  {path}\n" for path in sorted(data)).encode()
+    hub.commits.append({**data, SUMS: sums})
+    with pytest.raises(UsageError, match="the release of another dataset than gan100: choose"):
+        send(composed)
+    assert hub.commits == [{**data, SUMS: sums}]
+
+
+@pytest.mark.parametrize("path", ["README.md", SIGNATURE])
+def test_a_file_of_the_same_name_that_no_release_lists_is_not_written_over(
+    composed: Release, hub: Hub, path: str
+) -> None:
+    hub.commits.append({path: b"mine"})
+    with pytest.raises(UsageError, match=f"1 file that belongs to no release, such as {path}"):
+        send(composed, signature=b"signed")
+    assert hub.commits == [{path: b"mine"}]
+
+
+def test_a_file_that_the_older_release_does_not_list_is_not_written_over(
+    composed: Release, hub: Hub
+) -> None:
+    old = {**content(composed), "README.md": b"mine", "notes.txt": b"mine"}
+    lines = old[SUMS].decode().splitlines(keepends=True)
+    old[SUMS] = "".join(line for line in lines if "README" not in line).encode()
+    hub.commits.append(old)
+    with pytest.raises(UsageError, match=r"2 files that belong to no release, such as README\.md"):
+        send(composed)
+    assert hub.commits == [old]
+
+
+def test_files_that_are_there_already_as_they_must_be_are_nobody_elses(
+    composed: Release, hub: Hub
+) -> None:
+    hub.commits.append({"LICENSE.md": content(composed)["LICENSE.md"]})
+    assert send(composed)
+    assert hub.files == content(composed)
 
 
 def test_a_hub_that_shows_other_bytes_is_noticed(composed: Release, hub: Hub) -> None:
