@@ -9,7 +9,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from builder.contract import UsageError
@@ -36,14 +36,16 @@ def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
         people = [i for i, name in enumerate(header) if _PERSON.fullmatch(name)]
         for row in body:
             cells.update(cell for cell in row if len(cell) >= _MIN_WORD)
-            patients.update(bare(row[i]) for i in people if i < len(row) and row[i])
+            patients.update(row[i].strip() for i in people if i < len(row))
             texts.add(even(",".join(row)))
         rows += len(body)
     most = max(_COMMON, rows // 100)
     words = _words(cells)
     return Forbidden(
-        words=frozenset(word for word, count in words.items() if count <= most),
-        patients=frozenset(patients),
+        words=frozenset(
+            {*(word for word, count in words.items() if count <= most), *_long(patients)}
+        ),
+        patients=frozenset(bare(patient) for patient in patients if patient),
         texts=frozenset({*filter(_tells, texts), *_reports(cells, most)}),
         rows=rows,
     )
@@ -86,6 +88,13 @@ def _words(cells: Counter[str]) -> Counter[str]:
             for part in {*filter(_singles_out, parts_of(cell))}:
                 words[part] += count
     return words
+
+
+def _long(patients: Iterable[str]) -> Iterator[str]:
+    """The patients that no count looks like, however many images each of them has."""
+    for patient in patients:
+        if len(word := patient.removesuffix(".0")) >= _MIN_WORD:
+            yield word
 
 
 def _reports(cells: Counter[str], most: int) -> Iterator[str]:

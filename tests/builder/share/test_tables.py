@@ -42,6 +42,15 @@ def test_what_many_rows_share_singles_nobody_out(tmp_path: Path) -> None:
     assert not {"CheXpert-v1.0", "study1", "train"} & found.words
 
 
+def test_a_patient_with_many_images_is_protected(tmp_path: Path) -> None:
+    rows = "".join(f"10000032.0,{i % 2}\n007,{i % 2}\n" for i in range(50))
+    found = read(tmp_path, f"subject_id,Mass\n{rows}")
+    assert "10000032" in found.words
+    assert "007" not in found.words  # too short to be told from a count
+    assert list(text_leaks("files/p10000032/x", "README.md", found))
+    assert list(text_leaks("patient 7", "README.md", found))
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_every_delimiter_and_a_compressed_file(tmp_path: Path, mark: str) -> None:
     text = MIMIC.replace(",", mark)
