@@ -1,8 +1,8 @@
 """The command line of xbuild → calls of the line.
 
 `building`, `sharing`, `rebuilding` and `gans` hold the commands, `options` and `real_options` what
-several of them take, `environment` gives every option its variable, and `plan_text` is what they
-print. Nothing heavy is imported before a command runs.
+several of them take, `environment` gives every option its variable, and `plan_text` and `next_step`
+are what they print. Nothing heavy is imported before a command runs.
 """
 
 import sys

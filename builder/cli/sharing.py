@@ -1,7 +1,6 @@
 """Commands around a dataset that travels: share, pull, info, diff."""
 
 import re
-import shlex
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
+from builder.cli.next_step import next_step
 from builder.cli.options import FILE, FOLDER, PLACE, shards_root
-from builder.contract import CheckError, Manifest, UsageError, load_manifest, printable
+from builder.contract import CheckError, UsageError, load_manifest, printable
 
 if TYPE_CHECKING:
     from builder.share.release import Release
@@ -219,25 +219,6 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
         signer = check_signer(sums, read_bytes(folder / SIGNATURE), allowed_signers)
         signer = f", signed by {printable(signer)}"
     click.echo(f"OK: every file in {folder} is as it was shared (digest {sealed.digest}){signer}.")
-
-
-def next_step(manifest: Manifest, path: Path) -> str:
-    """What a recipient does next, with the command."""
-    own = shlex.quote(str(path))
-    if all(shard.origin == "synthetic" for shard in manifest.shardlist):
-        return (
-            "pack your own real images by xbuild pack, with these labels and this image size, and "
-            f"put both together: xbuild merge {own} YOUR-MANIFEST --name both"
-        )
-    if "merged" in manifest.source:
-        return (
-            "rebuild each of the datasets that it was merged from, and merge them again; "
-            f"xbuild info {own} names them."
-        )
-    if manifest.dataset == "demo":
-        return f"xbuild rebuild {own}"
-    labels = " --labels YOUR-TABLE" if manifest.dataset == "table" else ""
-    return f"xbuild rebuild {own}{labels} --root YOUR-IMAGES"
 
 
 def release_text(release: "Release") -> str:

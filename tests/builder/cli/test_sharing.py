@@ -4,12 +4,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builder.cli.sharing import next_step
 from builder.contract import load_manifest
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
@@ -225,20 +223,6 @@ def test_a_pull_that_is_refused_is_one_sentence_and_leaves_nothing(
 def test_a_source_that_is_none_is_one_sentence(xbuild: Xbuild, source: str) -> None:
     done = xbuild("pull", source)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-
-
-def test_what_comes_next_depends_on_the_dataset(path: Path) -> None:
-    manifest, own = load_manifest(path), Path("a b/manifests/x.json")
-    demo = replace(manifest, source={"dataset": "demo"})
-    assert next_step(demo, own) == "xbuild rebuild 'a b/manifests/x.json'"
-    nih = replace(manifest, source={"dataset": "nih"})
-    assert next_step(nih, own).endswith("x.json' --root YOUR-IMAGES")
-    merged = replace(manifest, source={"dataset": "nih", "merged": []})
-    assert next_step(merged, own).startswith("rebuild each of the datasets")
-    half = tuple(shard for shard in manifest.shardlist if shard.origin == "synthetic")
-    assert "xbuild merge 'a b/manifests/x.json'" in next_step(
-        replace(manifest, shardlist=half), own
-    )
 
 
 @pytest.mark.slow
