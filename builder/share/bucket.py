@@ -1,5 +1,6 @@
 """A release into a bucket: every object whole and read back, SHA256SUMS last.
 
+Nothing is sent to a place that holds other objects: a card's pattern would load their shards, too.
 An object appears when it is complete and is never written over (If-None-Match), so a second
 publisher cannot mix two releases, and a rerun keeps what is right. A release is there once its
 SHA256SUMS is.
@@ -8,7 +9,7 @@ SHA256SUMS is.
 import hashlib
 from typing import Any
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, UsageError, printable
 from builder.progress import Progress
 from builder.share.check import SIGNATURE, SUMS
 from builder.share.release import Release, ReleaseFile
@@ -24,16 +25,19 @@ def send_to_bucket(
 ) -> bool:
     """Whether anything was sent to s3:// or gs://; False where the release is there already.
 
-    UsageError where the place holds another release; CheckError where the store refuses, or does
+    UsageError where the place holds anything else; CheckError where the store refuses, or does
     not give back what it was given.
     """
     target = _Target(url)
     *files, sums = sorted(release.files, key=_order)
-    if (found := target.small(SUMS, sums.size)) is not None and found != release.sums:
+    there = target.names()
+    if SUMS in there and target.small(SUMS, sums.size) != release.sums:
         raise target.taken(SUMS)
     if signature is not None:
         files.append(made(SIGNATURE, signature))
     files.append(sums)
+    own = {*(file.path for file in files), *([SIGNATURE] if SUMS in there else [])}
+    target.check_alone(there - own)
     sent = False
     with progress("sending", sum(mebibytes(file.size) for file in files), "MiB") as advance:
         for file in files:
@@ -54,6 +58,23 @@ class _Target:
         self._url = url.rstrip("/")
         self._files: Any = file_system(self._scheme)  # fsspec has no types
         self._store = Store(scheme=self._scheme, shown=without_secrets(url))
+
+    def names(self) -> set[str]:
+        """The paths of all objects below the prefix, without the empty ones that mark folders."""
+        self._files.invalidate_cache()
+        found: list[str] = self._store.ask("a list", lambda: self._files.find(self._url))
+        base = self._url.partition("://")[2] + "/"
+        files = [path for path in found if path.startswith(base) and not path.endswith("/")]
+        return {path.removeprefix(base) for path in files}
+
+    def check_alone(self, others: set[str]) -> None:
+        """UsageError where there are objects besides the release's own."""
+        if others:
+            count = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
+            raise UsageError(
+                f"{self._store.shown} holds {count} no part of this release, such as "
+                f"{printable(min(others))}: choose another place, or remove what nobody uses."
+            )
 
     def put(self, file: ReleaseFile) -> bool:
         """Whether the file was sent; it is there in the end, as it should be."""

@@ -145,6 +145,44 @@ def test_another_release_in_its_place_is_not_written_over(
     assert s3.cat_file(f"{place}/{SUMS}") == before
 
 
+@pytest.mark.parametrize("path", ["data/train-00000-of-00009.tar", "notes.txt", SIGNATURE])
+def test_nothing_is_sent_to_where_other_files_are(
+    composed: Release, s3: Files, place: str, path: str
+) -> None:
+    """Such as the shards of another dataset whose sending was interrupted."""
+    s3.pipe_file(f"{place}/{path}", b"another's")
+    with pytest.raises(UsageError, match=f"holds 1 file that is no part of .* such as {path}: "):
+        send(composed, place)
+    assert names(s3, place) == {path}
+
+
+def test_other_files_are_counted(composed: Release, s3: Files, place: str) -> None:
+    for name in ("a\x1b[31m", "b"):
+        s3.pipe_file(f"{place}/data/{name}", b"another's")
+    with pytest.raises(UsageError, match=r"2 files that are no part of .* such as data/a") as said:
+        send(composed, place)
+    assert "\x1b" not in str(said.value)
+
+
+def test_what_lies_next_to_the_place_and_its_folder_marks_are_no_other_files(
+    composed: Release, s3: Files, place: str
+) -> None:
+    s3.pipe_file(f"{place}2/data/train.tar", b"another's")
+    for mark in ("", "data/"):  # as the store's own pages make folders
+        bucket_name, _, key = place.removeprefix("s3://").partition("/")
+        s3.call_s3("put_object", Bucket=bucket_name, Key=f"{key}/{mark}", Body=b"")
+    assert send(composed, place)
+    assert not send(composed, place)
+
+
+def test_a_place_may_be_a_whole_bucket(composed: Release, s3: Files, place: str) -> None:
+    whole = place.removesuffix("/set")
+    assert send(composed, f"{whole}/")
+    s3.pipe_file(f"{whole}/notes.txt", b"another's")
+    with pytest.raises(UsageError, match=r"such as notes\.txt"):
+        send(composed, whole)
+
+
 def test_a_second_publisher_at_the_same_time_is_noticed(
     composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
