@@ -22,6 +22,11 @@ def next_step(manifest: Manifest, path: Path) -> str:
             "rebuild each of the datasets that it was merged from, and merge them again; "
             f"xbuild info {own} names them."
         )
+    if "rebuilt_from" in manifest.source:
+        return (
+            "rebuild the dataset that it was rebuilt from, since this one cannot be rebuilt; "
+            f"xbuild info {own} names that one."
+        )
     return f"xbuild rebuild {own}{_where(manifest)}"
 
 

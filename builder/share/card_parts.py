@@ -17,6 +17,7 @@ _UNCERTAIN = {
 }
 _VIEWS = {"all": "All views are used.", "frontal": "Frontal views alone are used."}
 _UNSAID = "The publisher does not say."
+_NO_REAL = "The dataset has no real half: combine it with your own copy of the source."
 
 
 def images_part(manifest: Manifest, publisher: Publisher, summary: Summary) -> Part:
@@ -40,20 +41,11 @@ def images_part(manifest: Manifest, publisher: Publisher, summary: Summary) -> P
 
 def use_part(manifest: Manifest, paths: Sequence[str]) -> Part:
     """How the release is read, checked and rebuilt."""
-    name = manifest.name
     snippet = (
         "```python\n"
         "from datasets import load_dataset\n\n"
         'images = load_dataset("FOLDER_OR_REPOSITORY", split="train")  # no code of ours\n'
         "```"
-    )
-    rebuild = (
-        "`real.parquet` lists the real images that belong to the dataset, by a hash and without a "
-        "patient: with your own copy of the source, "
-        f"`xbuild rebuild manifests/{name}.json --root IMAGES` packs them and proves that they are "
-        "the same."
-        if "real.parquet" in paths
-        else "The dataset has no real half: combine it with your own copy of the source."
     )
     return [
         "## How to use it",
@@ -65,7 +57,7 @@ def use_part(manifest: Manifest, paths: Sequence[str]) -> Part:
         "To check every byte: `sha256sum -c SHA256SUMS`. Where there is a signature, OpenSSH tells "
         "who published this: `ssh-keygen -Y verify -f ALLOWED_SIGNERS -I NAME "
         "-n cxr-rebalance@dataset -s SHA256SUMS.sig < SHA256SUMS`.",
-        rebuild,
+        _rebuild(manifest) if "real.parquet" in paths else _NO_REAL,
     ]
 
 
@@ -183,6 +175,32 @@ def terms_part(manifest: Manifest, publisher: Publisher) -> Part:
         f"Made with {software}.",
         f"## Citation\n\n```bibtex\n{citation(manifest, publisher)}\n```",
     ]
+
+
+def _rebuild(manifest: Manifest) -> str:
+    """How a recipient gets the real half; `xbuild rebuild` takes only what was built from a table.
+
+    Which others a dataset was made from stands in the part "In short".
+    """
+    if "merged" in manifest.source:
+        how = (
+            "rebuild each of the datasets that this one was merged from by `xbuild rebuild`, and "
+            "put them together by `xbuild merge`."
+        )
+    elif "rebuilt_from" in manifest.source:
+        how = (
+            "rebuild the dataset that this one was rebuilt from by `xbuild rebuild`. This one "
+            "differs from it and cannot be rebuilt."
+        )
+    else:
+        how = (
+            f"`xbuild rebuild manifests/{manifest.name}.json --root IMAGES` packs them and proves "
+            "that they are the same."
+        )
+    return (
+        "`real.parquet` lists the real images that belong to the dataset, by a hash and without a "
+        f"patient: with your own copy of the source, {how}"
+    )
 
 
 def _real_half(summary: Summary) -> str:

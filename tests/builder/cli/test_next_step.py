@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from builder.cli.next_step import next_step, pack_command
-from builder.contract import Manifest, load_manifest
+from builder.contract import Manifest, UsageError, load_manifest
+from builder.share.lockfile import Own, request_of
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -46,6 +47,17 @@ def test_what_was_merged_is_merged_again(manifest: Manifest) -> None:
     assert "\n  xbuild merge 'a b/manifests/x.json' YOUR-MANIFEST --name both" in next_step(
         synthetic_half(manifest), OWN
     )
+
+
+def test_what_was_rebuilt_otherwise_is_not_rebuilt(manifest: Manifest) -> None:
+    source = {**manifest.source, "rebuilt_from": {"name": "gan1", "digest": "0" * 64}}
+    rebuilt = replace(manifest, source=source)
+    with pytest.raises(UsageError, match="rebuild that one"):
+        request_of(rebuilt, OWN, Own())
+    text = next_step(rebuilt, OWN)
+    assert "xbuild rebuild" not in text
+    assert "xbuild info 'a b/manifests/x.json' names that one" in text
+    assert "xbuild merge" in next_step(synthetic_half(rebuilt), OWN)
 
 
 def test_the_pair_of_nih10_is_packed_for_its_regime() -> None:

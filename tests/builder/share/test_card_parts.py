@@ -95,6 +95,18 @@ def test_the_real_half_is_named_where_there_is_one(
     assert "has no real half" in "\n".join(use_part(manifest, []))
 
 
+def test_only_what_was_built_from_a_table_is_said_to_be_rebuilt(manifest: Manifest) -> None:
+    command = f"`xbuild rebuild manifests/{manifest.name}.json"
+    assert command in use_part(manifest, ["real.parquet"])[-1]
+    said = {"merged": "put them together by `xbuild merge`", "rebuilt_from": "cannot be rebuilt"}
+    for kind, words in said.items():
+        made = replace(manifest, source={**manifest.source, kind: [{"name": "a"}]})
+        text = use_part(made, ["real.parquet"])[-1]
+        assert words in text
+        assert command not in text
+        assert use_part(made, []) == use_part(manifest, [])
+
+
 def test_limits_and_terms_keep_the_publishers_words(
     manifest: Manifest, publisher: Publisher
 ) -> None:
