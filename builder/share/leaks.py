@@ -6,6 +6,7 @@ stranger's text. This is the scan of everything else: every text, every JSON val
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -46,7 +47,11 @@ _MEDIA = (
     b"MM\0*",
 )
 _WORD = re.compile(r"[\w./\\:+-]+")
-_PATIENT_NUMBER = re.compile(r"(?i)\b(?:patient|subject|person|case)s?[ _#:=-]{1,3}(\w*\d\w*)")
+_PATIENT_NUMBER = re.compile(r"(?i)\b(?:patient|subject|person|case)s?[ _#:=-]{1,3}(?=(\w+))")
+_PIECE = re.compile(r"[^\W_]+")
+_MOST_PIECES = 5  # of a name; what comes behind them is not compared
+_MIN_NAME = 3  # letters and digits of one
+_ANY_CASE = 6  # letters and digits from which a name is no word of a sentence
 LONG = 40  # characters from which a cell counts as a text
 
 
@@ -55,6 +60,7 @@ class Forbidden:
     """What a table of patients must not give away."""
 
     words: frozenset[str] = frozenset()  # names, numbers and dates that single out a row
+    names: frozenset[str] = frozenset()  # patients with a letter, as `names_of` writes them
     patients: frozenset[str] = frozenset()  # numbers too short to be told from a count
     texts: frozenset[str] = frozenset()  # whole rows, and long cells such as reports
     rows: int = 0
@@ -113,6 +119,8 @@ def _kinds_of(text: str, forbidden: Forbidden) -> Iterator[tuple[str, str]]:
         return
     if word := next((w for w in _words(text) if w in forbidden.words), None):
         yield "what singles out a row of the table", word
+    if forbidden.names and (name := next(_names_in(text, forbidden.names), None)):
+        yield "the name of a patient of the table", name
     numbers = (found[1] for found in _PATIENT_NUMBER.finditer(text))
     if number := next((n for n in numbers if bare(n) in forbidden.patients), None):
         yield "the number of a patient of the table", number
@@ -148,6 +156,34 @@ def parts_of(word: str) -> Iterator[str]:
     for piece in re.split(r"[^A-Za-z0-9]", word):
         yield piece
         yield piece.lstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def names_of(patient: str) -> Iterator[str]:
+    """A patient's name or number with letters, in both orders; nothing where it is too short."""
+    pieces = _pieces(patient)[:_MOST_PIECES]
+    for order in (pieces, [*pieces[1:], *pieces[:1]]):
+        name = _cased(" ".join(order))
+        if len(name) >= _MIN_NAME and any(map(str.isalpha, name)):
+            yield name
+
+
+def _names_in(text: str, names: frozenset[str]) -> Iterator[str]:
+    """The names of patients in a text, as whole words."""
+    pieces = _pieces(text)
+    for start in range(len(pieces)):
+        for stop in range(start + 1, min(start + _MOST_PIECES, len(pieces)) + 1):
+            name = " ".join(pieces[start:stop])
+            if _cased(name) in names:
+                yield name
+
+
+def _pieces(text: str) -> list[str]:
+    return _PIECE.findall(unicodedata.normalize("NFKC", text))
+
+
+def _cased(name: str) -> str:
+    """A name whatever its case; a short one as it stands: `Long` is a name, `long` a word."""
+    return name if len(name) < _ANY_CASE else name.casefold()
 
 
 def bare(number: str) -> str:

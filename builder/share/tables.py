@@ -14,9 +14,15 @@ from pathlib import Path
 
 from builder.contract import UsageError
 from builder.progress import Advance, Progress
-from builder.share.leaks import LONG, Forbidden, bare, even, parts_of
+from builder.share.leaks import LONG, Forbidden, bare, even, names_of, parts_of
 
-_PERSON = re.compile(r"(?i)[\W_]*(?:patient|subject|person|mrn)[\W_]*(?:id|no|nr|number)?[\W_]*")
+_PERSON = re.compile(
+    r"(?i)[\W_]*(?:(?:patient|subject|person|mrn)s?[\W_]*(?:id|no|nr|number|name|code)?"
+    r"|(?:full|last|family|sur)?[\W_]*name)[\W_]*"
+)
+_NOBODY = frozenset(  # what stands where a patient is not named
+    {"anonymised", "anonymized", "anonymous", "missing", "nan", "none", "null", "unknown"}
+)
 _MIN_WORD = 6  # characters; a shorter cell is a word, a count or a label
 _NUMBER = re.compile(r"-?\d*\.\d*")
 _STEP = 10_000  # rows between two looks of the progress bar
@@ -39,12 +45,14 @@ def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
             patients.update(row[i].strip() for i in people if i < len(row))
             texts.add(even(",".join(row)))
         rows += len(body)
+    patients = {patient for patient in patients if patient.casefold() not in _NOBODY}
     most = max(_COMMON, rows // 100)
     words = _words(cells)
     return Forbidden(
         words=frozenset(
             {*(word for word, count in words.items() if count <= most), *_long(patients)}
         ),
+        names=frozenset(name for patient in patients for name in names_of(patient)),
         patients=frozenset(bare(patient) for patient in patients if patient),
         texts=frozenset({*filter(_tells, texts), *_reports(cells, most)}),
         rows=rows,

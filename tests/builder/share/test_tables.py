@@ -51,6 +51,47 @@ def test_a_patient_with_many_images_is_protected(tmp_path: Path) -> None:
     assert list(text_leaks("patient 7", "README.md", found))
 
 
+NAMED = """file,Patient ID,Name,Mass
+1.png,Doe^John,Anna Schmidt,1
+2.png,Mueller,Long,0
+3.png,A17,Özgür Yılmaz,0
+4.png,unknown,,0
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "as Doe^John has",
+        "as John Doe has",
+        "Schmidt, Anna",
+        "anna_schmidt.md",
+        "patient Mueller",
+        "MUELLER's nodule",
+        "for Long alone",
+        "see A17",
+        "case Long",
+        "by Özgür Yılmaz",
+    ],
+)
+def test_a_name_without_a_digit_is_found(tmp_path: Path, text: str) -> None:
+    found = list(text_leaks(text, "README.md", read(tmp_path, NAMED)))
+    assert any("patient of the table" in leak for leak in found), found
+
+
+@pytest.mark.parametrize(
+    "text", ["long ago", "Anna", "John", "a17b", "Muellers", "patient unknown", "an unknown age"]
+)
+def test_another_word_is_no_name(tmp_path: Path, text: str) -> None:
+    assert not list(text_leaks(text, "README.md", read(tmp_path, NAMED)))
+
+
+def test_a_column_of_file_names_holds_no_persons(tmp_path: Path) -> None:
+    found = read(tmp_path, "File Name,Mass\nscan,1\n")
+    assert not found.names
+    assert not found.patients
+
+
 @pytest.mark.parametrize("mark", [",", ";", "\t"])
 def test_every_delimiter_and_a_compressed_file(tmp_path: Path, mark: str) -> None:
     text = MIMIC.replace(",", mark)
