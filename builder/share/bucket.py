@@ -62,7 +62,7 @@ class _Target:
     def names(self) -> set[str]:
         """The paths of all objects below the prefix, without the empty ones that mark folders."""
         self._files.invalidate_cache()
-        found: list[str] = self._store.ask("a list", lambda: self._files.find(self._url))
+        found: list[str] = self._store.ask(lambda: self._files.find(self._url))
         base = self._url.partition("://")[2] + "/"
         files = [path for path in found if path.startswith(base) and not path.endswith("/")]
         return {path.removeprefix(base) for path in files}
@@ -84,7 +84,7 @@ class _Target:
             return False
         check_source(file)
         try:
-            self._store.ask(file.path, lambda: self._create(file), FileExistsError)
+            self._store.send(file.path, lambda: self._create(file), FileExistsError)
             created = True
         except FileExistsError:  # of an attempt whose answer was lost, or somebody else's
             created = False
@@ -125,13 +125,11 @@ class _Target:
             except FileNotFoundError:
                 return None
 
-        return self._store.ask(path, ask)
+        return self._store.ask(ask)
 
     def _read(self, path: str, start: int, stop: int) -> bytes:
         url = f"{self._url}/{path}"
-        data: bytes = self._store.ask(
-            path, lambda: self._files.cat_file(url, start=start, end=stop)
-        )
+        data: bytes = self._store.ask(lambda: self._files.cat_file(url, start=start, end=stop))
         return data
 
     def _holds(self, file: ReleaseFile, size: int | None) -> bool:

@@ -93,21 +93,21 @@ class _Repository:
 
     def create(self, gated: bool) -> None:
         """Make the repository if it is missing; readers of a gated one must agree first."""
-        self._store.ask("a repository", lambda: self._api.create_repo(**self._where, exist_ok=True))
+        self._store.ask(lambda: self._api.create_repo(**self._where, exist_ok=True))
         if gated:
             settings = {**self._where, "gated": "auto"}
-            self._store.ask("its settings", lambda: self._api.update_repo_settings(**settings))
+            self._store.ask(lambda: self._api.update_repo_settings(**settings))
 
     def head(self) -> str:
         """The commit that readers see now."""
         where = {**self._where, "revision": self._revision}
-        sha: str = self._store.ask("a commit", lambda: self._api.repo_info(**where).sha)
+        sha: str = self._store.ask(lambda: self._api.repo_info(**where).sha)
         return sha
 
     def files(self, commit: str) -> Iterator[tuple[str, str]]:
         """Path, and sha256 or Git's hash, of each file at a commit."""
         where = {**self._where, "revision": commit, "recursive": True}
-        entries = self._store.ask("a list", lambda: list(self._api.list_repo_tree(**where)))
+        entries = self._store.ask(lambda: list(self._api.list_repo_tree(**where)))
         for entry in entries:
             if hasattr(entry, "blob_id"):  # a file, no folder
                 yield entry.path, entry.lfs.sha256 if entry.lfs else entry.blob_id
@@ -164,7 +164,7 @@ class _Repository:
         asked = {**self._place(), "operations": operations, "parent_commit": head}
         asked["commit_message"] = f"Release {name}"
         try:
-            self._store.ask("a commit", lambda: self._commit(asked), _OvertakenError)
+            self._store.send("a commit", lambda: self._commit(asked), _OvertakenError)
         except _OvertakenError:
             return False
         return True
@@ -178,7 +178,7 @@ class _Repository:
         if addition.upload_info.sha256.hex() != file.sha256:
             raise CheckError(f"{file.source} changed before it was sent: start again.")
         asked = {**self._place(), "additions": [addition]}
-        self._store.ask(file.path, lambda: self._api.preupload_lfs_files(**asked))
+        self._store.send(file.path, lambda: self._api.preupload_lfs_files(**asked))
         return addition
 
     def _commit(self, asked: dict[str, object]) -> None:
@@ -198,7 +198,7 @@ class _Repository:
         """SHA256SUMS of the release that is there."""
         with tempfile.TemporaryDirectory() as folder:
             asked = {**self._where, "revision": commit, "filename": SUMS, "local_dir": folder}
-            path = self._store.ask(SUMS, lambda: self._api.hf_hub_download(**asked))
+            path = self._store.ask(lambda: self._api.hf_hub_download(**asked))
             return Path(path).read_text(errors="replace")
 
 

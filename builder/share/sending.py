@@ -1,4 +1,4 @@
-"""Uploads that are asked for again after failures that may pass, and files that a store holds."""
+"""Requests that are made again after failures that may pass, and files that a store holds."""
 
 import hashlib
 import time
@@ -24,11 +24,21 @@ class Store:
     scheme: str
     shown: str
 
-    def ask(self, path: str, what: Callable[[], T], *passed_on: type[Exception]) -> T:
-        """What `what` gives; errors of the kinds `passed_on` are the caller's.
+    def ask(self, what: Callable[[], T]) -> T:
+        """What `what` gives, which sends no file.
 
         CheckError where it is refused for good, OutOfReach where every attempt failed.
         """
+        return self._again(f"Cannot reach {self.shown}", what)
+
+    def send(self, path: str, what: Callable[[], T], *passed_on: type[Exception]) -> T:
+        """What `what` gives, which sends a file; errors of the kinds `passed_on` are the caller's.
+
+        CheckError and OutOfReach as above.
+        """
+        return self._again(f"Cannot send {path} to {self.shown}", what, *passed_on)
+
+    def _again(self, failed: str, what: Callable[[], T], *passed_on: type[Exception]) -> T:
         last = ""
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -40,11 +50,11 @@ class Store:
             except Exception as error:  # each store raises what its own library does
                 causes = [e for e in (error, error.__cause__) if isinstance(e, Exception)]
                 if why := next(filter(None, map(self._final, causes)), ""):
-                    raise CheckError(f"Cannot send {path} to {self.shown}: {why}.") from None
+                    raise CheckError(f"{failed}: {why}.") from None
                 last = type(causes[-1]).__name__  # its text may hold the whole URL
         raise OutOfReach(
-            f"Cannot send {path} to {self.shown}: {ATTEMPTS} attempts failed, the last one with "
-            f"{last}; check the network and run the same command again, which keeps what arrived."
+            f"{failed}: {ATTEMPTS} attempts failed, the last one with {last}; check the network "
+            "and run the same command again, which keeps what arrived."
         )
 
     def _final(self, error: Exception) -> str:

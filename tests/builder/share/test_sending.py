@@ -32,15 +32,26 @@ def failing(*errors: Exception) -> tuple[list[Exception], object]:
 
 def test_what_may_pass_is_asked_again_with_growing_waits(waits: list[float]) -> None:
     _, ask = failing(ConnectionError(), TimeoutError(), ConnectionError())
-    assert STORE.ask("a.tar", ask) == "there"
+    assert STORE.send("a.tar", ask) == "there"
     assert waits == [1.0, 2.0, 4.0]
 
 
 def test_what_will_not_pass_is_refused_at_once(waits: list[float]) -> None:
     _, ask = failing(PermissionError("secret"))
     with pytest.raises(CheckError, match=r"Cannot send a\.tar to s3://bucket/set: access is ref"):
-        STORE.ask("a.tar", ask)
+        STORE.send("a.tar", ask)
     assert waits == []
+
+
+def test_what_sends_nothing_is_not_called_sending() -> None:
+    _, ask = failing(PermissionError("secret"))
+    with pytest.raises(CheckError, match=r"^Cannot reach s3://bucket/set: access is refused"):
+        STORE.ask(ask)
+    _, ask = failing(*[ConnectionError()] * 9)
+    with pytest.raises(OutOfReach, match=r"^Cannot reach s3://bucket/set: 7 attempts failed"):
+        STORE.ask(ask)
+    _, ask = failing(TimeoutError())
+    assert STORE.ask(ask) == "there"
 
 
 def test_the_cause_of_a_failure_counts() -> None:
@@ -48,19 +59,19 @@ def test_the_cause_of_a_failure_counts() -> None:
     error.__cause__ = PermissionError()
     _, ask = failing(error)
     with pytest.raises(CheckError, match="access is refused"):
-        STORE.ask("a.tar", ask)
+        STORE.send("a.tar", ask)
 
 
 def test_errors_that_the_caller_knows_are_passed_on() -> None:
     _, ask = failing(FileExistsError())
     with pytest.raises(FileExistsError):
-        STORE.ask("a.tar", ask, FileExistsError)
+        STORE.send("a.tar", ask, FileExistsError)
 
 
 def test_in_the_end_it_is_said_without_secrets() -> None:
     left, ask = failing(*[ConnectionError("http://key@host")] * 9)
     with pytest.raises(OutOfReach, match="7 attempts failed, the last one with ConnectionError; "):
-        STORE.ask("a.tar", ask)
+        STORE.send("a.tar", ask)
     assert len(left) == 2
 
 
