@@ -16,22 +16,41 @@ import pyarrow.parquet as pq
 from builder.contract import printable
 
 _ROOTS = "home|Users|root|tmp|mnt|media|data|scratch|work|var|opt|srv|gpfs|lustre|net|nfs|etc|usr"
+_START, _END = "(?<![A-Za-z0-9])", "(?![A-Za-z0-9])"  # of a word, also next to an underscore
+_BAND = (  # behind an age that is one of a group
+    r"[-–+](?![A-Za-z])| ?[-–] ?\d"
+    r"|(?: years?)? (?:to|and|or) (?:\d|older|over|above|more|younger|under|below)"
+)
 _PATTERNS = (  # what it is, and how it looks
-    ("an absolute path", rf"(?<![\w.:/<\\~)\]}}*])/(?:(?:[\w.@+-]+/)+[\w.@+-]*|(?:{_ROOTS})\b)"),
-    ("an absolute path", r"(?<![A-Za-z])[A-Za-z]:[\\/](?!/)[\w\\]|\\\\[A-Za-z]\w*\\\w|file://"),
+    (
+        "an absolute path",  # a slash in a relative path, of a URL or of </closing> is none
+        rf"(?<![\w.\\~)\]}}])(?<!:/)(?!(?<=<)/\w+>)/(?:(?:[\w.@+-]+/)+[\w.@+-]*|(?:{_ROOTS})\b)",
+    ),
+    ("an absolute path", r"(?<![A-Za-z])[A-Za-z]:[\\/](?!/)[\w\\]|\\\\\w[\w.-]*\\[\w$]|file://"),
     ("a path in somebody's home", r"(?<![\w/])~\w*/\w"),
-    ("a clock time", r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d"),
-    ("the age of a person", r"\b\d{1,3}[- ]?(?:years?|yrs?)[- ]old\b|\b\d{3}Y\b"),
-    ("the age of a person", r"(?i)\b(?:patient\W?)?age\W{0,3}[:=]\W{0,3}\d{1,3}\b"),
+    ("a clock time", r"\d{4}-\d\d?-\d\d?(?:T| +)\d\d?:\d\d"),
+    ("the age of a person", rf"(?i){_START}\d{{1,3}}[- ]?(?:years?|yrs?|y)[- ]old{_END}"),
+    (
+        "the age of a person",
+        rf"(?i){_START}\d{{1,3}}[- ]?y\.?/?o{_END}|{_START}\d{{1,3}}(?-i:Y){_END}",
+    ),
+    ("the age of a person", rf"(?i){_START}age\W{{0,3}}[:=]\W{{0,3}}\d{{1,3}}\b"),
+    ("the age of a person", rf"(?i){_START}aged?(?: of)? \d{{1,3}}{_END}(?!{_BAND})"),
     ("the name of an NIH image", r"(?<!\d)\d{8}_\d{3}(?!\d)"),
-    ("the number of a CheXpert patient", r"(?i)\bpatient\d{3,}"),
-    ("the number of a MIMIC patient or study", r"\b(?:p1|s5)\d{7}\b"),
-    ("the name of a MIMIC image", r"\b[0-9a-f]{8}(?:-[0-9a-f]{8}){4}\b"),
+    ("the number of a CheXpert patient", rf"(?i){_START}patient\d{{3,}}"),
+    ("the number of a MIMIC patient or study", rf"{_START}(?:p1|s5)\d{{7}}{_END}"),
+    ("the name of a MIMIC image", rf"{_START}[0-9a-f]{{8}}(?:-[0-9a-f]{{8}}){{4}}{_END}"),
     ("the name of a PadChest image", r"\d{20,}_\d\d-\d{3}-\d{3}"),
     ("the name of a VinDr-CXR image", r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"),
-    ("the number of an RSNA patient", r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"),
+    (
+        "the number of an RSNA patient",
+        rf"{_START}[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{_END}",
+    ),
     ("a DICOM identifier", r"(?<![\d.])[0-2]\.\d+(?:\.\d+){5,}"),
-    ("the number of a patient", r"(?i)\b(?:patient|subject|person|mrn)[ _-]*(?:id|no|nr)\b\W*\d+"),
+    (
+        "the number of a patient",
+        rf"(?i){_START}(?:patient|subject|person|mrn)[ _-]*(?:id|no|nr)(?![A-Za-z])[\W_]*\d+",
+    ),
     ("an image", r"data:image/|base64,"),
 )
 _SCANNED = tuple((what, re.compile(pattern)) for what, pattern in _PATTERNS)
@@ -47,7 +66,9 @@ _MEDIA = (
     b"MM\0*",
 )
 _WORD = re.compile(r"[\w./\\:+-]+")
-_PATIENT_NUMBER = re.compile(r"(?i)\b(?:patient|subject|person|case)s?[ _#:=-]{1,3}(?=(\w+))")
+_PATIENT_NUMBER = re.compile(
+    rf"(?i){_START}(?:patient|subject|person|case)s?[ _#:=-]{{1,3}}(?=(\w+))"
+)
 _PIECE = re.compile(r"[^\W_]+")
 _MOST_PIECES = 5  # of a name; what comes behind them is not compared
 _MIN_NAME = 3  # letters and digits of one
