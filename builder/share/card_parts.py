@@ -16,6 +16,7 @@ _UNCERTAIN = {
     "mask": "An uncertain label stays unknown; it is written as -1, and training ignores it.",
 }
 _VIEWS = {"all": "All views are used.", "frontal": "Frontal views alone are used."}
+_HIDDEN = "not told"
 _UNSAID = "The publisher does not say."
 _NO_REAL = "The dataset has no real half: combine it with your own copy of the source."
 
@@ -68,12 +69,14 @@ def prevalence_part(summary: Summary) -> Part:
     heads = ("pathology", "real", "share", "synthetic", "together", "share")
     unknown = any(each.real is None for each in summary.prevalence)
     note = ["– : this release does not know how often the pathology is present in the real images."]
+    few = [f"Numbers of fewer than {FEW} persons are not given."]
     return [
         "## How often each pathology is present, before and after",
         f"In the training set of {summary.real:,} real images, and together with the "
         f"{summary.synthetic:,} synthetic ones ({total:,} in all). Names in bold were lifted.",
         _table(heads, rows),
         *(note if unknown else []),
+        *(few if any(map(_of_few, summary.prevalence)) else []),
     ]
 
 
@@ -217,6 +220,8 @@ def _prevalence_row(each: Prevalence, real: int, total: int) -> Sequence[str]:
     added = each.synthetic or 0
     if each.real is None:
         return (name, "–", "–", f"{added:,}", "–", "–")
+    if _of_few(each):
+        return (name, _HIDDEN, "–", f"{added:,}", _HIDDEN, "–")
     both = each.real + added
     return (
         name,
@@ -226,6 +231,11 @@ def _prevalence_row(each: Prevalence, real: int, total: int) -> Sequence[str]:
         f"{both:,}",
         _share(both, total),
     )
+
+
+def _of_few(each: Prevalence) -> bool:
+    """Whether so few persons have it that the number is not given; images where none are known."""
+    return 0 < (each.patients or each.real or 0) < FEW
 
 
 def _groups(summary: Summary) -> Part:
@@ -238,17 +248,17 @@ def _groups(summary: Summary) -> Part:
     for each in summary.groups:
         before, shares = f"{each.images:,}", ("–", "–")
         if each in hidden:
-            before = "not told"
+            before = _HIDDEN
         else:
             shares = (_share(each.images, summary.real), _share(each.images, total))
         rows.append((each.group, each.word or "unknown", before, *shares))
     heads = ("", "", "real training images", "share before", "share after")
-    note = [f"Numbers below {FEW}, and what would tell them, are not given."] if hidden else []
+    note = [f"Numbers of fewer than {FEW} persons, and what would tell them, are not given."]
     return [
         "View, sex and age of the real training images. Synthetic images have none of them, so "
         "every share becomes smaller.",
         _table(heads, rows),
-        *note,
+        *(note if hidden else []),
     ]
 
 
@@ -256,14 +266,13 @@ def _hidden(groups: Sequence[GroupShare]) -> set[GroupShare]:
     """The numbers that single out few patients, and the next ones where the sum would tell them."""
     hidden: set[GroupShare] = set()
     for name in {each.group for each in groups}:
-        left = sorted((g for g in groups if g.group == name), key=lambda g: g.images)
-        while left and (left[0].images < FEW or 0 < _images(hidden, name) < FEW):
-            hidden.add(left.pop(0))
+        last = 0  # persons of the last one hidden: all that are hidden are of at least so many
+        for each in sorted((g for g in groups if g.group == name), key=lambda g: g.patients):
+            if each.patients >= FEW and (last == 0 or last >= FEW):
+                break
+            hidden.add(each)
+            last = each.patients
     return hidden
-
-
-def _images(groups: set[GroupShare], name: str) -> int:
-    return sum(each.images for each in groups if each.group == name)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from builder.contract import GROUPS, Index, Manifest
 
@@ -18,6 +19,7 @@ class Prevalence:
     target: bool
     real: int | None  # positives among the real images
     synthetic: int | None  # positives among the synthetic ones
+    patients: int | None = None  # persons of the real positives; None where the index is not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class GroupShare:
     group: str
     word: str  # "" is unknown
     images: int
+    patients: int  # whom they show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +96,7 @@ def _prevalence(manifest: Manifest, index: Index | None, name: str, packed: bool
     targets = (
         {target.pathology: target for target in manifest.plan.targets} if manifest.plan else {}
     )
-    real = synthetic = None
+    real = synthetic = patients = None
     if name in targets:
         real = targets[name].real_positives
         synthetic = targets[name].positives - real
@@ -101,8 +104,16 @@ def _prevalence(manifest: Manifest, index: Index | None, name: str, packed: bool
         train = index.split == "train"
         positive = train & (index.labels[:, manifest.pathologies.index(name)] == 1)
         synthetic = int((positive & (index.origin == "synthetic")).sum())
-        real = int((positive & (index.origin == "real")).sum()) if packed else real
-    return Prevalence(pathology=name, target=name in targets, real=real, synthetic=synthetic)
+        if packed:
+            positive &= index.origin == "real"
+            real, patients = int(positive.sum()), _persons(index, positive)
+    return Prevalence(
+        pathology=name,
+        target=name in targets,
+        real=real,
+        synthetic=synthetic,
+        patients=patients,
+    )
 
 
 def _reuse(index: Index, target: str) -> Reuse:
@@ -117,10 +128,16 @@ def _groups(index: Index) -> tuple[GroupShare, ...]:
     train = (index.split == "train") & (index.origin == "real")
     found = []
     for group, words in GROUPS.items():
-        column = getattr(index, group)[train]
-        if (column != "").any():
-            counts = [(word, int((column == word).sum())) for word in (*words, "")]
-            found += [GroupShare(group=group, word=w, images=n) for w, n in counts if n]
+        column = getattr(index, group)
+        if (column[train] != "").any():
+            rows = [(word, train & (column == word)) for word in (*words, "")]
+            found += [
+                GroupShare(
+                    group=group, word=word, images=int(own.sum()), patients=_persons(index, own)
+                )
+                for word, own in rows
+                if own.any()
+            ]
     return tuple(found)
 
 
@@ -132,3 +149,8 @@ def rejects(generator: Mapping[str, object]) -> str:
     found = generator.get("rejected")
     counts = found.items() if isinstance(found, Mapping) else ()
     return ", ".join(f"{n:,} because {why}" for why, n in counts if isinstance(n, int))
+
+
+def _persons(index: Index, rows: npt.NDArray[np.bool_]) -> int:
+    """How many persons the images of these rows show."""
+    return len({*index.patient[rows].tolist()})

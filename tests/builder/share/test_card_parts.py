@@ -20,23 +20,23 @@ SUMMARY = Summary(
     held_out=20,
     packed=True,
     prevalence=(
-        Prevalence(pathology="Mass", target=True, real=10, synthetic=40),
+        Prevalence(pathology="Mass", target=True, real=12, synthetic=40, patients=10),
         Prevalence(pathology="Edema", target=False, real=None, synthetic=3),
     ),
     reuse=(Reuse(target="Mass", images=50, vectors=4, most=30),),
     groups=(
-        GroupShare(group="view", word="pa", images=120),
-        GroupShare(group="view", word="lateral", images=80),
-        GroupShare(group="sex", word="female", images=80),
-        GroupShare(group="sex", word="male", images=117),
-        GroupShare(group="sex", word="", images=3),
+        GroupShare(group="view", word="pa", images=120, patients=60),
+        GroupShare(group="view", word="lateral", images=80, patients=40),
+        GroupShare(group="sex", word="female", images=80, patients=40),
+        GroupShare(group="sex", word="male", images=117, patients=90),
+        GroupShare(group="sex", word="", images=3, patients=2),
     ),
 )
 
 
 def test_prevalence_before_and_after() -> None:
     text = "\n".join(prevalence_part(SUMMARY))
-    assert "| **Mass** | 10 | 5.0 % | 40 | 50 | 20.0 % |" in text
+    assert "| **Mass** | 12 | 6.0 % | 40 | 52 | 20.8 % |" in text
     assert "| Edema | – | – | 3 | – | – |" in text
     assert "does not know how often" in text
 
@@ -47,9 +47,33 @@ def test_a_group_of_few_patients_is_not_counted(manifest: Manifest, publisher: P
     assert "| sex | unknown | not told | – | – |" in text
     assert "| sex | female | not told | – | – |" in text  # or the sum would tell the unknown
     assert "| sex | male | 117 | 58.5 % | 46.8 % |" in text
-    assert "Numbers below 10" in text
+    assert "Numbers of fewer than 10 persons" in text
     plain = replace(SUMMARY, groups=SUMMARY.groups[:2])
-    assert "Numbers below" not in "\n".join(source_part(manifest, publisher, plain))
+    assert "Numbers of" not in "\n".join(source_part(manifest, publisher, plain))
+
+
+def test_persons_are_counted_not_images(manifest: Manifest, publisher: Publisher) -> None:
+    words = [("pa", 100, 50), ("ap", 60, 9), ("lateral", 40, 12)]
+    groups = tuple(GroupShare(group="view", word=w, images=n, patients=p) for w, n, p in words)
+    told = replace(SUMMARY, groups=groups)
+    text = "\n".join(source_part(manifest, publisher, told))
+    assert "| view | ap | not told | – | – |" in text
+    assert "| view | lateral | not told | – | – |" in text  # or the sum would tell the first
+    assert "| view | pa | 100 | 50.0 % | 40.0 % |" in text
+
+
+def test_a_pathology_of_few_persons_is_not_counted() -> None:
+    few = (
+        Prevalence(pathology="Mass", target=True, real=30, synthetic=40, patients=9),
+        Prevalence(pathology="Hernia", target=True, real=9, synthetic=40),
+        Prevalence(pathology="Edema", target=False, real=0, synthetic=3, patients=0),
+    )
+    text = "\n".join(prevalence_part(replace(SUMMARY, prevalence=few)))
+    assert "| **Mass** | not told | – | 40 | not told | – |" in text
+    assert "| **Hernia** | not told | – | 40 | not told | – |" in text  # as few images, or fewer
+    assert "| Edema | 0 | 0.0 % | 3 | 3 | 1.2 % |" in text
+    assert "Numbers of fewer than 10 persons are not given." in text
+    assert "Numbers of" not in "\n".join(prevalence_part(SUMMARY))
 
 
 def test_reuse_and_rejects_are_said(manifest: Manifest) -> None:
