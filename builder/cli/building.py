@@ -15,8 +15,8 @@ from builder.cli.options import (
     shards_root,
 )
 from builder.cli.real_options import real_options
-from builder.cli.sharing import verify_release
-from builder.contract import CheckError, Manifest, UsageError
+from builder.cli.sharing import tell_faults, verify_release
+from builder.contract import Manifest, UsageError
 
 if TYPE_CHECKING:
     from builder.recipe import RealRequest
@@ -237,9 +237,6 @@ def verify(manifest: Path, allowed_signers: Path | None, shards_root: Path | Non
     sealed = load_manifest(manifest)  # for the length of the bar; verify loads its own
     with progress("verifying", sealed.index.rows) as advance:
         faults = list(faults_of(manifest, root=shards_root, advance=advance))
-    for fault in faults:
-        click.echo(fault, err=True)
-    if faults:
-        raise CheckError(f"{manifest}: {len(faults)} faults.")
+    tell_faults(manifest, faults)
     shards = len(sealed.shardlist)
     click.echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {manifest} says.")

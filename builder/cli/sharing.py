@@ -1,7 +1,7 @@
 """Commands around a dataset that travels: share, pull, info, diff."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,10 +203,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     sealed = load_manifest(manifest_of(folder))
     with progress("verifying", sum(s.nsamples for s in sealed.shardlist)) as advance:
         faults = list(check_release(folder, advance))
-    for fault in faults:
-        click.echo(fault, err=True)
-    if faults:
-        raise CheckError(f"{folder}: {len(faults)} faults.")
+    tell_faults(folder, faults)
     if (folder / "shards").exists():
         click.echo(
             f"Note: {folder / 'shards'} is no part of the release, and may hold real images: do "
@@ -218,7 +215,18 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
         sums = read_bytes(folder / SUMS)
         signer = check_signer(sums, read_bytes(folder / SIGNATURE), allowed_signers)
         signer = f", signed by {printable(signer)}"
-    click.echo(f"OK: every file in {folder} is as it was shared (digest {sealed.digest}){signer}.")
+    click.echo(
+        f"OK: every file that {folder / SUMS} lists is as it was shared (digest "
+        f"{sealed.digest}){signer}."
+    )
+
+
+def tell_faults(place: Path, faults: Sequence[str]) -> None:
+    """Print each fault of a dataset; CheckError with their number where there is one."""
+    for fault in faults:
+        click.echo(fault, err=True)
+    if faults:
+        raise CheckError(f"{place}: {'1 fault' if len(faults) == 1 else f'{len(faults)} faults'}.")
 
 
 def release_text(release: "Release") -> str:

@@ -136,7 +136,7 @@ def test_verify_lists_the_faults_and_counts_them(sealed: Path, xbuild: Xbuild) -
     next(sealed.rglob("*.idx")).unlink()
     done = xbuild("verify", path)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("gan100.json: 1 faults.")
+    assert done.stderr.strip().endswith("gan100.json: 1 fault.")
 
 
 def test_a_build_says_where_everything_is(

@@ -135,13 +135,18 @@ def test_a_release_is_verified_with_its_signature(
     assert xbuild("share", path, "--to", folder, *SAID, "--sign", key).returncode == 0
     done = xbuild(*words)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"OK: every file in .* signed by anna@example\.org\.", done.stdout)
+    assert re.search(
+        r"OK: every file that \S+ lists is as .* signed by anna@example\.org\.", done.stdout
+    )
     allowed.write_text("")
     stranger = xbuild(*words)
     assert (stranger.returncode, "by nobody in" in stranger.stderr) == (1, True)
     (folder / "README.md").write_text("changed")
     damaged = xbuild("verify", folder)
     assert (damaged.returncode, "README.md does not have" in damaged.stderr) == (1, True)
+    assert damaged.stderr.endswith(": 1 fault.\n")
+    (folder / "croissant.json").unlink()
+    assert xbuild("verify", folder).stderr.endswith(": 2 faults.\n")
     manifest = xbuild("verify", path, "--allowed-signers", allowed)
     assert (manifest.returncode, "a manifest is unsigned" in manifest.stderr) == (2, True)
     nothing = xbuild("verify", tmp_path)
