@@ -70,7 +70,7 @@ _PATIENT_NUMBER = re.compile(
     rf"(?i){_START}(?:patient|subject|person|case)s?[ _#:=-]{{1,3}}(?=(\w+))"
 )
 _PIECE = re.compile(r"[^\W_]+")
-_MOST_PIECES = 5  # of a name; what comes behind them is not compared
+_MAX_PIECES = 5  # of a name; what comes behind them is not compared
 _MIN_NAME = 3  # letters and digits of one
 _ANY_CASE = 6  # letters and digits from which a name is no word of a sentence
 LONG = 40  # characters from which a cell counts as a text
@@ -181,7 +181,7 @@ def parts_of(word: str) -> Iterator[str]:
 
 def names_of(patient: str) -> Iterator[str]:
     """A patient's name or number with letters, in both orders; nothing where it is too short."""
-    pieces = _pieces(patient)[:_MOST_PIECES]
+    pieces = _pieces(patient)[:_MAX_PIECES]
     for order in (pieces, [*pieces[1:], *pieces[:1]]):
         name = _cased(" ".join(order))
         if len(name) >= _MIN_NAME and any(map(str.isalpha, name)):
@@ -192,7 +192,7 @@ def _names_in(text: str, names: frozenset[str]) -> Iterator[str]:
     """The names of patients in a text, as whole words."""
     pieces = _pieces(text)
     for start in range(len(pieces)):
-        for stop in range(start + 1, min(start + _MOST_PIECES, len(pieces)) + 1):
+        for stop in range(start + 1, min(start + _MAX_PIECES, len(pieces)) + 1):
             name = " ".join(pieces[start:stop])
             if _cased(name) in names:
                 yield name
