@@ -132,7 +132,8 @@ def test_an_unreadable_image_may_be_left_out(folder: Path, weights: Path) -> Non
         (folder / name).write_text(text)
     found = predict_files(weights, [folder], out=folder / "out.csv", **ANSWERS | {"skip_bad": True})
     assert [(one.image, one.reason) for one in found.skipped] == [
-        (name, "neither PNG, JPEG, TIFF nor DICOM") for name in bad
+        ("b.png", "the file is empty"),
+        ("z/5.png", "neither PNG, JPEG, TIFF nor DICOM"),
     ]
     before, after = rows_of(folder / "all.csv"), rows_of(folder / "out.csv")
     kept = [row for row in before if row["image"] not in bad]
