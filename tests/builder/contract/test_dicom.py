@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
@@ -117,7 +117,6 @@ def test_greys_are_shown_as_pydicom_shows_them(
     assert np.ptp(grey) > 100
 
 
-@settings(max_examples=100, deadline=None, database=None, derandomize=True)
 @given(
     bits=st.sampled_from([8, 10, 12, 14, 16]),
     signed=st.booleans(),

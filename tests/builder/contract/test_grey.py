@@ -18,7 +18,7 @@ from builder.contract import Bytes
 from builder.contract.grey import _plain_jpeg, check_depth, read_picture, scale
 
 Array = npt.NDArray[Any]
-FEW = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+FEW = settings(max_examples=60)
 SIDES = st.tuples(st.integers(1, 9), st.integers(1, 9))
 SEEDS = st.integers(0, 2**32 - 1)
 UPRIGHT = {

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.contract import UsageError
@@ -168,7 +168,6 @@ CELLS = st.text("aZ07 äöüßé,;\t|\"'\n.-/\\#", max_size=6).map(str.strip)
 ROWS = st.lists(st.tuples(CELLS, CELLS, st.sampled_from(["0", "1", "-1", ""])), min_size=1)
 
 
-@settings(deadline=None)
 @given(
     rows=ROWS,
     separator=st.sampled_from(",;\t|"),
