@@ -31,12 +31,15 @@ def send_to_hub(
     """
     repository = _Repository(url)
     files = [*release.files, *([] if signature is None else [made(SIGNATURE, signature)])]
-    repository.create(gated)
+    repository.create()
     head = repository.head()
     there = dict(repository.files(head))
-    if _is_there(files, there):
+    complete = _is_there(files, there)
+    stale = [] if complete else repository.stale(release.name, files, there, head)
+    if gated:  # before anybody can see a file, but never what belongs to somebody else
+        repository.gate()
+    if complete:
         return False
-    stale = repository.stale(release.name, files, there, head)
     overtaken = not repository.commit(release.name, files, stale, head, progress)
     found = dict(repository.files(repository.head()))
     if not _is_there(files, found):
@@ -91,12 +94,14 @@ class _Repository:
         self._store = Store(scheme="hf", shown=self.shown)
         self._where = {"repo_id": self._id, "repo_type": "dataset"}
 
-    def create(self, gated: bool) -> None:
-        """Make the repository if it is missing; readers of a gated one must agree first."""
+    def create(self) -> None:
+        """Make the repository if it is missing."""
         self._store.ask(lambda: self._api.create_repo(**self._where, exist_ok=True))
-        if gated:
-            settings = {**self._where, "gated": "auto"}
-            self._store.ask(lambda: self._api.update_repo_settings(**settings))
+
+    def gate(self) -> None:
+        """Let readers agree to the card's text first."""
+        settings = {**self._where, "gated": "auto"}
+        self._store.ask(lambda: self._api.update_repo_settings(**settings))
 
     def head(self) -> str:
         """The commit that readers see now."""

@@ -51,7 +51,9 @@ def test_a_signature_can_come_later(composed: Release, hub: Hub) -> None:
 
 
 def test_a_gated_release_asks_its_readers(composed: Release, hub: Hub) -> None:
-    send(composed, gated=True)
+    assert send(composed)
+    assert not hub.settings
+    assert not send(composed, gated=True)  # also where the files are there already
     assert hub.settings == {"gated": "auto"}
 
 
@@ -135,8 +137,9 @@ def test_an_older_release_is_replaced_by_one_commit(composed: Release, hub: Hub)
 def test_files_of_others_are_not_touched(composed: Release, hub: Hub) -> None:
     hub.commits.append({"notes.txt": b"mine"})
     with pytest.raises(UsageError, match=r"1 file that belongs to no release, such as notes\.txt"):
-        send(composed)
+        send(composed, gated=True)
     assert hub.commits == [{"notes.txt": b"mine"}]
+    assert not hub.settings
 
 
 def test_the_release_of_another_dataset_is_not_touched(composed: Release, hub: Hub) -> None:
