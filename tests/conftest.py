@@ -3,11 +3,27 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from builder.contract.audit import (
+    Agreement,
+    Audit,
+    Clue,
+    Copies,
+    Figure,
+    Interval,
+    Nearness,
+    Planted,
+    Quality,
+    Rare,
+    Shortcuts,
+    Suspect,
+    Told,
+)
 from builder.contract.lock import hold
 
 # The same examples in every run, however slow the machine is.
@@ -36,3 +52,67 @@ def locked() -> Callable[[Path], AbstractContextManager[None]]:
                 thread.submit(lock.__exit__, None, None, None).result()
 
     return elsewhere
+
+
+@pytest.fixture(scope="session")
+def audit() -> Audit:
+    """An audit with every part, as one of a good dataset would be."""
+    likely = Interval(value=0.5, low=0.4, high=0.6)
+    figure = Figure(
+        name="kid",
+        found=Interval(value=0.012, low=0.010, high=0.014),
+        floor=Interval(value=0.001, low=0.0, high=0.002),
+        synthetic=400,
+        real=500,
+        patients=300,
+        differs=True,
+    )
+    told = Told(
+        kinds=("real", "synthetic"), treatment="none", auc=likely, floor=likely, n=(500, 400)
+    )
+    agreed = Agreement(
+        target="Mass", synthetic=likely, real=likely, positives=200, negatives=200, disagrees=False
+    )
+    return Audit(
+        schema=1,
+        name="gan100",
+        digest="a" * 64,
+        real="a" * 64,
+        seed=0,
+        settings={"sample": 5000.0, "told": 0.6},
+        software={"cxr-rebalance": "0.1.0"},
+        summary=("One.", "Two.", "Three.", "Four.", "Five."),
+        quality=Quality(extractor="pixels", figures=(figure,)),
+        agreement=(agreed,),
+        shortcuts=Shortcuts(
+            origin=(told, replace(told, treatment="blurred")),
+            clues=(Clue(name="sharpness", auc=likely, means=(1.0, 2.0)),),
+            sources=(replace(told, kinds=("ap", "pa")),),
+            told=False,
+        ),
+        copies=Copies(
+            threshold=0.9,
+            synthetic=400,
+            train=500,
+            held_out=100,
+            accused=1,
+            suspects=2,
+            listed=(
+                Suspect(key="gan100-mass-0000001", of="real-0000000000000001", similarity=0.99),
+                Suspect(key="gan100-mass-0000002", of="real-0000000000000002", similarity=0.95),
+            ),
+            planted=(
+                Planted(kind="jpeg", planted=100, found=100),
+                Planted(kind="inversion", planted=100, found=0),
+            ),
+            duplicates=1,
+            duplicates_listed=(
+                Suspect(key="gan100-mass-0000003", of="gan100-mass-0000001", similarity=0.97),
+            ),
+        ),
+        nearness=Nearness(share=likely, synthetic=400, real=100),
+        rare=Rare(
+            fewer_than=5, vectors=1, synthetic=3, listed=((("Mass", "Edema"), 2, 3), ((), 1, 0))
+        ),
+        notes=("A part is absent.",),
+    )

@@ -1,15 +1,23 @@
-"""`NAME.audit.json`, what the judges found in a dataset: records that share and report read, too.
+"""`audits/NAME.audit.json`: what judges found in a dataset, also read by share and report.
 
+`audits/` lies in the dataset's root, next to `manifests/`: nothing there is taken for a manifest.
 Every figure stands beside its floor: the same figure between two sets of real images, which no
 generator can be expected to beat. A figure that could not be had is absent, and `notes` says why.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from builder.contract.record import Count, Sha256
+from builder.contract.errors import CheckError, printable
+from builder.contract.names import KEY
+from builder.contract.paths import dataset_root, write_last
+from builder.contract.record import Count, Sha256, as_record, parse_json, read_bytes, to_json
 
 AUDIT_SCHEMA = 1
+AUDITS = "audits"  # the folder in a dataset's root
+MAX_AUDIT = 16 << 20  # bytes of a file
+MAX_SENTENCES = 9  # of a summary; there are five
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,3 +164,44 @@ class Audit:
     nearness: Nearness | None
     rare: Rare | None
     notes: tuple[str, ...]  # why a part is absent
+
+
+def audit_path(manifest_path: Path, name: str, folder: Path | None = None) -> Path:
+    """Where the record of an audit is written: `folder`, or audits/ in the dataset's root."""
+    return (folder or dataset_root(manifest_path) / AUDITS) / f"{name}.audit.json"
+
+
+def page_path(record: Path) -> Path:
+    """The page next to the record of an audit."""
+    return record.with_name(f"{record.name.removesuffix('.json')}.html")
+
+
+def audit_bytes(audit: Audit) -> bytes:
+    """The file of an audit, the same for the same audit; CheckError for one that is not valid."""
+    data = to_json(audit).encode()
+    _parsed(data, f"The audit of {audit.name}")
+    return data
+
+
+def write_audit(audit: Audit, path: Path) -> None:
+    """Write the record of an audit, complete or not at all."""
+    write_last(path, audit_bytes(audit))
+
+
+def read_audit(path: Path) -> Audit:
+    """The audit in the file `path`, every field checked; CheckError says what is wrong with it."""
+    return _parsed(read_bytes(path, MAX_AUDIT), str(path))
+
+
+def _parsed(data: bytes, what: str) -> Audit:
+    raw = parse_json(data, what)
+    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if isinstance(schema, bool) or schema != AUDIT_SCHEMA:
+        found = printable(repr(schema))
+        raise CheckError(f"{what} has schema {found}; this version reads schema {AUDIT_SCHEMA}.")
+    audit = as_record(raw, Audit, f"{what} (an audit of schema {schema})")
+    if not KEY.fullmatch(audit.name):
+        raise CheckError(f"{what}: the name {printable(repr(audit.name))} is not plain.")
+    if not 1 <= len(audit.summary) <= MAX_SENTENCES:
+        raise CheckError(f"{what} has a summary of {len(audit.summary)} sentences.")
+    return audit
