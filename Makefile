@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 LOCKS := build/manifests
+AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests test quick check clean
+.PHONY: help install demo manifests axe test quick check clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -42,6 +43,11 @@ manifests: install  ## seal the datasets of manifests/ again, for this version; 
 	    cp $(LOCKS)/manifests/$$name.json $(LOCKS)/manifests/$$name.parquet manifests/ || exit 1; \
 	  done || exit 1; \
 	done
+
+axe: $(AXE)  ## fetch axe-core by npm: tests check with it that pages can be read by ear
+
+$(AXE):
+	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
 
 test: install  ## run all tests, two at a time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal

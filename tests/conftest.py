@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -25,6 +26,19 @@ from builder.contract.audit import (
     Told,
 )
 from builder.contract.lock import hold
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # the tests may run as root
+    "--disable-gpu",
+    "--disable-dev-shm-usage",  # a container's /dev/shm is small
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+AXE = Path(__file__).parents[1] / "build/axe/node_modules/axe-core/axe.min.js"
 
 # The same examples in every run, however slow the machine is.
 settings.register_profile(
@@ -116,3 +130,40 @@ def audit() -> Audit:
         ),
         notes=("A part is absent.",),
     )
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Headless Chromium, as Debian packages it, driven by selenium; it keeps every message."""
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip("Debian's chromium-driver is missing")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def barriers(browser: Any) -> Callable[[], list[str]]:
+    """What axe-core finds serious in the open page, for people who do not see or use no mouse."""
+    if not AXE.is_file():
+        pytest.skip("axe-core is missing: make axe fetches it")
+    script = (
+        f"{AXE.read_text(encoding='utf-8')}\nconst done = arguments[arguments.length - 1];"
+        "axe.run(document, {resultTypes: ['violations']}).then(found => done(found.violations))"
+    )
+
+    def found() -> list[str]:
+        return [
+            f"{rule['id']}: {node['html'][:200]}"
+            for rule in browser.execute_async_script(script)
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
+
+    return found
