@@ -96,7 +96,7 @@ class Pictures:
         with ThreadPoolExecutor() as threads:
             for start in range(0, len(self), size):
                 rows = self.rows[start : start + size]
-                yield np.stack(list(threads.map(lambda row: _image(self.sealed, row), rows)))
+                yield np.stack(list(threads.map(lambda row: read_image(self.sealed, row), rows)))
 
     def images(self) -> Bytes:
         """uint8 [N, H, W]: all of them at once; for a few."""
@@ -130,14 +130,14 @@ def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> 
     with show("reading", len(rows)) as advance, ThreadPoolExecutor() as threads:
         edges = [*range(0, len(rows), BLOCK), len(rows)]
         for start, end in pairwise(edges):
-            images = threads.map(lambda row: _reduced(_image(sealed, row)), rows[start:end])
+            images = threads.map(lambda row: _reduced(read_image(sealed, row)), rows[start:end])
             reduced[start:end] = list(images)
             advance(end - start)
     return Pictures(sealed=sealed, rows=rows, reduced=reduced)
 
 
-def _image(sealed: Sealed, row: int) -> Bytes:
-    """uint8 [H, W]: the image in one row of the index."""
+def read_image(sealed: Sealed, row: int) -> Bytes:
+    """uint8 [H, W]: the image in one row of the index; CheckError where there is none."""
     index, url = sealed.index, str(sealed.index.shard[row])
     with (sealed.root / url).open("rb") as file:
         file.seek(int(index.offset[row]))

@@ -198,7 +198,7 @@ def _show_notes(notes: Sequence[str]) -> None:
 
 def _show_sealed(manifest: Manifest, out: Path) -> None:
     """Draw the contact sheet, and say where everything is and how many images were left out."""
-    from builder.contact_sheet import contact_sheet
+    from builder.gallery.contact_sheet import contact_sheet
 
     if left_out := manifest.source.get("left_out"):
         images = "real image is" if left_out == 1 else "real images are"

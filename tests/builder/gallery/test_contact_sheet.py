@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contact_sheet import contact_sheet
 from builder.contract import Manifest, Sample, load_manifest
+from builder.gallery.contact_sheet import contact_sheet
 from builder.recipe import Layout
 from builder.seal import Facts, seal
 from builder.write import Painter, ShardJob, write_shard

@@ -1,19 +1,22 @@
-"""A picture of a sealed dataset: for each target a row of real and a row of synthetic images."""
+"""A picture of a sealed dataset: for each pathology a row of real and a row of synthetic images."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from builder.audit.pictures import Sealed, read_image
 from builder.contract import (
-    Bytes,
     Index,
     Manifest,
     Origin,
+    UsageError,
     dataset_root,
-    decode_image,
+    index_root,
     load_index,
+    printable,
     write_last,
 )
 
@@ -26,18 +29,32 @@ class _Row:
     samples: list[int]  # rows of the index
 
 
-def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: int = 8) -> bool:
-    """Whether there is a PNG at `out`: a row of real and one of synthetic positives per target.
+def contact_sheet(
+    manifest: Manifest,
+    manifest_path: Path,
+    out: Path,
+    *,
+    pathologies: Sequence[str] = (),
+    root: Path | None = None,
+    columns: int = 8,
+) -> bool:
+    """Write a PNG with the first real and the first synthetic positives per pathology.
 
-    They are read from the shards. Without a plan, the first pathologies have a row of real images
-    each. There is no picture where no training image has a positive label.
+    They are read from the shards, which are below `root` if not beside the manifest. Pathologies
+    are the targets where none are named; without a plan, the first ones have a row of real images
+    each. An image for a target was rendered for it. False, and no picture, where no training image
+    has a positive label. UsageError for an unknown pathology.
     """
     from matplotlib.figure import Figure
     from PIL import Image
 
-    root = dataset_root(manifest_path)
-    index = load_index(manifest, root)
-    rows = _rows(manifest, index, columns)
+    _check_names(manifest, pathologies)
+    sealed = Sealed(
+        manifest=manifest,
+        root=root or dataset_root(manifest_path),
+        index=load_index(manifest, index_root(manifest, manifest_path, root)),
+    )
+    rows = _rows(manifest, sealed.index, pathologies, columns)
     if not rows:
         return False
     figure = Figure(figsize=(1.3 * columns + 1.6, 1.35 * len(rows) + 0.5), layout="constrained")
@@ -47,7 +64,7 @@ def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: i
             axis.set_axis_off()
         line[0].text(-0.1, 0.5, row.title, transform=line[0].transAxes, ha="right", va="center")
         for axis, sample in zip(line, row.samples, strict=False):
-            axis.imshow(_image_at(manifest, root, index, sample), cmap="gray", vmin=0, vmax=255)
+            axis.imshow(read_image(sealed, sample), cmap="gray", vmin=0, vmax=255)
     figure.suptitle(_title(manifest))
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=110)
@@ -57,14 +74,23 @@ def contact_sheet(manifest: Manifest, manifest_path: Path, out: Path, columns: i
     return True
 
 
-def _rows(manifest: Manifest, index: Index, columns: int) -> list[_Row]:
+def _check_names(manifest: Manifest, pathologies: Sequence[str]) -> None:
+    for name in pathologies:
+        if name not in manifest.pathologies:
+            raise UsageError(
+                f"{manifest.name} has no pathology {printable(repr(name))}; it has "
+                f"{', '.join(manifest.pathologies)}."
+            )
+
+
+def _rows(manifest: Manifest, index: Index, pathologies: Sequence[str], columns: int) -> list[_Row]:
     rows = []
-    for name in manifest.targets or manifest.pathologies[:_MAX_ROWS]:
+    for name in pathologies or manifest.targets or manifest.pathologies[:_MAX_ROWS]:
         positive = index.labels[:, manifest.pathologies.index(name)] == 1
         origins: tuple[Origin, ...] = ("real", "synthetic")
         for origin in origins:
             mine = positive & (index.origin == origin) & (index.split == "train")
-            if origin == "synthetic":
+            if origin == "synthetic" and name in manifest.targets:
                 mine &= index.target == name
             if mine.any():
                 kind = "real label" if origin == "real" and _is_demo(manifest) else origin
@@ -83,9 +109,3 @@ def _title(manifest: Manifest) -> str:
 
 def _is_demo(manifest: Manifest) -> bool:
     return manifest.dataset == "demo"
-
-
-def _image_at(manifest: Manifest, root: Path, index: Index, row: int) -> Bytes:
-    with (root / index.shard[row]).open("rb") as file:
-        file.seek(int(index.offset[row]))
-        return decode_image(file.read(int(index.size[row])), manifest.image)
