@@ -50,10 +50,10 @@ $(AXE):
 	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
 
 test: install  ## run all tests, two at a time
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 quick: install  ## run the tests that take less than ten seconds each
-	$(BIN)/python -m pytest -m 'not slow'
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m 'not slow'
 
 check: install  ## check lint, format and types
 	$(BIN)/ruff check .

@@ -14,7 +14,6 @@ matrix product on the same device.
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import tempfile
@@ -33,6 +32,7 @@ from builder import generators
 from builder.checks import Redraws
 from builder.checks.constant import reasons_against
 from builder.contract import ImageSpec
+from builder.contract.cores import usable_cores
 from builder.draw import draw, latents
 from builder.engines.jobs import synthetic_jobs
 from builder.engines.painter import GeneratorPainter
@@ -76,7 +76,7 @@ class Ways:
         self.conditions = condition(samples, LABELS, generator.labels)
         numbers = [sample.draw for sample in samples]
         self.latents = latents(numbers, generator.latent_size, seed=0, name="Mass")
-        self.threads = (os.cpu_count() or 1) - 1
+        self.threads = usable_cores() - 1
         self.runs = 0
 
     def forward_only(self):

@@ -11,7 +11,6 @@ older NumPy: use another venv). img2dataset writes with webdataset, cv2 and a pa
 import argparse
 import io
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -24,6 +23,7 @@ import webdataset
 from PIL import Image
 
 from builder.contract import ImageSpec, Sample
+from builder.contract.cores import usable_cores
 from builder.recipe import Layout
 from builder.render import Picture
 from builder.write import ShardJob, write_shard
@@ -195,7 +195,7 @@ def main():
     spec = ImageSpec(height=images.shape[1], width=images.shape[2], codec="png", quality=0)
     assert len(encode(images[0], spec)) < spec.max_bytes
     found = contenders()
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     alone, parallel, sizes = ({name: [] for name in found} for _ in range(3))
     for _ in range(options.repeats):
         for name, function in found.items():

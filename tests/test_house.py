@@ -77,3 +77,11 @@ def test_every_module_has_its_tests() -> None:
         if not (ROOT / "tests" / relative.with_name(f"test_{path.name}")).is_file():
             missing.append(relative.as_posix())
     assert not missing
+
+
+def test_the_tests_run_without_a_gpu_wherever_they_run() -> None:
+    """Some demand equal bits, which a GPU gives only for equal batches."""
+    text = (ROOT / "Makefile").read_text()
+    lines = [line for line in text.splitlines() if "-m pytest" in line and line[0] == "\t"]
+    assert lines
+    assert all(line.startswith("\tCUDA_VISIBLE_DEVICES= ") for line in lines), lines

@@ -13,6 +13,7 @@ import numpy as np
 from builder.checks.duplicate import duplicates
 from builder.claim import check_shards
 from builder.contract import Bytes, CheckError, decode_image, tar, write_last
+from builder.contract.cores import usable_cores
 from builder.contract.record import as_record, parse_json, read_bytes, read_record
 from builder.engines.workers import write_shards
 from builder.progress import Progress
@@ -60,7 +61,7 @@ class Engine:
         On a GPU pixels may depend on the batch, so the size found by trial is noted in `folder`: a
         build that is resumed uses it again.
         """
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         gpus = _visible_gpus() if getattr(generator, "device", "cpu") == "cuda" else ()
         workers = workers or len(gpus) or cores
         if gpus and not batch:

@@ -1,6 +1,5 @@
 """The shards of a dataset's real images, and those of its synthetic ones → Shards."""
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
 from builder.contract import UsageError
+from builder.contract.cores import usable_cores
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
 from builder.engines.jobs import real_jobs, synthetic_jobs
@@ -57,7 +57,7 @@ def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) 
     jobs = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
     if sum(len(job.samples) for job in jobs) >= _MANY and not any(j.path.exists() for j in jobs):
         _try_some(recipe, cohort, skip_bad=work.skip_bad)
-    workers = work.workers or os.cpu_count() or 1
+    workers = work.workers or usable_cores()
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
         shards = write_shards(jobs, workers=workers, advance=advance)
     report = layout.root / f"{recipe.name}-left-out.csv"

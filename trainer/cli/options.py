@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from builder.contract.cores import usable_cores
 from trainer.fit.track import TRACKERS
 from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, PRECISIONS, STEPS
 
@@ -35,8 +36,7 @@ def setting(
 
 def cores() -> int:
     """The cores that this rank may use."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def seed(value: str) -> int:

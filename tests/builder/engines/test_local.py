@@ -1,7 +1,6 @@
 """Who renders: processes, GPUs, threads; what is said of it; and rounds without duplicates."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,7 +36,7 @@ class OnGpu(OnCpu):
 
 @pytest.fixture
 def _sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr("builder.engines.local.usable_cores", lambda: 16)
 
 
 @pytest.mark.usefixtures("_sixteen_cores")
