@@ -85,7 +85,16 @@ def audit() -> Audit:
         kinds=("real", "synthetic"), treatment="none", auc=likely, floor=likely, n=(500, 400)
     )
     agreed = Agreement(
-        target="Mass", synthetic=likely, real=likely, positives=200, negatives=200, disagrees=False
+        target="Mass",
+        classifier="a probe",
+        synthetic=likely,
+        real=likely,
+        positives=200,
+        negatives=200,
+        real_positives=50,
+        real_negatives=500,
+        tells=True,
+        disagrees=False,
     )
     return Audit(
         schema=1,
@@ -99,6 +108,8 @@ def audit() -> Audit:
         quality=Quality(extractor="pixels", figures=(figure,)),
         agreement=(agreed,),
         shortcuts=Shortcuts(
+            extractor="pixels",
+            alike="label vectors",
             origin=(told, replace(told, treatment="blurred")),
             clues=(Clue(name="sharpness", auc=likely, means=(1.0, 2.0)),),
             sources=(replace(told, kinds=("ap", "pa")),),

@@ -55,11 +55,15 @@ class Agreement:
     """How well a classifier that was trained on real images finds one target."""
 
     target: str
+    classifier: str  # a file of xtrain, or the probe and its features
     synthetic: Interval  # AUC on the synthetic images
-    real: Interval | None  # AUC on held-out real images
+    real: Interval | None  # AUC on held-out real images; None where there are too few
     positives: Count  # synthetic
     negatives: Count
-    disagrees: bool
+    real_positives: Count  # held-out
+    real_negatives: Count
+    tells: bool  # the classifier finds the target in real images: otherwise nothing follows
+    disagrees: bool  # it finds it less well in synthetic ones, beyond what chance gives
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +71,9 @@ class Told:
     """How well a classifier tells two kinds of image apart."""
 
     kinds: tuple[str, str]  # such as real, synthetic; or ap, pa
-    treatment: str  # what was done to both: none, blurred, re-encoded
+    treatment: str  # what was done to both: none, blurred, re-encoded, rescaled
     auc: Interval
-    floor: Interval | None  # for two sets of one kind
+    floor: Interval | None  # for two sets of one kind; None where there are too few images
     n: tuple[Count, Count]
 
 
@@ -78,18 +82,20 @@ class Clue:
     """One simple property that gives a kind of image away."""
 
     name: str  # such as sharpness
-    auc: Interval  # of that property alone
-    means: tuple[float, float]  # of each kind
+    auc: Interval  # of that property alone, in the direction that tells more
+    means: tuple[float, float]  # of real and of synthetic images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortcuts:
     """Whether a classifier could learn where an image comes from in place of what it shows."""
 
+    extractor: str  # what the probe goes by
+    alike: str  # what both sides have as often, real as synthetic: label vectors, targets, nothing
     origin: tuple[Told, ...]  # real against synthetic
     clues: tuple[Clue, ...]  # the strongest first
     sources: tuple[Told, ...]  # among the real images
-    told: bool  # beyond the threshold
+    told: bool  # real against synthetic beyond the threshold and the floor, treated or not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
