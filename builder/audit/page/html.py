@@ -1,0 +1,192 @@
+"""An audit → the HTML of its page: the summary first, then eight points, each beside its floor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from builder.audit.page.pairs import Pair, src
+from builder.audit.page.scale import Strip, strip
+from builder.audit.summary import CLAIMED, findings, is_found
+from builder.audit.wording import (
+    TREATMENTS,
+    count,
+    interval,
+    meaning_of,
+    number,
+    percent,
+    title_of,
+)
+from builder.contract.audit import Audit, Interval
+
+POINTS = {  # in reading order
+    "distance": "1. Distance between the sets",
+    "spread": "2. Realism and variety",
+    "sameness": "3. Sameness, sharpness, greys",
+    "labels": "4. Labels",
+    "shortcuts": "5. Shortcuts",
+    "copies": "6. Suspected copies",
+    "nearness": "7. Nearer to training images",
+    "rare": "8. Rare labels and repeats",
+}
+SECTIONS = {"summary": "Summary", **POINTS, "method": "How it was computed"}
+_DISTANCE = ("kid", "fid")
+_SPREAD = ("precision", "recall", "density", "coverage")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of a table: a figure, its floor, and both on one scale."""
+
+    title: str
+    meaning: str
+    found: str
+    floor: str
+    strip: Strip
+    counts: str  # images that it is of
+    bad: bool
+    verdict: str
+
+
+def page(audit: Audit, copies: Sequence[Pair] = (), repeats: Sequence[Pair] = ()) -> str:
+    """The HTML of an audit; `copies` and `repeats` are pictures of its suspects."""
+    environment = Environment(
+        loader=PackageLoader("builder.audit", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "src": src,
+        "number": number,
+        "interval": interval,
+        "percent": percent,
+        "counted": count,
+        "title_of": title_of,
+    }
+    text = environment.get_template("page.html").render(
+        audit=audit,
+        findings=findings(audit),
+        sections=SECTIONS,
+        scope=_scope(audit),
+        quality=_quality(audit),
+        labels=_labels(audit),
+        origin=_told(audit, "origin"),
+        sources=_told(audit, "sources"),
+        nearness=_nearness(audit),
+        copies=copies,
+        repeats=repeats,
+        is_found=is_found,
+        claimed=f"{100 * CLAIMED:.0f} %",
+    )
+    return f"{text.strip()}\n"
+
+
+def _scope(audit: Audit) -> dict[str, str]:
+    """How much was looked at, in numbers."""
+    figures = audit.quality.figures if audit.quality else ()
+    found: dict[str, str] = {}
+    if audit.copies:
+        found["synthetic images"] = f"{audit.copies.synthetic:,}"
+        found["real training images"] = f"{audit.copies.train:,}"
+        found["held-out real images"] = f"{audit.copies.held_out:,}"
+    elif figures:
+        found["synthetic images"] = f"{max(figure.synthetic for figure in figures):,}"
+    return {**found, "seed": str(audit.seed)}
+
+
+def _quality(audit: Audit) -> dict[str, list[Row]]:
+    """The figures of each of the first three points."""
+    found: dict[str, list[Row]] = {"distance": [], "spread": [], "sameness": []}
+    for figure in audit.quality.figures if audit.quality else ():
+        spread = "spread" if figure.name in _SPREAD else "sameness"
+        place = "distance" if figure.name in _DISTANCE else spread
+        found[place].append(
+            _row(
+                title_of(figure.name),
+                meaning_of(figure.name),
+                (figure.found, figure.floor),
+                f"{figure.synthetic:,} synthetic, {figure.real:,} real of "
+                f"{count(figure.patients, 'patient')}",
+                figure.differs,
+                ("worse than real images", "as real images"),
+            )
+        )
+    return found
+
+
+def _labels(audit: Audit) -> list[Row]:
+    return [
+        _row(
+            each.target,
+            "",
+            (each.synthetic, each.real),
+            f"{each.positives:,} with it, {each.negatives:,} without",
+            each.disagrees,
+            ("finds less than labels say", "as on real images"),
+            reference=0.5,
+        )
+        for each in audit.agreement
+    ]
+
+
+def _told(audit: Audit, what: str) -> list[Row]:
+    """Real against synthetic images, or one source of real images against another."""
+    shortcuts = audit.shortcuts
+    found = () if shortcuts is None else getattr(shortcuts, what)
+    limit = audit.settings.get("told", 1.0)
+    return [
+        _row(
+            f"{each.kinds[0]} against {each.kinds[1]}, "
+            f"{TREATMENTS.get(each.treatment, f'both {each.treatment}')}",
+            "",
+            (each.auc, each.floor),
+            f"{each.n[0]:,} and {each.n[1]:,}",
+            each.auc.value >= limit,
+            ("told apart", "hardly told apart"),
+            reference=0.5,
+        )
+        for each in found
+    ]
+
+
+def _nearness(audit: Audit) -> list[Row]:
+    if audit.nearness is None:
+        return []
+    found = audit.nearness
+    more = found.share.low > 0.5
+    return [
+        _row(
+            "share of the synthetic images",
+            "",
+            (found.share, None),
+            f"{found.synthetic:,} synthetic, {found.real:,} real on each side",
+            more,
+            ("more than half", "not more than half"),
+            reference=0.5,
+        )
+    ]
+
+
+def _row(
+    title: str,
+    meaning: str,
+    figures: tuple[Interval, Interval | None],
+    counts: str,
+    bad: bool,
+    verdicts: tuple[str, str],
+    reference: float | None = None,
+) -> Row:
+    """A line of a table; `verdicts` are the words where it is bad, and where it is not."""
+    found, floor = figures
+    return Row(
+        title=title,
+        meaning=meaning,
+        found=interval(found),
+        floor=interval(floor),
+        strip=strip(found, floor, reference),
+        counts=counts,
+        bad=bad,
+        verdict=verdicts[0 if bad else 1],
+    )

@@ -1,0 +1,162 @@
+"""The five sentences, in each case that there is."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from builder.audit.summary import findings, is_found, summarise
+from builder.contract.audit import Audit, Copies, Interval, Planted, Rare
+
+TOPICS = ("Quality", "Labels", "Shortcuts", "Copies", "Limits")
+
+
+def said(audit: Audit, topic: str) -> tuple[str, str]:
+    """The status and the sentence on a topic."""
+    found = findings(audit)[TOPICS.index(topic)]
+    assert found.topic == topic
+    return found.status, found.sentence
+
+
+def every_case(audit: Audit) -> Iterator[Audit]:
+    """Audits with and without each part, good and bad."""
+    assert audit.quality is not None
+    assert audit.shortcuts is not None
+    good = replace(audit.quality, figures=(replace(audit.quality.figures[0], differs=False),))
+    bad_label = replace(audit.agreement[0], target="Edema", disagrees=True)
+    for quality, agreement, shortcuts, copies, nearness, rare in product(
+        (None, good, audit.quality),
+        ((), audit.agreement, (bad_label,), (*audit.agreement, bad_label)),
+        (None, audit.shortcuts, replace(audit.shortcuts, told=True)),
+        (None, audit.copies, honest(audit)),
+        (None, audit.nearness),
+        (None, audit.rare),
+    ):
+        yield replace(
+            audit,
+            quality=quality,
+            agreement=agreement,
+            shortcuts=shortcuts,
+            copies=copies,
+            nearness=nearness,
+            rare=rare,
+        )
+
+
+def honest(audit: Audit) -> Copies:
+    assert audit.copies is not None
+    return replace(audit.copies, suspects=0, listed=(), duplicates=0, duplicates_listed=())
+
+
+def test_five_sentences_in_every_case(audit: Audit) -> None:
+    for each in every_case(audit):
+        sentences = summarise(each)
+        assert len(sentences) == 5
+        for sentence in sentences:
+            assert sentence[0].isupper() or sentence[0].isdigit()
+            assert sentence.endswith(".")
+            assert ". " not in sentence
+            assert "  " not in sentence
+            assert "private" not in sentence.casefold()
+            assert "anonym" not in sentence.casefold()
+
+
+def test_quality_names_the_figures_that_are_worse(audit: Audit) -> None:
+    assert audit.quality is not None
+    status, sentence = said(audit, "Quality")
+    assert status == "look at this"
+    assert "in 1 of 1 figures of quality: distance (KID)." in sentence
+    figure = audit.quality.figures[0]
+    equal = replace(audit.quality, figures=(replace(figure, differs=False),))
+    status, sentence = said(replace(audit, quality=equal), "Quality")
+    assert status == "as real images"
+    assert "in none of 1 figures" in sentence
+    alone = replace(audit.quality, figures=(replace(figure, floor=None, differs=False),))
+    for nothing in (None, alone):
+        status, sentence = said(replace(audit, quality=nothing), "Quality")
+        assert status == "not tested"
+        assert "too few real images" in sentence
+
+
+def test_labels_that_the_classifier_does_not_find_are_named(audit: Audit) -> None:
+    status, sentence = said(audit, "Labels")
+    assert status == "as real images"
+    assert "Mass (AUC 0.500 against 0.500 on real images)" in sentence
+    low = Interval(value=0.3, low=0.2, high=0.4)
+    bad = replace(audit.agreement[0], target="Edema", synthetic=low, real=None, disagrees=True)
+    status, sentence = said(replace(audit, agreement=(*audit.agreement, bad)), "Labels")
+    assert status == "look at this"
+    assert "Edema (AUC 0.300), where 0.5 is chance, but finds Mass." in sentence
+    status, sentence = said(replace(audit, agreement=()), "Labels")
+    assert status == "not tested"
+    assert "takes a classifier" in sentence
+
+
+def test_a_shortcut_is_named_with_what_gives_it_away(audit: Audit) -> None:
+    assert audit.shortcuts is not None
+    status, sentence = said(audit, "Shortcuts")
+    assert status == "as real images"
+    assert "hardly tells" in sentence
+    assert "0.500 with both blurred" in sentence
+    told = replace(audit.shortcuts, told=True)
+    status, sentence = said(replace(audit, shortcuts=told), "Shortcuts")
+    assert status == "look at this"
+    assert "most easily by sharpness" in sentence
+    none = replace(told, clues=())
+    assert "most easily" not in said(replace(audit, shortcuts=none), "Shortcuts")[1]
+    for nothing in (None, replace(told, origin=())):
+        assert said(replace(audit, shortcuts=nothing), "Shortcuts")[0] == "not tested"
+
+
+def test_the_treatment_none_is_told_first(audit: Audit) -> None:
+    assert audit.shortcuts is not None
+    plain, blurred = audit.shortcuts.origin
+    plain = replace(plain, auc=Interval(value=0.9, low=0.8, high=1.0))
+    turned = replace(audit.shortcuts, origin=(blurred, plain))
+    assert "(AUC 0.900 (" in said(replace(audit, shortcuts=turned), "Shortcuts")[1]
+
+
+def test_suspects_are_counted_beside_honest_images_that_would_be_accused(audit: Audit) -> None:
+    status, sentence = said(audit, "Copies")
+    assert status == "look at this"
+    assert sentence.startswith("2 of 400 synthetic images are suspected copies")
+    assert "1.0 % would be suspected" in sentence
+    assert "at least 95 % of planted copies with jpeg and misses more" in sentence
+    assert "those with inversion; 1 of them repeats an earlier" in sentence
+    assert audit.copies is not None
+    one = replace(audit, copies=replace(audit.copies, suspects=1, duplicates=2))
+    assert said(one, "Copies")[1].startswith("1 of 400 synthetic images is a suspected copy")
+    assert "2 of them repeat an earlier" in said(one, "Copies")[1]
+
+
+def test_no_suspects_is_said_with_what_the_detector_misses(audit: Audit) -> None:
+    status, sentence = said(replace(audit, copies=honest(audit)), "Copies")
+    assert status == "as real images"
+    assert sentence.startswith("None of 400 synthetic images is suspected")
+    assert "misses more of those with inversion." in sentence
+    repeated = replace(honest(audit), duplicates=1)
+    assert said(replace(audit, copies=repeated), "Copies")[0] == "look at this"
+    untested = replace(honest(audit), planted=())
+    assert said(replace(audit, copies=untested), "Copies")[1].endswith("a training image.")
+    assert said(replace(audit, copies=None), "Copies")[0] == "not tested"
+
+
+@pytest.mark.parametrize(("planted", "found", "claimed"), [(100, 95, True), (100, 94, False)])
+def test_a_kind_is_claimed_from_95_per_cent(planted: int, found: int, claimed: bool) -> None:
+    assert is_found(Planted(kind="jpeg", planted=planted, found=found)) is claimed
+    assert not is_found(Planted(kind="jpeg", planted=0, found=0))
+
+
+def test_the_limits_are_always_said(audit: Audit) -> None:
+    for each in every_case(audit):
+        assert "Distances between images do not measure membership risk" in said(each, "Limits")[1]
+    sentence = said(audit, "Limits")[1]
+    assert "50.0 % (40.0 to 60.0) of the synthetic images are nearer" in sentence
+    assert "3 synthetic images have a combination of labels that fewer than 5" in sentence
+    one = replace(audit, nearness=None, rare=Rare(fewer_than=5, vectors=1, synthetic=1, listed=()))
+    assert said(one, "Limits")[1].endswith(
+        "1 synthetic image has a combination of labels that fewer than 5 patients have."
+    )
+    none = replace(audit, nearness=None, rare=None)
+    assert said(none, "Limits")[1].endswith("is fit for diagnosis.")
