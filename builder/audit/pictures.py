@@ -5,9 +5,11 @@ most 64×64 pixels, which is made once and lies in a file, and the pixels themse
 Memory is bounded: whatever the number of images, no more than a block of them is decoded at once.
 """
 
+import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from builder.contract import (
     Index,
     Labels,
     Manifest,
+    UsageError,
     check_shard,
     dataset_root,
     decode_image,
@@ -42,6 +45,18 @@ class Sealed:
     manifest: Manifest
     root: Path
     index: Index
+
+    def with_pathologies(self, names: Sequence[str]) -> "Sealed":
+        """The same images with these of its pathologies alone, in this order.
+
+        Its manifest is then no longer the one on disk: ask that one for the digest.
+        """
+        columns = [self.manifest.pathologies.index(name) for name in names]
+        return Sealed(
+            manifest=replace(self.manifest, pathologies=tuple(names)),
+            root=self.root,
+            index=replace(self.index, labels=self.index.labels[:, columns]),
+        )
 
     def rows(self, origin: str, splits: Sequence[str]) -> Rows:
         """int64 [N]: the rows of the index of that origin in those splits, in sealed order."""
@@ -126,7 +141,7 @@ def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> 
     """
     spec = sealed.manifest.image
     shape = (len(rows), min(spec.height, SIDE), min(spec.width, SIDE))
-    reduced = np.lib.format.open_memmap(scratch, mode="w+", dtype=np.uint8, shape=shape)
+    reduced = _file_of(scratch, shape)
     with show("reading", len(rows)) as advance, ThreadPoolExecutor() as threads:
         edges = [*range(0, len(rows), BLOCK), len(rows)]
         for start, end in pairwise(edges):
@@ -134,6 +149,25 @@ def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> 
             reduced[start:end] = list(images)
             advance(end - start)
     return Pictures(sealed=sealed, rows=rows, reduced=reduced)
+
+
+def _file_of(path: Path, shape: tuple[int, int, int]) -> Bytes:
+    """uint8 of that shape, mapped from a new file; UsageError where the disk is too small for it.
+
+    Its bytes are claimed at once: a disk that fills up later would end the process by a signal.
+    """
+    size = math.prod(shape)
+    if not size:
+        return np.empty(shape, np.uint8)
+    with path.open("xb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise UsageError(
+                f"{path.parent} has no room for {size / 2**20:,.0f} MB of reduced images "
+                f"({error.strerror}): make room, or give another folder by --out."
+            ) from None
+    return np.memmap(path, np.uint8, "r+", shape=shape)
 
 
 def read_image(sealed: Sealed, row: int) -> Bytes:
