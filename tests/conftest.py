@@ -105,7 +105,7 @@ def audit() -> Audit:
         settings={"sample": 5000.0, "told": 0.6},
         software={"cxr-rebalance": "0.1.0"},
         summary=("One.", "Two.", "Three.", "Four.", "Five."),
-        quality=Quality(extractor="pixels", figures=(figure,)),
+        quality=Quality(extractor="pixels", compared="two sets", figures=(figure,)),
         agreement=(agreed,),
         shortcuts=Shortcuts(
             extractor="pixels",

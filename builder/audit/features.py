@@ -4,7 +4,6 @@ A feature depends on its image alone: not on its neighbours in a block, nor on t
 threads.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from builder.audit.pictures import BLOCK, Pictures
 from builder.contract import Bytes, CheckError, ImageSpec, UsageError, sha256_file
+from builder.contract.cores import usable_cores
 from builder.contract.weights import load_network, read_header, scale
 from builder.progress import Progress
 
@@ -141,7 +141,7 @@ class ClassifierFeatures:
         step = max(1, _BATCH_PIXELS // (self.image.height * self.image.width))
         batches = [images[start : start + step] for start in range(0, len(images), step)]
         device = next(self.network.parameters()).device
-        threads = 1 if device.type == "cuda" else _cores()
+        threads = 1 if device.type == "cuda" else min(8, usable_cores())
         # One core a batch: how a sum is shared between cores would change its last bits.
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
             parts = list(pool.map(lambda batch: self._read(batch, step), batches))
@@ -231,7 +231,3 @@ def _eigh(
 def _rounded(values: npt.NDArray[np.float64], step: float) -> npt.NDArray[np.float64]:
     """Multiples of a power of two, few enough bits that sums with grey values are exact."""
     return np.round(values / step) * step
-
-
-def _cores() -> int:
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)

@@ -47,6 +47,7 @@ class Quality:
     """How like the real images the synthetic ones are, as a set."""
 
     extractor: str  # what made features of images, with its digest where it is a file
+    compared: str  # what was compared with what; "" where there were too few images
     figures: tuple[Figure, ...]
 
 
