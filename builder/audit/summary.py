@@ -63,28 +63,31 @@ def _quality(audit: Audit) -> Finding:
 
 
 def _labels(audit: Audit) -> Finding:
-    if not audit.agreement:
+    bad = [each for each in audit.agreement if each.disagrees]
+    good = [each for each in audit.agreement if each.tells and not each.disagrees]
+    blind = [each.target for each in audit.agreement if not each.tells and not each.disagrees]
+    if not bad and not good:
+        why = f" finds {listed(blind)} too rarely in real images" if blind else " was at hand"
         return _found(
             "Labels",
             "not tested",
-            "Whether the synthetic images show what their labels say was not tested: that takes a "
-            "classifier that was trained on real images.",
+            "Whether the synthetic images show what their labels say was not tested: "
+            f"{'the classifier' if blind else 'no classifier'}{why}.",
         )
-    bad = [each for each in audit.agreement if each.disagrees]
-    good = [each for each in audit.agreement if not each.disagrees]
+    unsaid = f", and of {listed(blind)} nothing can be said" if blind else ""
     if not bad:
         return _found(
             "Labels",
             "as real images",
             "A classifier that was trained on real images finds in the synthetic images what their "
-            f"labels say: {listed([*map(_auc, good)])}, where 0.5 is chance.",
+            f"labels say: {listed([*map(_auc, good)])}, where 0.5 is chance{unsaid}.",
         )
-    rest = f", but finds {listed([each.target for each in good])}" if good else ""
+    rest = f", but finds {listed([each.target for each in good])} as well" if good else ""
     return _found(
         "Labels",
         "look at this",
         "A classifier that was trained on real images finds less in the synthetic images than "
-        f"their labels say: {listed([*map(_auc, bad)])}, where 0.5 is chance{rest}.",
+        f"their labels say: {listed([*map(_auc, bad)])}, where 0.5 is chance{rest}{unsaid}.",
     )
 
 

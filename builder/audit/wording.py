@@ -54,20 +54,35 @@ FIGURES: Mapping[str, Meaning] = {
         title="sharpness",
         text="How much detail images have. Another sharpness gives a synthetic image away.",
     ),
-    "intensity": Meaning(title="intensity", text="How the grey values are spread."),
+    "high_frequencies": Meaning(
+        title="fine detail",
+        text="Share of the finest detail in an image: less in blurred images, more in noisy ones.",
+    ),
+    "intensity": Meaning(title="brightness", text="Mean grey value."),
     "contrast": Meaning(title="contrast", text="How far grey values differ within an image."),
+}
+CLUES: Mapping[str, str] = {  # simple properties of an image
+    "block_borders": "traces of JPEG's blocks",
+    "mean_grey": "brightness",
+    "border_grey": "grey at the border",
+    "constant_border": "empty borders",
+    "grey_levels": "number of grey levels",
+    "missing_levels": "missing grey levels",
+    "black": "share of black",
+    "white": "share of white",
 }
 TREATMENTS: Mapping[str, str] = {
     "none": "as they are",
     "blurred": "both blurred",
     "re-encoded": "both encoded again",
+    "rescaled": "both scaled down and up again",
 }
 
 
 def title_of(figure: str) -> str:
-    """A figure in a few words."""
+    """A figure or clue in a few words."""
     meaning = FIGURES.get(figure)
-    return meaning.title if meaning else figure.replace("_", " ")
+    return meaning.title if meaning else CLUES.get(figure, figure.replace("_", " "))
 
 
 def meaning_of(figure: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -17,7 +18,7 @@ from builder.audit.wording import (
     percent,
     title_of,
 )
-from builder.contract.audit import Audit, Interval
+from builder.contract.audit import Agreement, Audit, Interval
 
 POINTS = {  # in reading order
     "distance": "1. Distance between the sets",
@@ -34,6 +35,9 @@ _DISTANCE = ("kid", "fid")
 _SPREAD = ("precision", "recall", "density", "coverage")
 
 
+Kind = Literal["look", "fine", ""]  # of a verdict; "" says nothing
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """A line of a table: a figure, its floor, and both on one scale."""
@@ -44,7 +48,7 @@ class Row:
     floor: str
     strip: Strip
     counts: str  # images that it is of
-    bad: bool
+    kind: Kind
     verdict: str
 
 
@@ -85,14 +89,11 @@ def page(audit: Audit, copies: Sequence[Pair] = (), repeats: Sequence[Pair] = ()
 
 def _scope(audit: Audit) -> dict[str, str]:
     """How much was looked at, in numbers."""
-    figures = audit.quality.figures if audit.quality else ()
     found: dict[str, str] = {}
     if audit.copies:
         found["synthetic images"] = f"{audit.copies.synthetic:,}"
         found["real training images"] = f"{audit.copies.train:,}"
         found["held-out real images"] = f"{audit.copies.held_out:,}"
-    elif figures:
-        found["synthetic images"] = f"{max(figure.synthetic for figure in figures):,}"
     return {**found, "seed": str(audit.seed)}
 
 
@@ -109,8 +110,7 @@ def _quality(audit: Audit) -> dict[str, list[Row]]:
                 (figure.found, figure.floor),
                 f"{figure.synthetic:,} synthetic, {figure.real:,} real of "
                 f"{count(figure.patients, 'patient')}",
-                figure.differs,
-                ("worse than real images", "as real images"),
+                ("look", "differs beyond chance") if figure.differs else ("fine", "as real images"),
             )
         )
     return found
@@ -120,15 +120,21 @@ def _labels(audit: Audit) -> list[Row]:
     return [
         _row(
             each.target,
-            "",
+            "" if each.tells else "It is hardly found in real images either: nothing follows.",
             (each.synthetic, each.real),
-            f"{each.positives:,} with it, {each.negatives:,} without",
-            each.disagrees,
-            ("finds less than labels say", "as on real images"),
+            f"{each.positives:,} with it and {each.negatives:,} without; real "
+            f"{each.real_positives:,} and {each.real_negatives:,}",
+            _agreed(each),
             reference=0.5,
         )
         for each in audit.agreement
     ]
+
+
+def _agreed(found: Agreement) -> tuple[Kind, str]:
+    if found.disagrees:
+        return "look", "finds less than labels say"
+    return ("fine", "as on real images") if found.tells else ("", "cannot tell")
 
 
 def _told(audit: Audit, what: str) -> list[Row]:
@@ -143,8 +149,9 @@ def _told(audit: Audit, what: str) -> list[Row]:
             "",
             (each.auc, each.floor),
             f"{each.n[0]:,} and {each.n[1]:,}",
-            each.auc.value >= limit,
-            ("told apart", "hardly told apart"),
+            ("look", "told apart")
+            if each.auc.value >= limit and each.auc.low > 0.5
+            else ("fine", "hardly told apart"),
             reference=0.5,
         )
         for each in found
@@ -155,15 +162,13 @@ def _nearness(audit: Audit) -> list[Row]:
     if audit.nearness is None:
         return []
     found = audit.nearness
-    more = found.share.low > 0.5
     return [
         _row(
             "share of the synthetic images",
             "",
             (found.share, None),
             f"{found.synthetic:,} synthetic, {found.real:,} real on each side",
-            more,
-            ("more than half", "not more than half"),
+            ("look", "more than half") if found.share.low > 0.5 else ("fine", "about half or less"),
             reference=0.5,
         )
     ]
@@ -174,11 +179,10 @@ def _row(
     meaning: str,
     figures: tuple[Interval, Interval | None],
     counts: str,
-    bad: bool,
-    verdicts: tuple[str, str],
+    verdict: tuple[Kind, str],
     reference: float | None = None,
 ) -> Row:
-    """A line of a table; `verdicts` are the words where it is bad, and where it is not."""
+    """A line of a table; `reference` is a value that chance would give."""
     found, floor = figures
     return Row(
         title=title,
@@ -187,6 +191,6 @@ def _row(
         floor=interval(floor),
         strip=strip(found, floor, reference),
         counts=counts,
-        bad=bad,
-        verdict=verdicts[0 if bad else 1],
+        kind=verdict[0],
+        verdict=verdict[1],
     )

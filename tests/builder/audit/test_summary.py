@@ -87,10 +87,20 @@ def test_labels_that_the_classifier_does_not_find_are_named(audit: Audit) -> Non
     bad = replace(audit.agreement[0], target="Edema", synthetic=low, real=None, disagrees=True)
     status, sentence = said(replace(audit, agreement=(*audit.agreement, bad)), "Labels")
     assert status == "look at this"
-    assert "Edema (AUC 0.300), where 0.5 is chance, but finds Mass." in sentence
+    assert "Edema (AUC 0.300), where 0.5 is chance, but finds Mass as well." in sentence
     status, sentence = said(replace(audit, agreement=()), "Labels")
     assert status == "not tested"
-    assert "takes a classifier" in sentence
+    assert "no classifier was at hand" in sentence
+
+
+def test_nothing_follows_from_a_classifier_that_is_blind(audit: Audit) -> None:
+    blind = replace(audit.agreement[0], target="Edema", tells=False)
+    status, sentence = said(replace(audit, agreement=(blind,)), "Labels")
+    assert status == "not tested"
+    assert "the classifier finds Edema too rarely in real images." in sentence
+    status, sentence = said(replace(audit, agreement=(*audit.agreement, blind)), "Labels")
+    assert status == "as real images"
+    assert sentence.endswith(", and of Edema nothing can be said.")
 
 
 def test_a_shortcut_is_named_with_what_gives_it_away(audit: Audit) -> None:

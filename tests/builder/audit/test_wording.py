@@ -52,6 +52,7 @@ def test_a_number_of_things() -> None:
 
 def test_a_figure_that_is_not_known_is_said_as_it_is() -> None:
     assert title_of("kid") == "distance (KID)"
+    assert title_of("black") == "share of black"
     assert title_of("new_one") == "new one"
     assert meaning_of("new_one") == ""
     assert meaning_of("kid")
