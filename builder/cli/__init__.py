@@ -1,8 +1,8 @@
 """The command line of xbuild → calls of the line.
 
-`building`, `sharing`, `rebuilding` and `gans` hold the commands, `options` and `real_options` what
-several of them take, `environment` gives every option its variable, and `plan_text` and `next_step`
-are what they print. Nothing heavy is imported before a command runs.
+`building`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options` and
+`real_options` what several of them take, `environment` gives every option its variable, and
+`plan_text` and `next_step` are what they print. Nothing heavy is imported before a command runs.
 """
 
 import sys
@@ -15,6 +15,7 @@ from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.cli.rebuilding import merge, rebuild
 from builder.cli.sharing import diff, info, pull, share
+from builder.cli.viewing import preview, view
 from builder.contract import Refusal
 
 
@@ -33,6 +34,8 @@ commands = (
     pack,
     synth,
     verify,
+    view,
+    preview,
     info,
     diff,
     share,

@@ -1,0 +1,140 @@
+"""Commands for people's eyes: view and preview."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.environment import option
+from builder.cli.options import FILE, FOLDER, shards_root
+from builder.contract import CheckError, UsageError, dataset_root, load_manifest, printable
+
+if TYPE_CHECKING:
+    from builder.contract.audit import Audit
+
+_MIB = 1 << 20
+
+
+@click.command()
+@click.argument("manifest", type=FILE)
+@option(
+    "--out",
+    type=FOLDER,
+    show_default="galleries/NAME beside manifests/",
+    help="Folder of the gallery; an older gallery there is replaced.",
+)
+@option(
+    "--audit",
+    type=FILE,
+    show_default="audits/NAME.audit.json, if it is there",
+    help="Record of an audit of this dataset, whose suspects are shown.",
+)
+@option(
+    "--synthetic-only",
+    is_flag=True,
+    help="Leave out every real image, for a gallery that may be passed on.",
+)
+@option(
+    "--thumbnail",
+    type=click.IntRange(16, 1024),
+    metavar="PIXELS",
+    show_default="as large as fits into about 250 MB, at least 64",
+    help="Longer side of an image in the gallery.",
+)
+@shards_root
+def view(
+    manifest: Path,
+    out: Path | None,
+    audit: Path | None,
+    synthetic_only: bool,
+    thumbnail: int | None,
+    shards_root: Path | None,
+) -> None:
+    """Make a gallery: a page to look at every image.
+
+    Writes a folder that any browser opens from disk. It shows how often each pathology is present
+    before and after, and the images by pathology, origin, split and target, real beside synthetic,
+    each with its labels.
+    """
+    from builder.audit.pictures import open_sealed
+    from builder.gallery.write import KEEP, check_place, write_gallery
+    from builder.progress import progress
+
+    asked = load_manifest(manifest)
+    folder = out or dataset_root(manifest) / "galleries" / asked.name
+    check_place(folder)
+    found = _audit(manifest, audit, asked.name, asked.digest)
+    with progress("checking", asked.index.rows) as advance:
+        sealed = open_sealed(manifest, shards_root, advance)
+    written = write_gallery(
+        sealed,
+        folder,
+        audit=found,
+        synthetic_only=synthetic_only,
+        side=thumbnail,
+        show=progress,
+    )
+    if written.real:
+        click.echo(f"Note: {KEEP}", err=True)
+    click.echo(
+        f"{written.images:,} images at {written.side} pixels, "
+        f"{-(-written.bytes // _MIB):,} MiB: open {written.page} in a browser."
+    )
+
+
+def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audit | None":
+    """The audit of that dataset; None without --audit where there is no fitting one."""
+    from builder.contract.audit import audit_path, read_audit
+
+    path = record or audit_path(manifest, name)
+    if record is None and not path.is_file():
+        return None
+    audit = read_audit(path)
+    if audit.digest == digest:
+        return audit
+    if record is None:
+        click.echo(f"Note: {path} is of another {printable(name)}, and is left out.", err=True)
+        return None
+    raise CheckError(
+        f"{path} is an audit of {audit.name} with digest {audit.digest[:12]}…, and not of "
+        f"{manifest} (digest {digest[:12]}…): audit this dataset."
+    )
+
+
+@click.command()
+@click.argument("manifest", type=FILE)
+@option(
+    "--pathology",
+    "pathologies",
+    multiple=True,
+    metavar="NAME",
+    help="Pathology to show; repeat for more.  [default: all targets]",
+)
+@option(
+    "--out",
+    type=FILE,
+    show_default="NAME-preview.png",
+    help="PNG file to write.",
+)
+@shards_root
+def preview(
+    manifest: Path, pathologies: tuple[str, ...], out: Path | None, shards_root: Path | None
+) -> None:
+    """Draw the paper's Figure 2: real above synthetic images of a pathology.
+
+    The first images of each are shown, so nobody chose them.
+    """
+    from builder.gallery.contact_sheet import contact_sheet
+
+    sealed = load_manifest(manifest)
+    path = out or Path(f"{sealed.name}-preview.png")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"{path} is not the name of a PNG file: let it end with .png.")
+    names = dict.fromkeys(pathologies)
+    if not contact_sheet(sealed, manifest, path, pathologies=tuple(names), root=shards_root):
+        shown = printable(", ".join(names)) or "a pathology"
+        raise UsageError(f"No training image of {sealed.name} is positive for {shown}.")
+    real = any(shard.origin == "real" for shard in sealed.shardlist)
+    if real and sealed.dataset != "demo":
+        click.echo("Note: it shows images of patients.", err=True)
+    click.echo(f"Drew {path}.")
