@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from builder.audit.blockwise import one_core
 from builder.audit.pictures import BLOCK, Pictures
 from builder.contract import Bytes, CheckError, ImageSpec, UsageError, sha256_file
 from builder.contract.cores import usable_cores
@@ -221,9 +222,7 @@ def _eigh(
     matrix: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Eigenvalues, the largest first, and eigenvectors in columns; on one thread, to the bit."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with one_core():
         values, vectors = np.linalg.eigh(matrix)
     return values[::-1], vectors[:, ::-1]
 
