@@ -57,6 +57,12 @@ def _said_options(command: Command) -> Command:
     help="Folder of the release, hf://datasets/OWNER/NAME, or s3://BUCKET/FOLDER.",
 )
 @_said_options
+@option(
+    "--audit",
+    type=FILE,
+    help="Audit of the dataset, whose figures join the release.  "
+    "[default: the one in audits/, if there is one]",
+)
 @option("--config", type=FILE, help="A release.toml that says the same; an option wins over it.")
 @option(
     "--labels",
@@ -76,6 +82,7 @@ def _said_options(command: Command) -> Command:
 def share(
     manifest: Path,
     place: str,
+    audit: Path | None,
     config: Path | None,
     labels: tuple[Path, ...],
     key: Path | None,
@@ -97,7 +104,9 @@ def share(
 
     check_place(place)
     publisher = read_publisher(said, config)
-    release = compose(manifest, publisher, root=shards_root, tables=labels, progress=progress)
+    release = compose(
+        manifest, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
+    )
     click.echo(release_text(release))
     if dry_run:
         click.echo("Nothing was written.")
@@ -204,12 +213,13 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     with progress("verifying", sum(s.nsamples for s in sealed.shardlist)) as advance:
         faults = list(check_release(folder, advance))
     tell_faults(folder, faults)
-    if (folder / "shards").exists():
-        click.echo(
-            f"Note: {folder / 'shards'} is no part of the release, and may hold real images: do "
-            "not pass it on.",
-            err=True,
-        )
+    for name in ("shards", "audits"):
+        if (folder / name).exists():
+            click.echo(
+                f"Note: {folder / name} is no part of the release, and may hold real images: do "
+                "not pass it on.",
+                err=True,
+            )
     signer = ""
     if allowed_signers is not None:
         sums = read_bytes(folder / SUMS)

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from builder.contract import Manifest
+from builder.contract.audit import Audit
+from builder.share.audited import audit_part
 from builder.share.card_parts import (
     generator_part,
     images_part,
@@ -32,9 +34,13 @@ _UNITS = ("K", "K", "K", "M", "M")
 
 
 def card_text(
-    manifest: Manifest, publisher: Publisher, summary: Summary, paths: Sequence[str]
+    manifest: Manifest,
+    publisher: Publisher,
+    summary: Summary,
+    paths: Sequence[str],
+    audit: Audit | None = None,
 ) -> str:
-    """README.md; `paths` are the release's other documents and tables."""
+    """README.md; `paths` are the release's other documents and tables, `audit` the dataset's."""
     parts = [
         [f"# {publisher.title or manifest.name}", description(manifest), _warning()],
         images_part(manifest, publisher, summary),
@@ -43,6 +49,7 @@ def card_text(
         generator_part(manifest, summary, paths),
         source_part(manifest, publisher, summary),
         split_part(manifest),
+        audit_part(audit),
         limits_part(publisher),
         terms_part(manifest, publisher),
     ]

@@ -158,7 +158,7 @@ def limits_part(publisher: Publisher) -> Part:
         "The images inherit the population, the devices and the label errors of their source. "
         "Small findings may be missing although the label says that they are there. A generator "
         "may repeat images that it was trained on: this release does not claim to protect privacy. "
-        "No radiologist has judged the images, and no audit of them is part of this release.",
+        "No radiologist has judged the images.",
         *([publisher.limitations] if publisher.limitations else []),
     ]
 

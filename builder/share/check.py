@@ -19,6 +19,7 @@ from builder.contract import (
 )
 from builder.contract.record import read_bytes
 from builder.progress import Advance
+from builder.share.audited import AUDIT, check_audit
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
 from builder.share.pixels import check_pixels_alone
 from builder.share.shards import Rows, check_real_rows, is_synthetic_key, synthetic_shards
@@ -26,8 +27,8 @@ from builder.share.sign import check_signature
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 
-# What a recipient's xbuild rebuild or merge writes next to a release.
-_GROWN = re.compile(r"shards/|manifests/[^/]+\.(json|parquet|png)$|[^/]+-differences\.txt$")
+# What a recipient's xbuild rebuild, merge or audit writes next to a release.
+_GROWN = re.compile(r"shards/|audits/|manifests/[^/]+\.(json|parquet|png)$|[^/]+-differences\.txt$")
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _DOCUMENTS = ("README.md", "LICENSE.md", "croissant.json", METADATA)
 
@@ -36,8 +37,8 @@ def check_release(folder: Path, advance: Advance = lambda _: None) -> Iterator[s
     """The faults of a release, one sentence each; a sound one has none.
 
     `advance` is called with the number of images done. What a recipient has built next to it, in
-    shards/ and manifests/, is no fault, and is not looked at. That the publisher is who they say
-    is told by the signature alone: see `sign.check_signer`.
+    shards/, audits/ and manifests/, is no fault, and is not looked at. That the publisher is who
+    they say is told by the signature alone: see `sign.check_signer`.
     """
     try:
         sums = read_sums(folder)
@@ -138,6 +139,8 @@ def _check_content(folder: Path, sums: dict[str, str], advance: Advance) -> Iter
         manifest = load_manifest(path)
         shards = synthetic_shards(manifest)
         yield from check_names(manifest, sums)
+        if AUDIT in sums:
+            check_audit(folder / AUDIT, manifest)
         count = sum(shard.nsamples for shard in shards.values())
         rows = read_metadata(folder / METADATA, count, manifest.pathologies)
         start = 0

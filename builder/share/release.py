@@ -18,7 +18,9 @@ from builder.contract import (
     sha256_bytes,
     sha256_file,
 )
+from builder.contract.audit import audit_bytes
 from builder.progress import Progress
+from builder.share.audited import AUDIT, for_strangers, own_audit
 from builder.share.card import card_text, licence_text
 from builder.share.check import SUMS
 from builder.share.croissant import Listed, croissant_json
@@ -70,15 +72,19 @@ def compose(
     root: Path | None,
     tables: Sequence[Path],
     progress: Progress,
+    audit: Path | None = None,
 ) -> Release:
     """The release of a sealed dataset, once nothing in it is found that must not leave.
 
-    `tables` are label tables whose rows must not be in it. UsageError where there is nothing to
-    share; CheckError where a file is not the sealed one, or lists what must not leave.
+    `tables` are label tables whose rows must not be in it; `audit` is the file of the dataset's
+    audit, which by default is where `xbuild audit` writes it. UsageError where there is nothing to
+    share, or the audit is of another dataset; CheckError where a file is not the sealed one, or
+    lists what must not leave.
     """
     manifest = load_manifest(manifest_path)
     own = index_root(manifest, manifest_path, root)
     index = load_index(manifest, own)
+    audited = own_audit(manifest_path, manifest, audit)
     forbidden = read_tables(tables, progress)
     examined = examine(manifest, index, root or dataset_root(manifest_path), progress)
     tars = [
@@ -101,9 +107,12 @@ def compose(
     ]
     if card := publisher.generator_card or _own_card(manifest):
         small.append(_made(GENERATOR_CARD, card.encode()))
+    if audited:
+        small.append(_made(AUDIT, audit_bytes(for_strangers(audited))))
     summary = summarise(manifest, index)
     paths = [file.path for file in small]
-    small.append(_made("README.md", card_text(manifest, publisher, summary, paths).encode()))
+    text = card_text(manifest, publisher, summary, paths, audited)
+    small.append(_made("README.md", text.encode()))
     names = "\n".join(sorted(examined.rows.names()))
     _refuse([*text_leaks(names, "a key", forbidden), *_leaks(small, forbidden)])
     idx = [_made(each.path.replace(".tar", ".idx"), each.idx) for each in examined.shipped]
