@@ -7,6 +7,7 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, seed, shards_root
+from builder.contract.precision import ASKED_PRECISIONS
 
 
 @click.command()
@@ -130,6 +131,14 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     default=10,
     show_default=True,
     help="Thousands of images between snapshots, from which a killed run resumes.",
+)
+@option(
+    "--precision",
+    type=click.Choice(ASKED_PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Precision of the products. auto: bf16 on a GPU that has it, and on a CPU that has it and "
+    "is faster with it in a trial of seconds, otherwise fp32. A resumed run keeps its own.",
 )
 @option(
     "--device",

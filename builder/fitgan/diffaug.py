@@ -22,16 +22,16 @@ def changes(count: int, side: int, random: torch.Generator) -> tuple[Tensor, Ten
 def augment(images: Tensor, strengths: Tensor, shifts: Tensor) -> Tensor:
     """Images float [B, 1, R, R], each with its own change of brightness, contrast and position.
 
+    Strengths and shifts as of `changes`, on the images' device: a copy here would wait for it.
     Brightness ± 0.5 (of a range of 2), contrast × 0.5–1.5 about the mean, translation by up to an
     eighth of the side with zeros moving in: the published strengths.
     """
     count, side = len(images), images.shape[-1]
-    draws = strengths.to(images.device, images.dtype)
+    draws = strengths.to(images.dtype)
     images = images + (draws[:, 0] - 0.5)[:, None, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * (draws[:, 1] + 0.5)[:, None, None, None] + mean
     margin = side // 8
-    shifts = shifts.to(images.device)
     padded = F.pad(images, (margin, margin, margin, margin))
     pixels = torch.arange(side, device=images.device)
     rows = (pixels + margin + shifts[:, :1])[:, None, :, None]

@@ -5,8 +5,7 @@ data a run sees do not depend on the number of ranks. A part is every size-th im
 the minibatch statistics then hold the same images as in one process.
 """
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,6 +14,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from builder.contract import UsageError
+from builder.contract.precision import PRECISIONS, Precision
+from builder.contract.ranks import TIMEOUT, lost_ranks_in_one_sentence, own_gpu
+from builder.contract.ranks import ranks as number_of_ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,21 @@ class Ranks:
         for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
 
-    def mean(self, values: Tensor) -> Sequence[float]:
+    def mean(self, values: Tensor) -> Tensor:
         """The means over the ranks of float [N]: the same on all, so that all stop together."""
+        if self.size == 1:
+            return values
+        dist.all_reduce(values)
+        return values / self.size
+
+    def agree(self, precision: Precision | None, device: torch.device) -> Precision:
+        """The precision of the first rank, which alone gives one."""
+        number = PRECISIONS.index(precision) if precision else 0
         if self.size > 1:
-            dist.all_reduce(values)
-            values = values / self.size
-        return [float(value) for value in values.tolist()]
+            shared = torch.tensor(number, device=device)
+            dist.broadcast(shared, 0)
+            number = int(shared)
+        return PRECISIONS[number]
 
     def wait(self) -> None:
         """Return when every rank has called this."""
@@ -66,7 +77,7 @@ def join(device: torch.device, batch: int) -> Iterator[tuple[Ranks, torch.device
 
     UsageError where the ranks cannot share a batch of that size.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = number_of_ranks()
     if size == 1:
         yield Ranks(), device
         return
@@ -75,12 +86,16 @@ def join(device: torch.device, batch: int) -> Iterator[tuple[Ranks, torch.device
             f"--batch {batch} does not give each of {size} processes a multiple of 4 images: use "
             f"a multiple of {4 * size}."
         )
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    gpu = device.type == "cuda"
+    if gpu:
+        device = torch.device("cuda", own_gpu(torch.cuda.device_count()))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group(
+        "nccl" if gpu else "gloo", timeout=TIMEOUT, device_id=device if gpu else None
+    )
     try:
-        yield Ranks(rank=dist.get_rank(), size=size), device
-        dist.barrier()  # rank 0 may still be writing: no rank leaves before the others
+        with lost_ranks_in_one_sentence():
+            yield Ranks(rank=dist.get_rank(), size=size), device
+            dist.barrier()  # rank 0 may still be writing: no rank leaves before the others
     finally:
         dist.destroy_process_group()

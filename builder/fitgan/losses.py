@@ -58,9 +58,9 @@ def gradient_penalty(
 ) -> Tensor:
     """10 · E(‖∇D‖ − 1)² between real and generated images (Gulrajani et al. 2017), in float32.
 
-    mix: [B, 1, 1, 1] in [0, 1), the share of the generated image.
+    mix: [B, 1, 1, 1] in [0, 1) on the images' device, the share of the generated image.
     """
-    between = (real + (fake - real) * mix.to(real.device)).detach().requires_grad_()
+    between = (real + (fake - real) * mix).detach().requires_grad_()
     realness, _ = critic(between, labels)
     (gradient,) = torch.autograd.grad(realness.sum(), between, create_graph=True)
     length = gradient.square().sum(dim=(1, 2, 3)).sqrt()

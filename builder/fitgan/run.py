@@ -5,10 +5,10 @@ gan.card.md           what it was made from, how, and its limits
 gan.run/              recipe.json · snapshot.pt · history.csv · curves.png · sheets of fixed latents
 """
 
+import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,9 @@ from builder.contract import (
     load_manifest,
     write_last,
 )
+from builder.contract.precision import PRECISIONS, Precision, check_precision
+from builder.contract.ranks import own_gpu
+from builder.contract.ranks import ranks as number_of_ranks
 from builder.fitgan import snapshot
 from builder.fitgan.card import card, curves_png
 from builder.fitgan.data import Reals, load_reals
@@ -32,8 +35,10 @@ from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.samples import Samples, draw_samples, sheet_png
 from builder.fitgan.settings import Settings
 from builder.fitgan.train import Networks, iterate, make_networks
+from builder.fitgan.trial import fastest
 from builder.generators.pggan_format import pack
 from builder.progress import Advance, Progress
+from builder.render.generator import is_out_of_memory
 
 _MIN_SPREAD = 0.1  # of the reals' spread; below it the generator has collapsed
 _CHECKED_FROM = 10.0  # kimg; earlier, everything is noise
@@ -74,14 +79,17 @@ def fit_gan(
     with (
         join(device, settings.batch) as (ranks, device),
         claimed(folder) if ranks.is_first else nullcontext(),
+        _enough_memory(device, settings),
     ):
+        precision = _precision(settings, reals, folder, ranks, device)
+        settings = replace(settings, precision=precision)
         run = _Run(folder=folder, manifest=manifest, reals=reals, settings=settings, ranks=ranks)
         networks = _begin(run, device)
         every = max(round(snapshot_kimg * 1000 / settings.batch), 1)
-        with progress("training", settings.iterations * settings.batch) as advance:
+        total = settings.iterations * settings.batch
+        with progress(f"training in {precision}", total) as advance:
             advance(networks.iteration * settings.batch)
-            iterations = iterate(networks, reals, settings, ranks)
-            for chunk in _chunks(iterations, every, networks, settings.batch, advance):
+            for chunk in _chunks(run, networks, every, advance):
                 _end_chunk(run, networks, chunk)
         if ranks.is_first:
             _write_result(run, networks, out)
@@ -93,6 +101,8 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        if torch.device(name) == torch.device("cuda") and number_of_ranks() > 1:
+            torch.cuda.set_device(own_gpu(torch.cuda.device_count()))  # touch no other rank's GPU
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"--device {name} is not available: try --device auto.") from None
@@ -108,6 +118,46 @@ def export(generator: GeneratorNetwork, unseen: tuple[str, ...]) -> bytes:
         for name, tensor in generator.weights.items()
     }
     return pack(replace(generator.design, unseen=unseen), arrays)
+
+
+def _precision(
+    settings: Settings, reals: Reals, folder: Path, ranks: Ranks, device: torch.device
+) -> Precision:
+    """What is asked for; for `auto` that of the run in `folder`, or else the fastest one.
+
+    UsageError where the device does not have it.
+    """
+    chosen: Precision | None = None if settings.precision == "auto" else settings.precision
+    if chosen is None and ranks.is_first:
+        chosen = _noted_precision(folder) or fastest(settings, reals.pathologies, device)
+    chosen = ranks.agree(chosen, device)
+    check_precision(chosen, device)
+    return chosen
+
+
+def _noted_precision(folder: Path) -> Precision | None:
+    """The precision of the run that was begun in `folder`, if there is one."""
+    if not (folder / "snapshot.pt").exists():
+        return None
+    try:
+        found = json.loads((folder / "recipe.json").read_bytes())["precision"]
+    except (OSError, ValueError, LookupError, TypeError):  # what is wrong is said when it is kept
+        return None
+    return found if found in PRECISIONS else None
+
+
+@contextmanager
+def _enough_memory(device: torch.device, settings: Settings) -> Iterator[None]:
+    """UsageError where the device's memory runs out."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (is_out_of_memory(error) or "can't allocate memory" in str(error)):
+            raise
+        raise UsageError(
+            f"The memory of {device} is too small for batches of {settings.batch} images of "
+            f"{settings.resolution} pixels: use a smaller --batch or --fmap-max, and another --out."
+        ) from None
 
 
 def _begin(run: _Run, device: torch.device) -> Networks:
@@ -139,20 +189,19 @@ def _recipe(settings: Settings) -> dict[str, object]:
 
 
 def _chunks(
-    iterations: Iterator[Iteration], every: int, networks: Networks, batch: int, advance: Advance
+    run: _Run, networks: Networks, every: int, advance: Advance
 ) -> Iterator[list[Iteration]]:
     """The iterations in lists that end where their number is a multiple of `every`, or the last.
 
     Each moves the bar by a batch.
     """
-
-    def advancing() -> Iterator[Iteration]:
-        for iteration in iterations:
-            advance(batch)
-            yield iteration
-
-    counted = advancing()
-    while chunk := list(islice(counted, every - networks.iteration % every)):
+    settings = run.settings
+    while networks.iteration < settings.iterations:
+        end = min(networks.iteration // every * every + every, settings.iterations)
+        chunk = []
+        for iteration in iterate(networks, run.reals, settings, run.ranks, end=end):
+            advance(settings.batch)
+            chunk.append(iteration)
         yield chunk
 
 
@@ -161,7 +210,7 @@ def _end_chunk(run: _Run, networks: Networks, iterations: Sequence[Iteration]) -
     samples = draw_samples(networks.average, run.reals, run.settings)
     device = next(networks.average.parameters()).device  # NCCL averages on the GPU alone
     figures = torch.tensor([samples.spread, samples.label_effect], device=device)
-    spread, label_effect = run.ranks.mean(figures)
+    spread, label_effect = run.ranks.mean(figures).tolist()
     row = history_row(iterations, spread=spread, label_effect=label_effect)
     if row.kimg >= _CHECKED_FROM and not spread >= _MIN_SPREAD:
         raise CheckError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from builder.contract import UsageError
+from builder.contract.precision import ASKED_PRECISIONS, AskedPrecision
 from builder.generators.pggan_format import Design, check_design
 
 Loss = Literal["logistic-r1", "wgan-gp"]
@@ -31,6 +32,7 @@ class Settings:
     fmap_base: int = 1024
     fmap_max: int = 128
     seed: int = 0
+    precision: AskedPrecision = "auto"  # auto: chosen when the run begins, and then noted
 
     def __post_init__(self) -> None:
         """Check what the command line checks too, for callers from Python."""
@@ -39,6 +41,9 @@ class Settings:
         if self.conditioning not in CONDITIONINGS:
             known = ", ".join(CONDITIONINGS)
             raise UsageError(f"conditioning must be one of {known}, found {self.conditioning!r}.")
+        if self.precision not in ASKED_PRECISIONS:
+            known = ", ".join(ASKED_PRECISIONS)
+            raise UsageError(f"precision must be one of {known}, found {self.precision!r}.")
         for name in ("kimg", "batch", "lr", "latent_size", "fmap_base", "fmap_max"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} must be positive, found {getattr(self, name)}.")

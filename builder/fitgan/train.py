@@ -7,13 +7,14 @@ resumed ends with the same weights as an unbroken one on the same CPU.
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from builder.contract import CheckError
+from builder.contract.precision import Precision, arithmetic
 from builder.fitgan.data import Reals
 from builder.fitgan.diffaug import augment, changes
 from builder.fitgan.distributed import Ranks
@@ -55,7 +56,9 @@ def make_networks(settings: Settings, labels: tuple[str, ...], device: torch.dev
     average.load_state_dict(generator.state_dict())
     for network in (generator, discriminator, average):
         network.to(device)
-    adam = partial(torch.optim.Adam, lr=settings.lr, betas=(0.0, 0.99), eps=1e-8)
+    # One kernel for all weights on a GPU; on a CPU it is no faster, and rounds in another way.
+    fused = True if device.type == "cuda" else None
+    adam = partial(torch.optim.Adam, lr=settings.lr, betas=(0.0, 0.99), eps=1e-8, fused=fused)
     return Networks(
         generator=generator,
         discriminator=discriminator,
@@ -72,28 +75,51 @@ def stream(seed: int, iteration: int, purpose: str) -> torch.Generator:
 
 
 def iterate(
-    networks: Networks, reals: Reals, settings: Settings, ranks: Ranks
+    networks: Networks, reals: Reals, settings: Settings, ranks: Ranks, *, end: int | None = None
 ) -> Iterator[Iteration]:
-    """One record per iteration, from where the networks are to the end of the run.
+    """One record per iteration, from where the networks are to iteration `end`, or the run's end.
 
-    CheckError when a loss is not finite; the networks are then of no use.
+    Losses are read when the next iteration is on its way, so that a GPU is never without work: a
+    record comes one iteration late, and the last two together. The settings' precision is not
+    `auto`. CheckError when a loss is not finite; the networks are then of no use.
     """
     device = next(networks.generator.parameters()).device
     step = _Step(networks=networks, settings=settings, ranks=ranks, device=device)
-    while networks.iteration < settings.iterations:
-        lod, losses = step.lod, _iterate_once(step, reals)
-        if not all(math.isfinite(value) for value in astuple(losses)):
-            raise CheckError(
-                f"The losses are not finite at {settings.kimg_at(networks.iteration):.1f} kimg: "
-                "the last good snapshot is kept; start over with a lower --lr or another --seed."
-            )
-        networks.iteration += 1
-        yield Iteration(kimg=settings.kimg_at(networks.iteration), lod=lod, losses=losses)
+    waiting: _Unread | None = None
+    with arithmetic(step.precision):
+        while networks.iteration < (settings.iterations if end is None else end):
+            lod, figures = step.lod, _iterate_once(step, reals)
+            networks.iteration += 1
+            before, waiting = waiting, _Unread(settings.kimg_at(networks.iteration), lod, figures)
+            if before is not None:
+                yield before.read()
+    if waiting is not None:
+        yield waiting.read()
 
 
 def to_float(images: Tensor) -> Tensor:
     """float32 [B, 1, R, R] in [-1, 1] from uint8 [B, R, R]."""
     return images[:, None].float() / 127.5 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """An iteration whose losses may still be on their way."""
+
+    kimg: float
+    lod: float
+    figures: Tensor  # float32 [5], of Losses
+
+    def read(self) -> Iteration:
+        """The record; this waits for the device. CheckError when a loss is not finite."""
+        d_loss, penalty, real, fake, g_loss = values = self.figures.tolist()
+        if not all(map(math.isfinite, values)):
+            raise CheckError(
+                f"The losses are not finite at {self.kimg:.1f} kimg: the last good snapshot is"
+                " kept; start over with a lower --lr or another --seed."
+            )
+        losses = Losses(d_loss=d_loss, penalty=penalty, g_loss=g_loss, real=real, fake=fake)
+        return Iteration(kimg=self.kimg, lod=self.lod, losses=losses)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,25 +147,34 @@ class _Step:
         pinned = tensor.pin_memory() if self.device.type == "cuda" else tensor
         return pinned.to(self.device, non_blocking=True)
 
+    @property
+    def precision(self) -> Precision:
+        assert self.settings.precision != "auto"
+        return self.settings.precision
+
     def autocast(self) -> torch.autocast:
-        # On a CPU bfloat16 was slower than float32 (71 and 98 images/s): only a GPU uses it.
-        gpu = self.device.type == "cuda"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=gpu)
+        half = self.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def augmented(self, images: Tensor, purpose: str) -> Tensor:
         if not self.settings.diffaug:
             return images
         count, side = self.settings.batch, self.settings.resolution
-        strengths, shifts = changes(count, side, self.random(purpose))
-        return augment(images, self.ranks.part(strengths), self.ranks.part(shifts))
+        drawn = changes(count, side, self.random(purpose))
+        strengths, shifts = (self.moved(self.ranks.part(each)) for each in drawn)
+        return augment(images, strengths, shifts)
 
     def critic(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         scores: tuple[Tensor, Tensor] = self.networks.discriminator(images, labels, lod=self.lod)
         return scores
 
 
-def _iterate_once(step: _Step, reals: Reals) -> Losses:
-    """Update both networks and the moving average; the means over the ranks."""
+def _iterate_once(step: _Step, reals: Reals) -> Tensor:
+    """Update both networks and the moving average; float32 [5], means over the ranks.
+
+    They are the discriminator's loss and penalty, the realness of real and generated images, and
+    the generator's loss.
+    """
     settings, networks, ranks = step.settings, step.networks, step.ranks
     rows = step.rows(reals, "reals")
     real, real_labels = to_float(step.moved(reals.images[rows])), step.moved(reals.labels[rows])
@@ -151,9 +186,7 @@ def _iterate_once(step: _Step, reals: Reals) -> Losses:
     d_figures = _update_discriminator(step, real, real_labels, fake.detach(), labels)
     figures = (*d_figures, _update_generator(step, fake, labels))
     _move_average(networks, settings)
-    means = ranks.mean(torch.stack([figure.detach().float() for figure in figures]))
-    d_loss, penalty, real_score, fake_score, g_loss = means
-    return Losses(d_loss=d_loss, penalty=penalty, g_loss=g_loss, real=real_score, fake=fake_score)
+    return ranks.mean(torch.stack([figure.detach().float() for figure in figures]))
 
 
 def _update_discriminator(
@@ -192,7 +225,8 @@ def _penalty(step: _Step, real: Tensor, fake: Tensor, real_labels: Tensor) -> Te
     """The loss's gradient penalty; 0 in the iterations without R1."""
     if step.settings.loss == "wgan-gp":
         mix = torch.rand(step.settings.batch, 1, 1, 1, generator=step.random("mix"))
-        return gradient_penalty(step.critic, real, fake, real_labels, step.ranks.part(mix))
+        part = step.moved(step.ranks.part(mix))
+        return gradient_penalty(step.critic, real, fake, real_labels, part)
     if step.networks.iteration % R1_EVERY:
         return torch.zeros((), device=real.device)
     return R1_EVERY * r1_penalty(step.critic, real, real_labels, step.settings.gamma)
@@ -203,7 +237,5 @@ def _move_average(networks: Networks, settings: Settings) -> None:
     seen = (networks.iteration + 1) * settings.batch
     half_life = min(EMA_KIMG * 1000, _WARM_UP * seen)
     keep = 0.5 ** (settings.batch / half_life)
-    for mean, new in zip(
-        networks.average.parameters(), networks.generator.parameters(), strict=True
-    ):
-        mean.lerp_(new, 1 - keep)
+    means, news = networks.average.parameters(), networks.generator.parameters()
+    torch._foreach_lerp_([*means], [*news], 1 - keep)  # one launch for all weights

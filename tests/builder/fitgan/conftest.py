@@ -51,7 +51,8 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tiny() -> Settings:
     """Settings of a run of a second: 20 iterations with 4 snapshots."""
-    return Settings(resolution=16, kimg=0.32, batch=16, fmap_base=64, fmap_max=16, latent_size=8)
+    size = {"resolution": 16, "fmap_base": 64, "fmap_max": 16, "latent_size": 8}
+    return Settings(kimg=0.32, batch=16, precision="fp32", **size)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,18 @@ def test_the_parts_of_all_ranks_are_the_batch() -> None:
     assert torch.equal(torch.stack(parts, dim=1).flatten(0, 1), batch)
 
 
+def test_alone_the_first_rank_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert Ranks().agree("bf16", cpu) == "bf16"
+
+    def first(shared: torch.Tensor, source: int) -> None:
+        assert source == 0
+        shared.fill_(2)
+
+    monkeypatch.setattr(torch.distributed, "broadcast", first)
+    assert Ranks(rank=1, size=2).agree(None, cpu) == "bf16"
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (

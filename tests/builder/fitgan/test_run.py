@@ -82,7 +82,7 @@ def test_the_command_killed_at_a_random_moment_ends_as_the_unbroken_run(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     words = [Path(sys.executable).with_name("xbuild"), "fit-gan", manifest, "--resolution", "32"]
     words += ["--kimg", "2", "--batch", "16", "--fmap-base", "128", "--fmap-max", "32"]
-    words += ["--latent-size", "16", "--snapshot-kimg", "0.2", "--out"]
+    words += ["--latent-size", "16", "--precision", "bf16", "--snapshot-kimg", "0.2", "--out"]
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     subprocess.run([*words, whole], check=True, stdout=subprocess.DEVNULL)
     rows = len((whole.with_suffix(".run") / "history.csv").read_text().splitlines()) - 1
@@ -128,6 +128,32 @@ def test_a_run_with_another_recipe_is_refused_with_its_field(
         fit(copied)
 
 
+def test_the_precision_is_chosen_once_and_kept(
+    fit: Fit, tiny: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, asked, tried = tmp_path / "gan.safetensors", replace(tiny, precision="auto"), []
+
+    def choose(*settings: object) -> str:
+        tried.append(settings)
+        return "bf16"
+
+    monkeypatch.setattr(run, "fastest", choose)
+    fit(out, replace(asked, kimg=0.16))
+    recipe = json.loads((out.with_suffix(".run") / "recipe.json").read_text())
+    assert recipe["precision"] == "bf16"
+    fit(out, asked)
+    assert len(tried) == 1
+    assert "| precision | bf16 |" in out.with_suffix(".card.md").read_text()
+    assert "--precision bf16" in out.with_suffix(".card.md").read_text()
+    whole = tmp_path / "whole.safetensors"
+    fit(whole, replace(tiny, precision="bf16"))
+    assert out.read_bytes() == whole.read_bytes()  # as one that nothing interrupted
+    with pytest.raises(UsageError, match="begun with precision = 'bf16' and now 'fp32'"):
+        fit(out, tiny)
+    with pytest.raises(UsageError, match="--precision tf32 is for NVIDIA GPUs"):
+        fit(out, replace(tiny, precision="tf32"))
+
+
 # --- a run that fails ----------------------------------------------------------------------------
 
 
@@ -142,6 +168,21 @@ def test_a_collapse_stops_the_run_and_keeps_the_last_snapshot(
     assert (copied.with_suffix(".run") / "snapshot.pt").read_bytes() == kept
 
 
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],
+)
+def test_too_little_memory_is_one_sentence(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("builder.fitgan.train._update_generator", full)
+    with pytest.raises(UsageError, match="The memory of cpu is too small for batches of 16 images"):
+        fit(tmp_path / "gan.safetensors")
+
+
 def test_another_suffix_is_refused(fit: Fit, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must end in \.safetensors"):
         fit(tmp_path / "gan.bin")
@@ -152,6 +193,18 @@ def test_devices_by_name() -> None:
     assert run.pick_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(UsageError, match="--device abacus is not available: try --device auto"):
         run.pick_device("abacus")
+
+
+def test_a_rank_opens_its_own_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, nothing = list[int](), torch.zeros(0)
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setattr(torch.cuda, "set_device", opened.append)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: nothing)
+    for visible, own in ((4, 2), (1, 0)):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda visible=visible: visible)
+        run.pick_device("cuda")
+        assert opened.pop() == own
 
 
 # --- the result ----------------------------------------------------------------------------------

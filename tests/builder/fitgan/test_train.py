@@ -1,14 +1,19 @@
-"""The loop: every loss and conditioning trains, and losses that are not finite end it."""
+"""The loop: every loss and conditioning trains, in either precision, and NaN ends it."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torch.nn.functional as F
 
 from builder.contract import CheckError
+from builder.fitgan.distributed import Ranks
 from builder.fitgan.settings import Conditioning, Loss, Settings
-from builder.fitgan.train import Networks
+from builder.fitgan.train import Networks, iterate, make_networks
+from builder.fitgan.trial import noise
 from builder.generators.pggan import load
 
 Fit = Callable[..., Networks]
@@ -28,3 +33,54 @@ def test_every_loss_and_conditioning_trains_while_growing(
 def test_losses_that_are_not_finite_stop_the_run(fit: Fit, tmp_path: Path, tiny: Settings) -> None:
     with pytest.raises(CheckError, match=r"not finite at .* kimg: the last good snapshot is kept"):
         fit(tmp_path / "gan.safetensors", replace(tiny, lr=1e30))
+
+
+def test_records_come_one_iteration_late_and_none_is_lost(tiny: Settings) -> None:
+    reals = noise(16, ("a", "b"), 64)
+    networks = make_networks(tiny, reals.pathologies, torch.device("cpu"))
+    seen = [
+        (networks.iteration, round(record.kimg * 1000 / tiny.batch))
+        for record in iterate(networks, reals, tiny, Ranks(), end=4)
+    ]
+    assert seen == [(2, 1), (3, 2), (4, 3), (4, 4)]
+
+
+@pytest.mark.parametrize("conditioning", ["acgan", "projection"])
+def test_convolutions_take_channels_last(
+    tiny: Settings, conditioning: Conditioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one channel, or one pixel, every order is channels last."""
+    first: list[tuple[int, ...]] = []
+
+    def watched(name: str) -> Callable[..., torch.Tensor]:
+        function = getattr(F, name)
+
+        def convolve(x: torch.Tensor, kernel: torch.Tensor, *rest: Any, **how: Any) -> torch.Tensor:
+            for tensor in (x, kernel):
+                if not tensor.is_contiguous(memory_format=torch.channels_last):
+                    first.append(tuple(tensor.shape))
+            found: torch.Tensor = function(x, kernel, *rest, **how)
+            return found
+
+        return convolve
+
+    for name in ("conv2d", "conv_transpose2d"):
+        monkeypatch.setattr(F, name, watched(name))
+    settings = replace(tiny, conditioning=conditioning)
+    reals = noise(16, ("a", "b"), 64)
+    networks = make_networks(settings, reals.pathologies, torch.device("cpu"))
+    assert len([*iterate(networks, reals, settings, Ranks(), end=2)]) == 2
+    assert not first
+
+
+def test_bfloat16_is_for_products_and_every_weight_stays_float32(tiny: Settings) -> None:
+    reals = noise(16, ("a", "b"), 64)
+    found = {}
+    for precision in ("fp32", "bf16"):
+        settings = replace(tiny, precision=precision)
+        networks = make_networks(settings, reals.pathologies, torch.device("cpu"))
+        (found[precision],) = iterate(networks, reals, settings, Ranks(), end=1)
+        assert {weight.dtype for weight in networks.generator.parameters()} == {torch.float32}
+    one, other = (found[precision].losses for precision in ("fp32", "bf16"))
+    assert one != other
+    assert one.d_loss == pytest.approx(other.d_loss, rel=0.05)
