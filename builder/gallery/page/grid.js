@@ -106,7 +106,8 @@ const grid = {
     const end = this.columns - 1, all = event.ctrlKey || event.metaKey;
     const lastOf = line => { let c = end; while (c > 0 && this.sample(line, c) < 0) c--; return c; };
     const moves = {
-      ArrowLeft: column ? [row, column - 1] : [row - 1, end], ArrowRight: column < end ? [row, column + 1] : [row + 1, 0],
+      ArrowLeft: column ? [row, column - 1] : row ? [row - 1, end] : [0, 0],
+      ArrowRight: column < end ? [row, column + 1] : row < this.count - 1 ? [row + 1, 0] : [row, column],
       ArrowUp: [row - 1, column], ArrowDown: [row + 1, column],
       PageUp: [row - page, column], PageDown: [row + page, column],
       Home: [all ? 0 : row, 0], End: all ? [this.count - 1, lastOf(this.count - 1)] : [row, lastOf(row)],
@@ -114,8 +115,7 @@ const grid = {
     if (!moves[event.key] || event.altKey) return;
     event.preventDefault();
     const [to, at] = moves[event.key];
-    if (to < 0) return;
-    const line = Math.min(to, this.count - 1);
+    const line = Math.max(0, Math.min(to, this.count - 1));
     this.go(line, this.sample(line, at) < 0 ? lastOf(line) : at);
   },
 };

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import Manifest, Sample, load_manifest
+from builder.contract import Manifest, Sample, UsageError, load_manifest
 from builder.gallery.contact_sheet import contact_sheet
 from builder.recipe import Layout
 from builder.seal import Facts, seal
@@ -60,7 +60,7 @@ def test_without_a_plan_the_first_pathologies_are_shown(
     layout: Layout, packed: Callable[..., Manifest]
 ) -> None:
     manifest, sheet = packed((1,) * 30), layout.root / "sheet.png"
-    assert contact_sheet(manifest, layout.manifest("real100"), sheet)
+    assert contact_sheet(manifest, layout.manifest("real100"), sheet, columns=2)
     height = size_of(sheet)[1]
     assert 15 * 110 < height < 30 * 110  # twenty rows
 
@@ -71,3 +71,12 @@ def test_no_picture_is_drawn_where_nothing_is_positive(
     manifest, sheet = packed((0,) * 3), layout.root / "sheet.png"
     assert not contact_sheet(manifest, layout.manifest("real100"), sheet)
     assert not sheet.exists()
+
+
+def test_any_pathology_can_be_shown_and_an_unknown_one_is_refused(built: Path) -> None:
+    path = built / "manifests" / "gan100.json"
+    manifest, sheet = load_manifest(path), built / "sheet.png"
+    assert contact_sheet(manifest, path, sheet, pathologies=["Edema"], columns=3)
+    assert size_of(sheet)[1] < 3 * 1.35 * 110  # two rows: the label is on synthetic images, too
+    with pytest.raises(UsageError, match="no pathology 'Gout'; it has Mass, Edema"):
+        contact_sheet(manifest, path, sheet, pathologies=["Gout"])
