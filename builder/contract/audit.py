@@ -58,10 +58,10 @@ class Agreement:
     target: str
     classifier: str  # a file of xtrain, or the probe and its features
     synthetic: Interval  # AUC on the synthetic images
-    real: Interval | None  # AUC on held-out real images; None where there are too few
+    real: Interval | None  # AUC on real images of other patients; None where there are too few
     positives: Count  # synthetic
     negatives: Count
-    real_positives: Count  # held-out
+    real_positives: Count
     real_negatives: Count
     tells: bool  # the classifier finds the target in real images: otherwise nothing follows
     disagrees: bool  # it finds it less well in synthetic ones, beyond what chance gives

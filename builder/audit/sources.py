@@ -1,0 +1,110 @@
+"""Where real images come from: view, sex, age band, and sources that a table names.
+
+A table of sources is a CSV file with the columns key and source; keys are those of the index.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from builder.audit.pictures import Pictures, Sealed
+from builder.audit.probe import Mask, Names
+from builder.contract import GROUPS, UsageError, printable
+
+ENOUGH = 50  # images, at least, of a source
+PATIENTS = 10  # that they are of, at least
+NAMED = 20  # sources of one table, at most: the largest
+MAX_BYTES = 256 << 20  # of a table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Contrast:
+    """One source and what it is told from."""
+
+    kinds: tuple[str, str]
+    positive: Mask  # [N], images of the first kind
+    known: Mask  # [N], images of either
+
+
+def read_sources(path: Path, sealed: Sealed) -> dict[str, str]:
+    """The source of each real image of the dataset that the table at `path` names, by key.
+
+    UsageError where it is no such table, names an image twice or none of the dataset's. Images
+    that it does not name, or with an empty source, have none.
+    """
+    found: dict[str, str] = {}
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} is too large for a table of sources: {MAX_BYTES:,} bytes.")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if not {"key", "source"} <= {*(rows.fieldnames or ())}:
+                raise UsageError(
+                    f"{path} is no table of sources: its first line must name the columns key and"
+                    " source."
+                )
+            for row in rows:
+                key, source = (str(row[name] or "").strip() for name in ("key", "source"))
+                if found.setdefault(key, source) != source:
+                    raise UsageError(f"{path} gives {printable(key)} two sources.")
+    except (OSError, UnicodeError, csv.Error):
+        raise UsageError(f"Cannot read {path}: give a CSV file with columns key, source.") from None
+    real = {*sealed.index.key[sealed.index.origin == "real"].tolist()}
+    mine = {key: printable(source) for key, source in found.items() if source and key in real}
+    if not mine:
+        raise UsageError(
+            f"{path} names no real image of this dataset: its keys must be those of the index"
+            " (column key of the parquet file), such as "
+            f"{min(real, default='real-0123456789abcdef')}."
+        )
+    return mine
+
+
+def sources_of(
+    pictures: Pictures, sources: Mapping[str, str] | None
+) -> tuple[list[Contrast], tuple[str, ...]]:
+    """What can be told from what among real images, and notes on what is left out.
+
+    Of two sources one is told from the other; of more, each from all others.
+    """
+    kinds = {name: pictures.group(name) for name in GROUPS}
+    if sources:
+        words = [sources.get(key, "") for key in pictures.keys.tolist()]
+        kinds["source"] = np.array(words, dtype=object)
+    contrasts: list[Contrast] = []
+    notes: list[str] = []
+    for name, every in kinds.items():
+        found, left = _large(every, pictures.patients)
+        if left:
+            notes.append(
+                f"Too few images of {name} {', '.join(left)} to tell them from others: it takes"
+                f" {ENOUGH} of {PATIENTS} patients."
+            )
+        if len(found) > NAMED:
+            notes.append(f"Only the {NAMED} largest of {len(found)} sources are told from others.")
+        contrasts += _contrasts(name, every, found)
+    return contrasts, tuple(notes)
+
+
+def _contrasts(name: str, words: Names, large: Sequence[str]) -> Iterator[Contrast]:
+    known = np.isin(words, large)
+    if len(large) == 2:
+        yield Contrast(kinds=(large[0], large[1]), positive=words == large[0], known=known)
+    elif len(large) > 2:
+        for word in large[:NAMED]:
+            yield Contrast(kinds=(word, f"other {name}"), positive=words == word, known=known)
+
+
+def _large(words: Names, patients: Names) -> tuple[list[str], list[str]]:
+    """Those with enough images, the most frequent first, and those with too few."""
+    found, counts = np.unique(words[words != ""].astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    large: list[str] = []
+    small: list[str] = []
+    for word, count in zip(found[order].tolist(), counts[order].tolist(), strict=True):
+        people = len(np.unique(patients[words == word].astype(str)))
+        (large if count >= ENOUGH and people >= PATIENTS else small).append(word)
+    return large, small
