@@ -14,7 +14,7 @@ from builder.checks.check import DUPLICATE
 from builder.claim import check_name, claimed, keep_recipes, real_recipes, recipes, software
 from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
-from builder.engines.local import Throughput
+from builder.engines.local import Throughput, images_per_call
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.reports import report_rejects
 from builder.labels import LabelTable, check_files, find_pathology, read_labels
@@ -31,7 +31,13 @@ from builder.recipe import (
     resolve_real,
     resolve_targets,
 )
-from builder.render import LabelMap, check_generator, parse_label_map, resolve_label_map
+from builder.render import (
+    LabelMap,
+    check_generator,
+    parse_label_map,
+    recorded_batch,
+    resolve_label_map,
+)
 from builder.seal import Facts, seal
 from builder.split import Cohort, make_cohort
 from builder.write import Shard
@@ -151,6 +157,7 @@ def resolve(
         options=request.options,
         label_map=tuple(f"{pathology}={label}" for pathology, label in label_map),
         precision=request.precision,
+        batch=recorded_batch(generator.generator, request.batch),
         checks=tuple(dict.fromkeys(identities)),
     )
 
@@ -184,12 +191,17 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
     loaded = generators.find(spec.name, spec.image_size, spec.options)
     checks = _find_checks(blueprint)
     label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
+    folder = work.out / "shards" / blueprint.name
+    batch = images_per_call(loaded.generator, blueprint.request.batch, folder)
+    blueprint = replace(blueprint, request=replace(blueprint.request, batch=batch))
     recipe = resolve(blueprint, loaded, checks, label_map)
     _check_generator(blueprint, recipe, loaded, label_map)
-    renderer = Renderer(spec=spec, generator=loaded.generator, checks=checks, label_map=label_map)
+    renderer = Renderer(
+        spec=spec, generator=loaded.generator, batch=batch, checks=checks, label_map=label_map
+    )
     layout = Layout(root=work.out, pathologies=table.pathologies, image=recipe.image)
     with claimed(work.out):
-        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=False)
+        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
         keep_recipes(recipes(recipe, loaded, layout))
         packed = recipe.real == "pack"
         real = pack_shards(recipe, blueprint.cohort, layout, work) if packed else []
@@ -199,7 +211,7 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
         )
         rejects = report_rejects(synthetic, work.out / f"{recipe.name}-rejected.csv")
         facts = Facts(
-            recipe=asdict(recipe),
+            recipe=recipe.noted(),
             generator=_generator_facts(loaded, label_map, rejects),
             source=_source(table, real),
             software=software(loaded),

@@ -7,7 +7,6 @@ mix two datasets, so each folder of shards remembers its recipe and a difference
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from builder import generators
 from builder.contract import Refusal, UsageError, load_manifest, write_last
 from builder.contract.lock import NoLocksError, hold
 from builder.recipe import Layout, RealRecipe, Recipe
+from builder.render import device_facts
 
 _SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
@@ -100,15 +100,29 @@ def recipes(
     recipe: Recipe, generator: generators.Loaded, layout: Layout
 ) -> dict[Path, Mapping[str, object]]:
     """The recipe of each folder of shards, real and synthetic."""
-    own = {**asdict(recipe), "software": software(generator)}
+    own = {**recipe.noted(), "software": software(generator)}
     real = real_recipes(recipe, layout) if recipe.real == "pack" else {}
     return {layout.shards(recipe.name): own, **real}
 
 
 def software(generator: generators.Loaded | None = None) -> dict[str, str]:
-    """The versions on which bytes depend, those of the generator's own libraries included."""
-    own = getattr(generator.generator, "software", ()) if generator else ()
-    return {name: version(name) for name in (*_SOFTWARE, *own)}
+    """The versions on which bytes depend, those of the generator's own libraries included.
+
+    Where it renders on a GPU, the card and the versions of CUDA and cuDNN are among them.
+    """
+    if generator is None:
+        return {name: version(name) for name in _SOFTWARE}
+    own = getattr(generator.generator, "software", ())
+    versions = {name: version(name) for name in (*_SOFTWARE, *own)}
+    return {**versions, **device_facts(generator.generator)}
+
+
+def noted_batch(folder: Path) -> int | None:
+    """The images per call of the build that was begun in `folder`; None where there is none."""
+    if not any(folder.glob("*.tar")) or not (folder / "recipe.json").is_file():
+        return None
+    batch = _noted(folder / "recipe.json").get("batch")
+    return batch if isinstance(batch, int) else None
 
 
 def _noted(path: Path) -> Mapping[str, object]:

@@ -25,7 +25,8 @@ QUALITY = 95  # of JPEG
 Uncertain = Literal["ones", "zeros", "mask"]
 Views = Literal["all", "frontal"]
 Real = Literal["pack", "none"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
+Batch = int | Literal["auto"]
 
 _MAX_NAME = 40  # of a dataset, and of a target in the keys of its images
 _REAL_FIELDS = (  # what the shards of real images depend on, whatever the regime
@@ -82,6 +83,7 @@ class Request(RealRequest):
     options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
     label_map: tuple[str, ...] = ()  # PATHOLOGY=LABEL of the generator, which shows it
     precision: Precision = "fp32"  # in which the generator computes
+    batch: Batch | None = None  # images per call of the generator; auto: the fastest on a GPU
     checks: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
 
     def generator_spec(self) -> GeneratorSpec:
@@ -175,7 +177,15 @@ class Recipe(RealRecipe):
     options: tuple[str, ...]
     label_map: tuple[str, ...]  # PATHOLOGY=LABEL, as the table and the generator spell them
     precision: Precision
+    batch: int | None  # images per call on a GPU; None: pixels do not depend on it
     checks: tuple[str, ...]  # their identities
+
+    def noted(self) -> Mapping[str, object]:
+        """What goes next to the shards and into the manifest; `batch` only on a GPU."""
+        everything = asdict(self)
+        if self.batch is None:
+            del everything["batch"]
+        return everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

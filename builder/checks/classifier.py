@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -15,12 +16,13 @@ from builder.checks.check import Context, Judge, fraction
 from builder.contract import Bytes, Sample, Split, UsageError, sha256_file
 from builder.contract.weights import load_network, read_header, scale
 from builder.labels import find_pathology
+from builder.render import exact
 
 if TYPE_CHECKING:
     from torch import nn
 
 MIN_POSITIVES = 10  # held-out positives from which a sensitivity can be told
-_BATCH = 64
+_BATCH = 64  # images that are scored together on a GPU: as many as are checked together
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,13 @@ class _Classifier:
         network = _network(self.file)
         device = next(network.parameters()).device
         step = _BATCH if device.type == "cuda" else 1
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
         parts = []
-        with torch.inference_mode(), exact:
+        with torch.inference_mode():
             for start in range(0, len(images), step):
                 batch = torch.from_numpy(images[start : start + step, None])
                 padded = torch.cat([batch, batch[-1:].expand(step - len(batch), -1, -1, -1)])
-                logits = network(scale(padded.to(device)))
+                with exact() if step > 1 else nullcontext():
+                    logits = network(scale(padded.to(device)))
                 parts.append(torch.sigmoid(logits)[: len(batch)].float().cpu().numpy())
         return np.concatenate(parts)
 

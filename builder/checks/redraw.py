@@ -7,18 +7,23 @@ other image has.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from builder.checks.check import Judge
 from builder.contract import Bytes, CheckError, Sample
 from builder.render import Picture
+from builder.render.lanczos import resize_block
+from builder.render.threads import threads as thread_pool
 
 MAX_REDRAWS = 20  # of one image
 
-_BLOCK = 32  # images that are checked together
+_BLOCK = 64  # images that are checked together: a batch of the classifier
+_AHEAD = 4  # blocks that may wait for their verdicts: bounds memory
 
 Render = Callable[[Iterable[Sample]], Iterator[Bytes]]
 
@@ -84,29 +89,30 @@ def checked_pictures(
     judges: Sequence[Judge],
     redraws: Redraws,
     keep: Callable[[Reject], None] = lambda _: None,
+    image_size: int | None = None,
+    threads: int = 0,
 ) -> Iterator[Picture | Reject]:
     """A picture for each sample in order, before it the rejects that it replaces.
 
-    `keep` is given each reject at once. CheckError when one image is rejected more than MAX_REDRAWS
-    times.
+    So many `threads` resize and check some blocks while the next are rendered; how many blocks does
+    not depend on them, so neither does what is rendered with what. `keep` is given each reject at
+    once. CheckError when one image is rejected more than MAX_REDRAWS times.
     """
     if redraws.banned:
         judges = [*judges, Banned(redraws.banned)]
     slots = _Slots(samples, redraws)
-    while not slots.is_done():
-        stream = render(slots.wanted())  # again where the very last images were rejected
-        while block := list(islice(stream, _BLOCK)):
-            images = np.stack(block)
-            made = [slots.asked.popleft() for _ in block]
-            reasons = _judged(images, [asked.sample for asked in made], judges)
-            for asked, pixels, reason in zip(made, images, reasons, strict=True):
-                if reason:
-                    reject = Reject(sample=asked.sample, pixels=pixels, reason=reason)
-                    keep(reject)
-                    slots.reject(asked.place, reject)
-                else:
-                    slots.pictures[asked.place] = Picture(sample=asked.sample, pixels=pixels)
-            yield from slots.ready()
+    look = _Look(judges, image_size)
+    waiting: deque[tuple[list[_Asked], Callable[[], _Seen]]] = deque()
+    with thread_pool(threads) as submit:
+        while not slots.is_done():
+            stream = render(slots.wanted())  # again where the very last images were rejected
+            while block := list(islice(stream, _BLOCK)):
+                made = [slots.asked.popleft() for _ in block]
+                waiting.append((made, submit(partial(look, block, made))))
+                if len(waiting) > _AHEAD:
+                    yield from slots.settled(*waiting.popleft(), keep)
+            while waiting:
+                yield from slots.settled(*waiting.popleft(), keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,25 @@ class _Asked:
 
     place: int
     sample: Sample
+
+
+_Seen = tuple[Bytes, list[str]]  # images uint8 [B, H, W], and for each the reason against it
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Resizes and judges a block; several threads may call it, but one at a time the judges."""
+
+    judges: Sequence[Judge]
+    image_size: int | None
+    _lock: Lock = field(default_factory=Lock)  # judges of plug-ins know nothing of threads
+
+    def __call__(self, block: Sequence[Bytes], made: Sequence[_Asked]) -> _Seen:
+        images = np.stack(block)
+        if self.image_size is not None:
+            images = resize_block(images, self.image_size)
+        with self._lock:
+            return images, _judged(images, [asked.sample for asked in made], self.judges)
 
 
 @dataclass(slots=True)
@@ -156,6 +181,20 @@ class _Slots:
                 "cannot show it, or --check is too strict; use --keep-rejects to look at them."
             )
         self._again.append(place)
+
+    def settled(
+        self, made: Sequence[_Asked], get: Callable[[], _Seen], keep: Callable[[Reject], None]
+    ) -> Iterator[Picture | Reject]:
+        """The pictures whose turn has come by a block that was looked at."""
+        images, reasons = get()
+        for asked, pixels, reason in zip(made, images, reasons, strict=True):
+            if reason:
+                reject = Reject(sample=asked.sample, pixels=pixels, reason=reason)
+                keep(reject)
+                self.reject(asked.place, reject)
+            else:
+                self.pictures[asked.place] = Picture(sample=asked.sample, pixels=pixels)
+        yield from self.ready()
 
     def ready(self) -> Iterator[Picture | Reject]:
         """The pictures whose turn has come, each after its rejects."""

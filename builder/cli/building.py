@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 _Asked = TypeVar("_Asked", bound="RealRequest")
 
 
+def _batch(value: str) -> int | str:
+    """A number of images, or auto."""
+    if value == "auto":
+        return value
+    if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**6):
+        raise click.BadParameter(f"{value!r} is neither a whole number of 1 or more nor auto.")
+    return int(value)
+
+
 @click.command()
 @real_options
 @balance_options
@@ -102,16 +111,17 @@ def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **req
 )
 @option(
     "--precision",
-    type=click.Choice(["fp32", "bf16"]),
+    type=click.Choice(["fp32", "tf32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Precision in which the generator computes.",
+    help="Precision in which the generator computes; tf32 is fp32 on a CPU.",
 )
 @option(
     "--batch",
-    type=click.IntRange(1),
-    show_default="64, or the fastest on a GPU",
-    help="Images per call of the generator; halved when memory runs out.",
+    type=_batch,
+    show_default="64, or 128 on a GPU",
+    help="Images per call of the generator, or auto: the fastest by trial on a GPU, where pixels "
+    "depend on it.",
 )
 @option(
     "--check",
@@ -141,7 +151,6 @@ def synth(
     out: Path,
     skip_bad: bool,
     workers: int | None,
-    batch: int | None,
     keep_rejects: bool,
     dry_run: bool,
     **request: Any,
@@ -173,7 +182,6 @@ def synth(
         workers=workers,
         skip_bad=skip_bad,
         progress=progress,
-        batch=batch,
         keep_rejects=keep_rejects,
     )
     built = build(blueprint, work)

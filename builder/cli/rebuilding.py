@@ -44,8 +44,8 @@ _SHOWN = 5  # differences that the terminal shows
 @option(
     "--batch",
     type=click.IntRange(1),
-    show_default="64, or the fastest on a GPU",
-    help="Images per call of the generator; halved when memory runs out.",
+    show_default="the one that MANIFEST says, or 64",
+    help="Images per call of the generator.",
 )
 @option(
     "--workers",
@@ -90,9 +90,8 @@ def rebuild(
         workers=workers,
         skip_bad=False,
         progress=progress,
-        batch=batch,
     )
-    own = Own(root=root, labels=labels, generator=generator, checks=checks)
+    own = Own(root=root, labels=labels, generator=generator, checks=checks, batch=batch)
     _show(manifest, build(manifest, own, work, anyway=anyway, tell=_show_notes))
 
 

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from builder.checks.duplicate import duplicates
-from builder.claim import check_shards
+from builder.claim import check_shards, noted_batch
 from builder.contract import Bytes, CheckError, decode_image, tar, write_last
 from builder.contract.cores import usable_cores
-from builder.contract.record import as_record, parse_json, read_bytes, read_record
+from builder.contract.record import read_record
 from builder.engines.workers import write_shards
 from builder.progress import Progress
-from builder.render import BATCH, Generator, best_batch
+from builder.recipe import Batch
+from builder.render import Generator, best_batch, default_batch, on_gpu
 from builder.write import STAGES, Shard, ShardJob
 
 Jobs = Callable[[frozenset[str]], list[ShardJob]]
@@ -45,35 +46,24 @@ class _Duplicates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Processes, the GPUs they share, images per call of the generator, and encoding threads."""
+    """Processes, the GPUs they share, and the threads that encode."""
 
     workers: int
     gpus: tuple[str, ...]
-    batch: int
     threads: int  # per process
 
     @classmethod
-    def of(
-        cls, generator: Generator, *, workers: int | None, batch: int | None, folder: Path
-    ) -> "Engine":
+    def of(cls, generator: Generator, *, workers: int | None) -> "Engine":
         """What the machine has: a process per GPU where the generator uses them, or per core.
 
-        On a GPU pixels may depend on the batch, so the size found by trial is noted in `folder`: a
-        build that is resumed uses it again.
+        A process whose images a GPU makes has nothing else to do than encode them; one that makes
+        them itself keeps a core for that.
         """
         cores = usable_cores()
-        gpus = _visible_gpus() if getattr(generator, "device", "cpu") == "cuda" else ()
+        gpus = _visible_gpus() if on_gpu(generator) else ()
         workers = workers or len(gpus) or cores
-        if gpus and not batch:
-            batch = _noted_batch(folder / "batch.json") or best_batch(generator)
-            write_last(folder / "batch.json", json.dumps(batch).encode())
-            _release()
-        return cls(
-            workers=workers,
-            gpus=gpus,
-            batch=batch or BATCH,
-            threads=max(cores // workers - 1, 0),
-        )
+        threads = cores // workers - (not gpus)
+        return cls(workers=workers, gpus=gpus, threads=max(threads, 0))
 
     def render(
         self, jobs: Jobs, folder: Path, *, distinct: bool, progress: Progress
@@ -115,18 +105,23 @@ def _throughput(made: Sequence[Shard], seconds: float) -> Throughput:
     return Throughput(images=images, seconds=seconds, waited=waited)
 
 
-def _release() -> None:
-    """Give the memory of the trials back: other processes render on the same GPU."""
+def images_per_call(generator: Generator, asked: Batch | None, folder: Path) -> int:
+    """How many images the generator makes at a time: what is asked for, or a fixed number.
+
+    For "auto" on a GPU it is the fastest by trial, in a build that is resumed in `folder` the one
+    it was begun with.
+    """
+    if isinstance(asked, int):
+        return asked
+    if asked is None or not on_gpu(generator):
+        return default_batch(generator)
+    if (noted := noted_batch(folder)) is not None:
+        return noted
     import torch
 
-    torch.cuda.empty_cache()
-
-
-def _noted_batch(path: Path) -> int | None:
-    """The batch size of an earlier run; None without one."""
-    if not path.is_file():
-        return None
-    return as_record(parse_json(read_bytes(path), str(path)), int, str(path))
+    found = best_batch(generator)
+    torch.cuda.empty_cache()  # other processes render on the same GPU
+    return found
 
 
 def _noted_duplicates(path: Path, jobs: Sequence[ShardJob]) -> frozenset[str]:

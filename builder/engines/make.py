@@ -38,7 +38,6 @@ class Work:
     workers: int | None  # processes; None: one per core, or per GPU where the generator uses them
     skip_bad: bool  # leave out real images that cannot be read
     progress: Progress
-    batch: int | None = None  # images per call of the generator; None: the fastest on a GPU
     keep_rejects: bool = False
 
 
@@ -48,6 +47,7 @@ class Renderer:
 
     spec: GeneratorSpec
     generator: Generator
+    batch: int  # images per call
     checks: tuple[Check, ...]
     label_map: LabelMap = ()
 
@@ -96,7 +96,7 @@ def render_shards(
 ) -> tuple[list[Shard], Throughput]:
     """The finished shards of the images in `drawn`; `real` is what checks may look at."""
     folder = layout.shards(recipe.name)
-    engine = Engine.of(renderer.generator, workers=work.workers, batch=work.batch, folder=folder)
+    engine = Engine.of(renderer.generator, workers=work.workers)
     draws = drawn.draws_per_target()
     rejects_dir = layout.root / f"{recipe.name}-rejected" if work.keep_rejects else None
     with TemporaryDirectory() as scratch:
@@ -110,10 +110,11 @@ def render_shards(
             generator=renderer.spec,
             layout=layout,
             seed=recipe.seed,
-            batch=engine.batch,
+            batch=renderer.batch,
             judges=_judges(renderer.checks, context, rendered, work.progress),
             redraws=Redraws(draws_per_target=draws, rejects_dir=rejects_dir),
             label_map=renderer.label_map,
+            threads=engine.threads,
         )
 
         def jobs(banned: frozenset[str]) -> list[ShardJob]:

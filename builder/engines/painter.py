@@ -23,6 +23,7 @@ class GeneratorPainter:
     judges: tuple[Judge, ...]
     redraws: Redraws
     label_map: LabelMap = ()
+    threads: int = 0  # that resize and check
 
     def produce(self, samples: Sequence[Sample]) -> Iterator[Picture | Reject]:
         """A picture that passes the checks for each sample in order, its rejects before it."""
@@ -37,7 +38,13 @@ class GeneratorPainter:
             label_map=self.label_map,
         )
         return checked_pictures(
-            produce, samples, judges=self.judges, redraws=self.redraws, keep=self._keep
+            produce,
+            samples,
+            judges=self.judges,
+            redraws=self.redraws,
+            keep=self._keep,
+            image_size=self.layout.image.height,
+            threads=self.threads,
         )
 
     def banning(self, keys: frozenset[str]) -> "GeneratorPainter":

@@ -21,7 +21,7 @@ from builder.contract import Bytes, UsageError, check_pathologies
 from builder.generators.diffusers_folder import SCHEDULERS, open_pipeline
 from builder.generators.diffusers_prompt import ABSENT, LABELS, TEMPLATE, prompt
 from builder.labels import NO_FINDING, canonical, find_pathology
-from builder.render import Floats
+from builder.render import Floats, exact
 
 _OPTIONS = {  # what an option's text must match, and how a message says it
     "template": (r"[^{}]*\{findings\}[^{}]*", "a text with {findings} once and no other brace"),
@@ -98,13 +98,9 @@ class DiffusersGenerator:
 
         # The pipeline itself scales this noise, by the scheduler's init_noise_sigma.
         noise = torch.from_numpy(latents.reshape(-1, *self._shape)).to(self._pipeline.unet.dtype)
-        # TF32, and algorithms chosen by timing, would make pixels differ from run to run.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
         # Some schedulers hand NumPy a tensor in a way that it calls deprecated.
         quiet = warnings.catch_warnings(action="ignore", category=DeprecationWarning)
-        with exact, quiet:
+        with exact(), quiet:
             images = self._pipeline(
                 prompts,
                 latents=noise,

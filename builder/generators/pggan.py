@@ -24,10 +24,11 @@ from builder.generators.pggan_format import (
     parse_header,
     wscale,
 )
-from builder.render import Floats
+from builder.render import Floats, exact
+from builder.render.lanczos import resize_block, resize_on_device
 
 _DTYPES = ("F32", "F16", "BF16")
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+_PRECISIONS = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 
 
 class PgganGenerator:
@@ -42,15 +43,21 @@ class PgganGenerator:
         design: Design,
         tensors: Mapping[str, Tensor],
         device: torch.device,
-        dtype: torch.dtype = torch.float32,
+        precision: str = "fp32",
     ) -> None:
-        """Take over a network whose tensors fit the design (`check_shapes`), to run in `dtype`."""
+        """Take over a network whose tensors fit the design (`check_shapes`).
+
+        It runs in float32, in float32 with products in TF32 (where a GPU has it), or in bfloat16.
+        """
+        dtype = _PRECISIONS[precision]
         self.labels = design.labels
         self.unseen = design.unseen
         self.resolution = design.resolution
         self.latent_size = design.latent_size
         self._design = design
         self.device = device.type
+        self.resizes = device.type == "cuda"
+        self._tf32 = precision == "tf32"
         self._device, self._dtype = device, dtype
         # float32 convolutions: oneDNN is fastest on channels last, cuDNN on contiguous maps; tensor
         # cores want bfloat16 on channels last.
@@ -68,24 +75,23 @@ class PgganGenerator:
         """
         return self.start(latents, labels)()
 
-    def start(self, latents: Floats, labels: Floats) -> Callable[[], Bytes]:
-        """A function that waits for the images of a call and gives them; a GPU has begun them."""
+    def start(
+        self, latents: Floats, labels: Floats, size: int | None = None
+    ) -> Callable[[], Bytes]:
+        """A function that waits for the images of a call and gives them; a GPU has begun them.
+
+        They are resized to `size` pixels on a side where that is asked for.
+        """
         assert latents.shape[1:] == (self.latent_size,), latents.shape
         assert labels.shape == (len(latents), len(self.labels)), labels.shape
         inputs = torch.from_numpy(np.concatenate((latents, labels), axis=1, dtype=np.float32))
-        # TF32, and algorithms chosen by timing, would make pixels differ from run to run.
-        exact = torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-        )
-        with torch.inference_mode(), exact:
-            if self._device.type == "cpu":
-                images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
-                for i, row in enumerate(inputs):
-                    # A batch is padded with its last row: never make it twice.
-                    same = i > 0 and torch.equal(row, inputs[i - 1])
-                    images[i] = images[i - 1] if same else self._render(row[None])[0].numpy()
-                return lambda: images
+        if self._device.type == "cpu":
+            images = self._one_by_one(inputs)
+            return lambda: images if size is None else resize_block(images, size)
+        with torch.inference_mode(), exact(tf32=self._tf32):
             pixels = self._render(inputs.pin_memory().to(self._device, non_blocking=True))
+            if size is not None:
+                pixels = resize_on_device(pixels, size)
             copy = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=True)
             copy.copy_(pixels, non_blocking=True)
             copied = torch.Event("cuda")
@@ -96,6 +102,15 @@ class PgganGenerator:
             return copy.numpy()
 
         return finish
+
+    def _one_by_one(self, inputs: Tensor) -> Bytes:
+        images = np.empty((len(inputs), self.resolution, self.resolution), np.uint8)
+        with torch.inference_mode():
+            for i, row in enumerate(inputs):
+                # A batch is padded with its last row: never make it twice.
+                same = i > 0 and torch.equal(row, inputs[i - 1])
+                images[i] = images[i - 1] if same else self._render(row[None])[0].numpy()
+        return images
 
     def _prepare(self, name: str, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         """Weight and bias in torch's layout, scaled, on the device."""
@@ -187,11 +202,11 @@ def load(
     """The generator in the .safetensors file `argument`, on the GPU where there is one.
 
     CheckError unless the file is complete, of this version, and its tensors are exactly those that
-    its header describes. float16 and bfloat16 tensors become float32. `precision` is fp32 or bf16:
-    in which the images are computed.
+    its header describes. float16 and bfloat16 tensors become float32. `precision` is fp32, tf32
+    or bf16: in which the images are computed. tf32 is fp32 on a CPU, and on a GPU without it.
     """
     if precision not in _PRECISIONS:
-        raise UsageError(f"The precision is {' or '.join(_PRECISIONS)}, got {precision!r}.")
+        raise UsageError(f"The precision is fp32, tf32 or bf16, got {precision!r}.")
     if not argument:
         raise UsageError("The generator pggan needs a .safetensors file: write pggan:PATH.")
     path = Path(argument)
@@ -206,7 +221,7 @@ def load(
         torch.set_num_threads(
             1
         )  # one process per core renders; sums must not depend on their number
-    return PgganGenerator(design, tensors, device, _PRECISIONS[precision])
+    return PgganGenerator(design, tensors, device, precision)
 
 
 def _read(path: Path) -> tuple[Design, dict[str, Tensor]]:

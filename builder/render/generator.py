@@ -22,10 +22,12 @@ Finish = Callable[[], npt.NDArray[np.uint8]]
 class Generator(Protocol):
     """A conditional image generator.
 
-    It may have four more attributes: `unseen`, labels that no training image had, which are
-    refused as targets; `software`, the distributions on whose versions pixels depend; `device`,
-    "cuda" where it renders on a GPU; and `start(latents, labels)`, which begins a batch on the
-    device without waiting for it and returns a function that gives its images.
+    It may have more attributes: `unseen`, labels that no training image had, which are refused as
+    targets; `software`, the distributions on whose versions pixels depend; `device`, "cuda" where
+    it renders on a GPU; and `start(latents, labels)`, which begins a batch on the device without
+    waiting for it and returns a function that gives its images. Where `resizes` is true, `start`
+    takes a third argument, the size to which it resizes them on the device, as
+    `builder.render.lanczos` does.
     """
 
     labels: tuple[str, ...]  # names of the condition's entries, in order
@@ -69,13 +71,24 @@ def check_generator(
         )
 
 
-def start_batch(generator: Generator, latents: Floats, labels: Floats) -> Finish:
-    """Begin a batch; the function that is returned waits for it and gives its images."""
+def start_batch(
+    generator: Generator, latents: Floats, labels: Floats, size: int | None = None
+) -> Finish:
+    """Begin a batch; the function that is returned waits for it and gives its images.
+
+    They have `size` pixels on a side where that is asked for and the generator can do it.
+    """
     if (start := getattr(generator, "start", None)) is not None:
-        finish: Finish = start(latents, labels)
+        wanted = (size,) if size and getattr(generator, "resizes", False) else ()
+        finish: Finish = start(latents, labels, *wanted)
         return finish
     images = generator(latents, labels)
     return lambda: images
+
+
+def side_of(generator: Generator, size: int) -> int:
+    """The pixels on a side of a batch's images where `size` is asked for."""
+    return size if getattr(generator, "resizes", False) else generator.resolution
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

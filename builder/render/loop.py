@@ -11,10 +11,17 @@ from itertools import islice
 import numpy as np
 
 from builder.contract import Bytes, CheckError, Sample
-from builder.contract.radiograph import resize
 from builder.draw import latents
 from builder.render.batch import BATCH
-from builder.render.generator import Finish, Floats, Generator, is_out_of_memory, start_batch
+from builder.render.device import on_gpu
+from builder.render.generator import (
+    Finish,
+    Floats,
+    Generator,
+    is_out_of_memory,
+    side_of,
+    start_batch,
+)
 from builder.render.label_map import LabelMap, shown_by
 
 
@@ -36,36 +43,37 @@ def render(
     batch: int = BATCH,
     label_map: LabelMap = (),
 ) -> Iterator[Bytes]:
-    """The pixels of each sample in order, uint8 [image_size, image_size].
+    """The pixels of each sample in order, uint8 [R, R]: R is the generator's resolution.
 
-    `samples` are taken as they are needed, up to two batches before their images are given. Every
-    call of the generator has the shape [batch, ...], the last one padded, so that no pixel depends
-    on how many images are asked for. `batch` is halved when the device is out of memory. CheckError
-    on output that is no image.
+    R is `image_size` where the generator resizes on its device; elsewhere whoever encodes the
+    images resizes them, in other threads. `samples` are taken as they are needed, up to two batches
+    before their images are given. Every call of the generator has the shape [batch, ...], the last
+    one padded, so that no pixel depends on how many images are asked for. Without enough memory,
+    `batch` is halved on a CPU; on a GPU, where pixels depend on it, that is a CheckError, as is
+    output that is no image.
     """
     todo = iter(samples)
+    side = side_of(generator, image_size)
     under_way: deque[tuple[int, int, Finish]] = deque()
 
     def finish() -> Iterator[Bytes]:
         wanted, shape, get = under_way.popleft()
         images = get()
-        _check_batch(images, (shape, generator.resolution, generator.resolution))
-        for image in islice(images, wanted):
-            yield resize(image, image_size)
+        _check_batch(images, (shape, side, side))
+        yield from islice(images, wanted)
 
     while rows := list(islice(todo, batch)):
         latent = _latents(rows, generator.latent_size, seed)
         conditions = condition(rows, pathologies, generator.labels, label_map)
         while len(rows):
             try:
-                get = start_batch(generator, _padded(latent, batch), _padded(conditions, batch))
+                get = start_batch(
+                    generator, _padded(latent, batch), _padded(conditions, batch), image_size
+                )
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if batch == 1:
-                    raise CheckError(
-                        "The device has not enough memory for a single image."
-                    ) from None
+                _check_halving(generator, batch)
                 while under_way:
                     yield from finish()
                 batch //= 2
@@ -76,6 +84,18 @@ def render(
                 yield from finish()
     while under_way:
         yield from finish()
+
+
+def _check_halving(generator: Generator, batch: int) -> None:
+    """CheckError where half a batch is no way on."""
+    if batch == 1:
+        raise CheckError("The device has not enough memory for a single image.") from None
+    if on_gpu(generator):
+        raise CheckError(
+            f"The GPU has not enough memory for {batch} images at a time, and pixels depend on "
+            "that number: free its memory and run the same command to go on, or begin again with "
+            f"--batch {batch // 2} (or auto) in another --out."
+        ) from None
 
 
 def condition(

@@ -33,6 +33,7 @@ class Own:
     labels: Path | None = None
     generator: str | None = None  # NAME:ARGUMENT, or a file of weights
     checks: tuple[str, ...] = ()  # NAME:ARGUMENT of those that read a file
+    batch: int | None = None  # images per call of the generator; None: the manifest's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,8 @@ def request_of(manifest: Manifest, path: Path, own: Own) -> RealRequest:
     if not own.generator and not _INSTALLED.fullmatch(name):
         raise UsageError(f"{path} names no installed generator: {printable(name)!r}.")
     checks = _checks(request.checks, own.checks, path)
-    return replace(request, generator=own.generator or name, checks=checks)
+    batch = own.batch or request.batch
+    return replace(request, generator=own.generator or name, checks=checks, batch=batch)
 
 
 def _check_kind(manifest: Manifest, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Rejected images are drawn again, with numbers that no other image has."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -61,6 +62,34 @@ def test_pictures_come_in_order_and_their_rejects_before_them(synthetic: MakeSam
         else:
             assert all(place == item.sample.draw % 600 for place in before)
             before = []
+
+
+def test_threads_change_neither_pictures_nor_what_is_rendered_together(
+    synthetic: MakeSample,
+) -> None:
+    asked = [synthetic(i) for i in range(700)]
+    redraws = Redraws(draws_per_target={"Mass": 700})
+    batches: list[list[int]] = []
+
+    def render(samples: Iterable[Sample]) -> Iterator[Bytes]:
+        todo = iter(samples)
+        while block := list(islice(todo, 50)):
+            batches.append([sample.draw for sample in block])
+            random = (np.random.default_rng(sample.draw) for sample in block)
+            yield from (r.integers(0, 255, (12, 12), dtype=np.uint8) for r in random)
+
+    def made(threads: int) -> list[tuple[str, bytes, tuple[int, ...]]]:
+        batches.clear()
+        found = checked_pictures(
+            render, asked, judges=[odd], redraws=redraws, image_size=8, threads=threads
+        )
+        return [(f.sample.key, f.pixels.tobytes(), f.pixels.shape) for f in found]
+
+    expected, together = made(0), [list(batch) for batch in batches]
+    assert {shape for *_, shape in expected} == {(8, 8)}
+    for threads in (1, 3):
+        assert made(threads) == expected
+        assert batches == together
 
 
 def test_an_image_is_not_drawn_for_ever(

@@ -14,10 +14,10 @@ import torch
 from builder.checks import Redraws, Reject
 from builder.contract import Bytes, CheckError, Sample, UsageError
 from builder.engines import local
-from builder.engines.local import Engine
+from builder.engines.local import Engine, images_per_call
 from builder.progress import Advance
 from builder.recipe import Layout
-from builder.render import BATCH, Picture
+from builder.render import BATCH, GPU_BATCH, Picture
 from builder.write import STAGES, Painter, ShardJob
 
 
@@ -40,42 +40,46 @@ def _sixteen_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_sixteen_cores")
-def test_a_process_per_core_leaves_no_core_for_threads(tmp_path: Path) -> None:
-    made = Engine.of(OnCpu(), workers=None, batch=None, folder=tmp_path)
-    assert (made.workers, made.gpus, made.batch, made.threads) == (16, (), BATCH, 0)
-    assert Engine.of(OnCpu(), workers=4, batch=7, folder=tmp_path).threads == 3
-    assert not list(tmp_path.iterdir())
+def test_a_process_per_core_leaves_no_core_for_threads() -> None:
+    made = Engine.of(OnCpu(), workers=None)
+    assert (made.workers, made.gpus, made.threads) == (16, (), 0)
+    assert Engine.of(OnCpu(), workers=4).threads == 3
 
 
 @pytest.mark.usefixtures("_sixteen_cores")
-def test_a_process_per_gpu_has_threads_that_encode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_per_gpu_has_threads_that_encode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    made = Engine.of(OnGpu(), workers=None, batch=128, folder=tmp_path)
-    assert (made.workers, made.gpus, made.batch, made.threads) == (2, ("5", "7"), 128, 7)
+    made = Engine.of(OnGpu(), workers=None)
+    assert (made.workers, made.gpus, made.threads) == (2, ("5", "7"), 8)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    assert Engine.of(OnGpu(), workers=None, batch=128, folder=tmp_path).gpus == ("0", "1")
+    assert Engine.of(OnGpu(), workers=None).gpus == ("0", "1")
 
 
-def test_the_batch_found_on_a_gpu_is_kept_by_a_build_that_is_resumed(
+def test_the_batch_is_fixed_unless_a_trial_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    found = iter((256, 512))
-    monkeypatch.setattr(local, "best_batch", lambda _: next(found))
-    for _ in range(2):
-        assert Engine.of(OnGpu(), workers=None, batch=None, folder=tmp_path).batch == 256
-    assert Engine.of(OnGpu(), workers=None, batch=32, folder=tmp_path).batch == 32
-    (tmp_path / "batch.json").write_text('"many"')
-    with pytest.raises(CheckError, match=r"batch\.json is refused: expected a whole number"):
-        Engine.of(OnGpu(), workers=None, batch=None, folder=tmp_path)
+    monkeypatch.setattr(local, "best_batch", lambda _: 256)
+    assert images_per_call(OnGpu(), None, tmp_path) == GPU_BATCH
+    assert images_per_call(OnGpu(), 32, tmp_path) == 32
+    assert images_per_call(OnGpu(), "auto", tmp_path) == 256
+    assert images_per_call(OnCpu(), "auto", tmp_path) == images_per_call(OnCpu(), None, tmp_path)
+    assert images_per_call(OnCpu(), None, tmp_path) == BATCH
+
+
+def test_a_resumed_build_keeps_the_batch_of_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "best_batch", lambda _: 256)
+    (tmp_path / "recipe.json").write_text('{"batch": 512}')
+    assert images_per_call(OnGpu(), "auto", tmp_path) == 256  # nothing is finished
+    (tmp_path / "train-00000-of-00001.tar").touch()
+    assert images_per_call(OnGpu(), "auto", tmp_path) == 512
 
 
 # --- rounds ---------------------------------------------------------------------------------------
 
-ENGINE = Engine(workers=1, gpus=(), batch=4, threads=0)
+ENGINE = Engine(workers=1, gpus=(), threads=0)
 
 
 @contextmanager

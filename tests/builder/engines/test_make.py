@@ -84,6 +84,7 @@ def recipe(cohort: Cohort) -> Recipe:
         options=(),
         label_map=(),
         precision="fp32",
+        batch=None,
         checks=("constant",),
     )
 
@@ -188,6 +189,7 @@ def test_checks_look_at_the_real_images_that_they_need(
     renderer = Renderer(
         spec=spec,
         generator=generators.load(spec.name, spec.image_size),
+        batch=8,
         checks=tuple(find_checks(checks)),
     )
     shards, throughput = render_shards(

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from builder.contract import Bytes, CheckError, UsageError
+from builder.contract.radiograph import resize
 from builder.generators import pggan
 from builder.generators.pggan_format import Design
 from builder.render import Floats
@@ -111,6 +112,26 @@ def test_a_batch_at_once_as_on_a_gpu_gives_the_same_images(
     assert np.abs(difference).max() <= 1
 
 
+def test_images_are_resized_where_that_is_asked_for(
+    write_pggan: Write, random_tensors: Random, inputs: Inputs
+) -> None:
+    generator = pggan.load(str(write_pggan(SMALL, random_tensors(SMALL))), 32)
+    latents, labels = inputs(SMALL, 5)
+    expected = np.stack([resize(image, 20) for image in generator(latents, labels)])
+    assert np.array_equal(generator.start(latents, labels, 20)(), expected)
+    assert generator.resizes == (generator.device == "cuda")  # elsewhere threads do it
+
+
+def test_tf32_is_float32_on_a_cpu(
+    write_pggan: Write, random_tensors: Random, inputs: Inputs
+) -> None:
+    path = str(write_pggan(SMALL, random_tensors(SMALL)))
+    one, other = (pggan.load(path, 32, precision=p) for p in ("fp32", "tf32"))
+    if one.device == "cpu":
+        assert np.array_equal(one(*inputs(SMALL, 2)), other(*inputs(SMALL, 2)))
+    assert (one._tf32, other._tf32) == (False, True)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_makes_the_images_of_the_cpu(
     images: Images, random_tensors: Random, inputs: Inputs
@@ -180,7 +201,7 @@ def test_bfloat16_gives_nearly_the_same_images(
     exact, fast = (pggan.load(path, 32, precision=p)(*inputs(SMALL, 4)) for p in ("fp32", "bf16"))
     difference = np.abs(exact.astype(int) - fast)
     assert 0 < difference.mean() < 8
-    with pytest.raises(UsageError, match="The precision is fp32 or bf16, got 'fp16'"):
+    with pytest.raises(UsageError, match="The precision is fp32, tf32 or bf16, got 'fp16'"):
         pggan.load(path, 32, precision="fp16")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from builder.contract import Bytes, UsageError
 from builder.render import Floats, Generator, check_generator
-from builder.render.generator import is_out_of_memory, start_batch
+from builder.render.generator import is_out_of_memory, side_of, start_batch
 
 
 def test_a_generator_must_know_the_targets(fake: Generator) -> None:
@@ -44,10 +44,10 @@ class Starting:
     def __call__(self, *_: Floats) -> Bytes:
         raise AssertionError("start is used where there is one")
 
-    def start(self, latents: Floats, labels: Floats) -> Callable[[], Bytes]:
+    def start(self, latents: Floats, labels: Floats, size: int = 8) -> Callable[[], Bytes]:
         assert len(latents) == len(labels)
         self.begun += 1
-        return lambda: np.zeros((len(latents), 8, 8), np.uint8)
+        return lambda: np.zeros((len(latents), size, size), np.uint8)
 
 
 def test_a_batch_is_begun_where_that_can_be_done(fake: Generator) -> None:
@@ -56,6 +56,18 @@ def test_a_batch_is_begun_where_that_can_be_done(fake: Generator) -> None:
     finish = start_batch(starting, latents, labels)
     assert starting.begun == 1
     assert finish().shape == start_batch(fake, latents, labels)().shape == (4, 8, 8)
+
+
+def test_a_size_is_asked_of_a_generator_that_resizes(fake: Generator) -> None:
+    latents, labels = np.zeros((4, 3), np.float32), np.zeros((4, 3), np.float32)
+    starting = Starting()
+    assert start_batch(starting, latents, labels, 5)().shape == (4, 8, 8)
+    assert side_of(starting, 5) == side_of(fake, 5) == 8
+    starting.resizes = True
+    assert start_batch(starting, latents, labels, 5)().shape == (4, 5, 5)
+    assert start_batch(starting, latents, labels)().shape == (4, 8, 8)
+    assert side_of(starting, 5) == 5
+    assert start_batch(fake, latents, labels, 5)().shape == (4, 8, 8)
 
 
 def test_running_out_of_memory_is_recognised_by_its_name(

@@ -117,6 +117,33 @@ def test_no_memory_for_one_image_is_said(
         images(limited(0), samples)
 
 
+def test_on_a_gpu_pixels_depend_on_the_batch_so_it_is_not_halved(
+    limited: Callable[[int], Generator], samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = limited(16)
+    monkeypatch.setattr(small, "device", "cuda", raising=False)
+    with pytest.raises(CheckError, match=r"for 64 images at a time, .* --batch 32 \(or auto\)"):
+        images(small, samples)
+
+
+class Resizing:
+    """A device that resizes its images itself: they have one grey and the size asked for."""
+
+    labels, resolution, latent_size, resizes = ("Mass",), 16, 3, True
+
+    def start(self, latents: Floats, labels: Floats, size: int) -> Callable[[], Bytes]:
+        assert len(latents) == len(labels)
+        return lambda: np.full((len(latents), size, size), 7, np.uint8)
+
+
+def test_images_come_in_their_own_size_or_as_the_device_resized_them(
+    fake: Generator, samples: list[Sample]
+) -> None:
+    for generator, side in ((Resizing(), 5), (fake, 8)):
+        made = render(generator, samples, pathologies=PATHOLOGIES, image_size=5, seed=0)
+        assert {image.shape for image in made} == {(side, side)}
+
+
 def test_another_failure_of_the_generator_is_not_taken_for_that(samples: list[Sample]) -> None:
     with pytest.raises(RuntimeError, match="a bug"):
         images(Returning(RuntimeError("a bug")), samples)
