@@ -55,6 +55,9 @@ def markdown(report: Report) -> str:
             *(f"- {_plain(sentence)}" for sentence in sentences),
             "",
         ]
+    for name, sentences in _audits(report):
+        lines += [f"## Audit of the synthetic images of {_plain(name)}", ""]
+        lines += [*(f"- {_plain(sentence)}" for sentence in sentences), ""]
     for table in tables(report):
         lines += [f"## {_plain(table.title)}", "", *_markdown_table(table), ""]
         lines += [_plain(table.note), ""]
@@ -73,6 +76,11 @@ def _conclusions(report: Report) -> list[tuple[str, list[str]]]:
         for dataset in report.datasets
         if dataset.conclusions
     ]
+
+
+def _audits(report: Report) -> list[tuple[str, list[str]]]:
+    """The sentences of each dataset that has an audit."""
+    return [(dataset.name, [*dataset.audit]) for dataset in report.datasets if dataset.audit]
 
 
 def _markdown_table(table: Table) -> list[str]:
@@ -122,6 +130,9 @@ def latex(report: Report) -> str:
         lines += [r"\paragraph{Notes}", *_list(report.notes), ""]
     for name, sentences in _conclusions(report):
         lines += [rf"\paragraph{{Conclusions, {_escaped(name)}}}", *_list(sentences), ""]
+    for name, sentences in _audits(report):
+        lines += [rf"\paragraph{{Audit of the synthetic images of {_escaped(name)}}}"]
+        lines += [*_list(sentences), ""]
     for table in tables(report):
         lines += [*_latex_table(table), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import unpack
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -37,6 +38,7 @@ SECTIONS = {  # in reading order; one with nothing to show is left out
     "figures": "Calibration and other figures",
     "subgroups": "Subgroups",
     "others": "Other pathologies",
+    "audit": "Audit of the synthetic images",
     "method": "How it was computed",
     "repeat": "How to repeat it",
 }
@@ -89,11 +91,20 @@ class DatasetSection:
 
     def shows(self, section: str) -> bool:
         """Whether it has something in a section of the page that is about single datasets."""
+        if section == "audit":
+            return bool(self.result.audit)
         return any(held.get(section) for held in (self.tables, self.charts, self.pictures))
 
 
-def page(report: Report, pictures: Sequence[PagePicture] = ()) -> str:
-    """The HTML of a report; ValueError for a picture that belongs to no dataset of it."""
+def page(
+    report: Report,
+    pictures: Sequence[PagePicture] = (),
+    audits: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The HTML of a report; ValueError for a picture that belongs to no dataset of it.
+
+    `audits` are the addresses of audits' pages by the digest of the dataset.
+    """
     found = tables(report)
     of_all = {table.key: table for table in found if not table.dataset}
     names = dict.fromkeys(table.dataset for table in found if table.dataset)
@@ -120,6 +131,7 @@ def page(report: Report, pictures: Sequence[PagePicture] = ()) -> str:
         scope=_scope(report),
         glance=_glance(datasets) if len(datasets) > 1 else {},
         arms=_arms(report),
+        audits=audits,
         ci=f"{percent(report.settings.level)} CI",
         balanced=BALANCED,
         verdicts=VERDICTS,

@@ -212,6 +212,7 @@ class DatasetResult:
     comparisons: tuple[Comparison, ...]
     subgroups: tuple[SubgroupResult, ...]
     conclusions: tuple[Conclusion, ...] = ()
+    audit: tuple[str, ...] = ()  # what xbuild audit found in its images, in sentences
 
     @property
     def label_table(self) -> str | None:
