@@ -121,6 +121,13 @@ def test_the_judges_do_not_hold_the_pen(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_of)
+def test_what_judges_found_reaches_others_as_a_record(path: Path) -> None:
+    rooms = {"builder.audit", "builder.gallery"}
+    if step_of(module_of(path)) not in {*rooms, "builder.cli"}:
+        assert not {step_of(name) for name in imports(path)} & rooms
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_of)
 def test_click_stays_in_cli(path: Path) -> None:
     clicks = {name for name in imports(path) if name.split(".")[0] == "click"}
     assert "cli" in module_of(path).split(".") or not clicks

@@ -213,7 +213,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     with progress("verifying", sum(s.nsamples for s in sealed.shardlist)) as advance:
         faults = list(check_release(folder, advance))
     tell_faults(folder, faults)
-    for name in ("shards", "audits"):
+    for name in ("shards", "audits", "galleries"):
         if (folder / name).exists():
             click.echo(
                 f"Note: {folder / name} is no part of the release, and may hold real images: do "

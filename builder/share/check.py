@@ -27,8 +27,10 @@ from builder.share.sign import check_signature
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
 
-# What a recipient's xbuild rebuild, merge or audit writes next to a release.
-_GROWN = re.compile(r"shards/|audits/|manifests/[^/]+\.(json|parquet|png)$|[^/]+-differences\.txt$")
+# What a recipient's xbuild rebuild, merge, audit or view writes next to a release.
+_GROWN = re.compile(
+    r"shards/|audits/|galleries/|manifests/[^/]+\.(json|parquet|png)$|[^/]+-differences\.txt$"
+)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 _DOCUMENTS = ("README.md", "LICENSE.md", "croissant.json", METADATA)
 
@@ -37,8 +39,8 @@ def check_release(folder: Path, advance: Advance = lambda _: None) -> Iterator[s
     """The faults of a release, one sentence each; a sound one has none.
 
     `advance` is called with the number of images done. What a recipient has built next to it, in
-    shards/, audits/ and manifests/, is no fault, and is not looked at. That the publisher is who
-    they say is told by the signature alone: see `sign.check_signer`.
+    shards/, audits/, galleries/ and manifests/, is no fault, and is not looked at. That the
+    publisher is who they say is told by the signature alone: see `sign.check_signer`.
     """
     try:
         sums = read_sums(folder)
