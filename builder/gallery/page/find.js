@@ -60,7 +60,7 @@ function addressOf(state) { // the hash of a state, without what is as at first
   return `#${said}`;
 }
 
-function find(state) { // Uint32Array of samples, in order
+function find(state) { // Uint32Array of samples, in order; those of an audit as it lists them
   const mask = new Uint8Array(G.count).fill(1);
   for (const {name, words, data} of COLUMNS) {
     const wanted = words.indexOf(state[name]);
@@ -79,7 +79,7 @@ function find(state) { // Uint32Array of samples, in order
   const found = new Uint32Array(G.count);
   let many = 0;
   for (let i = 0; i < mask.length; i++) if (mask[i]) found[many++] = i;
-  return found.subarray(0, many);
+  return state.audit ? Uint32Array.from(AUDIT[state.audit].map(pair => pair.sample).filter(sample => mask[sample])) : found.subarray(0, many);
 }
 
 function keep(mask, bits, value) {

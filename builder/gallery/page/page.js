@@ -45,9 +45,11 @@ function showImages() {
   if (what === shown) return grid.draw();
   shown = what;
   found = find(state);
-  const origin = COLUMNS[0], sides = state.beside && origin.words.length > 1;
-  grid.show(sides ? [0, 1].map(side => found.filter(sample => origin.data[sample] === side)) : [found], size);
-  $("sides").hidden = !sides || !found.length;
+  const sides = state.beside && found.length > 0 && (state.audit !== "" || COLUMNS[0].words.length > 1);
+  grid.show(sides ? twoSides() : [found], size);
+  $("sides").children[0].textContent = state.audit ? "suspects" : COLUMNS[0].words[0];
+  $("sides").children[1].textContent = state.audit ? "what each may repeat" : COLUMNS[0].words[1];
+  $("sides").hidden = !sides;
   $("none").hidden = found.length > 0;
   $("status").textContent = `${number(found.length)} of ${number(G.count)} images`;
   $("reset").hidden = found.length === G.count && !state.beside;
@@ -59,6 +61,12 @@ function showImages() {
     chip.setAttribute("aria-label", `${name} ${number(counts[p])}${{with: ": shown with it", without: ": shown without it", any: ""}[how]}`);
     chip.replaceChildren(make("span", {"aria-hidden": "true"}, {with: "✓ ", without: "✕ ", any: ""}[how]), name, " ", make("small", {}, number(counts[p])));
   });
+}
+
+function twoSides() { // synthetic and real images; suspects and what each may repeat
+  if (!state.audit) return [0, 1].map(side => found.filter(sample => COLUMNS[0].data[sample] === side));
+  const of = new Map(AUDIT[state.audit].map(pair => [pair.sample, pair.of]));
+  return [found, [...found].map(sample => of.get(sample))];
 }
 
 function field(name, title, options) { // a choice of one word
@@ -89,7 +97,7 @@ function build() { // what is the same for every state
     };
     $("chips").append(chip);
   }
-  $("beside-label").hidden = COLUMNS[0].words.length < 2;
+  $("beside-label").hidden = COLUMNS[0].words.length < 2 && !lists.length;
   const facts = [["Dataset", G.name], ["Digest", G.digest], ["Images", `${number(G.count)} (${COLUMNS[0].words.map(each => each === "real" ? kind : each).join(" and ")})`],
     ["Generator", G.generator], ["Size", `${G.size.join(" × ")} pixels, shown from thumbnails of ${G.tile.join(" × ")}`]];
   for (const [name, text] of facts) if (text) $("facts").append(make("dt", {}, name), make("dd", {}, text));

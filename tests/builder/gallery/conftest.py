@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,3 +66,75 @@ def write(opened: Sealed) -> Write:
         )
 
     return to
+
+
+# The page has taken up another address, and its images were drawn.
+GO = """
+const [hash, done] = arguments;
+if ((location.hash || "#") === hash) return done();
+addEventListener("hashchange", () => requestAnimationFrame(() => setTimeout(done)), {once: true});
+location.hash = hash;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A gallery in a browser."""
+
+    browser: Any
+
+    def open(self, folder: Path) -> None:
+        self.browser.get("about:blank")
+        self.browser.get((folder / "index.html").as_uri())
+
+    def resize(self, width: int) -> None:
+        how = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
+
+    def go(self, place: str) -> None:
+        self.browser.execute_async_script(GO, place)
+
+    def wait(self, milliseconds: int = 50) -> None:
+        self.browser.execute_async_script("setTimeout(arguments[1], arguments[0])", milliseconds)
+
+    def ask(self, script: str) -> Any:
+        return self.browser.execute_script(f"return {script}")
+
+    def one(self, selector: str) -> Any:
+        return self.browser.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements("css selector", selector))
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        for key in keys:
+            ActionChains(self.browser).send_keys(key).perform()
+
+    def found(self) -> int:
+        return int(self.one("#status").text.split(" of ")[0].replace(",", ""))
+
+    def here(self) -> list[int]:
+        """Row and column of the thumbnail with the focus, from 1."""
+        cell = "document.activeElement"
+        numbers = self.ask(f"[{cell}.parentElement.ariaRowIndex, {cell}.ariaColIndex]")
+        return [int(each) for each in numbers]
+
+
+@pytest.fixture(scope="session")
+def folder(write: Write, audited: Audit, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("view") / "gallery", audit=audited).page.parent
+
+
+@pytest.fixture
+def page(browser: Any, folder: Path) -> Iterator[Page]:
+    """The gallery as it opens, in a window of 1280 pixels; it must leave no message."""
+    page = Page(browser)
+    page.resize(1280)
+    browser.get("about:blank")
+    browser.get_log("browser")  # what another test left
+    page.open(folder)
+    page.wait(100)  # samples.js
+    yield page
+    assert browser.get_log("browser") == []
