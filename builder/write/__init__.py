@@ -6,14 +6,28 @@ a shard that an interrupted run completed.
 """
 
 import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
 
 from builder.progress import Advance
-from builder.write.fill import Hashed, fill
+from builder.write.fill import Filling, Hashed
 from builder.write.job import STAGES, Painter, Shard, ShardJob, StoredSample, cut
 from builder.write.resume import completed_shard
 from builder.write.sidecars import sync_folder, write_sidecars
 
-__all__ = ["STAGES", "Painter", "Shard", "ShardJob", "StoredSample", "cut", "write_shard"]
+__all__ = [
+    "STAGES",
+    "Painter",
+    "Shard",
+    "ShardJob",
+    "StoredSample",
+    "cut",
+    "write_each",
+    "write_shard",
+]
 
 
 def write_shard(job: ShardJob, advance: Advance = lambda _: None) -> Shard:
@@ -22,21 +36,64 @@ def write_shard(job: ShardJob, advance: Advance = lambda _: None) -> Shard:
     Its `.idx`, its `.sketch` and, in the format of sha256sum, its `.sha256` lie next to the tar:
     all are written before the tar gets its name.
     """
+    (shard,) = write_each([job], advance)
+    return shard
+
+
+def write_each(jobs: Iterable[ShardJob], advance: Advance = lambda _: None) -> Iterator[Shard]:
+    """`write_shard` of each job, in their order.
+
+    While a shard is finished (its last blocks encoded, its bytes synchronized with the disk, its
+    name given), the pictures of the next are produced already, so that a GPU need not wait.
+    `advance` is called by both threads.
+    """
+    finishing: deque[Future[Shard]] = deque()
+    with ThreadPoolExecutor(1) as finisher:
+        for job in jobs:
+            finishing.append(_begin(job, advance, finisher))
+            if len(finishing) > 1:
+                yield finishing.popleft().result()
+        while finishing:
+            yield finishing.popleft().result()
+
+
+def _begin(job: ShardJob, advance: Advance, finisher: ThreadPoolExecutor) -> Future[Shard]:
+    """Produce the pictures of a shard; the future gives it when it is complete."""
     if job.path.exists() and (completed := completed_shard(job)) is not None:
         advance(len(job.samples))
-        return completed
+        kept: Future[Shard] = Future()
+        kept.set_result(completed)
+        return kept
     job.path.parent.mkdir(parents=True, exist_ok=True)
     temporary = job.path.with_name(f".{job.path.name}.{os.getpid()}.tmp")
+    file = temporary.open("wb", buffering=1 << 20)
+    filling = Filling(job, Hashed(file), advance)
     try:
-        with temporary.open("wb", buffering=1 << 20) as file:
-            shard = fill(job, Hashed(file), advance)
-            file.flush()
-            os.fsync(file.fileno())
+        filling.produce()
+        return finisher.submit(_finish, job, filling, file, temporary)
+    except BaseException:
+        _discard(filling, file, temporary)
+        raise
+
+
+def _finish(job: ShardJob, filling: Filling, file: BinaryIO, temporary: Path) -> Shard:
+    """Give the tar its name, after all that lies next to it."""
+    try:
+        shard = filling.finish()
+        file.flush()
+        os.fsync(file.fileno())
         if shard.entry is None or (shard.bad and not job.skip_bad):
             return shard
         write_sidecars(job, shard.stored, shard.rejects, shard.entry.sha256)
         temporary.replace(job.path)
         sync_folder(job.path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        _discard(filling, file, temporary)
     return shard
+
+
+def _discard(filling: Filling, file: BinaryIO, temporary: Path) -> None:
+    """Leave neither threads nor an unfinished tar."""
+    filling.give_up()
+    file.close()
+    temporary.unlink(missing_ok=True)

@@ -4,8 +4,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -17,6 +16,7 @@ from builder.contract.radiograph import BadImage
 from builder.contract.sketch import sketches_of
 from builder.progress import Advance
 from builder.render import Picture
+from builder.render.threads import threads
 from builder.write.encode import encode
 from builder.write.job import STAGES, Shard, ShardJob, StoredSample, entry_of
 
@@ -50,40 +50,62 @@ class _Encoded:
     rejects: list[RejectedSample] = field(default_factory=list)
 
 
-def fill(job: ShardJob, out: Hashed, advance: Advance) -> Shard:
-    """Write the members block by block: while one is encoded, the next images are made."""
-    whole = _Encoded()
-    waited = dict.fromkeys(STAGES, 0.0)
-    items = iter(job.painter.produce(job.samples))
-    waiting: deque[Callable[[], _Encoded]] = deque()
-    with _encoders(job.threads) as submit:
+class Filling:
+    """A shard on its way: its pictures are produced, encoded by threads, and written in order."""
+
+    def __init__(self, job: ShardJob, out: Hashed, advance: Advance) -> None:
+        """Nothing is produced yet."""
+        self._job, self._out, self._advance = job, out, advance
+        self._whole = _Encoded()
+        self._waited = dict.fromkeys(STAGES, 0.0)
+        self._waiting: deque[Callable[[], _Encoded]] = deque()
+        self._stack = ExitStack()
+
+    def produce(self) -> None:
+        """Make all pictures; the last blocks may still be on their way when this returns."""
+        submit = self._stack.enter_context(threads(self._job.threads))
+        items = iter(self._job.painter.produce(self._job.samples))
         while True:
-            with _timed(waited, STAGES[0]):
+            with _timed(self._waited, STAGES[0]):
                 block = list(islice(items, _BLOCK))
-            if block:
-                waiting.append(submit(partial(_encoded, job, block)))
-            if not waiting:
-                break
-            if block and len(waiting) <= _AHEAD * job.threads:
-                continue
-            with _timed(waited, STAGES[1]):
-                encoded = waiting.popleft()()
-            with _timed(waited, STAGES[2]):
-                start = out.size
-                out.write(encoded.members)
-            whole.stored += [replace(s, offset=start + s.offset) for s in encoded.stored]
-            whole.bad += encoded.bad
-            whole.rejects += encoded.rejects
-            advance(len(encoded.stored) + len(encoded.bad))
-    out.write(tar.END)
-    entry = entry_of(job, whole.stored, out.size, out.sha256.hexdigest())
-    return Shard(
-        entry=entry if whole.stored else None,
-        stored=tuple(whole.stored),
-        bad=tuple(whole.bad),
-        rejects=tuple(whole.rejects),
-        waited=waited,
-    )
+            if not block:
+                return
+            self._waiting.append(submit(partial(_encoded, self._job, block)))
+            while len(self._waiting) > _AHEAD * self._job.threads:
+                self._write()
+
+    def finish(self) -> Shard:
+        """Write what is left; another thread may do it, while this one produces the next shard."""
+        while self._waiting:
+            self._write()
+        self._stack.close()
+        self._out.write(tar.END)
+        whole = self._whole
+        entry = entry_of(self._job, whole.stored, self._out.size, self._out.sha256.hexdigest())
+        return Shard(
+            entry=entry if whole.stored else None,
+            stored=tuple(whole.stored),
+            bad=tuple(whole.bad),
+            rejects=tuple(whole.rejects),
+            waited=self._waited,
+        )
+
+    def give_up(self) -> None:
+        """End the threads; what they have not begun is never done."""
+        self._stack.close()
+
+    def _write(self) -> None:
+        """Append the oldest block."""
+        with _timed(self._waited, STAGES[1]):
+            encoded = self._waiting.popleft()()
+        with _timed(self._waited, STAGES[2]):
+            start = self._out.size
+            self._out.write(encoded.members)
+        whole = self._whole
+        whole.stored += [replace(s, offset=start + s.offset) for s in encoded.stored]
+        whole.bad += encoded.bad
+        whole.rejects += encoded.rejects
+        self._advance(len(encoded.stored) + len(encoded.bad))
 
 
 def _encoded(job: ShardJob, block: Sequence[Picture | Reject | BadImage]) -> _Encoded:
@@ -113,21 +135,6 @@ def _append(job: ShardJob, members: bytearray, picture: Picture, sketch: Bytes) 
     return StoredSample(
         sample=picture.sample, offset=offset, size=len(data), sketch=sketch.tobytes()
     )
-
-
-@contextmanager
-def _encoders(
-    threads: int,
-) -> Iterator[Callable[[Callable[[], _Encoded]], Callable[[], _Encoded]]]:
-    """A function that hands a task to a thread and returns what waits for its result.
-
-    Without threads, the task is done when its result is waited for.
-    """
-    if not threads:
-        yield lambda task: task
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield lambda task: pool.submit(task).result
 
 
 @contextmanager

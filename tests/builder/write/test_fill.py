@@ -11,7 +11,7 @@ from builder.contract import Bytes, Sample, decode_image
 from builder.contract.radiograph import BadImage
 from builder.render import Picture
 from builder.write import STAGES, Shard, ShardJob
-from builder.write.fill import Hashed, fill
+from builder.write.fill import Filling, Hashed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,9 @@ class Mixed:
 
 def filled(job: ShardJob, told: list[int] | None = None) -> tuple[Shard, bytes]:
     file, counts = io.BytesIO(), [] if told is None else told
-    shard = fill(job, Hashed(file), counts.append)
+    filling = Filling(job, Hashed(file), counts.append)
+    filling.produce()
+    shard = filling.finish()
     return shard, file.getvalue()
 
 

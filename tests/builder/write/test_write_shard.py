@@ -1,14 +1,18 @@
 """A shard is complete or absent, whatever happens on the way."""
 
+import errno
+import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from builder.contract import Bytes, Sample, sha256_file
 from builder.contract.radiograph import BadImage
 from builder.render import Picture
-from builder.write import ShardJob, write_shard
+from builder.write import ShardJob, write_each, write_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,52 @@ def test_a_completed_shard_is_not_made_again(job: ShardJob, images: Bytes) -> No
     write_shard(replace(job, painter=Ending(images, error=True)), told.append)
     assert job.path.stat().st_mtime_ns == before
     assert told == [12]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Produces pictures once another shard has its name."""
+
+    images: Bytes
+    other: Path
+    redraws: None = None
+
+    def produce(self, samples: Sequence[Sample]) -> Iterator[Picture]:
+        until = time.monotonic() + 30
+        while not self.other.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert self.other.exists()
+        yield from (
+            Picture(sample=s, pixels=pixels) for s, pixels in zip(samples, self.images, strict=True)
+        )
+
+
+def test_a_shard_is_finished_while_the_next_is_produced(job: ShardJob, images: Bytes) -> None:
+    later = replace(job, url="shards/real/later.tar", painter=Waiting(images, job.path))
+    shards = list(write_each([job, later]))
+    assert [shard.entry.url for shard in shards if shard.entry] == [job.url, later.url]
+    assert [shard.entry for shard in write_each([job, later])] == [s.entry for s in shards]
+
+
+def test_a_failure_leaves_the_shard_before_it_complete(job: ShardJob, images: Bytes) -> None:
+    broken = replace(job, url="shards/real/broken.tar", painter=Ending(images, error=True))
+    with pytest.raises(MemoryError):
+        list(write_each([job, broken]))
+    assert sorted(path.suffix for path in job.path.parent.iterdir()) == [
+        ".idx",
+        ".sha256",
+        ".sketch",
+        ".tar",
+    ]
+
+
+def test_a_failure_at_the_end_comes_out_and_leaves_nothing(
+    job: ShardJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_shard(job)
+    assert not list(job.path.parent.iterdir())
