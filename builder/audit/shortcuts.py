@@ -44,8 +44,9 @@ def judge_shortcuts(
     pair = alike(train, synthetic, targets, settings.sample, settings.seed)
     if not _enough(pair):
         return None, (
-            f"Shortcuts were not looked for: that takes {ENOUGH} real and {ENOUGH} synthetic images"
-            f", but there are {len(pair.first):,} and {len(pair.second):,}.",
+            f"Shortcuts were not looked for: that takes {ENOUGH} images of each kind with the same "
+            f"labels, the real ones of {PATIENTS} patients; there are {len(pair.first):,} of "
+            f"{len(train):,} real and {len(synthetic):,} synthetic ones.",
         )
     floor: Alike | None = alike(train, held_out, targets, settings.sample, settings.seed)
     if floor is not None and not _enough(floor):
@@ -102,9 +103,8 @@ def _told(features: list[Floats], pair: Alike, settings: Settings) -> Interval:
     """The AUC with which the probe tells the second side from the first."""
     second, patients = _sides(pair)
     scores = cross_scores(np.concatenate(features), second, patients, settings.seed)
-    return auc_of(
-        scores, second, patients, resamples=settings.resamples, seed=settings.seed
-    ).interval()
+    found = auc_of(scores, second, patients, resamples=settings.resamples, seed=settings.seed)
+    return found.crossed().interval()
 
 
 def _sides(pair: Alike) -> tuple[Mask, Names]:
@@ -161,7 +161,7 @@ def _sources(
             Told(
                 kinds=each.kinds,
                 treatment="none",
-                auc=auc.interval(),
+                auc=auc.crossed().interval(),
                 floor=floor,
                 n=(int(mine.sum()), int((~mine).sum())),
             )

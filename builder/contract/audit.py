@@ -64,7 +64,7 @@ class Agreement:
     real_positives: Count
     real_negatives: Count
     tells: bool  # the classifier finds the target in real images: otherwise nothing follows
-    disagrees: bool  # it finds it less well in synthetic ones, beyond what chance gives
+    disagrees: bool  # it does, but finds it less well in synthetic ones, beyond chance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,105 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder.audit.pictures import Pictures
+from builder.audit.sources import ENOUGH, NAMED, read_sources, sources_of
+from builder.contract import UsageError
+
+Make = Callable[..., Pictures]
+
+
+@pytest.fixture
+def pictures(make_pictures: Make) -> Pictures:
+    """120 images of 60 patients: 60 ap, 55 pa, 5 of unknown view."""
+    patients = np.array([f"{i // 2:016x}" for i in range(120)], object)
+    made = make_pictures(np.zeros((120, 8, 8), np.uint8), patients=patients)
+    view = np.array(["ap"] * 60 + ["pa"] * 55 + [""] * 5, object)
+    index = replace(made.sealed.index, view=view)
+    return replace(made, sealed=replace(made.sealed, index=index))
+
+
+def test_two_sources_are_told_from_each_other(pictures: Pictures) -> None:
+    (found,), notes = sources_of(pictures, None)
+    assert found.kinds == ("ap", "pa")
+    assert found.positive[found.known].sum() == 60
+    assert found.known.sum() == 115
+    assert notes == ()
+
+
+def test_of_more_sources_each_is_told_from_all_others(pictures: Pictures) -> None:
+    keys = pictures.keys.tolist()
+    by_three = {key: "ABC"[i % 3] for i, key in enumerate(keys)}
+    found, notes = sources_of(pictures, by_three)
+    assert [each.kinds for each in found] == [("ap", "pa")]  # 40 are too few
+    assert "Too few images of source A, B, C" in notes[0]
+    wide = pictures.take(np.tile(np.arange(120), 2))
+    found, notes = sources_of(wide, {**by_three, keys[0]: "D"})
+    assert [each.kinds for each in found[1:]] == [
+        ("B", "other source"),
+        ("C", "other source"),
+        ("A", "other source"),
+    ]
+    assert not found[1].known[0]
+    assert "source D" in notes[0]
+
+
+def test_images_of_few_patients_are_no_source(pictures: Pictures) -> None:
+    first = pictures.take(np.repeat(np.arange(120), 5))
+    sources = {key: "few" if i < 18 else "many" for i, key in enumerate(pictures.keys.tolist())}
+    found, notes = sources_of(first, sources)
+    assert [each.kinds for each in found] == [("ap", "pa")]
+    assert "source few" in notes[0]
+    assert f"{ENOUGH} of 10 patients" in notes[0]
+
+
+def test_only_the_largest_of_many_sources_are_looked_at(make_pictures: Make) -> None:
+    made = make_pictures(np.zeros((230, 8, 8), np.uint8))
+    many = made.take(np.concatenate([np.repeat(np.arange(230), 5), np.arange(10)]))
+    sources = {key: f"s{i // 10:02d}" for i, key in enumerate(made.keys.tolist())}
+    found, notes = sources_of(many, sources)
+    assert len(found) == NAMED
+    assert found[0].kinds == ("s00", "other source")
+    assert found[0].known.all()
+    assert f"Only the {NAMED} largest of 23" in notes[0]
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "sources.csv"
+    path.write_text(text)
+    return path
+
+
+def test_a_table_of_sources_is_read(tmp_path: Path, pictures: Pictures) -> None:
+    first, second, third = pictures.keys[:3].tolist()
+    text = f"source,key,more\nBern,{first},1\n,{second},2\nBasel ,{third},3\nBern,real-x,4\n"
+    assert read_sources(table(tmp_path, text), pictures.sealed) == {first: "Bern", third: "Basel"}
+    marked = table(tmp_path, "\ufeffkey,source\n" + f"{first},Bern\n")
+    assert read_sources(marked, pictures.sealed) == {first: "Bern"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("key,site\na,b\n", "columns key and source"),
+        ("", "columns key and source"),
+        ("key,source\nreal-x,Bern\n", "names no real image"),
+        ("key,source\nreal-x,Bern\nreal-x,Basel\n", "gives real-x two sources"),
+        ("key,source\nreal-x\n", "names no real image"),
+    ],
+)
+def test_what_is_no_table_of_sources_is_refused(
+    tmp_path: Path, pictures: Pictures, text: str, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason):
+        read_sources(table(tmp_path, text), pictures.sealed)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, pictures: Pictures) -> None:
+    (tmp_path / "bytes.csv").write_bytes(b"key,source\n\xff\xfe,\n")
+    for name in ("missing.csv", "bytes.csv"):
+        with pytest.raises(UsageError, match="Cannot read"):
+            read_sources(tmp_path / name, pictures.sealed)
