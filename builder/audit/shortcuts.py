@@ -38,7 +38,6 @@ def judge_shortcuts(
     where there are enough; the floor is train against held-out real images, made in the same way.
     `sources` are names of sources of real images by key, besides view, sex and age.
     """
-    traced = Traced(of=pixel_features(train))
     notes: list[str] = []
     targets = synthetic.sealed.manifest.targets
     pair = alike(train, synthetic, targets, settings.sample, settings.seed)
@@ -55,6 +54,24 @@ def judge_shortcuts(
             f" {PATIENTS} patients."
         )
         floor = None
+    traced = Traced(of=pixel_features(train))
+    told, clues = _origin(traced, pair, floor, settings, show)
+    among, more = _sources(train, traced, told[0].floor, settings, show, sources)
+    shortcuts = Shortcuts(
+        extractor=traced.identity,
+        alike=pair.what,
+        origin=tuple(told),
+        clues=clues,
+        sources=among,
+        told=any(_beyond(each, settings) for each in told),
+    )
+    return shortcuts, (*notes, *more)
+
+
+def _origin(
+    traced: Traced, pair: Alike, floor: Alike | None, settings: Settings, show: Progress
+) -> tuple[list[Told], tuple[Clue, ...]]:
+    """Real against synthetic images after each treatment, and what gives them away as they are."""
     told: list[Told] = []
     clues: tuple[Clue, ...] = ()
     for treatment, treat in TREATMENTS.items():
@@ -75,16 +92,7 @@ def judge_shortcuts(
                 n=(len(pair.first), len(pair.second)),
             )
         )
-    among, more = _sources(train, traced, told[0].floor, settings, show, sources)
-    shortcuts = Shortcuts(
-        extractor=traced.identity,
-        alike=pair.what,
-        origin=tuple(told),
-        clues=clues,
-        sources=among,
-        told=any(_beyond(each, settings) for each in told),
-    )
-    return shortcuts, (*notes, *more)
+    return told, clues
 
 
 def _enough(pair: Alike) -> bool:
