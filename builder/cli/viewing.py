@@ -122,7 +122,7 @@ def preview(
 ) -> None:
     """Draw the paper's Figure 2: real above synthetic images of a pathology.
 
-    The first images of each are shown, so nobody chose them.
+    The first images of each are shown, so nobody chose them; each real one is of another patient.
     """
     from builder.gallery.contact_sheet import contact_sheet
 

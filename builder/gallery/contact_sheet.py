@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from builder.audit.pictures import Sealed, read_image
 from builder.contract import (
@@ -40,10 +41,11 @@ def contact_sheet(
 ) -> bool:
     """Write a PNG with the first real and the first synthetic positives per pathology.
 
-    They are read from the shards, which are below `root` if not beside the manifest. Pathologies
-    are the targets where none are named; without a plan, the first ones have a row of real images
-    each. An image for a target was rendered for it. False, and no picture, where no training image
-    has a positive label. UsageError for an unknown pathology.
+    Each real one is of another patient. All are read from the shards, which are below `root` if not
+    beside the manifest. Pathologies are the targets where none are named; without a plan, the first
+    ones have a row of real images each. A synthetic image for a target was rendered for it. False,
+    and no picture, where no training image has a positive label. UsageError for an unknown
+    pathology.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -95,8 +97,16 @@ def _rows(manifest: Manifest, index: Index, pathologies: Sequence[str], columns:
             if mine.any():
                 kind = "real label" if origin == "real" and _is_demo(manifest) else origin
                 title = name if manifest.real_only else f"{name}\n{kind}"
-                rows.append(_Row(title=title, samples=np.flatnonzero(mine)[:columns].tolist()))
+                rows.append(_Row(title=title, samples=_first(index, mine, columns)))
     return rows
+
+
+def _first(index: Index, mine: npt.NDArray[np.bool_], columns: int) -> list[int]:
+    """The first rows of a mask, each of another patient: a patient's images look alike."""
+    rows = np.flatnonzero(mine)
+    patients = np.where(index.patient[rows] == "", index.key[rows], index.patient[rows])
+    _, first = np.unique(patients, return_index=True)
+    return [int(row) for row in rows[np.sort(first)[:columns]]]
 
 
 def _title(manifest: Manifest) -> str:

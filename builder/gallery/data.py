@@ -88,7 +88,7 @@ def data_of(sealed: Sealed, rows: Rows, layout: Tiling, audit: Audit | None) -> 
     manifest, index = sealed.manifest, sealed.index
     labels = index.labels[rows]
     origins = set(index.origin[rows].tolist())
-    demo = manifest.dataset == "demo"
+    demo = manifest.dataset == "demo" and "real" in origins
     return Data(
         name=manifest.name,
         digest=manifest.digest,

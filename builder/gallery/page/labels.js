@@ -36,6 +36,8 @@ function prevalence() {
   const mixed = T.synthetic !== null;
   const head = ["Pathology", `Real images${images[0] ? ` (${number(images[0])})` : ""}`];
   if (mixed) head.push(`With synthetic ones${images[1] ? ` (${number(images[1])})` : ""}`);
+  const alone = mixed && !T.both; // of the synthetic images more is known than the plan says
+  if (alone) head.push(`Synthetic images (${number(T.synthetic.images)})`);
   table.append(make("caption", {}, "Training images that are positive"), make("thead", {}, make("tr", {}, ...head.map(text => make("th", {scope: "col"}, text)), make("td"))), body);
   const most = Math.max(0.01, ...G.pathologies.flatMap((_, p) => counted(p).map(each => each ? each[0] / each[1] : 0)));
   G.pathologies.forEach((name, p) => {
@@ -47,7 +49,7 @@ function prevalence() {
       if (each && (mixed || kind === "before")) bars.append(bar(kind, each[0] / each[1] / most));
     }
     if (target && T.share) bars.append(bar("goal", T.share / most));
-    body.append(make("tr", target ? {class: "target"} : {}, make("th", {scope: "row"}, link), cell(before), ...(mixed ? [cell(after)] : []), bars));
+    body.append(make("tr", target ? {class: "target"} : {}, make("th", {scope: "row"}, link), cell(before), ...(mixed ? [cell(after)] : []), ...(alone ? [cell([T.synthetic.pairs[p][p], T.synthetic.images])] : []), bars));
   });
   const note = T.share ? `Bold: targets, which synthetic images lift to ${percent(T.share, 1)} (the line). ` : "";
   const told = T.both || !mixed ? "" : "The real images are not in this folder; what is known of them is the plan of the manifest.";
@@ -63,13 +65,14 @@ function bar(kind, share) {
 function together(title, counts) {
   const table = make("table", {class: "pairs"}), body = make("tbody"), origin = {"real images alone": "real", "synthetic images alone": "synthetic"}[title] ?? null;
   const heads = G.pathologies.map(name => make("th", {scope: "col"}, make("span", {}, name)));
+  const alone = mixed && !T.both; // of the synthetic images more is known than the plan says
+  if (alone) head.push(`Synthetic images (${number(T.synthetic.images)})`);
   table.append(make("caption", {}, `${number(counts.images)} training images: ${title}`), make("thead", {}, make("tr", {}, make("td"), ...heads)), body);
   counts.pairs.forEach((row, p) => {
     const cells = row.map((both, q) => {
       const share = row[p] ? both / row[p] : 0, names = [...new Set([G.pathologies[p], G.pathologies[q]])];
       const cell = make("td");
       cell.style.setProperty("--share", share);
-      cell.classList.toggle("dark", share > 0.5);
       if (!row[p]) return make("td", {}, "–");
       const chosen = {...readState(), tab: "images", with: names, without: [], text: "", audit: "", open: -1, origin};
       cell.append(make("a", {href: addressOf(chosen), tabindex: "-1", title: `${names.join(" and ")}: ${number(both)} images`}, p === q ? number(both) : both ? String(Math.round(100 * share)) : "·"));

@@ -30,7 +30,7 @@ function factsOf(sample) {
   const facts = make("dl");
   const say = (name, text) => { if (text) facts.append(make("dt", {}, name), make("dd", {}, text)); };
   say("Key", KEYS?.[sample]);
-  if (DRAWS?.[sample] >= 0) say("Draw", `${DRAWS[sample].toLocaleString("en")} of the target`);
+  if (DRAWS?.[sample] >= 0) say("Draw", `number ${number(DRAWS[sample])} for ${word("target", sample)}`);
   for (const {name} of COLUMNS) if (!["origin", "target"].includes(name)) say(name[0].toUpperCase() + name.slice(1), word(name, sample));
   return facts;
 }
@@ -49,7 +49,7 @@ function suspicions(sample) {
 function compared(sample) {
   const {total, some} = alike(sample, 8);
   const other = COLUMNS[0].words.find(each => each !== word("origin", sample)) ?? "other";
-  const text = total ? `${total.toLocaleString("en")} ${other} ${total === 1 ? "image has" : "images have"} exactly these labels` : `No ${other} image has exactly these labels`;
+  const text = total ? `${number(total)} ${other} ${total === 1 ? "image has" : "images have"} exactly these labels` : `No ${other} image has exactly these labels`;
   return make("div", {}, make("h3", {}, text), strip(some, 72));
 }
 

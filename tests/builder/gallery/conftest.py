@@ -91,6 +91,10 @@ class Page:
         how = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
         self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", how)
 
+    def paint(self, theme: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
     def go(self, place: str) -> None:
         self.browser.execute_async_script(GO, place)
 
@@ -132,6 +136,7 @@ def page(browser: Any, folder: Path) -> Iterator[Page]:
     """The gallery as it opens, in a window of 1280 pixels; it must leave no message."""
     page = Page(browser)
     page.resize(1280)
+    page.paint("light")
     browser.get("about:blank")
     browser.get_log("browser")  # what another test left
     page.open(folder)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import Manifest, Sample, UsageError, load_manifest
-from builder.gallery.contact_sheet import contact_sheet
+from builder.contract import Manifest, Sample, UsageError, load_index, load_manifest
+from builder.gallery.contact_sheet import _first, contact_sheet
 from builder.recipe import Layout
 from builder.seal import Facts, seal
 from builder.write import Painter, ShardJob, write_shard
@@ -80,3 +80,13 @@ def test_any_pathology_can_be_shown_and_an_unknown_one_is_refused(built: Path) -
     assert size_of(sheet)[1] < 3 * 1.35 * 110  # two rows: the label is on synthetic images, too
     with pytest.raises(UsageError, match="no pathology 'Gout'; it has Mass, Edema"):
         contact_sheet(manifest, path, sheet, pathologies=["Gout"])
+
+
+def test_real_images_are_of_different_patients(built: Path) -> None:
+    index = load_index(load_manifest(built / "manifests" / "gan100.json"), built)
+    mine = index.origin == "real"
+    rows = _first(index, mine, 1000)
+    assert rows == sorted(rows)
+    assert len(rows) == len(set(index.patient[mine])) < mine.sum()
+    assert _first(index, mine, 3) == rows[:3]
+    assert len(_first(index, ~mine, 1000)) == (~mine).sum()
