@@ -2,11 +2,13 @@
 
     python benchmarks/render.py                             # pggan, the paper's size
     python benchmarks/render.py --generator nih64 --images 4096
+    python benchmarks/render.py --image-size 224            # sealed at another size
+    python benchmarks/render.py --generator free --image-size 224 --images 4096  # the host alone
 
 Three ways render the same images with one process, in turns; figures are medians of --repeats.
 
 - forward only: the generator is called batch by batch, two batches at a time; images are discarded;
-- the line: the same through `write_shard`: checks, JPEG, tar, sha256, fsync, index row;
+- the line: the same through `write_each`: resize, checks, JPEG, tar, sha256, fsync, index row;
 - the paper's way: batch 1, one JPEG file per image, written by Pillow.
 
 The arithmetic of the forward pass (FLOPs counted by torch) is compared with the rate of a large
@@ -25,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from host import Free, measure, pictures
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -32,17 +35,18 @@ from builder import generators
 from builder.checks import Redraws
 from builder.checks.constant import reasons_against
 from builder.contract import ImageSpec
-from builder.contract.cores import usable_cores
+from builder.contract.radiograph import resize
 from builder.draw import draw, latents
 from builder.engines.jobs import synthetic_jobs
+from builder.engines.local import Engine
 from builder.engines.painter import GeneratorPainter
 from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.run import export
 from builder.fitgan.settings import Settings
 from builder.plan import plan_balance
 from builder.recipe import Layout, Request
-from builder.render import BATCH, best_batch, condition
-from builder.write import write_shard
+from builder.render import condition, default_batch
+from builder.write import write_each
 
 LABELS = ("No Finding", "Mass", "Edema")
 
@@ -67,8 +71,8 @@ def drawn(count):
 class Ways:
     """The same images in each of the three ways."""
 
-    def __init__(self, spec, count, batch, folder):
-        self.spec, self.count, self.batch, self.folder = spec, count, batch, folder
+    def __init__(self, spec, size, count, batch, folder):
+        self.spec, self.size, self.count, self.batch, self.folder = spec, size, count, batch, folder
         generator = generators.load(spec.name, spec.image_size, spec.options)
         self.generator = generator
         self.drawn = drawn(count)
@@ -76,7 +80,7 @@ class Ways:
         self.conditions = condition(samples, LABELS, generator.labels)
         numbers = [sample.draw for sample in samples]
         self.latents = latents(numbers, generator.latent_size, seed=0, name="Mass")
-        self.threads = usable_cores() - 1
+        self.threads = Engine.of(generator, workers=1).threads
         self.runs = 0
 
     def forward_only(self):
@@ -95,8 +99,7 @@ class Ways:
 
     def line(self):
         self.runs += 1
-        size = self.generator.resolution
-        spec = ImageSpec(height=size, width=size, codec="jpg", quality=95)
+        spec = ImageSpec(height=self.size, width=self.size, codec="jpg", quality=95)
         painter = GeneratorPainter(
             generator=self.spec,
             layout=Layout(root=self.folder / f"run{self.runs}", pathologies=LABELS, image=spec),
@@ -104,16 +107,18 @@ class Ways:
             batch=self.batch,
             judges=(reasons_against,),
             redraws=Redraws(draws_per_target=self.drawn.draws_per_target()),
+            threads=self.threads,
         )
         jobs = synthetic_jobs(self.drawn, painter, shard_size=4096, threads=self.threads)
-        for job in jobs:
-            write_shard(job)
+        for _ in write_each(jobs):
+            pass
 
     def papers_way(self, count):
         place = self.folder / "files"
         place.mkdir(exist_ok=True)
         for i in range(count):
             (image,) = self.generator(self.latents[i : i + 1], self.conditions[i : i + 1])
+            image = resize(image, self.size)
             Image.fromarray(image).save(place / f"{i}.jpg", quality=95)
 
 
@@ -161,12 +166,13 @@ def watched(function):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--generator", default="", help="a name or a file; default: the paper's")
+    parser.add_argument("--generator", default="", help="name, file or free")
     parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--image-size", type=int, help="of the sealed images")
     parser.add_argument("--images", type=int, default=128)
     parser.add_argument("--batch", type=int)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
     return parser.parse_args()
 
 
@@ -179,9 +185,9 @@ def prepared(options, folder):
         precision=options.precision,
     ).generator_spec()
     generator = generators.load(spec.name, spec.image_size, spec.options)
-    gpu = getattr(generator, "device", "cpu") == "cuda"
-    batch = options.batch or (best_batch(generator) if gpu else BATCH)
-    return Ways(spec, -(-options.images // batch) * batch, batch, folder)
+    batch = options.batch or default_batch(generator)
+    size = options.image_size or generator.resolution
+    return Ways(spec, size, -(-options.images // batch) * batch, batch, folder)
 
 
 def measured_rates(ways, repeats):
@@ -198,7 +204,7 @@ def measured_rates(ways, repeats):
 
 def show(ways, rates, precision):
     forward = rates["forward only"]
-    print(f"{ways.generator.resolution} pixels, batch {ways.batch}, {precision}\n")
+    print(f"{ways.generator.resolution} → {ways.size} pixels, batch {ways.batch}, {precision}\n")
     print("| way | images/s | of forward only |\n|---|---:|---:|")
     for way, rate in rates.items():
         print(f"| {way} | {rate:,.1f} | {rate / forward:.2f} |")
@@ -213,6 +219,11 @@ def show(ways, rates, precision):
 
 def main():
     options = arguments()
+    if options.generator == "free":
+        size = options.image_size or 224
+        batch = options.batch or default_batch(Free(pictures(size, 1)))
+        measure(drawn(options.images), options.resolution, size, options.repeats, batch)
+        return
     with tempfile.TemporaryDirectory() as folder:
         ways = prepared(options, Path(folder))
         show(ways, measured_rates(ways, options.repeats), options.precision)
