@@ -5,7 +5,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -24,6 +23,7 @@ from builder.store.cache import (
     try_lock,
 )
 from builder.store.files import BLOCK, StoreFile, WebFile, file_system, read_block
+from builder.store.threads import Threads
 from builder.store.url import WEB, parse_scheme, permanent_failure, without_secrets
 
 ATTEMPTS = 9  # within one and a half minutes
@@ -54,12 +54,12 @@ class Remote:
         self._cache = cache
         self._known: dict[str, FileState] = {}  # by sha256, as they were when it was right
         self._closed = threading.Event()
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="fetch")
+        self._pool = Threads(2)
 
     def close(self) -> None:
         """End the prefetching; nothing can be fetched afterwards."""
         self._closed.set()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.stop()
 
     def read(self, path: str, *, max_bytes: int) -> bytes:
         """A small file, not cached; CheckError where it has more than `max_bytes`."""
@@ -76,7 +76,7 @@ class Remote:
         A file whose size a web server does not say passes here: `fetch` checks it.
         """
         folders = {str(PurePosixPath(path).parent) for path in sizes}
-        with ThreadPoolExecutor(8) as pool:
+        with Threads(8) as pool:
             listed = dict(zip(folders, pool.map(self._listing, folders), strict=True))
             checks = pool.map(partial(self._check_size, listed), sizes, sizes.values())
             deque(checks, maxlen=0)  # raises what the first of them raised
