@@ -22,7 +22,7 @@ from builder.split import Cohort
 
 _INSTALLED = re.compile(r"[A-Za-z0-9_-]+")  # a generator's name, not a file
 _FILE = ":sha256:"  # in the identity of a check that reads a file
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")  # an argument of a check that names no file
+_NUMBERED = re.compile(r"copy:[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")  # a check that reads no file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def _checks(identities: Sequence[str], own: Sequence[str], path: Path) -> tuple[
                 f"Each image of {path} passed the check {printable(identity)}: add --check "
                 f"{printable(name)}:FILE, the file with that sha256."
             )
-        if name not in named and argument and not _NUMBER.fullmatch(argument):
+        if name not in named and argument and not _NUMBERED.fullmatch(identity):
             raise UsageError(
                 f"{path} names the check {printable(identity)}, and a manifest must not say which "
                 f"file is read here: say it yourself by --check {printable(name)}:FILE."

@@ -91,6 +91,14 @@ STRANGE: dict[str, tuple[dict[str, object], str]] = {
         {"checks": ["classifier:0.95:/etc/hostname"]},
         "a manifest must not say which file is read here",
     ),
+    "a check with a file whose name is a number": (
+        {"checks": ["classifier:0.95"]},
+        "a manifest must not say which file is read here: .* --check classifier:FILE",
+    ),
+    "a plug-in with a file whose name is a number": (
+        {"checks": ["theirs:7"]},
+        "a manifest must not say which file is read here: .* --check theirs:FILE",
+    ),
     "a check with a file of this folder": (
         {"checks": ["copy:best"]},
         "a manifest must not say which file is read here",
