@@ -36,6 +36,7 @@ _PATTERNS = (  # what it is, and how it looks
     ),
     ("the age of a person", rf"(?i){_START}age\W{{0,3}}[:=]\W{{0,3}}\d{{1,3}}\b"),
     ("the age of a person", rf"(?i){_START}aged?(?: of)? \d{{1,3}}{_END}(?!{_BAND})"),
+    ("the key of a real image", rf"{_START}real-[0-9a-f]{{16}}{_END}"),  # with what is said of it
     ("the name of an NIH image", r"(?<!\d)\d{8}_\d{3}(?!\d)"),
     ("the number of a CheXpert patient", rf"(?i){_START}patient\d{{3,}}"),
     ("the number of a MIMIC patient or study", rf"{_START}(?:p1|s5)\d{{7}}{_END}"),

@@ -38,6 +38,7 @@ LEAKS = {
     "057Y": "the age",
     "Age: 57": "the age",
     '"patient age" = 57': "the age",
+    "real-0123456789abcdef: Edema is 1 there and 0 here.": "the key of a real image",
     "00000013_005.png": "NIH image",
     "patient00017": "CheXpert patient",
     "p10000032": "MIMIC",

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from builder.contract import CheckError, Index, Manifest, UsageError, save_manifest
+from builder.contract import (
+    CheckError,
+    Index,
+    Manifest,
+    UsageError,
+    load_manifest,
+    save_manifest,
+)
 from builder.progress import progress
 from builder.share.publisher import Publisher
 from builder.share.release import Release, compose
@@ -94,8 +101,6 @@ def test_a_leak_in_the_publishers_words_is_refused(
 
 
 def test_a_leak_in_the_manifest_is_refused(sealed: Path, publisher: Publisher) -> None:
-    from builder.contract import load_manifest
-
     path = sealed / "manifests" / "gan100.json"
     manifest = load_manifest(path)
     for recipe in (
@@ -106,6 +111,19 @@ def test_a_leak_in_the_manifest_is_refused(sealed: Path, publisher: Publisher) -
         save_manifest(replace(manifest, recipe={**manifest.recipe, **recipe}), path)
         with pytest.raises(CheckError, match=r"Nothing was shared, .*manifests/gan100\.json"):
             compose(path, publisher, root=None, tables=[], progress=progress)
+
+
+def test_a_rebuilt_dataset_that_tells_labels_of_real_images_is_refused(
+    sealed: Path, publisher: Publisher
+) -> None:
+    """As those of an earlier format do."""
+    path = sealed / "manifests" / "gan100.json"
+    manifest = load_manifest(path)
+    told = ["real-0123456789abcdef: Edema is 1 there and 0 here.", "real-0123456789abcdef: ."]
+    origin = {"name": "gan100", "differences": 2, "first_differences": told}
+    save_manifest(replace(manifest, source={**manifest.source, "rebuilt_from": origin}), path)
+    with pytest.raises(CheckError, match=r"\(first_differences\) holds the key of a real image"):
+        compose(path, publisher, root=None, tables=[], progress=progress)
 
 
 def test_a_row_of_the_table_is_refused(sealed_once: Path, publisher: Publisher) -> None:
