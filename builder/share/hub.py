@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from builder.contract import CheckError, UsageError, printable
+from builder.contract import CheckError, UsageError, printable, sha256_bytes
 from builder.progress import Progress
 from builder.share.check import SIGNATURE, SUMS
 from builder.share.release import Release, ReleaseFile
@@ -19,6 +19,7 @@ from builder.share.sending import Store, made, mebibytes
 
 DATASET = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/?")
 _KEPT = (".gitattributes",)  # of the Hub itself
+_DOCUMENT = re.compile(r"\.(md|json|html)$")  # what a person may change on the Hub's pages
 
 
 def send_to_hub(
@@ -122,29 +123,42 @@ class _Repository:
     ) -> list[str]:
         """What an older release of the dataset `name` has left there.
 
-        UsageError where another dataset's release is, or a file that the older one does not list.
+        UsageError where another dataset's release is, or a file that the older one does not list
+        so: one that a person put there, or changed there.
         """
         own = {file.path: (file.sha256, _git_hash(file)) for file in files}
-        replaced = self._listed(name, commit) if SUMS in there else set()
+        listed = self._listed(name, commit) if SUMS in there else {}
         equal = {path for path, hashes in own.items() if there.get(path) in hashes}
-        if foreign := sorted({*there} - replaced - equal - {*_KEPT}):
+        if foreign := sorted({*there} - {*listed} - equal - {*_KEPT}):
             count = "1 file" if len(foreign) == 1 else f"{len(foreign)} files"
             belong = "belongs" if len(foreign) == 1 else "belong"
             raise UsageError(
                 f"{self.shown} holds {count} that {belong} to no release, such as "
                 f"{printable(foreign[0])}: remove what nobody uses, or choose another repository."
             )
+        for path in sorted({*there} & {*listed} - equal):
+            if _DOCUMENT.search(path) and sha256_bytes(self._read(path, commit)) != listed[path]:
+                raise UsageError(
+                    f"{self.shown} holds a {printable(path)} that was changed there after its "
+                    f"release: take what you need into release.toml, remove {printable(path)} "
+                    "there, and run the same command again."
+                )
         return sorted({*there} - {*own} - {*_KEPT})
 
-    def _listed(self, name: str, commit: str) -> set[str]:
-        """All files of the release of `name` that is there; UsageError where it is another's."""
-        listed = {line.partition("  ")[2] for line in self._sums(commit).splitlines()}
+    def _listed(self, name: str, commit: str) -> dict[str, str]:
+        """Path → sha256 of the release of `name` that is there; UsageError where it is another's.
+
+        SHA256SUMS and its signature, which nothing lists, have "".
+        """
+        text = self._read(SUMS, commit).decode(errors="replace")
+        lines = [line.partition("  ") for line in text.splitlines()]
+        listed = {path: sha256 for sha256, _, path in lines}
         if f"manifests/{name}.json" not in listed:
             raise UsageError(
                 f"{self.shown} holds the release of another dataset than {name}: choose another "
                 "repository, or remove that release if nobody uses it."
             )
-        return {*listed, SUMS, SIGNATURE}
+        return {**listed, SUMS: "", SIGNATURE: ""}
 
     def commit(
         self,
@@ -199,12 +213,12 @@ class _Repository:
     def _place(self) -> dict[str, object]:
         return {**self._where, "revision": self._revision}
 
-    def _sums(self, commit: str) -> str:
-        """SHA256SUMS of the release that is there."""
+    def _read(self, path: str, commit: str) -> bytes:
+        """The content of a small file."""
         with tempfile.TemporaryDirectory() as folder:
-            asked = {**self._where, "revision": commit, "filename": SUMS, "local_dir": folder}
-            path = self._store.ask(lambda: self._api.hf_hub_download(**asked))
-            return Path(path).read_text(errors="replace")
+            asked = {**self._where, "revision": commit, "filename": path, "local_dir": folder}
+            local = self._store.ask(lambda: self._api.hf_hub_download(**asked))
+            return Path(local).read_bytes()
 
 
 class _OvertakenError(Exception):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, UsageError, sha256_bytes
 from builder.progress import progress
 from builder.share.check import SIGNATURE, SUMS
 from builder.share.hub import send_to_hub
@@ -149,6 +149,34 @@ def test_the_release_of_another_dataset_is_not_touched(composed: Release, hub: H
     with pytest.raises(UsageError, match="the release of another dataset than gan100: choose"):
         send(composed)
     assert hub.commits == [{**data, SUMS: sums}]
+
+
+def older(release: Release) -> dict[str, bytes]:
+    """An older release of the same dataset, with another card and a document that is gone."""
+    files = {**content(release), "README.md": b"old", "generator.md": b"old"}
+    digests = {path: sha256_bytes(data) for path, data in files.items() if path != SUMS}
+    files[SUMS] = "".join(f"{digests[path]}  {path}\n" for path in sorted(digests)).encode()
+    return files
+
+
+@pytest.mark.parametrize("path", ["README.md", "generator.md", "LICENSE.md", "croissant.json"])
+def test_a_document_that_was_changed_on_the_hub_is_not_written_over(
+    composed: Release, hub: Hub, path: str
+) -> None:
+    edited = {**older(composed), path: b"edited"}
+    hub.commits.append(edited)
+    with pytest.raises(UsageError, match=rf"holds a {path} that was changed .* remove {path} th"):
+        send(composed)
+    assert hub.commits == [edited]
+    del hub.commits[0][path]
+    assert send(composed)
+    assert hub.files == content(composed)
+
+
+def test_an_older_card_that_nobody_changed_is_replaced(composed: Release, hub: Hub) -> None:
+    hub.commits.append(older(composed))
+    assert send(composed)
+    assert hub.files == content(composed)
 
 
 @pytest.mark.parametrize("path", ["README.md", SIGNATURE])
