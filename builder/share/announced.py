@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from builder.contract import CheckError, Manifest, load_manifest, printable, sha256_bytes
 from builder.share.check import SIGNATURE, SUMS, check_names, parse_sums
-from builder.share.metadata import METADATA, REAL
+from builder.share.metadata import MAX_ROW, METADATA, REAL
 from builder.share.receiving import Giver
 from builder.share.shards import synthetic_shards
 from builder.share.sign import MAX_SIGNATURE, check_signer
@@ -22,7 +22,6 @@ MAX_SUMS = 16 << 20  # bytes; a hundred thousand shards
 MAX_MANIFEST = 64 << 20
 MAX_DOCUMENT = 64 << 20  # of a card, a licence, croissant.json
 MAX_DOCUMENTS = 50
-MAX_ROW = 400  # bytes of a row of a table, as those who read it have it
 MAX_LINES = 512  # bytes of the lines of an image in an .idx
 
 _MANIFEST = re.compile(r"manifests/[^/]+\.json")

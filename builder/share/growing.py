@@ -4,15 +4,20 @@ A rerun after a kill finds there what the earlier run had finished. The rename a
 that anybody sees.
 """
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder.contract import UsageError
+from builder.contract import CheckError, UsageError
 from builder.contract.lock import NoLocksError, hold
+from builder.progress import Progress
+from builder.share.check import SUMS, check_release
+from builder.store.files import BLOCK
+from builder.write.sidecars import sync_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +60,7 @@ def grown(place: Place, wanted: set[str]) -> Iterator[Path]:
             inner.rename(place.folder)
         except OSError:
             raise place.taken() from None
-        _sync(place.folder.parent)
+        sync_folder(place.folder.parent)
         shutil.rmtree(place.work, ignore_errors=True)
 
 
@@ -66,6 +71,57 @@ def check_space(place: Place, needed: int) -> None:
             f"The release needs {needed / 1e9:.2f} GB and there are {free / 1e9:.2f} GB free next "
             f"to {place.option}: make room, or choose another place."
         )
+
+
+def is_there(place: Place, sums: bytes, images: int, progress: Progress) -> bool:
+    """Whether the release with this SHA256SUMS is in its place, and sound.
+
+    UsageError where something else is there; CheckError where it is damaged.
+    """
+    folder = place.folder
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    listed = folder / SUMS
+    if not listed.is_file() or listed.read_bytes() != sums:
+        raise place.taken()
+    if fault := first_fault(folder, images, progress):
+        raise CheckError(
+            f"{folder} is this release, but damaged ({fault.rstrip('.')}): remove it, and run the "
+            "same command again."
+        )
+    return True
+
+
+def first_fault(folder: Path, images: int, progress: Progress) -> str | None:
+    """The first fault of a release of so many synthetic images; None where it is sound."""
+    with progress("checking", images) as advance:
+        return next(check_release(folder, advance), None)
+
+
+def copied(
+    source: Path, size: int, sha256: str, target: Path, advance: Callable[[int], object]
+) -> bool:
+    """Whether `source` has this size and sha256, and is now at `target`, too.
+
+    `advance` is called with the number of bytes done.
+    """
+    part, digest = target.with_name(f".{target.name}.tmp"), hashlib.sha256()
+    try:
+        with source.open("rb") as file, part.open("wb") as copy:
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            while block := file.read(BLOCK):
+                digest.update(block)
+                copy.write(block)
+                advance(len(block))
+            copy.flush()
+            os.fsync(copy.fileno())
+        if digest.hexdigest() != sha256:
+            return False
+        part.replace(target)
+        return True
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -80,12 +136,3 @@ def _claimed(place: Place) -> Iterator[None]:
             yield
     except NoLocksError:  # only the user's care keeps two of them apart
         yield
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from builder.share.shards import RealRow, Rows
 
 METADATA, REAL = "metadata/train.parquet", "real.parquet"
 
-_MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
+MAX_ROW = 400  # bytes of a row in a parquet file; no honest one comes near it
 _MAX_WORD = 200  # bytes of a cell
 
 
@@ -96,7 +96,7 @@ def _written(columns: Mapping[str, Sequence[object]], schema: Any) -> bytes:  # 
 def _read(path: Path, name: str, count: int, schemas: Sequence[Any]) -> Any:
     """The table, if it is `count` rows of one of the schemas, none longer than honest ones."""
     try:
-        if path.stat().st_size > _MAX_ROW_BYTES * (count + 100):
+        if path.stat().st_size > MAX_ROW * (count + 100):
             raise CheckError(f"{name} is too large for {count:,} rows.")
         with pq.ParquetFile(path) as file:
             if (found := file.metadata.num_rows) != count:

@@ -5,23 +5,32 @@ then the folder appears. Its shards also lie where the manifest says, for xtrain
 """
 
 import shutil
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
+from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from builder.contract import CheckError, Manifest, UsageError, resolve, sha256_file, write_last
+from builder.contract import (
+    CheckError,
+    Manifest,
+    ShardEntry,
+    UsageError,
+    resolve,
+    sha256_file,
+    write_last,
+)
 from builder.progress import Advance, Progress
 from builder.share.announced import MAX_SUMS, Announced, File, Trust, announced, read_small, wanted
-from builder.share.check import SIGNATURE, SUMS, check_release
-from builder.share.growing import Place, check_space, grown
+from builder.share.check import SIGNATURE, SUMS
+from builder.share.growing import Place, check_space, first_fault, grown, is_there
 from builder.share.place import link
 from builder.share.receiving import Giver, giver_of
 from builder.share.sending import mebibytes
 from builder.share.shards import synthetic_shards
 from builder.store import Cache, OutOfReach, default_cache_folder, is_url
+from builder.store.threads import Threads
 
 CACHE_BYTES = 100 * 10**9  # as for xtrain
 THREADS = 8
@@ -97,20 +106,12 @@ def _has_changed(source: str, said: Announced, cache: Cache) -> bool:
 
 
 def _is_here(said: Announced, place: Place, progress: Progress) -> bool:
-    """Whether the same release is in its place, and sound."""
-    folder = place.folder
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    """Whether the same release is in its place, and sound; its shards are where xtrain looks."""
+    shards = synthetic_shards(said.manifest)
+    if not is_there(place, said.sums, _images(shards), progress):
         return False
-    sums = folder / SUMS
-    if not sums.is_file() or sums.read_bytes() != said.sums:
-        raise place.taken()
-    if fault := _fault(folder, said.manifest, progress):
-        raise CheckError(
-            f"{folder} is this release, but damaged ({fault.rstrip('.')}): remove it, and run the "
-            "same command again."
-        )
-    for path, shard in synthetic_shards(said.manifest).items():
-        _place_shard(folder, path, shard.url)
+    for path, shard in shards.items():
+        _place_shard(place.folder, path, shard.url)
     return True
 
 
@@ -126,17 +127,18 @@ def _fill(place: Place, said: Announced, giver: Giver, progress: Progress) -> No
         write_last(inner / SUMS, said.sums)
         if said.signature is not None:
             write_last(inner / SIGNATURE, said.signature)
-        if fault := _fault(inner, said.manifest, progress):
+        synthetic = synthetic_shards(said.manifest)
+        if fault := first_fault(inner, _images(synthetic), progress):
             shutil.rmtree(inner)  # it was announced so, and a rerun would find the same
             raise CheckError(f"{giver.shown}: {fault}")
-        for path, shard in synthetic_shards(said.manifest).items():
+        for path, shard in synthetic.items():
             _place_shard(inner, path, shard.url)
 
 
 def _fetch(files: Sequence[File], inner: Path, giver: Giver, progress: Progress) -> None:
     """Put every file there, several at a time; the first failure ends the others."""
     total = sum(mebibytes(file.size) for file in files if file.shard)
-    with progress("fetching", total, "MiB") as advance, ThreadPoolExecutor(THREADS) as pool:
+    with progress("fetching", total, "MiB") as advance, Threads(THREADS) as pool:
         meter = _Meter(advance)
         tasks = [pool.submit(_fetch_one, file, inner, giver, meter) for file in files]
         try:
@@ -144,7 +146,6 @@ def _fetch(files: Sequence[File], inner: Path, giver: Giver, progress: Progress)
                 task.result()
         except BaseException:
             giver.close()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
@@ -177,11 +178,8 @@ class _Meter:
             self._advance(step)
 
 
-def _fault(folder: Path, manifest: Manifest, progress: Progress) -> str | None:
-    """The first fault of a release that arrived."""
-    images = sum(shard.nsamples for shard in synthetic_shards(manifest).values())
-    with progress("checking", images) as advance:
-        return next(check_release(folder, advance), None)
+def _images(shards: Mapping[str, ShardEntry]) -> int:
+    return sum(shard.nsamples for shard in shards.values())
 
 
 def _place_shard(folder: Path, path: str, url: str) -> None:

@@ -3,19 +3,18 @@
 The paths are a stranger's, and so is all that comes: nothing is read beyond what was announced.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from builder.contract import CheckError, UsageError, printable, resolve
 from builder.contract.record import read_bytes
+from builder.share.growing import copied
 from builder.share.hub import DATASET
 from builder.store import Cache, Remote, is_url
-from builder.store.files import BLOCK
 from builder.store.url import without_secrets
 
 Advance = Callable[[int], object]  # (bytes done since the last call; below 0 where they are redone)
@@ -73,7 +72,7 @@ class _Folder:
                 )
 
     def take(self, path: str, size: int, sha256: str, target: Path, advance: Advance) -> None:
-        if not _copy(self._file(path), size, sha256, target, self._noted(advance)):
+        if not copied(self._file(path), size, sha256, target, self._noted(advance)):
             raise CheckError(
                 f"{path} in {self._folder} is not the sealed one: its sha256 differs; ask its "
                 "publisher for it again."
@@ -121,7 +120,7 @@ class _Far:
         spared = self._spare.folder / sha256
         if self._cache != self._spare and spared.is_file():
             with suppress(FileNotFoundError):  # somebody else's fetch has just evicted it
-                if _copy(spared, size, sha256, target, advance):
+                if copied(spared, size, sha256, target, advance):
                     return
         temporary = target.with_name(f".{target.name}.tmp")
         temporary.unlink(missing_ok=True)
@@ -145,30 +144,4 @@ def _link(local: Path, size: int, sha256: str, target: Path) -> None:
     except FileNotFoundError:
         raise
     except OSError:
-        _copy(local, size, sha256, target, lambda _: None)
-
-
-def _copy(source: Path, size: int, sha256: str, target: Path, advance: Advance) -> bool:
-    """Whether `source` has this size and sha256, and is now at `target`, too."""
-    part = target.with_name(f".{target.name}.tmp")
-    try:
-        with source.open("rb") as file, part.open("wb") as copy:
-            right = os.fstat(file.fileno()).st_size == size
-            right = right and _copied(file, copy, advance) == sha256
-            copy.flush()
-            os.fsync(copy.fileno())
-        if right:
-            part.replace(target)
-        return right
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _copied(source: BinaryIO, target: BinaryIO, advance: Advance) -> str:
-    """The sha256 of what was copied."""
-    digest = hashlib.sha256()
-    while block := source.read(BLOCK):
-        digest.update(block)
-        target.write(block)
-        advance(len(block))
-    return digest.hexdigest()
+        copied(local, size, sha256, target, lambda _: None)

@@ -22,10 +22,7 @@ from builder.verify import verify
 Hashes = Callable[[Path], dict[str, str]]
 TAR = "data/train-00000-of-00001.tar"
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture
@@ -34,12 +31,6 @@ def key(tmp_path: Path) -> Path:
     path = tmp_path / "key"
     path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The folder that the recipient's copy goes to; it is not there yet."""
-    return tmp_path / "home" / "set"
 
 
 def fetch(source: Path, out: Path | None) -> Pulled:

@@ -17,20 +17,11 @@ from builder.share.pull import Pulled, pull
 
 TAR = "data/train-00000-of-00001.tar"
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 
 class Killed(BaseException):
     """A kill in the middle of the work."""
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The folder that the recipient's copy goes to; it is not there yet."""
-    return tmp_path / "home" / "set"
 
 
 def fetch(source: Path, out: Path | None) -> Pulled:
@@ -63,7 +54,7 @@ def test_a_kill_shows_nothing_and_the_rerun_keeps_what_is_right(
     assert [path.name for path in home.parent.iterdir()] == ["set"]
 
 
-@pytest.mark.parametrize("step", ["check_release", "_place_shard"])
+@pytest.mark.parametrize("step", ["first_fault", "_place_shard"])
 def test_a_kill_before_the_end_shows_nothing(
     shared_once: Path, home: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,7 +98,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("builder.share.receiving.os.fsync", full)
+        patch.setattr("builder.share.growing.os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             fetch(shared_once, home)
     assert not home.exists()

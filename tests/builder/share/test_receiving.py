@@ -16,40 +16,23 @@ from builder.share.pull import Pulled, pull
 from builder.share.receiving import giver_of
 from builder.share.release import Release
 from builder.store import Cache
-from builder.store import files as store_files
-from builder.store import remote as fetching
 
-pytestmark = pytest.mark.filterwarnings(  # the Hub's library uses what its own one deprecates
-    "ignore:Use 'content=:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.usefixtures("quick"),
+    pytest.mark.filterwarnings(  # the Hub's library uses what its own one deprecates
+        "ignore:Use 'content=:DeprecationWarning"
+    ),
+]
 
 Hub = Any  # the class of the fixture
-Hashes = Callable[[Path], dict[str, str]]
+IsWhole = Callable[[Path, Path], bool]
 
 HUB = "hf://datasets/chest/gan100"
 TAR = "data/train-00000-of-00001.tar"
 
 
-@pytest.fixture(autouse=True)
-def _quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(fetching, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(fetching, "BLOCK", 5000)
-    monkeypatch.setattr(store_files, "BLOCK", 5000)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home" / "set"
-
-
 def fetch(source: str, out: Path) -> Pulled:
     return pull(source, out, Trust(), progress=progress)
-
-
-def is_whole(home: Path, shared: Path, hashes: Hashes) -> bool:
-    there, here = hashes(shared), hashes(home)
-    return {path: here.get(path) for path in there} == there and not list(check_release(home))
 
 
 # --- the Hub -------------------------------------------------------------------------------------
@@ -64,11 +47,11 @@ def sent(hub: Hub, composed: Release) -> Hub:
 
 @pytest.mark.parametrize("url", [HUB, f"{HUB}/", f"{HUB}@v1.0.0"])
 def test_it_comes_from_the_hub(
-    sent: Hub, home: Path, shared_once: Path, hashes: Hashes, url: str
+    sent: Hub, home: Path, shared_once: Path, is_whole: IsWhole, url: str
 ) -> None:
     assert sent
     fetch(url, home)
-    assert is_whole(home, shared_once, hashes)
+    assert is_whole(home, shared_once)
 
 
 @pytest.mark.parametrize("where", ["/resolve/", "/tree/", "/api/datasets/", TAR])
