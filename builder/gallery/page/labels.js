@@ -39,7 +39,7 @@ function prevalence() {
   const alone = mixed && !T.both; // of the synthetic images more is known than the plan says
   if (alone) head.push(`Synthetic images (${number(T.synthetic.images)})`);
   table.append(make("caption", {}, "Training images that are positive"), make("thead", {}, make("tr", {}, ...head.map(text => make("th", {scope: "col"}, text)), make("td"))), body);
-  const most = Math.max(0.01, ...G.pathologies.flatMap((_, p) => counted(p).map(each => each ? each[0] / each[1] : 0)));
+  const most = 1.02 * Math.max(0.01, ...G.pathologies.flatMap((_, p) => counted(p).map(each => each ? each[0] / each[1] : 0)));
   G.pathologies.forEach((name, p) => {
     const [before, after] = counted(p), target = T.targets.some(each => each.pathology === name);
     const cell = each => make("td", {class: "n"}, each ? `${number(each[0])} (${percent(...each)})` : "–");
@@ -65,8 +65,6 @@ function bar(kind, share) {
 function together(title, counts) {
   const table = make("table", {class: "pairs"}), body = make("tbody"), origin = {"real images alone": "real", "synthetic images alone": "synthetic"}[title] ?? null;
   const heads = G.pathologies.map(name => make("th", {scope: "col"}, make("span", {}, name)));
-  const alone = mixed && !T.both; // of the synthetic images more is known than the plan says
-  if (alone) head.push(`Synthetic images (${number(T.synthetic.images)})`);
   table.append(make("caption", {}, `${number(counts.images)} training images: ${title}`), make("thead", {}, make("tr", {}, make("td"), ...heads)), body);
   counts.pairs.forEach((row, p) => {
     const cells = row.map((both, q) => {
