@@ -1,16 +1,27 @@
 """A run as asked for → Request; the same run, resolved on its dataset → RunPlan."""
 
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from builder.contract import Manifest, sha256_file
+from builder.contract import Manifest, UsageError, sha256_file
+from builder.contract.precision import AskedPrecision, Precision
 from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
 from trainer.fit.track import TrackerName
-from trainer.recipe import ArmName, Augment, Optimizer, Precision, Recipe, RunConfig, Steps
+from trainer.fit.trial import fastest
+from trainer.recipe import (
+    CONFIG,
+    ArmName,
+    Augment,
+    Optimizer,
+    Recipe,
+    RunConfig,
+    Steps,
+    read_config,
+)
 from trainer.stream.locate import Located, locate
 
 
@@ -39,12 +50,13 @@ class Settings:
     steps: Steps
     init: str
     seed: int
-    precision: Precision
+    precision: AskedPrecision
     accumulate: int
     compile: bool
     skip_bad: bool  # images that cannot be read are counted, instead of ending the run
     min_positives: int  # that a pathology needs in test to get figures
     machine: Machine
+    sync_batchnorm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +94,7 @@ class RunPlan:
         where = {"shards": self.shards, "shards-root": self.shards_root, "out": self.out}
         recipe = asdict(self.recipe)
         flags = ["--compile"] if recipe.pop("compile") else []
+        flags += ["--sync-batchnorm"] if recipe.pop("sync_batchnorm") else []
         flags += ["--skip-bad"] if self.skip_bad else []
         how = {"device": self.machine.device, "workers": self.machine.workers}
         options = {n: value for n, value in (where | recipe | how).items() if value is not None}
@@ -97,9 +110,15 @@ class RunPlan:
 def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPlan:
     """The run on that dataset, with the arm that suits it and a folder where none was asked for.
 
-    `suffix` ends the name of that folder.
+    `suffix` ends the name of that folder. UsageError where the precision is still `auto`: runs that
+    are compared must not differ in it by chance.
     """
     arm, asked = request.arm or default_arm(manifest), request.settings
+    if asked.precision == "auto":
+        raise UsageError(
+            "--precision auto may choose differently on another day or machine, and these runs are"
+            " compared: name one, such as bf16."
+        )
     return RunPlan(
         recipe=Recipe(
             epochs=asked.epochs,
@@ -115,8 +134,9 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
             precision=asked.precision,
             accumulate=asked.accumulate,
             compile=asked.compile,
+            sync_batchnorm=asked.sync_batchnorm,
         ),
-        out=request.out or Path("runs") / f"{manifest.name}-{arm}{suffix}",
+        out=_out(request, manifest, suffix),
         shards=request.shards,
         shards_root=request.shards_root,
         skip_bad=asked.skip_bad,
@@ -124,6 +144,34 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
         min_positives=asked.min_positives,
         machine=asked.machine,
     )
+
+
+def with_precision(request: Request, manifest: Manifest) -> Request:
+    """The same run; for `auto` with the precision of the run that it resumes, or the fastest one.
+
+    UsageError where the device is not available.
+    """
+    settings = request.settings
+    if settings.precision != "auto":
+        return request
+    folder, image = _out(request, manifest), manifest.image
+    precision: Precision
+    if request.resume and (folder / CONFIG).is_file():
+        precision = read_config(folder).recipe.precision
+    else:
+        precision = fastest(
+            settings.machine.device,
+            height=image.height,
+            width=image.width,
+            outputs=len(manifest.pathologies),
+            batch=settings.batch,
+        )
+    return replace(request, settings=replace(settings, precision=precision))
+
+
+def _out(request: Request, manifest: Manifest, suffix: str = "") -> Path:
+    arm = request.arm or default_arm(manifest)
+    return request.out or Path("runs") / f"{manifest.name}-{arm}{suffix}"
 
 
 def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:

@@ -8,19 +8,18 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from builder.contract import UsageError
+from builder.contract.precision import Precision
 from builder.contract.record import as_record, parse_json, read_bytes
 
 ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight"]
 Augment = Literal["none", "flip"]
 Steps = Literal["equal", "own"]
 Optimizer = Literal["adam", "momentum"]
-Precision = Literal["fp32", "bf16"]
 
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 STEPS: tuple[Steps, ...] = get_args(Steps)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 CONFIG = "config.json"  # its name in the folder of a run
 
@@ -44,6 +43,7 @@ class Recipe:
     precision: Precision
     accumulate: Positive  # pieces in which a rank's share of a batch goes through the network
     compile: bool
+    sync_batchnorm: bool = False  # batch statistics of all ranks together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

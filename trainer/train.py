@@ -29,7 +29,7 @@ from trainer.recipe import Recipe, RunConfig
 from trainer.report import RunReport
 from trainer.stream.batches import Dataset, batches, open_dataset
 from trainer.stream.locate import Located
-from trainer.sweep import Fitted, Grid, Trial, search, winner
+from trainer.sweep import Fitted, Grid, Trial, winner
 from trainer.sweep import save as save_sweep
 
 
@@ -90,6 +90,12 @@ def sweep(
     own below `plan.out`, and is resumed where it was interrupted. Tables and a picture lie in
     `plan.out`.
     """
+    try:
+        from trainer.sweep.search import search  # Optuna and SQLAlchemy, which nothing else needs
+    except ImportError as error:
+        raise UsageError(
+            f"xtrain sweep needs {error.name}, which is not installed: pip install optuna."
+        ) from None
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "A sweep runs in one process: start several of them on one --storage instead."
@@ -153,7 +159,6 @@ def score(ready: Ready, plan: RunPlan) -> RunReport:
         data,
         model,
         ready.place(plan.out),
-        batch=recipe.batch,
         seed=recipe.seed,
         min_positives=plan.min_positives,
     )

@@ -255,24 +255,35 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def plan_of() -> Callable[..., tuple[RunPlan, Located]]:
+def plan_of(request_of: Callable[..., Request]) -> Callable[..., tuple[RunPlan, Located]]:
     """The function that plans two epochs of the gan arm: (sealed, out, field=value …)."""
 
     def plan(sealed: Sealed, out: Path | None, **changes: Any) -> tuple[RunPlan, Located]:
+        request = request_of(sealed, out, **changes)
+        found = request.locate()
+        return resolve(request, found.manifest), found
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def request_of() -> Callable[..., Request]:
+    """The function that asks for two epochs of the gan arm: (sealed, out, field=value …)."""
+
+    def ask(sealed: Sealed, out: Path | None, **changes: Any) -> Request:
         cache = Cache(folder=sealed.root / "cache", max_bytes=10**9)
         machine = Machine(
             device="cpu", workers=2, ram_bytes=0, cache=cache, save_every=3600.0, track=()
         )
         asked = {"shards": str(sealed.path), "shards_root": None, "arm": "gan", "resume": False}
         rest = TRAINING | {"skip_bad": False, "min_positives": 10, "machine": machine}
+        rest["sync_batchnorm"] = False
         for fields in (asked, rest):
             fields |= {name: changes.pop(name) for name in [*changes] if name in fields}
         assert not changes
-        request = Request(out=out, settings=Settings(**rest), **asked)
-        found = request.locate()
-        return resolve(request, found.manifest), found
+        return Request(out=out, settings=Settings(**rest), **asked)
 
-    return plan
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,17 @@
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.contract import UsageError, sha256_bytes
+from trainer import config as module
 from trainer.cli import main
-from trainer.config import RunPlan, describe
+from trainer.config import Request, RunPlan, describe, resolve, with_precision
 from trainer.fit.devices import connect
-from trainer.recipe import RunConfig
+from trainer.recipe import RunConfig, config_bytes
 from trainer.stream.locate import Located
 
 PlanOf = Callable[..., tuple[RunPlan, Located]]
@@ -57,6 +58,33 @@ def test_a_mix_has_one_spelling(shared: Any, plan_of: PlanOf, asked: str, mix: s
     assert plan_of(shared, None, mix=asked)[0].recipe.mix == mix
 
 
+def test_auto_is_decided_once_and_a_resumed_run_keeps_it(
+    shared: Any, request_of: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def fastest(name: str, **what: int) -> str:
+        tried.append((name, what))
+        return "bf16"
+
+    monkeypatch.setattr(module, "fastest", fastest)
+    manifest, asked = shared.manifest, request_of(shared, tmp_path, precision="auto")
+    with pytest.raises(UsageError, match=r"auto may choose .*these runs are compared"):
+        resolve(asked, manifest)
+    plan = resolve(with_precision(asked, manifest), manifest)
+    assert plan.recipe.precision == "bf16"
+    assert "--precision=bf16" in plan.command
+    assert tried == [("cpu", {"height": 32, "width": 32, "outputs": 3, "batch": 16})]
+    named = request_of(shared, tmp_path, precision="fp32")
+    assert with_precision(named, manifest) is named
+    plan = resolve(named, manifest)
+    with connect("cpu", "fp32") as fabric:
+        (tmp_path / "config.json").write_bytes(config_bytes(describe(plan, manifest, fabric)))
+    again = with_precision(replace(asked, resume=True), manifest)
+    assert again.settings.precision == "fp32"
+    assert len(tried) == 1
+
+
 def test_a_mix_that_is_none_is_refused(shared: Any, plan_of: PlanOf) -> None:
     with pytest.raises(UsageError, match="--mix fake=1"):
         plan_of(shared, None, mix="fake=1")
@@ -64,7 +92,13 @@ def test_a_mix_that_is_none_is_refused(shared: Any, plan_of: PlanOf) -> None:
 
 def test_the_command_repeats_the_run(shared: Any, plan_of: PlanOf, tmp_path: Path) -> None:
     plan, _ = plan_of(
-        shared, tmp_path / "a run", compile=True, skip_bad=True, mix="real=0.5", seed=7
+        shared,
+        tmp_path / "a run",
+        compile=True,
+        sync_batchnorm=True,
+        skip_bad=True,
+        mix="real=0.5",
+        seed=7,
     )
     asked = main.commands["fit"].make_context("fit", shlex.split(plan.command)[1:]).params
     recipe = asdict(plan.recipe)

@@ -70,7 +70,11 @@ class How(TypedDict):
     "test",
     "Which images of a manifest to score.",
 )
-@setting("--batch", click.IntRange(1), 32, "Images that go through the network at a time.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    help="Images that go through the network at a time.  [default: 32, on a GPU 256]",
+)
 @file_reading
 @shards_root
 @machine
@@ -79,7 +83,7 @@ def predict(
     images: tuple[str, ...],
     out: Path,
     split: str,
-    batch: int,
+    batch: int | None,
     shards_root: str | None,
     **options: Unpack[ReadingOptions],
 ) -> None:

@@ -77,7 +77,7 @@ def fit(**options: Unpack[FitOptions]) -> None:
 
     The best epoch by validation AUC is scored on the test images.
     """
-    from trainer.config import Request, resolve
+    from trainer.config import Request, resolve, with_precision
     from trainer.train import train
 
     request = Request(
@@ -89,7 +89,10 @@ def fit(**options: Unpack[FitOptions]) -> None:
         settings=settings_of(options, options),
     )
     found = request.locate()
-    show(train(resolve(request, found.manifest), found))
+    plan = resolve(with_precision(request, found.manifest), found.manifest)
+    if options["precision"] == "auto":
+        click.echo(f"Precision: {plan.recipe.precision}.", err=True)
+    show(train(plan, found))
 
 
 @click.command()

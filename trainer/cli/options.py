@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import click
 
 from builder.contract.cores import usable_cores
+from builder.contract.precision import ASKED_PRECISIONS
 from trainer.fit.track import TRACKERS
-from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, PRECISIONS, STEPS
+from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, STEPS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -165,9 +166,11 @@ training = options_of(
     ),
     setting(
         "--precision",
-        click.Choice(PRECISIONS),
+        click.Choice(ASKED_PRECISIONS),
         "fp32",
-        "Precision of the arithmetic; bf16 is mixed precision.",
+        "Precision of training; scores are always computed in fp32. tf32 and bf16 are faster on a"
+        " GPU, bf16 on some CPUs. auto (for fit alone): the faster of fp32 and bf16, by a trial of"
+        " seconds on a CPU; a resumed run keeps its own.",
     ),
     setting(
         "--accumulate",
@@ -176,5 +179,10 @@ training = options_of(
         "Pieces in which a batch goes through the network, to save memory.",
     ),
     click.option("--compile", is_flag=True, help="Compile the network with torch.compile."),
+    click.option(
+        "--sync-batchnorm",
+        is_flag=True,
+        help="Batch normalisation over the images of all processes of torchrun, not of each alone.",
+    ),
     setting("--seed", seed, 0, "Seed of the weights, the order of the images and the flips."),
 )

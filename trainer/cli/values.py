@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from builder.contract import UsageError
+from builder.contract.precision import AskedPrecision
 from trainer.fit.track import TrackerName
-from trainer.recipe import ArmName, Augment, Optimizer, Precision, Steps
+from trainer.recipe import ArmName, Augment, Optimizer, Steps
 
 if TYPE_CHECKING:
     from builder.store import Cache
@@ -47,9 +48,10 @@ class RunOptions(MachineOptions):
     steps: Steps
     epochs: int
     init: str
-    precision: Precision
+    precision: AskedPrecision
     accumulate: int
     compile: bool
+    sync_batchnorm: bool
     seed: int
     cache: str | None
     checkpoint_minutes: float
@@ -85,6 +87,7 @@ def settings_of(options: RunOptions, point: PointOptions) -> "Settings":
         precision=options["precision"],
         accumulate=options["accumulate"],
         compile=options["compile"],
+        sync_batchnorm=options["sync_batchnorm"],
         skip_bad=options["skip_bad"],
         min_positives=options["min_positives"],
         machine=Machine(

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import nn
 
 from builder.contract import GROUPS, Labels
@@ -19,7 +18,7 @@ from trainer.evaluate.bootstrap import RESAMPLES, ArmAucs, arm_aucs, resample
 from trainer.evaluate.inference import estimate
 from trainer.evaluate.metrics import SPECIFICITY, average_precision, reliability, sensitivity_at
 from trainer.fit.control import Place
-from trainer.fit.score import auc, outputs
+from trainer.fit.score import auc, outputs, probabilities_of
 from trainer.stream.batches import Dataset
 from trainer.stream.order import Rows
 
@@ -54,16 +53,17 @@ class Evaluation:
 
 
 def evaluate(
-    data: Dataset, model: nn.Module, place: Place, *, batch: int, seed: int, min_positives: int
+    data: Dataset, model: nn.Module, place: Place, *, seed: int, min_positives: int
 ) -> Evaluation:
     """Scores and predictions of the model on val and test; figures other than AUC on test alone.
 
+    They are computed in float32, as `xtrain predict` does: its file has the same probabilities.
     A pathology with fewer than `min_positives` gets no figure.
     """
     val, test = data.rows("val"), data.rows("test")
     rows = np.concatenate([val, test])
-    found = outputs(data, model, rows, place, size=batch, what="val and test")
-    probabilities = torch.sigmoid(found.logits).numpy()
+    found = outputs(data, model, rows, place, what="val and test")
+    probabilities = probabilities_of(found.logits).numpy()
     at = len(val)
     return Evaluation(
         val=_scores(data, found.labels[:at], probabilities[:at], min_positives),

@@ -20,7 +20,7 @@ from trainer.experiment.jobs import RunJob
 from trainer.experiment.processes import run_processes
 from trainer.experiment.time_estimate import TimeEstimate
 from trainer.fit.loop import TrainingRun
-from trainer.fit.score import outputs
+from trainer.fit.score import outputs, scoring_batch
 from trainer.model import build
 from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import Rows
@@ -98,8 +98,8 @@ def _measured(job: RunJob, folder: Path) -> TimeEstimate:
         opened = time.perf_counter() - began
         reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)
         training = _rate(partial(_train, run), arm.order.epoch(1), recipe.batch)
-        score = partial(outputs, data, model, place=place, size=recipe.batch, what="scoring")
-        scoring = _rate(score, data.rows("val"), recipe.batch)
+        score = partial(outputs, data, model, place=place, what="scoring")
+        scoring = _rate(score, data.rows("val"), scoring_batch(ready.fabric.device))
         save = _seconds(partial(_save, run))
     return TimeEstimate(
         training=training,

@@ -28,8 +28,13 @@ class Identity:
     order: str  # Order.digest
 
     def to_json(self) -> dict[str, object]:
-        """The fields in one level, without `epochs` where more of them only continue the run."""
+        """The fields in one level, without `epochs` where more of them only continue the run.
+
+        Without `sync_batchnorm`, too, where it is not asked for: runs of before are such runs.
+        """
         recipe = asdict(self.recipe)
+        if not self.recipe.sync_batchnorm:
+            del recipe["sync_batchnorm"]
         if self.recipe.arm != "pretrain":  # its synthetic epochs are a share of all epochs
             del recipe["epochs"]
         return {"manifest": self.manifest, **recipe, "order": self.order}
@@ -152,8 +157,8 @@ def _own_part(partial: Partial, fabric: Fabric) -> Partial:
 
 def _check_same(begun: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Raise UsageError where the run was begun as another one."""
-    for name, value in now.items():
-        then = begun.get(name)
+    for name in (*now, *(begun.keys() - now.keys())):
+        then, value = begun.get(name), now.get(name)
         if type(then) is not type(value) or then != value:
             raise UsageError(
                 f"{path} was begun with {name} {then}, now it is {value}: resume with the same"

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 
 from builder.contract import Stopped
+from builder.contract.ranks import TIMEOUT
 from trainer.fit.track import Tracker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +43,9 @@ class Control:
     def __init__(self, fabric: Fabric, save_every: float) -> None:
         """Save every `save_every` seconds; all ranks make their Control at the same time."""
         # Flags go over the CPU, because reading one from a GPU waits for the GPU at each step.
-        self._group: Any = dist.new_group(backend="gloo") if fabric.world_size > 1 else None
+        self._group: Any = (
+            dist.new_group(backend="gloo", timeout=TIMEOUT) if fabric.world_size > 1 else None
+        )
         # Each of several ranks may get a signal twice, from torchrun and from the scheduler.
         self._patience = 10.0 if fabric.world_size > 1 else 0.0
         self._every, self._saved = save_every, time.monotonic()

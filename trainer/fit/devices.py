@@ -10,12 +10,16 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from builder.contract import UsageError
-from trainer.recipe import Precision
+from builder.contract.precision import Precision, arithmetic, check_precision
+from builder.contract.ranks import TIMEOUT, lost_ranks_in_one_sentence, own_gpu
+from builder.contract.ranks import ranks as number_of_ranks
 
 FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
     "fp32": "32-true",
+    "tf32": "32-true",
     "bf16": "bf16-mixed",
 }
 
@@ -24,36 +28,61 @@ FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
 def connect(device: str, precision: Precision) -> Iterator[Fabric]:
     """The fabric of this process: one device, or one rank of a torchrun on CPUs or GPUs.
 
-    The connection between ranks is closed at the end. UsageError where the device is not available.
+    The connection between ranks is closed at the end. UsageError where the device is not available
+    or does not have the precision, CheckError where another rank was lost.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if ranks > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # touch no other rank's GPU
+    ranks = number_of_ranks()
     found = pick_device(device)
     if ranks > 1 and found.index is not None:
         raise UsageError(
             f"--device {device} names one device for {ranks} ranks: use --device cuda."
         )
-    fabric = Fabric(
-        accelerator=found.type,
-        devices=here if ranks > 1 or found.type != "cuda" else [found.index or 0],
-        num_nodes=ranks // here,
-        strategy="ddp" if ranks > 1 else "auto",
+    check_precision(precision, found)
+    fabric = _one_of(ranks, found, precision) if ranks > 1 else _alone(found, precision)
+    with arithmetic(precision), lost_ranks_in_one_sentence():
+        fabric.launch()
+        try:
+            yield fabric
+        finally:
+            if torch.distributed.is_initialized():
+                torch.distributed.destroy_process_group()
+
+
+def _alone(device: torch.device, precision: Precision) -> Fabric:
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
         precision=FABRIC_PRECISION[precision],
-        plugins=TorchElasticEnvironment() if ranks > 1 else LightningEnvironment(),
+        plugins=LightningEnvironment(),
     )
-    fabric.launch()
-    try:
-        yield fabric
-    finally:
-        if torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+
+
+def _one_of(ranks: int, device: torch.device, precision: Precision) -> Fabric:
+    """The fabric of a rank; its own device is what it lists for every rank of its machine.
+
+    Fabric takes the one at LOCAL_RANK, which may be more than the GPUs that this rank sees.
+    """
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.type == "cuda":
+        device = torch.device("cuda", own_gpu(torch.cuda.device_count()))
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index] if device.type == "cuda" else here,
+        num_nodes=ranks // here,
+        strategy=DDPStrategy(parallel_devices=[device] * here, timeout=TIMEOUT),
+        precision=FABRIC_PRECISION[precision],
+        plugins=TorchElasticEnvironment(),
+    )
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`, proved to work; `auto` is the accelerator, otherwise the CPU."""
+    """The device called `name`, proved to work; `auto` is the accelerator, otherwise the CPU.
+
+    A rank opens its own GPU and touches no other rank's.
+    """
+    if number_of_ranks() > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+        torch.cuda.set_device(own_gpu(torch.cuda.device_count()))
     try:
         if name == "auto":
             found = torch.accelerator.current_accelerator(check_available=True)

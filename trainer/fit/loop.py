@@ -189,7 +189,7 @@ class TrainingRun:
     def _validate(self) -> Validation:
         self.stepper.share_buffers()
         try:
-            found = validate(self.data, self.stepper.model, self.place, size=self.recipe.batch)
+            found = validate(self.data, self.stepper.model, self.place)
         except Stopped:
             self.save()
             raise

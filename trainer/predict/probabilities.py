@@ -3,6 +3,9 @@
 Files are prepared exactly as `xbuild` packs them, at the size that the weights were trained on.
 Rows have the order of the input; the CSV or parquet file is complete or absent. Memory does not
 grow with the number of images, except for the list of their names.
+
+Where `batch` is None, the probabilities of a run's own shards are those of its report, bit for bit:
+scores are computed in one way, on the same kind of device.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +19,7 @@ import torch
 
 from builder.contract import CheckError, UsageError
 from builder.contract.radiograph import BadImage, Reading
-from builder.contract.weights import scale
+from trainer.fit.score import logits_of, probabilities_of, scoring_batch
 from trainer.predict.classifier import Classifier, load_classifier
 from trainer.predict.files import Chunk, find_images, read_ahead
 from trainer.predict.table import check_suffix, open_table
@@ -38,7 +41,7 @@ def predict_files(
     *,
     reading: Reading,
     out: Path,
-    batch: int,
+    batch: int | None,
     workers: int,
     device: torch.device,
     skip_bad: bool,
@@ -49,6 +52,7 @@ def predict_files(
     CheckError, and nothing is written; with `skip_bad` it has no row.
     """
     check_suffix(out)
+    batch = batch or scoring_batch(device)
     images = find_images(paths)
     classifier = load_classifier(weights, device)
     if classifier.height != classifier.width:
@@ -66,7 +70,7 @@ def predict_files(
         pin=device.type == "cuda",
     )
     with closing(chunks):
-        return _write(classifier, chunks, ("image",), out)
+        return _write(classifier, chunks, ("image",), out, batch)
 
 
 def predict_shards(
@@ -75,7 +79,7 @@ def predict_shards(
     *,
     split: str,
     out: Path,
-    batch: int,
+    batch: int | None,
     workers: int,
     device: torch.device,
     skip_bad: bool,
@@ -86,6 +90,7 @@ def predict_shards(
     CheckError, and nothing is written; with `skip_bad` it has no row.
     """
     check_suffix(out)
+    batch = batch or scoring_batch(device)
     classifier, image = load_classifier(weights, device), found.manifest.image
     if (image.height, image.width) != (classifier.height, classifier.width):
         raise UsageError(
@@ -105,7 +110,7 @@ def predict_shards(
         stream = batches(data, rows, size=batch, workers=workers, what="predicting", device=device)
         with closing(stream):
             chunks = map(partial(_sealed, data), stream)
-            return _write(classifier, chunks, ("key", "split", "origin"), out)
+            return _write(classifier, chunks, ("key", "split", "origin"), out, batch)
 
 
 def _sealed(data: Dataset, batch: Batch) -> Chunk:
@@ -121,7 +126,7 @@ def _sealed(data: Dataset, batch: Batch) -> Chunk:
 
 
 def _write(
-    classifier: Classifier, chunks: Iterable[Chunk], texts: Sequence[str], out: Path
+    classifier: Classifier, chunks: Iterable[Chunk], texts: Sequence[str], out: Path, batch: int
 ) -> Predicted:
     images, skipped = 0, list[BadImage]()
     with open_table(out, texts, classifier.pathologies) as rows:
@@ -129,22 +134,20 @@ def _write(
             skipped += chunk.bad
             if len(chunk.images):
                 images += len(chunk.images)
-                rows.add(chunk.texts, _probabilities(classifier, chunk.images))
+                rows.add(chunk.texts, _probabilities(classifier, chunk.images, batch))
         if not images:
             first = f"{skipped[0].image}: {skipped[0].reason}"
             raise CheckError(f"None of the {len(skipped):,} images can be read ({first}).")
     return Predicted(images=images, skipped=tuple(skipped))
 
 
-@torch.inference_mode()
-def _probabilities(classifier: Classifier, images: torch.Tensor) -> torch.Tensor:
-    """float32 [B, L] on the CPU."""
+def _probabilities(classifier: Classifier, images: torch.Tensor, batch: int) -> torch.Tensor:
+    """float32 [B, L] on the CPU; B is at most `batch`."""
     try:
         moved = images.to(classifier.device, non_blocking=True)
-        logits = classifier.model(scale(moved)).float().cpu()
+        logits = logits_of(classifier.model, moved, size=batch)
     except torch.OutOfMemoryError:
         raise UsageError(
-            f"{classifier.device} does not have the memory for {len(images)} images at once: use"
-            " a smaller --batch."
+            f"{classifier.device} does not have the memory for a single image: use --device cpu."
         ) from None
-    return torch.sigmoid(logits)
+    return probabilities_of(logits)

@@ -8,11 +8,12 @@ free was left by a dead process; the next process resumes it.
     out/lr0.01-batch16-momentum/     the run of a point, one folder each
     out/sweep.json .csv .md .png     every point; the best one is marked
 
+`search`, which needs Optuna, is imported by those who search.
+
 A point that failed is not tried again until sweep.journal is deleted; complete points remain.
 """
 
 from trainer.sweep.grid import GRID, VARIED, Grid, Point
-from trainer.sweep.search import search
 from trainer.sweep.show import markdown, picture, save
 from trainer.sweep.trial import Fitted, SweepResult, Trial, load_sweep, winner
 
@@ -28,6 +29,5 @@ __all__ = [
     "markdown",
     "picture",
     "save",
-    "search",
     "winner",
 ]

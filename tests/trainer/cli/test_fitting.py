@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import Result
 
@@ -184,6 +185,22 @@ def test_evaluate_writes_the_report_again_also_where_the_dataset_was_moved(
     assert (run / "report.md").is_file()
     assert (run / "predictions.parquet").read_bytes() == (done / "predictions.parquet").read_bytes()
     refused(call("evaluate", tmp_path), 2, "holds no run")
+
+
+def test_predict_gives_the_probabilities_of_the_report_bit_for_bit(
+    call: Call, done: Path, shared: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "again.parquet"
+    words = ("--out", out, "--device", "cpu", "--workers", "1")
+    result = call("predict", done / "best.safetensors", shared.path, *words)
+    assert result.exit_code == 0, result.output
+    report, again = (
+        pq.read_table(path).to_pandas() for path in (done / "predictions.parquet", out)
+    )
+    report = report[report.split == "test"]
+    assert report.key.tolist() == again.key.tolist()
+    for name in shared.manifest.pathologies:
+        assert (report[f"probability:{name}"].to_numpy() == again[name].to_numpy()).all()
 
 
 def test_evaluate_refuses_a_changed_config(

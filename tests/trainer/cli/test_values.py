@@ -34,6 +34,7 @@ def asked(cache: str | None = None) -> RunOptions:
         "precision": "bf16",
         "accumulate": 2,
         "compile": True,
+        "sync_batchnorm": True,
         "seed": 7,
         "cache": cache,
         "checkpoint_minutes": 0.5,

@@ -23,7 +23,7 @@ class Brightness(nn.Module):
 
 @pytest.fixture
 def found(data: Dataset, placed: Any) -> Any:
-    return evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=10)
+    return evaluate(data, Brightness(), placed(Path()), seed=0, min_positives=10)
 
 
 def test_scores_equal_a_recomputation_from_the_predictions(data: Dataset, found: Any) -> None:
@@ -61,7 +61,7 @@ def test_one_patient_gives_no_interval(data: Dataset, placed: Any) -> None:
     index = data.index
     lesion = (index.split == "test") & (index.labels[:, 1] == 1)
     index.patient[lesion] = "somebody"
-    score = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=10).test[1]
+    score = evaluate(data, Brightness(), placed(Path()), seed=0, min_positives=10).test[1]
     assert score.auc is not None
     assert score.low is None
     assert "one patient" in score.missing
@@ -80,7 +80,7 @@ def test_figures_beside_the_auc_are_the_metrics_of_the_predictions(found: Any) -
 
 
 def test_few_positives_get_no_figure(data: Dataset, placed: Any) -> None:
-    found = evaluate(data, Brightness(), placed(Path()), batch=16, seed=0, min_positives=40)
+    found = evaluate(data, Brightness(), placed(Path()), seed=0, min_positives=40)
     for score in (*found.val[1:], *found.test[1:]):
         assert (score.auc, score.low, score.average_precision) == (None, None, None)
         assert score.missing == f"no figure, because {score.positives} positives are fewer than 40"
@@ -90,10 +90,10 @@ def test_groups_go_into_the_predictions_where_the_index_has_them(
     data: Dataset, placed: Any
 ) -> None:
     where = placed(Path())
-    plain = evaluate(data, Brightness(), where, batch=16, seed=0, min_positives=10)
+    plain = evaluate(data, Brightness(), where, seed=0, min_positives=10)
     assert "sex" not in pq.read_schema(io.BytesIO(plain.predictions)).names
     data.index.sex[data.index.split == "test"] = "female"
-    found = evaluate(data, Brightness(), where, batch=16, seed=0, min_positives=10)
+    found = evaluate(data, Brightness(), where, seed=0, min_positives=10)
     table = pq.read_table(io.BytesIO(found.predictions)).to_pandas()
     assert set(table.sex[table.split == "test"]) == {"female"}
     assert set(table.sex[table.split == "val"]) == {""}

@@ -32,11 +32,26 @@ def test_more_epochs_continue_a_run_except_where_a_share_of_them_is_synthetic(
     assert one[0].to_json()["lr"] == recipe.lr
 
 
-def test_bf16_and_compile_are_part_of_the_recipe(tmp_path: Path, recipe: Recipe, run: Run) -> None:
+def test_how_a_step_is_computed_is_part_of_the_recipe(
+    tmp_path: Path, recipe: Recipe, run: Run
+) -> None:
     run(tmp_path, replace(recipe, epochs=1))
-    for other in (replace(recipe, precision="bf16"), replace(recipe, compile=True)):
-        with pytest.raises(UsageError, match=r"with (precision|compile) "):
-            run(tmp_path, other, resume=True)
+    for field, value in (
+        ("precision", "bf16"), ("precision", "tf32"), ("compile", True), ("sync_batchnorm", True)
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"with {field} .*now it is {value}"):
+            run(tmp_path, replace(recipe, **{field: value}), resume=True)
+
+
+def test_a_checkpoint_of_before_shared_statistics_is_a_run_without(
+    tmp_path: Path, recipe: Recipe, run: Run
+) -> None:
+    run(tmp_path, replace(recipe, epochs=1))
+    notes = read_notes(tmp_path / "last.pt")
+    assert "sync_batchnorm" not in notes.identity
+    run(tmp_path / "shared", replace(recipe, epochs=1, sync_batchnorm=True))
+    with pytest.raises(UsageError, match="with sync_batchnorm True, now it is None"):
+        run(tmp_path / "shared", recipe, resume=True)
 
 
 @pytest.mark.parametrize(

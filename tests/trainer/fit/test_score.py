@@ -1,11 +1,16 @@
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from trainer.fit.score import Validation, auc, masked_loss
+from builder.contract.weights import scale
+from trainer.fit.control import Control, Place
+from trainer.fit.devices import connect
+from trainer.fit.score import Validation, auc, logits_of, masked_loss, outputs
+from trainer.stream.batches import Dataset
 
 
 def test_masked_loss_is_the_mean_over_known_labels() -> None:
@@ -47,3 +52,49 @@ def test_auc_is_sklearns_over_known_labels_and_none_without_both_classes() -> No
 def test_the_mean_auc_is_over_the_pathologies_that_have_one() -> None:
     assert Validation(loss=1.0, aucs=(0.5, None, 0.75), unread={}).auc_mean == 0.625
     assert Validation(loss=1.0, aucs=(None,), unread={}).auc_mean is None
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(1, 8, 5), torch.nn.Flatten(), torch.nn.Linear(8 * 28 * 28, 3))
+    return torch.nn.Sequential(*layers)
+
+
+def test_scores_of_a_bf16_run_are_computed_in_float32(data: Dataset) -> None:
+    found = {}
+    for precision in ("fp32", "bf16"):
+        with connect("cpu", precision) as fabric:  # type: ignore[arg-type]
+            place = Place(out=Path(), fabric=fabric, control=Control(fabric, 3600), workers=2)
+            found[precision] = outputs(data, network(), data.rows("val"), place, what="val").logits
+    assert torch.equal(found["fp32"], found["bf16"])
+    assert not torch.equal(found["fp32"], found["fp32"].bfloat16().float())
+
+
+def test_an_image_scores_the_same_whatever_came_with_it() -> None:
+    model, images = network(), torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        plain = model(scale(images[:16]))
+    assert torch.equal(logits_of(model, images[:16], size=16), plain)
+    for count in (1, 2, 7, 15):
+        assert torch.equal(logits_of(model, images[:count], size=16), plain[:count])
+        own = logits_of(model, images[16 - count : 16], size=16)
+        assert torch.equal(own, plain[16 - count :])
+
+
+def test_what_does_not_fit_is_scored_in_parts() -> None:
+    model, sizes = network(), list[int]()
+
+    def small(_: object, inputs: tuple[torch.Tensor]) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > limit:
+            raise torch.OutOfMemoryError
+
+    images, limit = torch.randint(256, (13, 1, 32, 32), dtype=torch.uint8), 20
+    whole = logits_of(model, images, size=20)
+    hook, limit = model.register_forward_pre_hook(small), 5
+    torch.testing.assert_close(logits_of(model, images, size=20), whole)
+    assert sizes == [20, 10, 5, 5, 10, 5]
+    limit = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        logits_of(model, images, size=20)
+    hook.remove()

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from builder.contract import UsageError
 from trainer.fit.history import Epoch
-from trainer.fit.step import MAKE_OPTIMIZER, check_pieces
+from trainer.fit.step import MAKE_OPTIMIZER, Stepper, check_pieces
 from trainer.recipe import OPTIMIZERS, Recipe
 
 Run = Callable[..., list[Epoch]]
@@ -54,3 +56,33 @@ def test_two_images_in_every_piece_are_enough() -> None:
     check_pieces(129, 32, 12)  # batches of 25 and 26
     with pytest.raises(UsageError, match="too few for 13 pieces"):
         check_pieces(129, 32, 13)
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cuda", True), ("cpu", None)])
+def test_a_gpu_steps_all_weights_at_once(recipe: Recipe, device: str, fused: bool | None) -> None:
+    for optimizer in OPTIMIZERS:
+        fabric: Any = SimpleNamespace(
+            device=torch.device(device), world_size=1, setup=lambda *both: both
+        )
+        asked = replace(recipe, optimizer=optimizer)
+        made = Stepper.make(nn.Linear(2, 1), asked, fabric, None).optimizer
+        assert made.param_groups[0]["fused"] is fused
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_fused_optimizer_resumes_exactly(name: Any) -> None:
+    def steps(count: int, state: dict[str, Any] | None = None) -> dict[str, Any]:
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3)
+        optimizer = MAKE_OPTIMIZER[name](model.parameters(), lr=0.1, fused=True)
+        if state:
+            model.load_state_dict(state["model"])
+            optimizer.load_state_dict(state["optimizer"])
+        for _ in range(count):
+            optimizer.zero_grad()
+            model(torch.ones(4, 5)).square().sum().backward()
+            optimizer.step()
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+
+    whole, resumed = steps(5), steps(2, steps(3))
+    torch.testing.assert_close(whole, resumed, rtol=0, atol=0)

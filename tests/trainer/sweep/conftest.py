@@ -17,7 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from builder.contract import write_last
 from trainer.recipe import Recipe
-from trainer.sweep import Fitted, Grid, Trial, search
+from trainer.sweep import Fitted, Grid, Trial
+from trainer.sweep.search import search
 
 EPOCHS = 3
 SMALL = Grid(lr=(0.1, 0.01), batch=(2, 4), optimizer=("momentum", "adam"))
