@@ -10,7 +10,7 @@ import pytest
 
 from builder.contract import CheckError, decode_image, tar
 from builder.engines.painter import GeneratorPainter
-from builder.engines.workers import write_shards
+from builder.engines.workers import _runs, write_shards
 from builder.write import STAGES, ShardJob
 
 # Spawned processes find these painters by the name of a module on their path.
@@ -124,3 +124,16 @@ def test_a_failure_ends_the_build_and_keeps_what_is_complete(
         write_shards(jobs, workers=2, advance=quiet)
     assert jobs[0].path.is_file()
     assert not list(jobs[0].path.parent.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("shards", "workers", "lengths"),
+    [(3, 2, [1, 1, 1]), (17, 2, [2] * 8 + [1]), (100, 2, [8] * 12 + [4])],
+)
+def test_a_process_does_some_shards_without_a_break(
+    job_of: Callable[..., ShardJob], shards: int, workers: int, lengths: list[int]
+) -> None:
+    jobs = [job_of(number) for number in range(shards)]
+    runs = _runs(jobs, workers)
+    assert [len(run) for run in runs] == lengths
+    assert [job for run in runs for job in run] == jobs
