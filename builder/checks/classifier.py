@@ -17,6 +17,7 @@ from builder.contract import Bytes, Sample, Split, UsageError, sha256_file
 from builder.contract.weights import load_network, read_header, scale
 from builder.labels import find_pathology
 from builder.render import exact
+from builder.render.generator import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,7 +104,21 @@ class _Classifier:
         return self.pathologies.index(name)
 
     def __call__(self, images: Bytes) -> npt.NDArray[np.float32]:
-        """One by one on the CPU, in equal batches on a GPU: a score must not depend on others."""
+        """One by one on the CPU, in equal batches on a GPU: a score must not depend on others.
+
+        UsageError where the device, which the generator shares, does not have the memory.
+        """
+        try:
+            return self._scores(images)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UsageError(
+                "The device does not have the memory for the check classifier and the generator:"
+                " use a smaller --batch."
+            ) from None
+
+    def _scores(self, images: Bytes) -> npt.NDArray[np.float32]:
         import torch
 
         network = _network(self.file)

@@ -51,7 +51,7 @@ Counts = dict[tuple[str, str], int]  # images by split and origin
 TRAINING: dict[str, Any] = {
     "epochs": 2, "batch": 16, "lr": 1e-3, "optimizer": "adam", "augment": "none",
     "mix": "real=1,synthetic=1", "steps": "equal", "init": "random", "seed": 0,
-    "precision": "fp32", "accumulate": 1, "compile": False,
+    "precision": "fp32", "accumulate": 1, "compile": False, "sync_batchnorm": False,
 }  # fmt: skip
 
 torch.set_num_threads(1)  # idle threads of OpenMP spin, and starve a small machine's others
@@ -258,8 +258,8 @@ def recipe() -> Recipe:
 def plan_of(request_of: Callable[..., Request]) -> Callable[..., tuple[RunPlan, Located]]:
     """The function that plans two epochs of the gan arm: (sealed, out, field=value …)."""
 
-    def plan(sealed: Sealed, out: Path | None, **changes: Any) -> tuple[RunPlan, Located]:
-        request = request_of(sealed, out, **changes)
+    def plan(*asked: Any, **changes: Any) -> tuple[RunPlan, Located]:
+        request = request_of(*asked, **changes)
         found = request.locate()
         return resolve(request, found.manifest), found
 
@@ -272,12 +272,10 @@ def request_of() -> Callable[..., Request]:
 
     def ask(sealed: Sealed, out: Path | None, **changes: Any) -> Request:
         cache = Cache(folder=sealed.root / "cache", max_bytes=10**9)
-        machine = Machine(
-            device="cpu", workers=2, ram_bytes=0, cache=cache, save_every=3600.0, track=()
-        )
+        where: dict[str, Any] = {"device": "cpu", "workers": 2, "ram_bytes": 0, "cache": cache}
+        machine = Machine(**where, save_every=3600.0, track=())
         asked = {"shards": str(sealed.path), "shards_root": None, "arm": "gan", "resume": False}
         rest = TRAINING | {"skip_bad": False, "min_positives": 10, "machine": machine}
-        rest["sync_batchnorm"] = False
         for fields in (asked, rest):
             fields |= {name: changes.pop(name) for name in [*changes] if name in fields}
         assert not changes
@@ -290,20 +288,11 @@ def request_of() -> Callable[..., Request]:
 def save_weights() -> Callable[..., Path]:
     """Writes a best.safetensors: (path, network, names, height=, width=, manifest=, epoch=)."""
 
-    def save(
-        path: Path,
-        network: nn.Module,
-        names: Sequence[str],
-        *,
-        height: int = SIDE,
-        width: int = SIDE,
-        manifest: str = "0" * 64,
-        epoch: int = 1,
-    ) -> Path:
-        image = ImageSpec(height=height, width=width, codec="png", quality=0)
-        header = WeightsHeader(
-            pathologies=tuple(names), image=image, manifest=manifest, epoch=epoch
-        )
+    def save(path: Path, network: nn.Module, names: Sequence[str], **told: Any) -> Path:
+        known = {"height": SIDE, "width": SIDE, "manifest": "0" * 64, "epoch": 1} | told
+        size = {name: known.pop(name) for name in ("height", "width")}
+        image = ImageSpec(codec="png", quality=0, **size)
+        header = WeightsHeader(pathologies=tuple(names), image=image, **known)
         path.write_bytes(weights_bytes(network, header))
         return path
 

@@ -73,3 +73,14 @@ def test_a_damaged_classifier_is_refused(classifier: Path, tmp_path: Path) -> No
         load(str(cut))
     with pytest.raises(UsageError, match=r"absent\.safetensors is missing"):
         load(str(tmp_path / "absent.safetensors"))
+
+
+def test_too_little_memory_is_one_sentence(
+    classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("builder.checks.classifier._network", full)
+    with pytest.raises(UsageError, match="memory for the check classifier .*a smaller --batch"):
+        load(str(classifier)).classifier(np.zeros((2, 32, 32), np.uint8))
