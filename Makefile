@@ -3,14 +3,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 LOCKS := build/manifests
+# What a machine with PyTorch and the usual packages lacks, and the Python that it has.
+GPU_PYTHON := 3.12
+GPU_PACKAGES := torchxrayvision simplejpeg isal msgspec lightning-fabric lightning-utilities
+GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manylinux_$(v)_x86_64)
 AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests axe test quick check clean
+.PHONY: help install demo manifests axe test quick check gpu gpu-wheels clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
-	  awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
+	  awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: .venv/installed  ## create .venv and install the project with its tested versions
 
@@ -59,6 +63,19 @@ check: install  ## check lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+gpu:  ## check and time everything on a GPU by $(PYTHON) as it is; writes docs/gpu.md; ten minutes
+	set -e; if ls build/wheels/*.whl >/dev/null 2>&1; then \
+	  $(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/gpu build/wheels/*.whl; \
+	fi; \
+	PYTHONPATH=$(CURDIR)/build/gpu:$$PYTHONPATH $(PYTHON) benchmarks/gpu/run.py
+
+gpu-wheels:  ## collect in build/wheels what make gpu needs on a machine without a package registry
+	rm -rf build/wheels
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) \
+	  --implementation cp $(GPU_PLATFORMS) --platform manylinux2014_x86_64 \
+	  --constraint constraints.txt --dest build/wheels $(GPU_PACKAGES)
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
 
 clean:  ## remove the demo, caches and .venv
 	rm -rf $(DEMO) .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
