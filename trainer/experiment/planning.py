@@ -1,6 +1,7 @@
 """Manifests, arms and seeds → Experiment: its runs, once all of them have proved possible."""
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,7 @@ def plan(
     found = [(path, locate(path, shards_root, cache)) for path in find_manifests(paths)]
     manifests = [located.manifest for _, located in found]
     _check_names(manifests)
+    _check_real(found)
     jobs: list[RunJob] = []
     for path, located, arm in _comparisons(found, arms or ARMS):
         request = Request(
@@ -67,6 +69,9 @@ def plan(
     for job in jobs:
         job.check()
     if experiment.left():
+        if not settings.skip_bad:
+            for _, located in found:
+                located.source.check_present(located.manifest.shardlist)
         _check_start(settings, manifests)
     return experiment
 
@@ -106,6 +111,17 @@ def _comparisons(
             lent = arm not in TREATMENTS and lenders.setdefault((arm, controls), path) != path
             if not lent and _is_possible(located.manifest, arm):
                 yield path, located, arm
+
+
+def _check_real(found: Sequence[tuple[str, Located]]) -> None:
+    """UsageError where a dataset of several lacks its real images, as one in a folder may."""
+    real = [p for p, at in found if any(s.origin == "real" for s in at.manifest.shardlist)]
+    without = [path for path, _ in found if path not in real]
+    if real and without:
+        raise UsageError(
+            f"{without[0]} holds only the synthetic images (--real none), on which no arm can be "
+            f"trained: name the others, as in xtrain experiment {shlex.join(real)}."
+        )
 
 
 def _check(manifest: Manifest, shards: str) -> None:

@@ -30,6 +30,9 @@ class Source(Protocol):
     def path(self, shard: ShardEntry) -> Path:
         """A local file that is the shard as sealed; CheckError names the shard that is not."""
 
+    def check_present(self, shards: Sequence[ShardEntry]) -> None:
+        """CheckError names the first shard that is not there; nothing is read."""
+
     def expect(self, shards: Sequence[ShardEntry]) -> None:
         """Prepare shards that will be needed soon; returns at once."""
 
@@ -49,12 +52,18 @@ class Folder:
 
     def path(self, shard: ShardEntry) -> Path:
         """The shard's own file, hashed now."""
-        if self._manifest and not (self.root / shard.url).exists():
-            raise CheckError(
-                f"{self._manifest}: its shards are not here: xbuild rebuild {self._manifest} "
-                f"({shard.url} is missing under {self.root}; --shards-root names another folder)."
-            )
+        self.check_present([shard])
         return check_shard(shard, self.root)
+
+    def check_present(self, shards: Sequence[ShardEntry]) -> None:
+        """The first shard that is missing is named, with the command that makes it."""
+        for shard in shards:
+            if self._manifest and not (self.root / shard.url).exists():
+                raise CheckError(
+                    f"{self._manifest}: its shards are not here: xbuild rebuild {self._manifest} "
+                    f"({shard.url} is missing under {self.root}; --shards-root names another "
+                    "folder)."
+                )
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:
         """Ask the kernel to read the files ahead, where it can be asked."""
@@ -90,6 +99,9 @@ class Bucket:
     def path(self, shard: ShardEntry) -> Path:
         """The shard in the cache, fetched if it is not there."""
         return self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
+
+    def check_present(self, shards: Sequence[ShardEntry]) -> None:
+        """They were looked for at the start."""
 
     def expect(self, shards: Sequence[ShardEntry]) -> None:
         """Fetch in the background."""

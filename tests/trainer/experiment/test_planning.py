@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from builder.contract import UsageError
+from builder.contract import CheckError, UsageError
 from builder.contract.lock import hold
 from trainer.config import RunPlan, Settings
 from trainer.experiment import Experiment
@@ -90,6 +90,28 @@ def test_a_folder_stands_for_its_manifests(sealed: Any, planned: Planned) -> Non
     for folder in (sealed.root, sealed.path.parent):
         experiment = planned(seeds=1, arms=("gan",), paths=[str(folder)])
         assert titles(experiment) == ["other gan 0", "tiny gan 0"]
+
+
+def test_a_dataset_without_real_images_among_others_is_named_with_the_others(
+    sealed: Any, planned: Planned
+) -> None:
+    alone = Path(__file__).parents[3] / "manifests" / "nih1.json"
+    said = rf"{alone} holds only the synthetic .* xtrain experiment {sealed.path}\."
+    with pytest.raises(UsageError, match=said):
+        planned(paths=[str(alone), str(sealed.path)])
+
+
+def test_shards_that_are_not_here_are_said_before_any_run(
+    sealed: Any, planned: Planned, finish: Leave
+) -> None:
+    jobs = planned(seeds=1).jobs
+    (sealed.root / sealed.manifest.shardlist[-1].url).unlink()
+    with pytest.raises(CheckError, match=f"xbuild rebuild {sealed.path} .* is missing under"):
+        planned(seeds=1)
+    planned(seeds=1, skip_bad=True)
+    for job in jobs:
+        finish(job.plan, job.digest)
+    planned(seeds=1)  # complete: no shard is needed
 
 
 def test_what_cannot_be_planned_is_refused(
