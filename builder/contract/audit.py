@@ -114,7 +114,7 @@ class Suspect:
 
     key: str
     of: str  # key
-    similarity: float
+    similarity: float  # spreads above the usual similarity of held-out images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Copies:
     threshold: float  # on similarity
     synthetic: Count  # images that were looked at
     train: Count  # images that they were compared with
-    held_out: Count  # real images of other patients, that set the threshold
+    held_out: Count  # real images of other patients that set the threshold
     accused: Count  # of the held-out ones, had they been judged by the others
     suspects: Count
     listed: tuple[Suspect, ...]  # the most similar first
