@@ -40,8 +40,9 @@ class Auc:
     def crossed(self) -> "Auc":
         """The same for scores that were cross-fitted: intervals are √2 as wide.
 
-        Each pair of images counts twice there, once with either as the lesson of the other, so that
-        for two sets of one kind the variance is twice that of independent scores.
+        Each pair of images counts twice there, once with either as the lesson of the other: for two
+        sets of one kind the variance is twice that of independent scores. Where there is something
+        to tell, such intervals are rather too wide than too narrow.
         """
         wider = self.value + np.sqrt(2) * (self.resampled - self.value)
         return Auc(value=self.value, resampled=np.clip(wider, 0, 1))
