@@ -1,12 +1,15 @@
 """How long a gallery of 300,000 images takes to open and to filter, in a real Chromium.
 
-    python benchmarks/gallery.py [--images 300000]
+    python benchmarks/gallery.py [--images 300000] [--pictures gan10.json]
 
-Labels are drawn with the prevalences of CheXpert's; the sheets are copies of one, as large as those
-of radiographs. Needs Debian's chromium-driver and selenium.
+Labels are drawn with the prevalences of CheXpert's. The sheets are copies of one of noise, which is
+larger than those of radiographs; with --pictures they are drawn from the images of that dataset, as
+often as it takes, and the time and memory of that are told. Needs Debian's chromium-driver and
+selenium.
 """
 
 import argparse
+import resource
 import shutil
 import tempfile
 import time
@@ -17,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from builder.audit.pictures import Sealed
+from builder.audit.pictures import Sealed, open_sealed
 from builder.contract import Index, load_manifest
 from builder.gallery.data import data_of, names_of, script
 from builder.gallery.samples import samples_of
-from builder.gallery.sheets import QUALITY, tiling
+from builder.gallery.sheets import QUALITY, tiling, write_sheets
 from builder.gallery.write import page_files
+from builder.progress import progress
 
 ROOT = Path(__file__).parents[1]
 SHARES = (0.10, 0.10, 0.13, 0.50, 0.05, 0.27, 0.19, 0.11, 0.30, 0.10, 0.42, 0.03, 0.04, 0.55)
@@ -85,27 +89,43 @@ def sealed_of(images: int) -> Sealed:
     return Sealed(manifest=manifest, root=ROOT, index=index)
 
 
-def write(folder: Path, images: int) -> None:
+def draw(folder: Path, images: int, manifest: Path) -> None:
+    """The sheets of so many images, which are those of a sealed dataset again and again."""
+    sealed = open_sealed(manifest)
+    rows = np.resize(samples_of(sealed, synthetic_only=False), images)
+    layout = tiling(sealed.manifest.image, images)
+    start = time.perf_counter()
+    sheets = write_sheets(sealed, rows, layout, folder / "sheets", progress)
+    took, size = time.perf_counter() - start, sum(path.stat().st_size for path in sheets)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"drew {images:,} images into {len(sheets):,} sheets of {size / 2**20:,.0f} MiB ", end="")
+    print(f"in {took:,.0f} s; at most {memory:,.0f} MiB of memory")
+
+
+def write(folder: Path, images: int, pictures: Path | None) -> None:
     """The gallery of such a dataset."""
     import simplejpeg
 
     sealed = sealed_of(images)
     rows = samples_of(sealed, synthetic_only=False)
     layout = tiling(sealed.manifest.image, images)
-    (folder / "sheets").mkdir(parents=True)
+    folder.mkdir(parents=True)
     for path in page_files():
         shutil.copy(path, folder)
     (folder / "data.js").write_bytes(script("GALLERY", data_of(sealed, rows, layout, None)))
     (folder / "samples.js").write_bytes(script("SAMPLES", names_of(sealed, rows)))
-    coarse = np.random.default_rng(1).normal(120, 60, (256, 256)).repeat(4, 0).repeat(4, 1)
-    fine = np.random.default_rng(2).normal(0, 6, (1024, 1024))
-    sheet = np.clip(coarse + fine, 0, 255).astype(np.uint8)[:, :, None]
-    data = simplejpeg.encode_jpeg(np.ascontiguousarray(sheet), QUALITY, "GRAY", "GRAY")
-    sheets = -(-images // layout.tiles)
-    for number in range(sheets):
-        (folder / "sheets" / f"{number:04d}.jpg").write_bytes(data)
+    if pictures is None:
+        (folder / "sheets").mkdir()
+        coarse = np.random.default_rng(1).normal(120, 60, (256, 256)).repeat(4, 0).repeat(4, 1)
+        fine = np.random.default_rng(2).normal(0, 6, (1024, 1024))
+        sheet = np.clip(coarse + fine, 0, 255).astype(np.uint8)[:, :, None]
+        data = simplejpeg.encode_jpeg(np.ascontiguousarray(sheet), QUALITY, "GRAY", "GRAY")
+        for number in range(-(-images // layout.tiles)):
+            (folder / "sheets" / f"{number:04d}.jpg").write_bytes(data)
+    else:
+        draw(folder, images, pictures)
     size = (folder / "data.js").stat().st_size, (folder / "samples.js").stat().st_size
-    print(f"{images:,} images, {sheets:,} sheets of {len(data):,} bytes, ", end="")
+    print(f"{images:,} images, ", end="")
     print("data.js {:,} bytes, samples.js {:,} bytes".format(*size))
 
 
@@ -150,11 +170,12 @@ def measure(browser: Any, page: Path, say: Callable[[str], None]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=300_000)
+    parser.add_argument("--pictures", type=Path, help="Manifest of a dataset of 64 pixels.")
     parser.add_argument("--keep", type=Path, help="Folder to write, which stays.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = asked.keep or Path(scratch) / "gallery"
-        write(folder, asked.images)
+        write(folder, asked.images, asked.pictures)
         browser = chromium()
         try:
             measure(browser, folder / "index.html", print)

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
+from builder.cli.next_step import next_step
 from builder.cli.options import FILE, FOLDER, shards_root
-from builder.contract import CheckError, UsageError, dataset_root, load_manifest, printable
+from builder.contract import (
+    CheckError,
+    Manifest,
+    UsageError,
+    dataset_root,
+    index_root,
+    load_manifest,
+    printable,
+)
 
 if TYPE_CHECKING:
     from builder.contract.audit import Audit
@@ -63,6 +72,7 @@ def view(
     asked = load_manifest(manifest)
     folder = out or dataset_root(manifest) / "galleries" / asked.name
     check_place(folder)
+    _check_index(asked, manifest, shards_root)
     found = _audit(manifest, audit, asked.name, asked.digest)
     with progress("checking", asked.index.rows) as advance:
         sealed = open_sealed(manifest, shards_root, advance)
@@ -80,6 +90,15 @@ def view(
         f"{written.images:,} images at {written.side} pixels, "
         f"{-(-written.bytes // _MIB):,} MiB: open {written.page} in a browser."
     )
+
+
+def _check_index(manifest: Manifest, path: Path, root: Path | None) -> None:
+    """Raise CheckError where the index is absent, with what a recipient does about it."""
+    if not (index_root(manifest, path, root) / manifest.index.url).is_file():
+        raise CheckError(
+            f"{path} has no index beside it, so its real images are not here either: first "
+            f"{next_step(manifest, path)}"
+        )
 
 
 def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audit | None":
@@ -120,9 +139,10 @@ def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audi
 def preview(
     manifest: Path, pathologies: tuple[str, ...], out: Path | None, shards_root: Path | None
 ) -> None:
-    """Draw the paper's Figure 2: real above synthetic images of a pathology.
+    """Draw the paper's Figure 2 for any pathology.
 
-    The first images of each are shown, so nobody chose them; each real one is of another patient.
+    A row of real images above a row of synthetic ones. They are the first ones, so nobody chose
+    them; each real one is of another patient.
     """
     from builder.gallery.contact_sheet import contact_sheet
 
@@ -130,6 +150,7 @@ def preview(
     path = out or Path(f"{sealed.name}-preview.png")
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} is not the name of a PNG file: let it end with .png.")
+    _check_index(sealed, manifest, shards_root)
     names = dict.fromkeys(pathologies)
     if not contact_sheet(sealed, manifest, path, pathologies=tuple(names), root=shards_root):
         shown = printable(", ".join(names)) or "a pathology"

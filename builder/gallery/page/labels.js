@@ -45,7 +45,7 @@ function prevalence() {
     const cell = each => make("td", {class: "n"}, each ? `${number(each[0])} (${percent(...each)})` : "–");
     const link = make("a", {href: addressOf({...readState(), tab: "images", with: [name], without: [], open: -1})}, name);
     const bars = make("td", {class: "bars", "aria-hidden": "true"});
-    for (const [each, kind] of [[after, "after"], [before, "before"]]) {
+    for (const [each, kind] of [[before, "before"], [after, "after"]]) {
       if (each && (mixed || kind === "before")) bars.append(bar(kind, each[0] / each[1] / most));
     }
     if (target && T.share) bars.append(bar("goal", T.share / most));

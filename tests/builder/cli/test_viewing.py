@@ -69,3 +69,15 @@ def test_figure_2_of_any_pathology(xbuild: Xbuild, path: Path, tmp_path: Path) -
     assert "has no pathology 'Gout\\x07'; it has Mass, Edema" in odd.stderr
     odd = xbuild("preview", path, "--out", tmp_path / "figure.pdf")
     assert (odd.returncode, "end with .png" in odd.stderr) == (2, True)
+
+
+def test_a_release_of_the_synthetic_half_is_to_be_completed_first(
+    xbuild: Xbuild, path: Path
+) -> None:
+    path.with_suffix(".parquet").unlink()
+    done = xbuild("view", path)
+    assert done.returncode == 1
+    assert (
+        f"no index beside it, so its real images are not here either: first xbuild rebuild {path}"
+        in done.stderr
+    )

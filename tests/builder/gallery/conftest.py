@@ -70,9 +70,10 @@ def write(opened: Sealed) -> Write:
 
 # The page has taken up another address, and its images were drawn.
 GO = """
-const [hash, done] = arguments;
-if ((location.hash || "#") === hash) return done();
-addEventListener("hashchange", () => requestAnimationFrame(() => setTimeout(done)), {once: true});
+const [hash, done] = arguments, start = performance.now();
+const tell = () => requestAnimationFrame(() => setTimeout(() => done(performance.now() - start)));
+if ((location.hash || "#") === hash) return done(0);
+addEventListener("hashchange", tell, {once: true});
 location.hash = hash;
 """
 
@@ -95,8 +96,9 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
-    def go(self, place: str) -> None:
-        self.browser.execute_async_script(GO, place)
+    def go(self, place: str) -> float:
+        """The milliseconds that it took."""
+        return float(self.browser.execute_async_script(GO, place))
 
     def wait(self, milliseconds: int = 50) -> None:
         self.browser.execute_async_script("setTimeout(arguments[1], arguments[0])", milliseconds)
