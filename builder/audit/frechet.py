@@ -24,6 +24,16 @@ class Moments:
     covariance: Reals  # [D, D], unbiased
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Real:
+    """A real set that others are compared with."""
+
+    features: Features  # [m, D]
+    moments: Moments
+    half: Reals  # [D, D], the root of its covariance
+    inverse: Reals  # [D, D], of that root
+
+
 def moments(features: Features) -> Moments:
     """Of features [n, D], n at least 2."""
     mean = features.mean(axis=0, dtype=np.float64)
@@ -38,25 +48,69 @@ def moments(features: Features) -> Moments:
     return Moments(mean=mean, covariance=products / (len(features) - 1))
 
 
-def fid(synthetic: Moments, real: Moments) -> float:
-    """The distance of two sets' moments; 0 where they are equal."""
-    gap = synthetic.mean - real.mean
+def real_of(features: Features) -> Real:
+    """The real set of features [m, D] that others are compared with, m at least 2."""
+    own = moments(features)
     with one_core():
-        half = _power(real.covariance, 0.5)
-        values = np.linalg.eigvalsh(half @ synthetic.covariance @ half)
-    traces = np.trace(synthetic.covariance) + np.trace(real.covariance)
-    return float(np.square(gap).sum() + traces - 2 * np.sqrt(np.maximum(values, 0)).sum())
+        return Real(
+            features=features,
+            moments=own,
+            half=_power(own.covariance, 0.5),
+            inverse=_power(own.covariance, -0.5),
+        )
 
 
-def fid_influence(features: Features, own: Moments, other: Moments) -> Reals:
-    """float64 [n]: how fast FID between `own` and `other` grows with the weight of each image.
+def fid(features: Features, real: Real) -> tuple[float, float]:
+    """The distance of features [n, D] from the real ones, and its variance.
 
-    The derivative of FID by mean and covariance, `own`, along each of the features [n, D].
+    The variance is over draws of as many images on both sides, by the influence of each image (the
+    infinitesimal jackknife); where two sets are alike it is too large, never too small.
     """
+    own = moments(features)
+    values, vectors = _overlap(own, real)
+    roots, gap = np.sqrt(values), own.mean - real.moments.mean
+    traces = np.trace(own.covariance) + np.trace(real.moments.covariance)
     with one_core():
-        half = _power(other.covariance, 0.5)
-        slope = np.eye(len(half)) - half @ _power(half @ own.covariance @ half, -0.5) @ half
-    gap = own.mean - other.mean
+        back = real.inverse @ (vectors * roots) @ vectors.T @ real.inverse
+    parts = (
+        _influence(features, own, gap, _slope(values, vectors, real)),
+        _influence(real.features, real.moments, -gap, np.eye(len(back)) - back),
+    )
+    variance = sum(float(part.var(ddof=1)) / len(part) for part in parts)
+    return float(np.square(gap).sum() + traces - 2 * roots.sum()), variance
+
+
+def fid_differences(synthetic: Features, held_out: Features, real: Real) -> Reals:
+    """float64 [n], one for each pair; their sum grows with how much farther `synthetic` is.
+
+    It is each image's influence on FID between all of both sets and `real`: to first order, the
+    difference synthetic − held-out. Its sign changes where a pair changes sides.
+    """
+    both = np.concatenate([synthetic, held_out])
+    own = moments(both)
+    slope = _slope(*_overlap(own, real), real)
+    found = _influence(both, own, own.mean - real.moments.mean, slope)
+    return found[: len(synthetic)] - found[len(synthetic) :]
+
+
+def _overlap(own: Moments, real: Real) -> tuple[Reals, Reals]:
+    """Eigenvalues and vectors of the product of both covariances, in its symmetric form."""
+    with one_core():
+        product = real.half @ own.covariance @ real.half
+        values, vectors = np.linalg.eigh((product + product.T) / 2)
+    return np.maximum(values, 0), vectors
+
+
+def _slope(values: Reals, vectors: Reals, real: Real) -> Reals:
+    """[D, D]: the derivative of FID by the covariance that those values are of."""
+    with one_core():
+        back = (vectors * _powers(values, -0.5)) @ vectors.T
+        slope: Reals = np.eye(len(values)) - real.half @ back @ real.half
+    return slope
+
+
+def _influence(features: Features, own: Moments, gap: Reals, slope: Reals) -> Reals:
+    """float64 [n]: how fast FID grows with the weight of each image, but for a constant."""
 
     def one(rows: slice) -> Reals:
         centred = features[rows] - own.mean
@@ -67,28 +121,14 @@ def fid_influence(features: Features, own: Moments, other: Moments) -> Reals:
     return np.concatenate([*blockwise(one, len(features))])
 
 
-def fid_variance(synthetic: Features, real: Features) -> float:
-    """Of FID, over draws of as many images on both sides (the infinitesimal jackknife)."""
-    of = moments(synthetic), moments(real)
-    parts = fid_influence(synthetic, of[0], of[1]), fid_influence(real, of[1], of[0])
-    return float(sum(part.var(ddof=1) / len(part) for part in parts))
-
-
-def fid_differences(synthetic: Features, held_out: Features, real: Features) -> Reals:
-    """float64 [n], one for each pair; their sum grows with how much farther `synthetic` is.
-
-    It is each image's influence on FID between all of both sets and `real`: to first order, the
-    difference synthetic − held-out. Its sign changes where a pair changes sides.
-    """
-    both = np.concatenate([synthetic, held_out])
-    found = fid_influence(both, moments(both), moments(real))
-    return found[: len(synthetic)] - found[len(synthetic) :]
+def _powers(values: Reals, exponent: float) -> Reals:
+    """Eigenvalues to that power; nothing where they are nothing."""
+    real = values > _NOTHING * max(values[-1], 1e-300)
+    return np.where(real, np.where(real, values, 1) ** exponent, 0)
 
 
 def _power(matrix: Reals, exponent: float) -> Reals:
-    """A symmetric positive matrix to that power; nothing where its eigenvalues are nothing."""
+    """A symmetric positive matrix to that power."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    real = values > _NOTHING * max(values[-1], 1e-300)
-    powers = np.where(real, np.where(real, values, 1) ** exponent, 0)
-    power: Reals = (vectors * powers) @ vectors.T
+    power: Reals = (vectors * _powers(values, exponent)) @ vectors.T
     return power

@@ -16,19 +16,32 @@ Features = npt.NDArray[np.floating]
 def kid(synthetic: Features, real: Features) -> float:
     """Of features [n, D] and [m, D]; at least two of each."""
     once = [np.ones((1, len(part))) for part in (synthetic, real)]
-    return float(resampled_kid(synthetic, real, once[0], once[1])[0])
+    within = resampled_within(real, once[1])
+    return float(resampled_kid(synthetic, real, once[0], once[1], within)[0])
 
 
-def resampled_kid(synthetic: Features, real: Features, drawn: Reals, drawn_real: Reals) -> Reals:
+def resampled_kid(
+    synthetic: Features, real: Features, drawn: Reals, drawn_real: Reals, within_real: Reals
+) -> Reals:
     """float64 [R]: in each resample, given how often each image is in it, [R, n] and [R, m].
+
+    `within_real` is `resampled_within` of the real images, which serves several sets.
+    """
+    pairs = drawn.sum(axis=1) * drawn_real.sum(axis=1)
+    between = _products(synthetic, real, drawn, drawn_real) / pairs
+    found: Reals = resampled_within(synthetic, drawn) + within_real - 2 * between
+    return found
+
+
+def resampled_within(features: Features, drawn: Reals) -> Reals:
+    """float64 [R]: in each resample, the mean of the kernel over pairs of two images of one set.
 
     A pair of an image with itself, in a resample that has it twice, counts no more than it does in
     the set: not at all. Otherwise resamples would be larger than the value that they surround.
     """
-    within = _within(synthetic, drawn) + _within(real, drawn_real)
-    pairs = drawn.sum(axis=1) * drawn_real.sum(axis=1)
-    found: Reals = within - 2 * _products(synthetic, real, drawn, drawn_real) / pairs
-    return found
+    pairs = drawn.sum(axis=1) ** 2 - (drawn**2).sum(axis=1)
+    means: Reals = _products(features, features, drawn, drawn, same=True) / pairs
+    return means
 
 
 def kid_differences(synthetic: Features, held_out: Features, real: Features) -> Reals:
@@ -44,13 +57,6 @@ def kid_differences(synthetic: Features, held_out: Features, real: Features) -> 
     scores = sums / (count * (count - 1)) - 2 * to_real / (count * len(real))
     differences: Reals = scores[:count] - scores[count:]
     return differences
-
-
-def _within(features: Features, drawn: Reals) -> Reals:
-    """[R]: the mean of the kernel over pairs of two images."""
-    pairs = drawn.sum(axis=1) ** 2 - (drawn**2).sum(axis=1)
-    means: Reals = _products(features, features, drawn, drawn, same=True) / pairs
-    return means
 
 
 def _products(

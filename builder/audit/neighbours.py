@@ -21,26 +21,35 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Near:
+    """Images of one set, each with its nearest others in that set."""
+
+    features: Features  # [n, D]
+    near: Rows  # [n, depth]
+    far: Reals  # [n, depth], squared distances, ascending
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Balls:
     """Balls around `owners` that hold `queries`, for whichever of both are taken to be there."""
 
+    owners: Near
     queries: int
-    near: Rows  # [n, depth], each owner's nearest other owners
-    far: Reals  # [n, depth], their squared distances, ascending
-    owner: npt.NDArray[np.int32]  # [H]: query h is no farther from owner h than its last neighbour
+    owner: npt.NDArray[np.int32]  # [H]: query h is nearer to owner h than its last neighbour
     query: npt.NDArray[np.int32]  # [H]
     distance: Reals  # [H], squared
 
     def holding(self, owners: Mask, queries: Mask) -> tuple[Rows, Rows]:
         """How many balls each query lies in, and how many queries each ball holds."""
-        enough = np.cumsum(owners[self.near], axis=1, dtype=np.int16) >= K
+        enough = np.cumsum(owners[self.owners.near], axis=1, dtype=np.int16) >= K
         enough[:, -1] = True
-        radius = self.far[np.arange(len(self.far)), enough.argmax(axis=1)]
+        far = self.owners.far
+        radius = far[np.arange(len(far)), enough.argmax(axis=1)]
         inside = self.distance < radius[self.owner]
         inside &= owners[self.owner] & queries[self.query]
         return (
             np.bincount(self.query[inside], minlength=self.queries),
-            np.bincount(self.owner[inside], minlength=len(self.far)),
+            np.bincount(self.owner[inside], minlength=len(far)),
         )
 
 
@@ -61,17 +70,19 @@ class Overlap:
         )
 
 
-def overlap(synthetic: Features, real: Features, depth: int = _DEEP) -> Overlap:
-    """Of features [n, D] and [m, D], more than K of each."""
+def overlap(synthetic: Near, real: Near) -> Overlap:
+    """Of two sets of more than K images."""
     return Overlap(
-        around_real=_balls(real, synthetic, _DEEP), around_synthetic=_balls(synthetic, real, depth)
+        around_real=_balls(real, synthetic.features),
+        around_synthetic=_balls(synthetic, real.features),
     )
 
 
 def overlap_figures(found: Overlap) -> Reals:
     """float64 [4]: those of NAMES, of all images of both sets."""
-    real, synthetic = len(found.around_real.far), len(found.around_synthetic.far)
-    return found.figures(np.ones(synthetic, bool), np.ones(real, bool))
+    sides = (found.around_synthetic.owners, found.around_real.owners)
+    masks = [np.ones(len(side.far), bool) for side in sides]
+    return found.figures(masks[0], masks[1])
 
 
 def overlap_variances(found: Overlap, order: Rows, order_real: Rows, parts: int = 20) -> Reals:
@@ -92,16 +103,16 @@ def overlap_variances(found: Overlap, order: Rows, order_real: Rows, parts: int 
     return total
 
 
-def overlap_chances(
-    synthetic: Features, held_out: Features, real: Features, signs: npt.NDArray[np.int8]
-) -> tuple[Reals, Reals]:
-    """Differences of the figures [4], and those after each flip [B, 4], synthetic − held-out.
+def flipped_overlaps(
+    synthetic: Features, held_out: Features, real: Near, signs: npt.NDArray[np.int8]
+) -> Reals:
+    """float64 [B, 4]: the difference synthetic − held-out of each figure after each flip [B, n].
 
     Synthetic and held-out image i are a pair, which change sides where the sign is −1.
     """
     # About half of an image's neighbours are on its side, so that 8 K are more than enough.
-    found = overlap(np.concatenate([synthetic, held_out]), real, depth=8 * K)
-    there = np.ones(len(real), bool)
+    found = overlap(near_of(np.concatenate([synthetic, held_out]), depth=8 * K), real)
+    there = np.ones(len(real.far), bool)
 
     def difference(sign: npt.NDArray[np.int8]) -> Reals:
         first = np.concatenate([sign > 0, sign < 0])
@@ -110,16 +121,15 @@ def overlap_chances(
     def one(rows: slice) -> Reals:
         return np.array([difference(sign) for sign in signs[rows]])
 
-    null = np.concatenate([*blockwise(one, len(signs), rows=32)])
-    sides = [overlap_figures(overlap(features, real)) for features in (synthetic, held_out)]
-    return sides[0] - sides[1], null
+    return np.concatenate([*blockwise(one, len(signs), rows=32)])
 
 
-def _balls(owners: Features, queries: Features, depth: int) -> Balls:
-    depth = min(depth, len(owners) - 1)
+def near_of(features: Features, depth: int = _DEEP) -> Near:
+    """The nearest others of features [n, D], n more than K; at most `depth` of them."""
+    depth = min(depth, len(features) - 1)
 
-    def neighbours(rows: slice) -> tuple[Rows, Reals]:
-        squares = _squares(owners[rows], owners)
+    def one(rows: slice) -> tuple[Rows, Reals]:
+        squares = _squares(features[rows], features)
         squares[np.arange(len(squares)), np.arange(rows.start, rows.stop)] = np.inf
         near = np.argpartition(squares, depth - 1, axis=1)[:, :depth]
         near.sort(axis=1)  # equal distances in the order of the images
@@ -127,22 +137,23 @@ def _balls(owners: Features, queries: Features, depth: int) -> Balls:
         order = np.argsort(far, axis=1, kind="stable")
         return np.take_along_axis(near, order, axis=1), np.take_along_axis(far, order, axis=1)
 
-    near, far = (
-        np.concatenate(part) for part in zip(*blockwise(neighbours, len(owners)), strict=True)
-    )
+    parts = zip(*blockwise(one, len(features)), strict=True)
+    near, far = (np.concatenate(part) for part in parts)
+    return Near(features=features, near=near, far=far)
 
+
+def _balls(owners: Near, queries: Features) -> Balls:
     def held(rows: slice) -> tuple[Rows, Rows, Reals]:
-        squares = _squares(owners[rows], queries)
-        owner, query = np.nonzero(squares < far[rows, -1:])
+        squares = _squares(owners.features[rows], queries)
+        owner, query = np.nonzero(squares < owners.far[rows, -1:])
         return owner + rows.start, query, squares[owner, query]
 
     owner, query, distance = (
-        np.concatenate(part) for part in zip(*blockwise(held, len(owners)), strict=True)
+        np.concatenate(part) for part in zip(*blockwise(held, len(owners.far)), strict=True)
     )
     return Balls(
+        owners=owners,
         queries=len(queries),
-        near=near,
-        far=far,
         owner=owner.astype(np.int32),
         query=query.astype(np.int32),
         distance=distance,

@@ -23,14 +23,15 @@ from builder.audit.chance import (
     shuffled,
 )
 from builder.audit.features import Extractor, Floats, features_of
-from builder.audit.frechet import fid, fid_differences, fid_variance, moments
-from builder.audit.kernel_distance import kid_differences, resampled_kid
+from builder.audit.frechet import fid, fid_differences, real_of
+from builder.audit.kernel_distance import kid_differences, resampled_kid, resampled_within
 from builder.audit.matching import Compared, compared
 from builder.audit.ms_ssim import MIN_SIDE
 from builder.audit.neighbours import (
     NAMES,
+    flipped_overlaps,
+    near_of,
     overlap,
-    overlap_chances,
     overlap_figures,
     overlap_variances,
 )
@@ -65,16 +66,16 @@ class _Sets:
     """What figures are computed of: the sets, their features, and what chance does to them."""
 
     compared: Compared
-    synthetic: Floats  # [n, D]
-    held_out: Floats | None  # [n, D]
-    train: Floats  # [m, D]
+    synthetic: Reals  # [n, D], features whose mean square is 1 over the training images
+    held_out: Reals | None  # [n, D]
+    train: Reals  # [m, D]
     drawn: Reals  # [1 + R, n]: how often each pair is in a resample
     drawn_train: Reals  # [1 + R, m]
     signs: np.ndarray[tuple[int, ...], np.dtype[np.int8]]  # [B, n]
     seed: int
 
     @property
-    def sides(self) -> list[Floats]:
+    def sides(self) -> list[Reals]:
         """The synthetic images' features, and the held-out images' if there is a floor."""
         return [self.synthetic] if self.held_out is None else [self.synthetic, self.held_out]
 
@@ -117,11 +118,19 @@ def judge_quality(
 
 def _sets(chosen: Compared, extractor: Extractor, settings: Settings, show: Progress) -> _Sets:
     count, seed = len(chosen.synthetic), settings.seed
+    train = features_of(extractor, chosen.train, show).astype(np.float64)
+    # Features of another network may be of any size, and KID's kernel is not the same for all.
+    size = float(np.sqrt(np.square(train).mean())) or 1.0
+    synthetic, held_out = (
+        None if part is None else features_of(extractor, part, show).astype(np.float64) / size
+        for part in (chosen.synthetic, chosen.held_out)
+    )
+    assert synthetic is not None
     return _Sets(
         compared=chosen,
-        synthetic=features_of(extractor, chosen.synthetic, show),
-        held_out=None if chosen.held_out is None else features_of(extractor, chosen.held_out, show),
-        train=features_of(extractor, chosen.train, show),
+        synthetic=synthetic,
+        held_out=held_out,
+        train=train / size,
         drawn=resamples(count, settings.resamples, seed, "drawn"),
         drawn_train=resamples(len(chosen.train), settings.resamples, seed, "train"),
         signs=flips(count, seed),
@@ -130,36 +139,45 @@ def _sets(chosen: Compared, extractor: Extractor, settings: Settings, show: Prog
 
 
 def _kid(sets: _Sets) -> list[_Judged]:
-    values = [resampled_kid(x, sets.train, sets.drawn, sets.drawn_train) for x in sets.sides]
-    return [_of("kid", [*map(percentiles, values)], sets, _between(sets, kid_differences))]
+    within = resampled_within(sets.train, sets.drawn_train)
+    found = [
+        percentiles(resampled_kid(x, sets.train, sets.drawn, sets.drawn_train, within))
+        for x in sets.sides
+    ]
+    chance = 1.0
+    if sets.held_out is not None:
+        differences = kid_differences(sets.synthetic, sets.held_out, sets.train)
+        chance = chance_of(differences, sets.signs, "greater")
+    return [_of("kid", found, sets, chance)]
 
 
 def _fid(sets: _Sets) -> list[_Judged]:
-    train = moments(sets.train)
-    found = [
-        normal(fid(moments(x), train), fid_variance(x, sets.train), low=0.0) for x in sets.sides
-    ]
-    return [_of("fid", found, sets, _between(sets, fid_differences))]
+    train, chance = real_of(sets.train), 1.0
+    found = [normal(*fid(x, train), low=0.0) for x in sets.sides]
+    if sets.held_out is not None:
+        differences = fid_differences(sets.synthetic, sets.held_out, train)
+        chance = chance_of(differences, sets.signs, "greater")
+    return [_of("fid", found, sets, chance)]
 
 
 def _overlap(sets: _Sets) -> list[_Judged]:
     orders = [shuffled(len(x), sets.seed, "parts") for x in (sets.synthetic, sets.train)]
-    lies = [overlap(x, sets.train) for x in sets.sides]
+    train = near_of(sets.train)
+    lies = [overlap(near_of(x), train) for x in sets.sides]
     values = [overlap_figures(each) for each in lies]
     variances = [overlap_variances(each, orders[0], orders[1]) for each in lies]
-    chances = [1.0] * len(NAMES)
+    chances = np.ones(len(NAMES))
     if sets.held_out is not None:
-        found, null = overlap_chances(sets.synthetic, sets.held_out, sets.train, sets.signs)
-        chances = [p_value(float(found[i]), null[:, i], "less") for i in range(len(NAMES))]
-    most = [np.inf if name == "density" else 1.0 for name in NAMES]
-    intervals = [
-        [
-            normal(float(v[i]), float(s[i]), 0.0, most[i])
-            for v, s in zip(values, variances, strict=True)
-        ]
-        for i in range(len(NAMES))
-    ]
-    return [_of(name, intervals[i], sets, chances[i]) for i, name in enumerate(NAMES)]
+        found = values[0] - values[1]
+        null = flipped_overlaps(sets.synthetic, sets.held_out, train, sets.signs)
+        chances = np.array([p_value(found[i], null[:, i], "less") for i in range(len(NAMES))])
+    judged = []
+    for i, name in enumerate(NAMES):
+        high = np.inf if name == "density" else 1.0
+        both = zip(values, variances, strict=True)
+        intervals = [normal(float(v[i]), float(s[i]), 0.0, high) for v, s in both]
+        judged.append(_of(name, intervals, sets, float(chances[i])))
+    return judged
 
 
 def _sameness(sets: _Sets) -> list[_Judged]:
@@ -206,14 +224,6 @@ class _Traces:
 
     def __call__(self, images: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Floats:
         return traces_of(images)[:, [[*SIMPLE].index(trace) for trace in TRACES.values()]]
-
-
-def _between(sets: _Sets, differences: Callable[[Floats, Floats, Floats], Reals]) -> float:
-    """The chance of a distance to `train` that is larger for the synthetic images."""
-    if sets.held_out is None:
-        return 1.0
-    found = differences(sets.synthetic, sets.held_out, sets.train)
-    return chance_of(found, sets.signs, "greater")
 
 
 def _of(

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from builder.audit.chance import chance_of, flips, percentiles, resamples
-from builder.audit.kernel_distance import kid, kid_differences, resampled_kid
+from builder.audit.kernel_distance import (
+    kid,
+    kid_differences,
+    resampled_kid,
+    resampled_within,
+)
 
 Features = npt.NDArray[np.float32]
 
@@ -33,7 +38,7 @@ def test_it_has_no_bias_whatever_the_numbers_of_images() -> None:
 def test_resamples_surround_the_value_and_not_a_larger_one() -> None:
     x, y = normal(100, 0), normal(150, 1, 0.5)
     drawn, drawn_y = resamples(100, 400, 0, "drawn"), resamples(150, 400, 0, "real")
-    found = resampled_kid(x, y, drawn, drawn_y)
+    found = resampled_kid(x, y, drawn, drawn_y, resampled_within(y, drawn_y))
     assert found[0] == pytest.approx(kid(x, y))
     assert abs(found[1:].mean() - found[0]) < found[1:].std() / 4
     # Each image repeated as often as it is drawn, pairs of equal images left out:
@@ -50,9 +55,8 @@ def test_intervals_hold_the_true_distance_in_19_of_20_cases() -> None:
     true, hits = kid(normal(4000, 100, 0.5), normal(4000, 101)), 0
     drawn, drawn_y = resamples(60, 200, 0, "drawn"), resamples(80, 200, 0, "real")
     for i in range(100):
-        found = percentiles(
-            resampled_kid(normal(60, 2 * i, 0.5), normal(80, 2 * i + 1), drawn, drawn_y)
-        )
+        x, y = normal(60, 2 * i, 0.5), normal(80, 2 * i + 1)
+        found = percentiles(resampled_kid(x, y, drawn, drawn_y, resampled_within(y, drawn_y)))
         hits += found.low <= true <= found.high
     assert 88 <= hits <= 99
 

@@ -6,8 +6,9 @@ import torch
 from builder.audit.chance import flips, p_value, shuffled
 from builder.audit.neighbours import (
     K,
+    flipped_overlaps,
+    near_of,
     overlap,
-    overlap_chances,
     overlap_figures,
     overlap_variances,
 )
@@ -24,7 +25,7 @@ def test_they_agree_with_prdc_and_torch_fidelity(capsys: pytest.CaptureFixture[s
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     x, y = normal(250, 0, 0.7), normal(300, 1)
-    found = overlap_figures(overlap(x, y))
+    found = overlap_figures(overlap(near_of(x), near_of(y)))
     other = compute_prdc(y, x, nearest_k=K)
     capsys.readouterr()  # it prints
     names = ("precision", "recall", "density", "coverage")
@@ -37,12 +38,12 @@ def test_they_agree_with_prdc_and_torch_fidelity(capsys: pytest.CaptureFixture[s
 def test_figures_of_a_part_are_those_of_the_part_alone() -> None:
     x, y = normal(100, 0, 0.7), normal(120, 1)
     some, others = np.arange(100) % 7 > 0, np.arange(120) % 5 > 0
-    found = overlap(x, y).figures(some, others)
-    assert found == pytest.approx(overlap_figures(overlap(x[some], y[others])))
+    found = overlap(near_of(x), near_of(y)).figures(some, others)
+    assert found == pytest.approx(overlap_figures(overlap(near_of(x[some]), near_of(y[others]))))
 
 
 def test_images_that_are_all_the_same_cover_nothing() -> None:
-    found = overlap_figures(overlap(np.zeros((30, 5), np.float32), normal(80, 1)))
+    found = overlap_figures(overlap(near_of(np.zeros((30, 5))), near_of(normal(80, 1))))
     assert found[1] == 0
     assert found[3] < 0.5
 
@@ -51,7 +52,7 @@ def test_intervals_hold_what_is_expected_of_as_many_images_in_19_of_20_cases() -
     values, variances = [], []
     for i in range(120):
         x, y = normal(150, 2 * i, 0.8), normal(150, 2 * i + 1)
-        found = overlap(x, y)
+        found = overlap(near_of(x), near_of(y))
         values.append(overlap_figures(found))
         variances.append(
             overlap_variances(found, shuffled(150, i, "parts"), shuffled(150, i, "real"))
@@ -63,12 +64,10 @@ def test_intervals_hold_what_is_expected_of_as_many_images_in_19_of_20_cases() -
 def test_flips_compare_what_two_sets_would_be_with_pairs_that_change_sides() -> None:
     x, y, real = normal(60, 0, 0.6), normal(60, 1), normal(90, 2)
     signs = flips(60, 0)[:3]
-    found, null = overlap_chances(x, y, real, signs)
-    sides = [overlap_figures(overlap(part, real)) for part in (x, y)]
-    assert found == pytest.approx(sides[0] - sides[1])
+    null = flipped_overlaps(x, y, near_of(real), signs)
     for sign, values in zip(signs, null, strict=True):
         swapped = [np.where(sign[:, None] > 0, *two) for two in ((x, y), (y, x))]
-        sides = [overlap_figures(overlap(part, real)) for part in swapped]
+        sides = [overlap_figures(overlap(near_of(part), near_of(real))) for part in swapped]
         assert values == pytest.approx(sides[0] - sides[1])
 
 
@@ -77,7 +76,10 @@ def test_honest_sets_differ_in_one_of_twenty_cases_and_narrow_ones_miss_real_ima
 
     def chances(seed: int, spread: float) -> list[float]:
         sets = normal(60, 3 * seed, spread), normal(60, 3 * seed + 1), normal(80, 3 * seed + 2)
-        found, null = overlap_chances(*sets, signs)
+        real = near_of(sets[2])
+        null = flipped_overlaps(sets[0], sets[1], real, signs)
+        values = [overlap_figures(overlap(near_of(part), real)) for part in sets[:2]]
+        found = values[0] - values[1]
         return [p_value(float(found[i]), null[:, i], "less") for i in range(4)]
 
     honest = np.array([chances(i, 1) for i in range(60)])

@@ -24,6 +24,12 @@ SETTINGS = Settings(resamples=60)
 Judge = Callable[[Bytes], Quality]
 
 
+@pytest.fixture(autouse=True)
+def few_couples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take most of the time."""
+    monkeypatch.setattr("builder.audit.sameness.COUPLES", 150)
+
+
 @pytest.fixture(scope="module")
 def judged(
     make_pictures: MakePictures, chests: Callable[[int, int], Bytes], show: Progress
