@@ -50,11 +50,16 @@ class Free:
 class Nowhere:
     """A tar that counts what is written to it."""
 
-    def __init__(self):
-        self.size, self.sha256 = 0, type("Sum", (), {"hexdigest": lambda _: "0" * 64})()
+    size = 0
 
     def write(self, data):
         self.size += len(data)
+
+    def hexdigest(self):
+        return "0" * 64
+
+    def close(self):
+        pass
 
 
 def pictures(side, count=64):

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -21,23 +22,40 @@ from builder.write.encode import encode
 from builder.write.job import STAGES, Shard, ShardJob, StoredSample, entry_of
 
 _BLOCK = 32  # images that are encoded by one task, and told to the progress bar at once
-_AHEAD = 2  # blocks per encoding thread that may wait: bounds memory
+_AHEAD = 2  # blocks that may wait, per encoding thread and to be written: bounds memory
 
 
 class Hashed:
-    """A file that hashes and counts what is written to it."""
+    """A file that a thread of its own writes and hashes, while the next members are encoded."""
 
     def __init__(self, file: BinaryIO) -> None:
         """An empty file that is open for writing."""
-        self.file = file
-        self.sha256 = hashlib.sha256()
         self.size = 0
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self._pool = ThreadPoolExecutor(1)
+        self._under_way: deque[Future[None]] = deque()
 
     def write(self, data: bytes | bytearray) -> None:
-        """Append the bytes."""
-        self.file.write(data)
-        self.sha256.update(data)
+        """Append the bytes, which must not change any more; earlier ones may fail here."""
+        if len(self._under_way) > _AHEAD:
+            self._under_way.popleft().result()
+        self._under_way.append(self._pool.submit(self._append, data))
         self.size += len(data)
+
+    def hexdigest(self) -> str:
+        """The sha256 of all bytes, once they are written."""
+        while self._under_way:
+            self._under_way.popleft().result()
+        return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        """End the thread; what it has not begun is never written. The file stays open."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _append(self, data: bytes | bytearray) -> None:
+        self._file.write(data)
+        self._sha256.update(data)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +78,7 @@ class Filling:
         self._waited = dict.fromkeys(STAGES, 0.0)
         self._waiting: deque[Callable[[], _Encoded]] = deque()
         self._stack = ExitStack()
+        self._stack.callback(out.close)
 
     def produce(self) -> None:
         """Make all pictures; the last blocks may still be on their way when this returns."""
@@ -78,10 +97,10 @@ class Filling:
         """Write what is left; another thread may do it, while this one produces the next shard."""
         while self._waiting:
             self._write()
-        self._stack.close()
         self._out.write(tar.END)
         whole = self._whole
-        entry = entry_of(self._job, whole.stored, self._out.size, self._out.sha256.hexdigest())
+        entry = entry_of(self._job, whole.stored, self._out.size, self._out.hexdigest())
+        self._stack.close()
         return Shard(
             entry=entry if whole.stored else None,
             stored=tuple(whole.stored),
