@@ -171,8 +171,8 @@ def _power(copies: Copies) -> str:
         parts.append(f"misses more of those with {listed(missed)}")
     power = f", by a detector that {' and '.join(parts)}" if parts else ""
     repeats = (
-        f"; {count(copies.duplicates, 'of them repeats', 'of them repeat')} an earlier synthetic "
-        "image"
+        f"; {count(copies.duplicates, 'synthetic image repeats', 'synthetic images repeat')} an "
+        "earlier one"
         if copies.duplicates
         else ""
     )

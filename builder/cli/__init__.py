@@ -1,7 +1,7 @@
 """The command line of xbuild → calls of the line.
 
-`building`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options` and
-`real_options` what several of them take, `environment` gives every option its variable, and
+`building`, `auditing`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options`
+and `real_options` what several of them take, `environment` gives every option its variable, and
 `plan_text` and `next_step` are what they print. Nothing heavy is imported before a command runs.
 """
 
@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from builder.cli.auditing import audit
 from builder.cli.building import pack, plan, synth, verify
 from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
@@ -34,6 +35,7 @@ commands = (
     pack,
     synth,
     verify,
+    audit,
     view,
     preview,
     info,

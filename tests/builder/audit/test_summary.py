@@ -133,11 +133,11 @@ def test_suspects_are_counted_beside_honest_images_that_would_be_accused(audit: 
     assert sentence.startswith("2 of 400 synthetic images are suspected copies")
     assert "1.0 % would be suspected" in sentence
     assert "at least 95 % of planted copies with jpeg and misses more" in sentence
-    assert "those with inversion; 1 of them repeats an earlier" in sentence
+    assert "those with inversion; 1 synthetic image repeats an earlier one." in sentence
     assert audit.copies is not None
     one = replace(audit, copies=replace(audit.copies, suspects=1, duplicates=2))
     assert said(one, "Copies")[1].startswith("1 of 400 synthetic images is a suspected copy")
-    assert "2 of them repeat an earlier" in said(one, "Copies")[1]
+    assert "2 synthetic images repeat an earlier one." in said(one, "Copies")[1]
 
 
 def test_no_suspects_is_said_with_what_the_detector_misses(audit: Audit) -> None:

@@ -1,0 +1,129 @@
+"""Command audit: what judges find in the synthetic images of a sealed dataset."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from builder.cli.environment import Command, option
+from builder.cli.options import FILE, FOLDER, seed, shards_root, with_options
+
+_SHARE = click.FloatRange(0, 1, max_open=True)
+
+
+def _settings(command: Command) -> Command:
+    """An option for each thing that an audit goes by."""
+    return with_options(
+        command,
+        option("--seed", type=seed, default="0", show_default=True, help="Seed of all samples."),
+        option(
+            "--sample",
+            type=click.IntRange(100),
+            default=5000,
+            show_default=True,
+            help="Images of each side whose features are computed; copies are looked for in all.",
+        ),
+        option(
+            "--resamples",
+            type=click.IntRange(100),
+            default=1000,
+            show_default=True,
+            help="Resamples behind each interval.",
+        ),
+        option(
+            "--told",
+            type=click.FloatRange(0.5, 1),
+            default=0.6,
+            show_default=True,
+            help="AUC of real against synthetic from which a shortcut is named.",
+        ),
+        option(
+            "--agree",
+            type=click.FloatRange(0, 0.5),
+            default=0.05,
+            show_default=True,
+            help="AUC that a target may lose against held-out real images.",
+        ),
+        option(
+            "--accused",
+            type=_SHARE,
+            default=0.001,
+            show_default=True,
+            help="Share of honest images that may be suspected as copies.",
+        ),
+        option(
+            "--fewer-than",
+            type=click.IntRange(1),
+            default=5,
+            show_default=True,
+            help="Patients below which a combination of labels is rare.",
+        ),
+    )
+
+
+@click.command()
+@click.argument("manifest", type=FILE)
+@option(
+    "--classifier",
+    type=FILE,
+    help="best.safetensors of an xtrain run on real images: its features, and what it finds.  "
+    "[default: features of pixels]",
+)
+@option(
+    "--real",
+    type=FILE,
+    metavar="MANIFEST",
+    help="Dataset with the real images, of the same size.  [default: MANIFEST itself]",
+)
+@option(
+    "--sources",
+    type=FILE,
+    help="CSV file with columns key and source: whether sources of real images can be told apart.",
+)
+@option(
+    "--out",
+    type=FOLDER,
+    help="Folder of NAME.audit.json and NAME.audit.html.  [default: audits/ next to manifests/]",
+)
+@_settings
+@shards_root
+def audit(
+    manifest: Path,
+    classifier: Path | None,
+    real: Path | None,
+    sources: Path | None,
+    out: Path | None,
+    shards_root: Path | None,
+    **chosen: Any,
+) -> None:
+    """Let judges look at the synthetic images.
+
+    Eight points, each beside its floor between real images: quality, labels, shortcuts, copies.
+    Reads sealed shards alone and writes a record and a page, which shows real images of suspected
+    copies: keep it where these may be seen.
+    """
+    from builder.audit.audit import Asked, audit_dataset
+    from builder.audit.settings import Settings
+    from builder.audit.summary import findings
+    from builder.contract import load_manifest, write_last
+    from builder.contract.audit import audit_path, page_path, write_audit
+    from builder.progress import progress
+
+    record = audit_path(manifest, load_manifest(manifest).name, out)
+    asked = Asked(
+        manifest=manifest,
+        real=real,
+        classifier=classifier,
+        sources=sources,
+        shards_root=shards_root,
+    )
+    settings = Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
+    found, page = audit_dataset(asked, settings, record.parent, progress)
+    write_last(page_path(record), page.encode())
+    write_audit(found, record)
+    for finding in findings(found):
+        click.echo(f"{finding.topic}, {finding.status}: {finding.sentence}")
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    click.echo(f"\nWrote {record} and {page_path(record)}.")
