@@ -37,9 +37,9 @@ const grid = {
     return list?.[row * this.half + column % this.half] ?? -1;
   },
 
-  place(sample) { // [row, column]
+  place(sample) { // [row, column]; null where it is not shown
     const part = this.lists.findIndex(list => list.includes(sample));
-    if (part < 0) return [0, 0];
+    if (part < 0) return null;
     const number = this.lists[part].indexOf(sample);
     return [Math.floor(number / this.half), part * this.half + number % this.half];
   },

@@ -10,9 +10,13 @@ let state = readState(), found = new Uint32Array(0), shown = "";
 function change(part, quiet = false) { // to another state; `quiet` leaves no step back
   const address = addressOf({...state, ...part});
   if (address === location.hash || (address === "#" && !location.hash)) return;
-  if (quiet) history.replaceState(null, "", address);
-  else location.hash = address;
-  if (quiet) update();
+  if (!quiet) return void (location.hash = address);
+  try {
+    history.replaceState(null, "", address);
+    update();
+  } catch { // Safari allows only so many in half a minute
+    location.hash = address;
+  }
 }
 
 function update() {
@@ -31,7 +35,7 @@ function update() {
   if (state.open >= 0) openLarge(state.open);
   else if (large.open) {
     large.close();
-    if (before.open >= 0) grid.go(...grid.place(before.open));
+    grid.go(...(grid.place(before.open) ?? grid.at));
   }
 }
 
@@ -113,8 +117,8 @@ function buildAudit(audit) {
 }
 
 function step(by) { // in the large view, to the next image that is found
-  const at = found.indexOf(state.open) + by;
-  if (at >= 0 && at < found.length) change({open: found[at]}, true);
+  const at = found.indexOf(state.open), next = at < 0 ? undefined : found[at + by];
+  if (next !== undefined) change({open: next}, true);
 }
 
 function onKey(event) {

@@ -119,3 +119,21 @@ def test_a_suspect_is_shown_with_what_it_may_copy(page: Any) -> None:
         (f"{near} (similarity 0.990).", 1),
         (f"{near} an image that is not in this folder (similarity 0.950).", 0),
     ]
+
+
+def test_the_large_view_leads_to_alike_images_and_back_to_the_grid(page: Any) -> None:
+    page.go("#origin=synthetic&size=256")
+    page.browser.execute_script("document.querySelectorAll('#grid .tile')[3].click()")
+    page.wait()
+    page.one("#details .strip a.real").click()
+    page.wait()
+    assert page.one("#large-title").text.lower() == "real"
+    page.press(Keys.ARROW_RIGHT)  # it is not among the images that are found
+    assert page.one("#large-title").text.lower() == "real"
+    page.browser.back()
+    page.wait()
+    assert page.one("#large-title").text.lower().startswith("synthetic for")
+    page.one("#close").click()
+    page.wait()
+    assert not page.ask("document.getElementById('large').open")
+    assert page.ask("document.activeElement.dataset.sample") == "3"
