@@ -4,11 +4,11 @@
     python benchmarks/fit.py --device cuda --batch 64 --images 12800 --workers 8
 
 "Ours" takes the steps of `trainer.fit` from sealed shards: threads decode, uint8 images go to the
-device and are flipped and cast there, channels last. "The paper's loop" reads loose files of
-CheXpert-small's size as torchxrayvision does: DataLoader workers read them with skimage and resize
-them to float32, channels first. Network, loss, optimizer, images and batch are the same. Both run
-in turns; the first pass does not count; figures are medians. Without ../shared/data the images are
-phantoms.
+device and are flipped and cast there, channels last; in bfloat16, too, where the device has it.
+"The paper's loop" reads loose files of CheXpert-small's size as torchxrayvision does: DataLoader
+workers read them with skimage and resize them to float32, channels first. Network, loss, optimizer,
+images and batch are the same. All run in turns; the first pass does not count; figures are medians.
+Without ../shared/data the images are phantoms.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from rich.table import Table
 from stream_images import Images, loosened, originals, sealed
 from stream_peers import BITS, Work
 
+from builder.contract.precision import cpu_has_bfloat16
 from trainer.arms import make_arm
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect, pick_device
@@ -161,7 +162,7 @@ def main() -> None:
             "the paper's loop": papers_loop(data, options, work),
             "ours, fp32": ours(data, options, base),
         }
-        if device.type == "cuda":
+        if device.type == "cuda" or cpu_has_bfloat16():
             contenders["ours, bf16"] = ours(data, options, replace(base, precision="bf16"))
         if options.compile:
             contenders["ours, compiled"] = ours(data, options, replace(base, compile=True))

@@ -82,5 +82,5 @@ def test_too_little_memory_is_one_sentence(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("builder.checks.classifier._network", full)
-    with pytest.raises(UsageError, match="memory for the check classifier .*a smaller --batch"):
+    with pytest.raises(UsageError, match=r"for the check classifier .*a smaller --batch"):
         load(str(classifier)).classifier(np.zeros((2, 32, 32), np.uint8))
