@@ -73,7 +73,7 @@ def sample(images: Floats, rows: Rows, maps: Reals, places: Floats) -> tuple[Flo
 
 def standardised(values: Floats, weights: Floats) -> Floats:
     """Rows [P, n] with mean 0 and length 1 over the places that count; 0 at the others."""
-    count = weights.sum(axis=-1, keepdims=True) + np.float32(1e-6)
+    count = np.maximum(weights.sum(axis=-1, keepdims=True), np.float32(1))
     mean = (values * weights).sum(axis=-1, keepdims=True) / count
     centred = (values - mean) * weights
     length = np.sqrt(np.square(centred).sum(axis=-1, keepdims=True))

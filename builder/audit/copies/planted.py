@@ -34,7 +34,7 @@ class Chance:
 
     def below(self, count: int) -> int:
         """0 to count − 1."""
-        return min(count - 1, int(self.within(0, count)))
+        return max(0, min(count - 1, int(self.within(0, count))))
 
     def order(self, count: int) -> Rows:
         """int64 [count]: a permutation."""
@@ -59,6 +59,7 @@ class Copied:
     """Copies of one kind."""
 
     kind: str
+    rows: Rows  # [n] of the originals
     images: Bytes  # [n, 64, 64]
 
 
@@ -68,10 +69,10 @@ def plant(reduced: Bytes, number: int, seed: int) -> list[Copied]:
     for kind, alter in KINDS.items():
         chance = Chance(seed, kind)
         chosen = chance.order(len(reduced))[:number]
-        others = [chance.below(len(reduced)) for _ in chosen]
+        others = [(row + 1 + chance.below(len(reduced) - 1)) % len(reduced) for row in chosen]
         pairs = zip(squared(reduced[chosen]), squared(reduced[others]), strict=True)
         images = [alter(image, other, chance) for image, other in pairs]
-        found.append(Copied(kind=kind, images=np.array(images, np.uint8)))
+        found.append(Copied(kind=kind, rows=chosen, images=np.array(images, np.uint8)))
     return found
 
 

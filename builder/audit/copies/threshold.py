@@ -5,7 +5,8 @@ alike pair of a held-out image has a usual correlation and a spread. Similarity 
 above the usual a pair lies, in the band where that is most. The threshold is a quantile so far out
 that it has to be extrapolated: the largest 5 % of the held-out similarities are taken to fall as an
 exponential does, which is cautious where they fall faster, with the upper 95 % bound of its length.
-With few held-out images that bound is wide and the threshold high.
+With few held-out images that bound is wide and the threshold high. What lies very far out counts as
+a little less far: it may be an image that is in both sets under two patients' names.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ TAIL_IMAGES = 10  # that it is of at least
 FOLDS = 5
 
 _BOUND = 1.645  # standard errors
+_FARTHEST = 6.0  # medians; 1.6 % of an exponential tail lie beyond
 _LEAST_SPREAD = 0.02  # of atanh of correlations
 
 
@@ -42,7 +44,9 @@ def threshold_of(alike: Floats, accused: float) -> Threshold:
     largest = np.sort(_similarity(alike, usual, spread).max(axis=1))[::-1]
     tail = min(max(TAIL_IMAGES, round(TAIL * len(largest))), len(largest) - 1)
     start = largest[tail]
-    length = (largest[:tail] - start).mean() * (1 + _BOUND / np.sqrt(tail))
+    excess = largest[:tail] - start
+    excess = np.minimum(excess, _FARTHEST * np.median(excess))
+    length = excess.mean() * (1 + _BOUND / np.sqrt(tail))
     beyond = max(0.0, np.log(tail / (len(largest) * accused)))
     return Threshold(usual=usual, spread=spread, value=float(start + length * beyond))
 
