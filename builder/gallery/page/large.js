@@ -2,7 +2,7 @@
 /* One image large, with its labels, its draw, and images that it can be compared with. */
 
 const large = document.getElementById("large");
-const SUSPECT = {copies: "It may be a copy of", duplicates: "It repeats"};
+const SUSPECT = {copies: "may be a copy of", duplicates: "repeats"};
 
 function openLarge(sample) {
   const width = Math.max(160, Math.min(512, innerWidth - 64, (innerHeight * 0.6) * G.tile[0] / G.tile[1]));
@@ -36,12 +36,14 @@ function factsOf(sample) {
 }
 
 function suspicions(sample) {
-  return Object.entries(SUSPECT).flatMap(([kind, words]) => AUDIT[kind]
+  return Object.entries(SUSPECT).flatMap(([kind, verb]) => AUDIT[kind]
     .filter(pair => pair.sample === sample || pair.of === sample)
     .map(({sample: it, of, similarity}) => {
-      const other = it === sample ? of : it, said = it === sample ? words : `A synthetic image repeats it`;
-      const text = make("p", {class: "suspect"}, `The audit: ${said}${other < 0 ? " an image that is not in this folder" : ""} (similarity ${similarity.toFixed(3)}).`);
-      if (other >= 0) text.append(strip([other], 128));
+      const other = it === sample ? of : it, elsewhere = "an image that is not in this folder";
+      const said = it === sample ? `this ${verb} ${of < 0 ? elsewhere : "the image below"}` : `the image below ${verb} this one`;
+      const from = kind === "copies" ? `, suspected from ${G.audit.threshold.toPrecision(3)}` : "";
+      const text = make("div", {class: "suspect"}, `The audit says: ${said} (similarity ${similarity.toPrecision(3)}${from}).`);
+      if (other >= 0) text.append(strip([other], 144));
       return text;
     }));
 }

@@ -110,7 +110,7 @@ function build() { // what is the same for every state
 }
 
 function buildAudit(audit) {
-  const listed = (kind, all, text) => all ? [make("p", {}, make("a", {href: addressOf({...readState(), tab: "images", audit: AUDIT[kind].length ? kind : "", open: -1})}, `${number(all)} ${text}`), AUDIT[kind].length < all ? `, ${AUDIT[kind].length} of them listed` : "")] : [];
+  const listed = (kind, all, text) => all ? [make("p", {}, make("a", {href: addressOf({...readState(), tab: "images", audit: AUDIT[kind].length ? kind : "", beside: true, open: -1})}, `${number(all)} ${text}`), AUDIT[kind].length < all ? `, ${AUDIT[kind].length} of them listed` : "")] : [];
   $("audit").append(make("h2", {}, "What the audit says"), make("ul", {class: "said"}, ...audit.summary.map(text => make("li", {}, text))),
     ...listed("copies", audit.suspects, "suspected copies of training images"), ...listed("duplicates", audit.duplicates_found, "synthetic images that repeat another one"),
     ...audit.notes.map(text => make("p", {class: "note"}, text)));

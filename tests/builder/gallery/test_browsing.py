@@ -114,10 +114,13 @@ def test_a_suspect_is_shown_with_what_it_may_copy(page: Any) -> None:
         page.go(f"#audit=copies&open={tile.get_attribute('data-sample')}")
         suspect = page.one(".suspect")
         said.append((suspect.text, len(suspect.find_elements("css selector", "a.real"))))
-    near = "The audit: It may be a copy of"
+    copy = "The audit says: this may be a copy of"
     assert sorted(said) == [
-        (f"{near} (similarity 0.990).", 1),
-        (f"{near} an image that is not in this folder (similarity 0.950).", 0),
+        (
+            f"{copy} an image that is not in this folder (similarity 0.950, suspected from 0.900).",
+            0,
+        ),
+        (f"{copy} the image below (similarity 0.990, suspected from 0.900).", 1),
     ]
 
 
