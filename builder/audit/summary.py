@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from builder.audit.wording import count, interval, listed, number, percent, title_of
+from builder.audit.wording import count, interval, listed, number, title_of
 from builder.contract.audit import Agreement, Audit, Copies, Planted, Told
 
 Status = Literal["as real images", "look at this", "not tested", "what it cannot say"]
@@ -147,11 +147,12 @@ def _copies(audit: Audit) -> Finding:
         )
     total = count(copies.synthetic, "synthetic image")
     if copies.suspects:
-        accused = percent(copies.accused, copies.held_out)
+        one = copies.suspects == 1
         said = (
-            f"{copies.suspects:,} of {total} {'is a' if copies.suspects == 1 else 'are'} suspected "
-            f"{'copy' if copies.suspects == 1 else 'copies'} of training images (of real images of "
-            f"other patients, {accused} would be suspected)"
+            f"{copies.suspects:,} of {total} {'is a' if one else 'are'} suspected "
+            f"{'copy' if one else 'copies'} of training images (of "
+            f"{count(copies.held_out, 'real image')} of other patients, {copies.accused:,} would "
+            "be suspected)"
         )
     else:
         said = f"None of {total} is suspected to be a copy of a training image"

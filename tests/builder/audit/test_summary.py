@@ -131,7 +131,7 @@ def test_suspects_are_counted_beside_honest_images_that_would_be_accused(audit: 
     status, sentence = said(audit, "Copies")
     assert status == "look at this"
     assert sentence.startswith("2 of 400 synthetic images are suspected copies")
-    assert "1.0 % would be suspected" in sentence
+    assert "(of 100 real images of other patients, 1 would be suspected)" in sentence
     assert "at least 95 % of planted copies with jpeg and misses more" in sentence
     assert "those with inversion; 1 synthetic image repeats an earlier one." in sentence
     assert audit.copies is not None
