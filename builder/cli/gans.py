@@ -133,6 +133,12 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     help="Thousands of images between snapshots, from which a killed run resumes.",
 )
 @option(
+    "--compile/--no-compile",
+    default=False,
+    show_default=True,
+    help="Compile the networks with torch.compile, on a GPU; not with --grow.",
+)
+@option(
     "--precision",
     type=click.Choice(ASKED_PRECISIONS),
     default="auto",

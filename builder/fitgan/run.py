@@ -81,6 +81,8 @@ def fit_gan(
         claimed(folder) if ranks.is_first else nullcontext(),
         _enough_memory(device, settings),
     ):
+        if settings.compile and device.type != "cuda":
+            raise UsageError(f"--compile is for GPUs, and this run is on {device}: leave it out.")
         precision = _precision(settings, reals, folder, ranks, device)
         settings = replace(settings, precision=precision)
         run = _Run(folder=folder, manifest=manifest, reals=reals, settings=settings, ranks=ranks)

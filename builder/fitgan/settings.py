@@ -32,6 +32,7 @@ class Settings:
     fmap_base: int = 1024
     fmap_max: int = 128
     seed: int = 0
+    compile: bool = False  # by torch.compile, on a GPU
     precision: AskedPrecision = "auto"  # auto: chosen when the run begins, and then noted
 
     def __post_init__(self) -> None:
@@ -51,6 +52,8 @@ class Settings:
             raise UsageError(
                 f"--resolution takes a power of two from 4 to 1024, got {self.resolution}."
             )
+        if self.compile and self.grow:
+            raise UsageError("--compile is for networks that do not change: leave out --grow.")
         if not self.gamma >= 0:
             raise UsageError(f"gamma must not be negative, found {self.gamma}.")
         if not self.gamma:

@@ -6,7 +6,7 @@ resumed ends with the same weights as an unbroken one on the same CPU.
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,6 +42,8 @@ class Networks:
     average: GeneratorNetwork
     g_optimizer: torch.optim.Optimizer
     d_optimizer: torch.optim.Optimizer
+    generate: Callable[..., Tensor]  # the generator, compiled where that is asked for
+    discriminate: Callable[..., tuple[Tensor, Tensor]]  # the same of the discriminator
     iteration: int = 0  # iterations done
     history: list[HistoryRow] = field(default_factory=list)  # one per snapshot
 
@@ -65,6 +67,8 @@ def make_networks(settings: Settings, labels: tuple[str, ...], device: torch.dev
         average=average.requires_grad_(False),
         g_optimizer=adam(generator.parameters()),
         d_optimizer=adam(discriminator.parameters()),
+        generate=torch.compile(generator) if settings.compile else generator,
+        discriminate=torch.compile(discriminator) if settings.compile else discriminator,
     )
 
 
@@ -164,7 +168,11 @@ class _Step:
         strengths, shifts = (self.moved(self.ranks.part(each)) for each in drawn)
         return augment(images, strengths, shifts)
 
+    def scores(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return self.networks.discriminate(images, labels, lod=self.lod)
+
     def critic(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, never compiled: torch cannot compile what is differentiated twice."""
         scores: tuple[Tensor, Tensor] = self.networks.discriminator(images, labels, lod=self.lod)
         return scores
 
@@ -181,7 +189,7 @@ def _iterate_once(step: _Step, reals: Reals) -> Tensor:
     labels = step.moved(reals.labels[step.rows(reals, "labels")])
     latents = torch.randn(settings.batch, settings.latent_size, generator=step.random("latents"))
     with step.autocast():
-        fake = networks.generator(step.moved(ranks.part(latents)), labels, step.lod).float()
+        fake = networks.generate(step.moved(ranks.part(latents)), labels, step.lod).float()
     real, fake = step.augmented(real, "augment reals"), step.augmented(fake, "augment fakes")
     d_figures = _update_discriminator(step, real, real_labels, fake.detach(), labels)
     figures = (*d_figures, _update_generator(step, fake, labels))
@@ -195,8 +203,8 @@ def _update_discriminator(
     """One step of the discriminator: its loss, its penalty, mean realness of real and fake."""
     networks, settings = step.networks, step.settings
     with step.autocast():  # real and fake apart: minibatch statistics are taken within a batch
-        real_scores = step.critic(real, real_labels)
-        fake_scores = step.critic(fake, labels)
+        real_scores = step.scores(real, real_labels)
+        fake_scores = step.scores(fake, labels)
     loss = discriminator_loss(settings.loss, real_scores, fake_scores, real_labels)
     total = loss + _penalty(step, real, fake, real_labels)
     networks.d_optimizer.zero_grad()
@@ -211,7 +219,7 @@ def _update_generator(step: _Step, fake: Tensor, labels: Tensor) -> Tensor:
     networks = step.networks
     networks.discriminator.requires_grad_(False)
     with step.autocast():
-        scores = step.critic(fake, labels)
+        scores = step.scores(fake, labels)
     loss = generator_loss(step.settings.loss, scores, labels)
     networks.g_optimizer.zero_grad()
     torch.autograd.backward(loss)

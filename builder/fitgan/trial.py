@@ -20,7 +20,7 @@ def fastest(settings: Settings, labels: Sequence[str], device: torch.device) -> 
     """The precision in which such a run is fastest on the device; the trial takes seconds."""
 
     def seconds(precision: Precision) -> float:
-        tried = replace(settings, precision=precision, grow=False, batch=batch, kimg=1.0)
+        tried = replace(settings, precision=precision, grow=False, compile=False, batch=batch)
         networks = make_networks(tried, tuple(labels), device)
         networks.iteration = 1  # without R1, as 15 of 16 iterations are
         start = time.perf_counter()

@@ -152,6 +152,8 @@ def test_the_precision_is_chosen_once_and_kept(
         fit(out, tiny)
     with pytest.raises(UsageError, match="--precision tf32 is for NVIDIA GPUs"):
         fit(out, replace(tiny, precision="tf32"))
+    with pytest.raises(UsageError, match="--compile is for GPUs, and this run is on cpu"):
+        fit(out, replace(tiny, compile=True))
 
 
 # --- a run that fails ----------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from builder.fitgan.settings import Settings
         ({"loss": "hinge"}, "loss must be one of logistic-r1, wgan-gp, found 'hinge'"),
         ({"conditioning": "no"}, "conditioning must be one of projection, acgan, found 'no'"),
         ({"precision": "fp8"}, "precision must be one of auto, fp32, tf32, bf16, found 'fp8'"),
+        ({"compile": True, "grow": True}, "--compile is for networks that do not change"),
         ({"kimg": 0}, "kimg must be positive"),
         ({"gamma": -1.0}, "gamma must not be negative"),
     ],

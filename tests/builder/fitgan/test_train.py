@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 
 from builder.contract import CheckError
 from builder.fitgan.distributed import Ranks
+from builder.fitgan.networks import Discriminator, GeneratorNetwork
 from builder.fitgan.settings import Conditioning, Loss, Settings
 from builder.fitgan.train import Networks, iterate, make_networks
 from builder.fitgan.trial import noise
@@ -84,3 +86,39 @@ def test_bfloat16_is_for_products_and_every_weight_stays_float32(tiny: Settings)
     one, other = (found[precision].losses for precision in ("fp32", "bf16"))
     assert one != other
     assert one.d_loss == pytest.approx(other.d_loss, rel=0.05)
+
+
+@pytest.mark.parametrize("loss", ["wgan-gp", "logistic-r1"])
+def test_only_what_is_differentiated_once_is_compiled(
+    tiny: Settings, loss: Loss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[type] = []
+
+    def compiled(network: torch.nn.Module) -> Callable[..., Any]:
+        def call(*inputs: Any, **options: Any) -> Any:
+            calls.append(type(network))
+            return network(*inputs, **options)
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    reals, found = noise(16, ("a", "b"), 64), []
+    for settings in (replace(tiny, loss=loss), replace(tiny, loss=loss, compile=True)):
+        networks = make_networks(settings, reals.pathologies, torch.device("cpu"))
+        found.append([*iterate(networks, reals, settings, Ranks(), end=2)])
+    assert found[0] == found[1]
+    assert calls == [GeneratorNetwork, Discriminator, Discriminator, Discriminator] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_compiled_networks_learn_the_same(tiny: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the tracer of torch.compile; the kernels that it makes for a GPU need one."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    reals, found = noise(16, ("a", "b"), 64), []
+    for settings in (tiny, replace(tiny, compile=True)):
+        networks = make_networks(settings, reals.pathologies, torch.device("cpu"))
+        *_, last = iterate(networks, reals, settings, Ranks(), end=3)
+        found.append(last.losses)
+    assert found[0].d_loss == pytest.approx(found[1].d_loss, rel=1e-3)
+    assert found[0].g_loss == pytest.approx(found[1].g_loss, rel=1e-3)
