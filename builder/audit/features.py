@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PIXEL_SIDE = 32  # pixels that images are reduced to
 PIXEL_FEATURES = 64  # at most
 FITTED = 20_000  # images, at most, that the principal components are of
-_BATCH_PIXELS = 2**17  # that go through the network at a time: 32 images of 64×64 pixels
+_BATCH_PIXELS = 2**16  # that go through the network at a time: 16 images of 64×64 pixels
 
 Floats = npt.NDArray[np.float32]
 Treat = Callable[[Bytes], Bytes]  # uint8 [n, H, W] → the same shape, such as a blur

@@ -116,7 +116,7 @@ def test_a_feature_depends_neither_on_neighbours_nor_on_threads(
     chests: Callable[[int, int], Bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = chests(140, 0)  # a batch is 128 of them
+    images = chests(140, 0)  # a batch is 64 of them
     every = classifier(images)
     assert np.array_equal(classifier(images[3:4]), every[3:4])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
