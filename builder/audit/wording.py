@@ -98,7 +98,7 @@ def number(value: float) -> str:
         text = f"{value:,.0f}"
     elif size >= 10:
         text = f"{value:.1f}"
-    elif size >= 1:
+    elif size > 1:
         text = f"{value:.2f}"
     elif size >= 0.1 or size < 1e-9:
         text = f"{value:.3f}"
