@@ -18,14 +18,11 @@ from builder.contract import Index, Manifest, load_index, load_manifest
 from builder.engines.make import Work
 from builder.progress import progress
 from builder.share import sending
-from builder.share.check import check_release
 from builder.share.lockfile import Own
 from builder.share.publisher import Publisher, read_publisher
 from builder.share.rebuild import Outcome, rebuild
 from builder.share.release import Release, compose
 from builder.share.writing import write_release
-from builder.store import files as store_files
-from builder.store import remote as fetching
 
 SAID = {
     "license": "CC-BY-4.0",
@@ -126,37 +123,6 @@ def rebuilt(clinic: Path) -> Callable[..., Outcome]:
         return rebuild(path, Own(labels=clinic), work, anyway=anyway)
 
     return again
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """The folder that a recipient's copy goes to; it is not there yet."""
-    return tmp_path / "home" / "set"
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache is the test's own, and empty."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def quick(own_cache: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    """Waits are short, and a file of the small release takes several requests."""
-    monkeypatch.setattr(fetching, "FIRST_DELAY", 0.001)
-    monkeypatch.setattr(fetching, "BLOCK", 5000)
-    monkeypatch.setattr(store_files, "BLOCK", 5000)
-
-
-@pytest.fixture(scope="session")
-def is_whole(hashes: Callable[[Path], dict[str, str]]) -> Callable[[Path, Path], bool]:
-    """Whether a folder has every file of a release, and no fault."""
-
-    def of(folder: Path, shared: Path) -> bool:
-        there, here = hashes(shared), hashes(folder)
-        return {path: here.get(path) for path in there} == there and not list(check_release(folder))
-
-    return of
 
 
 @pytest.fixture(scope="session")

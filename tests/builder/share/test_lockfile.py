@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ def test_a_recipe_gives_the_request_and_the_request_the_recipe(
     manifest: Manifest, clinic: Path
 ) -> None:
     recalled = recall(manifest, PATH, Own(labels=clinic), anyway=False)
-    assert json.loads(json.dumps(asdict(recalled.recipe))) == manifest.recipe
+    assert json.loads(json.dumps(recalled.recipe.noted())) == manifest.recipe
     assert recalled.refusals == ()
     assert recalled.request.labels == clinic
 
