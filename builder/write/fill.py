@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
 from builder.checks import Reject, RejectedSample
-from builder.contract import Bytes, tar
+from builder.contract import Bytes, Sample, tar
 from builder.contract.radiograph import BadImage
 from builder.contract.sketch import sketches_of
 from builder.progress import Advance
@@ -36,8 +36,8 @@ class Hashed:
         self._pool = ThreadPoolExecutor(1)
         self._under_way: deque[Future[None]] = deque()
 
-    def write(self, data: bytes | bytearray) -> None:
-        """Append the bytes, which must not change any more; earlier ones may fail here."""
+    def write(self, data: bytes) -> None:
+        """Append the bytes; a failure with earlier ones may come out here."""
         if len(self._under_way) > _AHEAD:
             self._under_way.popleft().result()
         self._under_way.append(self._pool.submit(self._append, data))
@@ -53,17 +53,20 @@ class Hashed:
         """End the thread; what it has not begun is never written. The file stays open."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _append(self, data: bytes | bytearray) -> None:
+    def _append(self, data: bytes) -> None:
         self._file.write(data)
         self._sha256.update(data)
+
+
+_Placed = tuple[Sample, int, int, bytes]  # sample, offset within its block, size, sketch
 
 
 @dataclass(slots=True, kw_only=True)
 class _Encoded:
     """Some items of a shard: the bytes of the members, and what they hold and do not hold."""
 
-    members: bytearray = field(default_factory=bytearray)
-    stored: list[StoredSample] = field(default_factory=list)  # offsets within `members`
+    members: bytes = b""
+    stored: list[_Placed] = field(default_factory=list)
     bad: list[BadImage] = field(default_factory=list)
     rejects: list[RejectedSample] = field(default_factory=list)
 
@@ -74,7 +77,9 @@ class Filling:
     def __init__(self, job: ShardJob, out: Hashed, advance: Advance) -> None:
         """Nothing is produced yet."""
         self._job, self._out, self._advance = job, out, advance
-        self._whole = _Encoded()
+        self._stored: list[StoredSample] = []
+        self._bad: list[BadImage] = []
+        self._rejects: list[RejectedSample] = []
         self._waited = dict.fromkeys(STAGES, 0.0)
         self._waiting: deque[Callable[[], _Encoded]] = deque()
         self._stack = ExitStack()
@@ -98,14 +103,13 @@ class Filling:
         while self._waiting:
             self._write()
         self._out.write(tar.END)
-        whole = self._whole
-        entry = entry_of(self._job, whole.stored, self._out.size, self._out.hexdigest())
+        entry = entry_of(self._job, self._stored, self._out.size, self._out.hexdigest())
         self._stack.close()
         return Shard(
-            entry=entry if whole.stored else None,
-            stored=tuple(whole.stored),
-            bad=tuple(whole.bad),
-            rejects=tuple(whole.rejects),
+            entry=entry if self._stored else None,
+            stored=tuple(self._stored),
+            bad=tuple(self._bad),
+            rejects=tuple(self._rejects),
             waited=self._waited,
         )
 
@@ -120,40 +124,46 @@ class Filling:
         with _timed(self._waited, STAGES[2]):
             start = self._out.size
             self._out.write(encoded.members)
-        whole = self._whole
-        whole.stored += [replace(s, offset=start + s.offset) for s in encoded.stored]
-        whole.bad += encoded.bad
-        whole.rejects += encoded.rejects
+        self._stored += [
+            StoredSample(sample=sample, offset=start + offset, size=size, sketch=sketch)
+            for sample, offset, size, sketch in encoded.stored
+        ]
+        self._bad += encoded.bad
+        self._rejects += encoded.rejects
         self._advance(len(encoded.stored) + len(encoded.bad))
 
 
 def _encoded(job: ShardJob, block: Sequence[Picture | Reject | BadImage]) -> _Encoded:
     """The members of a block's pictures as they stand in the tar."""
     out = _Encoded()
+    parts: list[bytes] = []
+    size = 0
     pictures = [item for item in block if isinstance(item, Picture)]
-    sketches = iter(sketches_of([each.pixels for each in pictures]) if pictures else ())
+    sketches: Iterator[Bytes] = iter(
+        sketches_of([each.pixels for each in pictures]) if pictures else ()
+    )
     for item in block:
         if isinstance(item, Reject):
             out.rejects.append(RejectedSample(sample=item.sample, reason=item.reason))
         elif isinstance(item, BadImage):
             out.bad.append(item)
         else:
-            out.stored.append(_append(job, out.members, item, next(sketches)))
+            members, length = _members(job, item)
+            out.stored.append((item.sample, size + tar.BLOCK, length, next(sketches).tobytes()))
+            parts += members
+            size += sum(map(len, members))
+    out.members = b"".join(parts)
     return out
 
 
-def _append(job: ShardJob, members: bytearray, picture: Picture, sketch: Bytes) -> StoredSample:
-    """Add a picture's two members."""
+def _members(job: ShardJob, picture: Picture) -> tuple[list[bytes], int]:
+    """A picture's two members in parts, and the bytes of its image."""
     layout, key = job.layout, picture.sample.key
     data, json = encode(picture.pixels, layout.image), picture.sample.to_json(layout.pathologies)
-    offset = len(members) + tar.BLOCK
+    parts = []
     for name, content in ((f"{key}.{layout.image.codec}", data), (f"{key}.json", json)):
-        members += tar.header(name, len(content))
-        members += content
-        members += tar.padding(len(content))
-    return StoredSample(
-        sample=picture.sample, offset=offset, size=len(data), sketch=sketch.tobytes()
-    )
+        parts += [tar.header(name, len(content)), content, tar.padding(len(content))]
+    return parts, len(data)
 
 
 @contextmanager
