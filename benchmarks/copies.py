@@ -3,6 +3,7 @@
     python benchmarks/copies.py                     # two thirds of ../shared/data/nih12k_128
     python benchmarks/copies.py --part development  # the third that the detector was developed on
     python benchmarks/copies.py --speed             # 10,000 against 20,000, made of these images
+    python benchmarks/copies.py --manifest FILE     # 1 % of its synthetic images become copies
 
 Patients are dealt by a hash of their number: to a third for development, and to two thirds for the
 report, each half training and half held out. Planted copies are of training images. The held-out
@@ -15,8 +16,10 @@ import argparse
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -24,9 +27,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from builder.audit.copies import judge_copies
 from builder.audit.copies.compare import search, searched
-from builder.audit.copies.planted import plant
+from builder.audit.copies.planted import KINDS, plant
 from builder.audit.copies.threshold import accused_of, threshold_of
+from builder.audit.pictures import open_sealed, read_pictures
+from builder.audit.settings import Settings
+from builder.progress import progress
 
 FOLDER = Path(__file__).parents[2] / "shared/data/nih12k_128"
 
@@ -57,6 +64,47 @@ def speed(images: np.ndarray) -> None:
     print(f"{len(synthetic):,} images against {len(train):,}: {wall:.0f} s, {busy:.0f} CPU seconds")
 
 
+def mixed(manifest: Path, seed: int) -> None:
+    """Copies in place of 1 % of a dataset's synthetic images: how many are suspected, of each kind.
+
+    All kinds are planted in turn; the other synthetic images are as they were.
+    """
+    sealed = open_sealed(manifest)
+    with TemporaryDirectory() as folder:
+        synthetic, train, held_out = (
+            read_pictures(sealed, rows, Path(folder) / f"{number}.npy", progress)
+            for number, rows in enumerate(
+                (
+                    sealed.rows("synthetic", ["train"]),
+                    sealed.rows("real", ["train"]),
+                    sealed.rows("real", ["val", "test"]),
+                )
+            )
+        )
+        images = np.array(synthetic.reduced)
+        before = judge_copies(synthetic, train, held_out, settings=Settings(), show=progress)
+        each = max(1, len(images) // 100 // len(KINDS))
+        random = np.random.default_rng(seed)
+        places = random.permutation(len(images))[: each * len(KINDS)]
+        copied = plant(train.reduced, each, seed + 1)
+        images[places] = np.concatenate([copy.images for copy in copied])
+        changed = replace(synthetic, reduced=images)
+        after = judge_copies(changed, train, held_out, settings=Settings(), show=progress)
+    print(
+        f"{len(images):,} synthetic, {len(train):,} training, {after.held_out:,} held-out images; "
+        f"threshold {after.threshold:.2f}; accused {after.accused} held-out images; suspects "
+        f"{before.suspects}, with {len(places)} copies {after.suspects}; repeats "
+        f"{before.duplicates}, with copies {after.duplicates}"
+    )
+    suspects = {suspect.key for suspect in after.listed}
+    table = Table("kind", "planted among all of them", "suspected", "of planted ones in the audit")
+    for number, (copy, audited) in enumerate(zip(copied, after.planted, strict=True)):
+        keys = synthetic.keys[places[number * each : (number + 1) * each]]
+        found = sum(key in suspects for key in keys)
+        table.add_row(copy.kind, f"{each}", f"{found}", f"{audited.found} of {audited.planted}")
+    Console(width=120).print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("development", "report"), default="report")
@@ -64,7 +112,11 @@ def main() -> None:
     parser.add_argument("--accused", type=float, default=0.001)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--manifest", type=Path)
     options = parser.parse_args()
+    if options.manifest:
+        mixed(options.manifest, options.seed)
+        return
     table = pd.read_csv(FOLDER / "labels.csv")
     places = table.patient.map(place)
     if options.speed:

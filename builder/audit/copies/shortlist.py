@@ -21,7 +21,7 @@ COARSE = SIDE // 2  # pixels a side that waves are of
 WAVES = (2.0, 11.4)  # half periods a side
 MANY = 800  # images that are looked at in all views
 FEW = 32  # of these, that are aligned
-ROWS = 64  # images in a block
+ROWS = 32  # images in a block
 
 Floats = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float64]
