@@ -104,7 +104,7 @@ def test_torchrun_runs_the_command_and_counts_what_every_rank_could_not_read(
     for row in rows:
         sealed.spoil_image(row)
     asked = [f"--shards={sealed.path}", f"--out={tmp_path / 'run'}", "--init=random", "--epochs=1"]
-    asked += ["--device=cpu", "--workers=1", "--skip-bad", "--batch=32"]
+    asked += ["--device=cpu", "--workers=1", "--skip-bad", "--batch=32", "--sync-batchnorm"]
     code = "import torch; torch.set_num_threads(1); from trainer.cli import main; main()"
     run = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", "--no-python"]
     done = subprocess.run(
