@@ -37,7 +37,7 @@ def gans(scene):
     """Images a second of fit-gan, and the hours for 500 kimg."""
     sides = (64, 128, 256) if scene.gpu else (32,)
     words = [word for side in sides for word in ("--resolution", side)]
-    words += ["--networks", "default", "--seconds", 10 if scene.gpu else 2]
+    words += ["--networks", "default", "--repeats", 3 if scene.gpu else 1]
     found = scene.script("fitgan.py", *words, "--device", scene.device)
     yield Finding(line=f"fitgan.py at {', '.join(map(str, sides))} px", found=found)
     if not scene.gpu:
