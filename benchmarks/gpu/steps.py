@@ -9,7 +9,7 @@ from builder.contract.precision import arithmetic
 from builder.contract.weights import make_network, scale
 from trainer.fit.score import masked_loss
 
-OUTPUTS, BATCH, STEPS = 5, 8, 20
+OUTPUTS, BATCH, STEPS = 5, 32, 20  # smaller batches make their own statistics too noisy
 
 
 def losses(device, precision, side):
@@ -19,7 +19,7 @@ def losses(device, precision, side):
     images = torch.randint(0, 256, (BATCH, 1, side, side), dtype=torch.uint8)
     labels = torch.randint(0, 2, (BATCH, OUTPUTS)).float()
     network = network.train().to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     found = []
     with arithmetic(precision):
         for _ in range(STEPS):
