@@ -116,31 +116,35 @@ def audit() -> Audit:
             sources=(replace(told, kinds=("ap", "pa")),),
             told=False,
         ),
-        copies=Copies(
-            threshold=0.9,
-            synthetic=400,
-            train=500,
-            held_out=100,
-            accused=1,
-            suspects=2,
-            listed=(
-                Suspect(key="gan100-mass-0000001", of="real-0000000000000001", similarity=0.99),
-                Suspect(key="gan100-mass-0000002", of="real-0000000000000002", similarity=0.95),
-            ),
-            planted=(
-                Planted(kind="jpeg", planted=100, found=100),
-                Planted(kind="inversion", planted=100, found=0),
-            ),
-            duplicates=1,
-            duplicates_listed=(
-                Suspect(key="gan100-mass-0000003", of="gan100-mass-0000001", similarity=0.97),
-            ),
-        ),
+        copies=_copies(),
         nearness=Nearness(share=likely, synthetic=400, real=100),
         rare=Rare(
             fewer_than=5, vectors=1, synthetic=3, listed=((("Mass", "Edema"), 2, 3), ((), 1, 0))
         ),
         notes=("A part is absent.",),
+    )
+
+
+def _copies() -> Copies:
+    return Copies(
+        threshold=0.9,
+        synthetic=400,
+        train=500,
+        held_out=100,
+        accused=1,
+        suspects=2,
+        listed=(
+            Suspect(key="gan100-mass-0000001", of="real-0000000000000001", similarity=0.99),
+            Suspect(key="gan100-mass-0000002", of="real-0000000000000002", similarity=0.95),
+        ),
+        planted=(
+            Planted(kind="jpeg", planted=100, found=100),
+            Planted(kind="inversion", planted=100, found=0),
+        ),
+        duplicates=1,
+        duplicates_listed=(
+            Suspect(key="gan100-mass-0000003", of="gan100-mass-0000001", similarity=0.97),
+        ),
     )
 
 
