@@ -57,5 +57,5 @@ def resumed(scene):
         "xtrain", *words, "--out", out, number=signal.SIGTERM, at=lambda: (out / "last.pt").exists()
     )
     yield holds("SIGTERM: it saves and ends", code != 0, f"exit code {code}")
-    scene.call("xtrain", *words, "--out", out)
-    yield holds("the same command ends the run", (out / "report.json").is_file())
+    scene.call("xtrain", *words, "--out", out, "--resume")
+    yield holds("--resume ends the run", (out / "report.json").is_file())
