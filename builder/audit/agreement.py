@@ -11,11 +11,11 @@ from typing import Protocol
 
 import numpy as np
 
-from builder.audit.alike import labels_of
 from builder.audit.blockwise import one_core
-from builder.audit.chance import shuffled
+from builder.audit.chance import shuffled, some
 from builder.audit.features import Floats, features_of
 from builder.audit.gradients import Gradients
+from builder.audit.matching import labels_of
 from builder.audit.pictures import Pictures
 from builder.audit.probe import (
     Auc,
@@ -27,7 +27,6 @@ from builder.audit.probe import (
     cross_scores,
     fitted,
     principal,
-    some,
     spread,
 )
 from builder.audit.settings import Settings

@@ -25,6 +25,11 @@ def shuffled(count: int, seed: int, name: str) -> Rows:
     return np.argsort(_stream(seed, name).random_raw(count), kind="stable")
 
 
+def some(count: int, size: int, seed: int, name: str) -> Rows:
+    """int64: `size` of the numbers below `count`, or all where there are fewer; in order."""
+    return np.sort(shuffled(count, seed, name)[:size])
+
+
 def resamples(count: int, number: int, seed: int, name: str) -> Reals:
     """float64 [1 + number, count]: all once; then how often each is drawn with replacement."""
     words = _stream(seed, name).random_raw(number * count).reshape(number, count)

@@ -28,7 +28,7 @@ class Gradients:
     def __call__(self, images: Bytes) -> Floats:
         """float32 [n, 512] of uint8 [n, H, W]."""
         return np.concatenate(
-            list(blockwise(lambda rows: _gradients(images[rows]), len(images), 32))
+            list(blockwise(lambda rows: _gradients(images[rows]), len(images), _ROWS))
         )
 
 

@@ -1,11 +1,14 @@
-"""Which images quality is judged on: synthetic ones, held-out ones with the same labels, train.
+"""Which images are compared: parts of two sets that have the same labels.
 
-Synthetic images are rendered for rare pathologies, so that any real set has other labels, and would
-be far from them for that alone. So each synthetic image gets a held-out real image with the same
-label vector as its partner, and both sets are compared with training images. Were both from one
-distribution, the two of a pair could change sides, and nothing would look different: that is what
-chance is measured by. The partners are held out because features are fitted to training images,
-which are therefore like nothing else. One image of a patient, because two are not independent.
+Synthetic images hold rare pathologies more often than real ones. Compared as they are, the two
+could be told apart by what they show, and that is no fault. So each image gets a partner of the
+other set with the same label vector, or at least the same labels for the targets.
+
+For quality, synthetic and held-out images are such pairs, and both are compared with training
+images. Were both from one distribution, the two of a pair could change sides, and nothing would
+look different: that is what chance is measured by. The partners are held out because features are
+fitted to training images, which are therefore like nothing else. One image of a patient, because
+two are not independent.
 """
 
 from collections.abc import Sequence
@@ -13,10 +16,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder.audit.chance import Rows, shuffled
+from builder.audit.chance import Rows, shuffled, some
 from builder.audit.pictures import Pictures
+from builder.contract import Labels
 
-ENOUGH = 50  # images of each side, or pairs with the same labels, from which figures are told
+ENOUGH = 50  # images of each side, or pairs with the same labels, from which quality is told
+CLOSE = 300  # pairs, or half of all images, from which `alike` asks for no more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alike:
+    """Parts of two sets; where labels are alike, their i-th images have the same ones."""
+
+    first: Pictures
+    second: Pictures
+    what: str  # they have the same of: label vectors, labels for the targets, nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,6 +61,27 @@ class Compared:
         )
 
 
+def alike(first: Pictures, second: Pictures, targets: Sequence[str], size: int, seed: int) -> Alike:
+    """At most `size` images of each, labels matched as closely as leaves CLOSE pairs.
+
+    Otherwise any images: as many as there are of each.
+    """
+    wanted = max(1, min(CLOSE, min(len(first), len(second), size) // 2))
+    for labels, names in _levels(first, second, targets):
+        vectors = _numbered((first, second), names)
+        orders = [shuffled(len(numbers), seed, "alike") for numbers in vectors]
+        pairs = _pairs(vectors[0][orders[0]], vectors[1][orders[1]])
+        if labels and len(pairs) >= wanted:
+            pairs = pairs[some(len(pairs), size, seed, "pairs")]
+            return Alike(
+                first=first.take(orders[0][pairs[:, 0]]),
+                second=second.take(orders[1][pairs[:, 1]]),
+                what=labels,
+            )
+    one, other = (part.take(some(len(part), size, seed, "sample")) for part in (first, second))
+    return Alike(first=one, second=other, what="nothing")
+
+
 def compared(
     synthetic: Pictures, train: Pictures, held_out: Pictures, sample: int, seed: int
 ) -> Compared | None:
@@ -54,7 +89,7 @@ def compared(
 
     Labels are matched as closely as leaves ENOUGH pairs.
     """
-    for level in _levels(synthetic, train):
+    for level in _levels(synthetic, train, synthetic.sealed.manifest.targets):
         labels, names = level
         vectors = _numbered((synthetic, held_out, train), names)
         shared = np.intersect1d(vectors[0], vectors[1])
@@ -62,7 +97,7 @@ def compared(
         theirs = _one_each(held_out, vectors[1], shared, seed, "held-out")
         pairs = _pairs(vectors[0][mine], vectors[1][theirs])
         if len(pairs) >= ENOUGH:
-            pairs = pairs[shuffled(len(pairs), seed, "pairs")[:sample]]
+            pairs = pairs[some(len(pairs), sample, seed, "pairs")]
             mine, theirs = mine[pairs[:, 0]], theirs[pairs[:, 1]]
             break
     else:  # of vectors that are all 0
@@ -82,12 +117,23 @@ def compared(
     )
 
 
-def _levels(synthetic: Pictures, real: Pictures) -> list[tuple[str, list[str]]]:
+def labels_of(pictures: Pictures, names: Sequence[str]) -> Labels:
+    """int8 [N, len(names)]: the labels for those pathologies, -1 for any that the set lacks."""
+    known = pictures.sealed.manifest.pathologies
+    found = np.full((len(pictures), len(names)), -1, np.int8)
+    labels = pictures.labels
+    for i, name in enumerate(names):
+        if name in known:
+            found[:, i] = labels[:, known.index(name)]
+    return found
+
+
+def _levels(one: Pictures, other: Pictures, targets: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Which labels may be matched, the closest first: what they are, and their pathologies."""
-    manifests = synthetic.sealed.manifest, real.sealed.manifest
-    names = [name for name in manifests[0].pathologies if name in manifests[1].pathologies]
-    targets = [name for name in names if name in manifests[0].targets]
-    levels = [("label vectors", names), ("labels for the targets", targets)]
+    names, others = (each.sealed.manifest.pathologies for each in (one, other))
+    shared = [name for name in names if name in others]
+    aimed = [name for name in targets if name in shared]
+    levels = [("label vectors", shared), ("labels for the targets", aimed)]
     return [*(level for level in levels if level[1]), ("", [])]
 
 
@@ -96,12 +142,9 @@ def _numbered(sets: Sequence[Pictures], names: Sequence[str]) -> list[Rows]:
     edges = np.cumsum([len(pictures) for pictures in sets])
     if not names:
         return np.split(np.zeros(edges[-1], np.int64), edges[:-1])
-    columns = []
-    for pictures in sets:
-        known = pictures.sealed.manifest.pathologies
-        columns.append(pictures.labels[:, [known.index(name) for name in names]])
-    _, numbers = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
-    return np.split(numbers.ravel(), edges[:-1])
+    labels = np.concatenate([labels_of(pictures, names) for pictures in sets])
+    _, numbers = np.unique(labels, axis=0, return_inverse=True)
+    return np.split(numbers.ravel().astype(np.int64), edges[:-1])
 
 
 def _one_each(pictures: Pictures, vectors: Rows, wanted: Rows, seed: int, name: str) -> Rows:
@@ -119,12 +162,13 @@ def _one_each(pictures: Pictures, vectors: Rows, wanted: Rows, seed: int, name: 
     return order[chosen[order]]
 
 
-def _pairs(some: Rows, others: Rows) -> Rows:
+def _pairs(these: Rows, others: Rows) -> Rows:
     """int64 [n, 2]: places in both of the same label vector, each used once, as many as can be."""
-    numbered = [np.stack([part, _rank(part)], axis=1) for part in (some, others)]
-    places = [{tuple(row): place for place, row in enumerate(part.tolist())} for part in numbered]
-    both = [(place, places[1][row]) for row, place in places[0].items() if row in places[1]]
-    return np.array(both, np.int64).reshape(-1, 2)
+    size = len(these) + len(others)
+    # One code a vector and rank: the first image with a vector meets the other side's first.
+    codes = [part * size + _rank(part) for part in (these, others)]
+    _, *places = np.intersect1d(codes[0], codes[1], assume_unique=True, return_indices=True)
+    return np.stack(places, axis=1)
 
 
 def _rank(values: Rows) -> Rows:

@@ -52,11 +52,6 @@ class Auc:
         return spread(self.value, self.resampled, level)
 
 
-def some(count: int, size: int, seed: int, name: str) -> Rows:
-    """int64: `size` of the numbers below `count`, or all where there are fewer; in order."""
-    return np.sort(shuffled(count, seed, name)[:size])
-
-
 def fitted(features: Features, positive: Mask) -> Fitted:
     """A function that scores features [n, D]: the log odds of being positive, classes balanced.
 
@@ -64,6 +59,8 @@ def fitted(features: Features, positive: Mask) -> Fitted:
     """
     from sklearn.linear_model import LogisticRegression
 
+    if not features.shape[1]:
+        return lambda others: np.zeros(len(others))
     mean, deviation = features.mean(axis=0, dtype=float), features.std(axis=0, dtype=float)
     deviation = np.where(deviation > 1e-9, deviation, 1)
     regression = LogisticRegression(

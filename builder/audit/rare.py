@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from builder.audit.alike import labels_of
+from builder.audit.matching import labels_of
 from builder.audit.pictures import Pictures
 from builder.audit.settings import Settings
 from builder.contract import Labels

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from builder.audit.alike import Alike, alike
+from builder.audit.chance import some
 from builder.audit.features import Floats, features_of, pixel_features
+from builder.audit.matching import Alike, alike
 from builder.audit.pictures import Pictures
-from builder.audit.probe import Auc, Mask, Names, auc_of, cross_scores, some
+from builder.audit.probe import Auc, Mask, Names, auc_of, cross_scores
 from builder.audit.settings import Settings
 from builder.audit.sources import sources_of
 from builder.audit.traces import SIMPLE, Traced, simple_of

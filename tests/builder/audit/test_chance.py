@@ -13,6 +13,7 @@ from builder.audit.chance import (
     percentiles,
     resamples,
     shuffled,
+    some,
 )
 
 
@@ -74,3 +75,8 @@ def test_intervals() -> None:
     one = normal(0.9, 0.01, 0, 1)
     assert one.low == pytest.approx(0.704, abs=1e-4)
     assert one.high == 1
+
+
+def test_some_of_few_are_all() -> None:
+    assert some(3, 5, 0, "x").tolist() == [0, 1, 2]
+    assert len({*some(50, 5, 0, "x").tolist()}) == 5

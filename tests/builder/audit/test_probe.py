@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from builder.audit import probe
-from builder.audit.probe import auc_of, cross_scores, fitted, folds_of, principal, some, spread
+from builder.audit.probe import auc_of, cross_scores, fitted, folds_of, principal, spread
 
 Names = npt.NDArray[np.object_]
 
@@ -125,11 +125,15 @@ def test_principal_components_are_scikit_learns() -> None:
     assert principal(np.ones((5, 4)), 3)(np.ones((2, 4))).shape == (2, 0)
 
 
-def test_some_of_few_are_all_and_resamples_without_a_kind_are_left_out() -> None:
-    assert some(3, 5, 0, "x").tolist() == [0, 1, 2]
-    assert len({*some(50, 5, 0, "x").tolist()}) == 5
+def test_resamples_without_a_kind_are_left_out() -> None:
     values = np.array([0.1, np.nan, 0.3, 0.2])
     found = spread(0.2, values, 1.0)
     assert (found.low, found.high) == (0.1, 0.3)
     nothing = spread(0.2, values[1:2])
     assert (nothing.low, nothing.high) == (0.2, 0.2)
+
+
+def test_where_no_feature_varies_nothing_is_told() -> None:
+    flat, positive = np.ones((40, 5)), np.arange(40) % 2 == 0
+    scores = cross_scores(principal(flat, 3)(flat), positive, np.arange(40).astype(object))
+    assert (scores == 0).all()
