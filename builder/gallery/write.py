@@ -118,11 +118,13 @@ def _replaced(folder: Path) -> Iterator[Path]:
             yield inner
             (inner / LOCK).unlink()
             if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)  # of a process that was killed at the end
                 folder.rename(old)
             inner.rename(folder)
         finally:
-            for path in (inner, old):
-                shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(inner, ignore_errors=True)
+            if folder.exists():  # otherwise the older gallery is all there is
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _clear(folder: Path) -> None:

@@ -9,7 +9,7 @@ function showLabels(state) {
   const section = document.getElementById("labels");
   if (section.children.length) return;
   section.append(make("h2", {}, "How often is each pathology present?"), prevalence(state));
-  const kinds = [["with the synthetic images", T.both], ["real images alone", T.real], ["synthetic images alone", T.synthetic]].filter(each => each[1]);
+  const kinds = [["with the synthetic images", T.synthetic && T.both], ["real images alone", T.real], ["synthetic images alone", T.synthetic]].filter(each => each[1]);
   if (!kinds.length) return;
   const choice = make("p", {class: "choice", role: "group", "aria-label": "Which images"}), box = make("div");
   section.append(make("h2", {}, "Which come together?"), make("p", {class: "note"}, "Of the training images with the pathology of the row, the share that also has the one of the column. Click a share to see the images."), choice, box);

@@ -3,7 +3,7 @@
 
 const $ = id => document.getElementById(id);
 const TABS = ["images", "labels", "guess", "audit", "about"].filter(
-  tab => (tab !== "audit" || G.audit) && (tab !== "guess" || COLUMNS[0].words.length > 1));
+  tab => (tab !== "audit" || G.audit) && (tab !== "guess" || (T.real && T.synthetic)));
 const FIRST = Math.max(64, Math.min(160, G.tile[0])); // pixels of a thumbnail
 let state = readState(), found = new Uint32Array(0), shown = "";
 

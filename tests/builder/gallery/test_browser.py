@@ -119,6 +119,28 @@ def test_it_prints_what_was_found(page: Any) -> None:
     assert len(pdf) > 30_000  # the images are on it
 
 
+def test_real_images_alone_and_a_single_one_have_their_gallery(
+    page: Any, opened: Sealed, write: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Nothing is said of synthetic images that are not there, and nobody has to guess."""
+    real = np.flatnonzero(opened.index.origin == "real")
+    held_out = np.flatnonzero((opened.index.origin == "real") & (opened.index.split != "train"))
+    fake = np.flatnonzero(opened.index.origin == "synthetic")
+    for name, rows, choices in (
+        ("real", real, ["real images alone"]),
+        ("one", real[opened.index.split[real] == "train"][:1], ["real images alone"]),
+        ("none for training", np.append(fake, held_out), ["synthetic images alone"]),
+    ):
+        index = Index(**{each: getattr(opened.index, each)[rows] for each in Index.__slots__})
+        write(tmp_path / name, sealed=replace(opened, index=index))
+        page.open(tmp_path / name)
+        assert page.found() == len(rows)
+        tabs = [link.text for link in page.all("nav a") if link.is_displayed()]
+        assert tabs == ["Images", "Labels", "About"]
+        page.go("#tab=labels")
+        assert [button.text for button in page.all(".choice button")] == choices
+
+
 def test_many_images_open_and_filter_fast(
     page: Any, folder: Path, opened: Sealed, tmp_path: Path
 ) -> None:

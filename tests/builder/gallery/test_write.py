@@ -1,5 +1,6 @@
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -91,6 +92,25 @@ def test_what_a_killed_process_left_is_not_in_the_next_one(write: Write, tmp_pat
     write(tmp_path / "gallery")
     assert not {"sheets/9999.jpg", "old.js", ".lock"} & contents(tmp_path / "gallery").keys()
     assert not left.exists()
+
+
+def test_an_older_gallery_that_a_killed_process_put_aside_is_replaced_or_kept(
+    write: Write, opened: Sealed, tmp_path: Path
+) -> None:
+    folder, aside = tmp_path / "gallery", tmp_path / ".gallery.old"
+    write(folder)
+    shutil.copytree(folder, aside)  # killed once the new one was there
+    write(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["gallery"]
+    folder.rename(aside)  # killed just before that
+    damaged = Sealed(
+        manifest=opened.manifest,
+        root=opened.root,
+        index=replace(opened.index, size=opened.index.size // 2),
+    )
+    with pytest.raises(CheckError, match=r"shards/.*, sample "):
+        write(folder, sealed=damaged)
+    assert (aside / "index.html").is_file()
 
 
 def test_two_processes_do_not_write_one_gallery(
