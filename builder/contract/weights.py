@@ -1,15 +1,16 @@
 """`best.safetensors`, the classifier that xtrain saves: its header, its network, its input.
 
 The network is torchxrayvision's DenseNet-121 with one grey channel and one output (a logit) per
-pathology. It takes float32 [B, 1, H, W] in [-1024, 1024], which `scale` makes of uint8 images. The
-header is JSON under the one key METADATA; the file holds tensors alone and is read without pickle.
-Checkpoints of torch.save are read here, too: tensors and plain types, never code.
+pathology, unless the header names another one (`networks`). It takes float32 [B, 1, H, W] in
+[-1024, 1024], which `scale` makes of uint8 images. The header is JSON under the one key METADATA;
+the file holds tensors alone and is read without pickle. Checkpoints of torch.save are read here,
+too: tensors and plain types, never code.
 """
 
 import io
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,18 @@ from typing import TYPE_CHECKING, Any
 from builder.contract.errors import CheckError, Refusal, UsageError
 from builder.contract.image import MAX_SIDE, ImageSpec
 from builder.contract.names import check_pathologies
+from builder.contract.networks import (
+    DENSENET,
+    MIN_SIDE,
+    check_name,
+    torchvision_network,
+)
 from builder.contract.record import as_record, parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 METADATA = "xtrain"  # one header key, because safetensors writes several in random order
-MIN_SIDE = 29  # pixels; below that, nothing is left for DenseNet-121's last pooling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +40,18 @@ class WeightsHeader:
     image: ImageSpec  # of the images that the network was trained on
     manifest: str  # digest of the dataset
     epoch: int  # the epoch after which they were saved
+    network: str = DENSENET  # its name; left out of a file where it is the usual one
 
 
-def make_network(outputs: int) -> "nn.Module":
-    """The DenseNet-121 of all of xtrain's files with so many outputs, its weights random."""
+def make_network(
+    outputs: int, name: str = DENSENET, size: tuple[int, int] = (MIN_SIDE, MIN_SIDE)
+) -> "nn.Module":
+    """The network of that name with so many outputs, its weights random.
+
+    `size` is an image's height and width, on which some networks depend, though not DenseNet-121.
+    """
+    if name != DENSENET:
+        return torchvision_network(name, outputs, *size)
     with warnings.catch_warnings():  # its import silences every later warning of the process
         from torchxrayvision.models import DenseNet
 
@@ -59,6 +73,8 @@ def weights_bytes(
 
     tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
     facts = {**(recipe or {}), **asdict(header)}
+    if header.network == DENSENET:  # as in all files from before there were others
+        facts.pop("network")
     return save(tensors, metadata={METADATA: json.dumps(facts)})
 
 
@@ -75,11 +91,12 @@ def read_header(path: Path) -> WeightsHeader:
     try:
         with opener(path, framework="pt") as file:
             text = (file.metadata() or {})[METADATA]
-            outputs = file.get_slice("classifier.bias").get_shape()
+            names = file.keys()
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, KeyError, OSError):
         raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
     header = as_record(parse_json(text.encode(), str(path)), WeightsHeader, str(path), exact=False)
-    _check(header, outputs, path)
+    _check(header, shapes, path)
     return header
 
 
@@ -89,7 +106,11 @@ def load_network(path: Path) -> "tuple[nn.Module, WeightsHeader]":
     UsageError where there is no such file, CheckError where it holds anything else.
     """
     header = read_header(path)
-    network = make_network(len(header.pathologies))
+    size = (header.image.height, header.image.width)
+    try:
+        network = make_network(len(header.pathologies), header.network, size)
+    except (RuntimeError, ValueError, AssertionError):
+        raise CheckError(f"{path} is for images that {header.network} cannot take.") from None
     load_into(network, path)
     return network.eval(), header
 
@@ -128,13 +149,22 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def _check(header: WeightsHeader, outputs: Sequence[int], path: Path) -> None:
+def _check(header: WeightsHeader, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
     names, sides = header.pathologies, (header.image.height, header.image.width)
     try:
         check_pathologies(names)
+        check_name(header.network)
     except Refusal as error:
         raise CheckError(f"{path}: {error}") from None
-    if not names or not MIN_SIDE <= min(sides) <= max(sides) <= MAX_SIDE:
+    usual, count = header.network == DENSENET, len(names)
+    if not names or not (MIN_SIDE if usual else 1) <= min(sides) <= max(sides) <= MAX_SIDE:
         raise CheckError(f"{path} does not say for which pathologies and image size it is.")
-    if list(outputs) != [len(names)]:  # checked before anything of that size is made
-        raise CheckError(f"{path} does not have one output for each of its {len(names)} names.")
+    if usual and "classifier.bias" not in shapes:
+        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.")
+    # Checked before anything of that size is made.
+    if usual:
+        fits = shapes["classifier.bias"] == (count,)
+    else:  # where its last layer is, the network itself would tell
+        fits = any(len(shape) > 1 and shape[0] == count for shape in shapes.values())
+    if not fits:
+        raise CheckError(f"{path} does not have one output for each of its {count} names.")
