@@ -120,7 +120,8 @@ def _reuse(index: Index, target: str) -> Reuse:
     own = (index.origin == "synthetic") & (index.target == target)
     vectors = np.ascontiguousarray(index.labels[own])
     _, uses = np.unique(vectors, axis=0, return_counts=True)
-    return Reuse(target=target, images=int(own.sum()), vectors=len(uses), most=int(uses.max()))
+    most = int(uses.max(initial=0))  # a target that has its share already gets no image
+    return Reuse(target=target, images=int(own.sum()), vectors=len(uses), most=most)
 
 
 def _groups(index: Index) -> tuple[GroupShare, ...]:

@@ -45,6 +45,13 @@ def test_reuse_counts_the_images_of_each_label_vector(manifest: Manifest, index:
         assert each.most == max(own.tolist().count(list(vector)) for vector in vectors)
 
 
+def test_a_target_that_got_no_image_has_no_reuse(manifest: Manifest, index: Index) -> None:
+    first = manifest.targets[0]
+    none = replace(index, target=np.where(index.target == first, "", index.target))
+    of = {each.target: each for each in summarise(manifest, none).reuse}
+    assert (of[first].images, of[first].vectors, of[first].most) == (0, 0, 0)
+
+
 def test_groups_are_those_of_the_real_training_images(manifest: Manifest, index: Index) -> None:
     groups = [each for each in summarise(manifest, index).groups if each.group == "view"]
     real = (index.origin == "real") & (index.split == "train")
