@@ -151,6 +151,7 @@ def resolve(
         rare_below=request.rare_below,
         targets=blueprint.targets,
         max_per_real=request.max_per_real,
+        vectors=request.vectors,
         real=request.real,
         generator=generator.name,
         generator_sha256=generator.sha256,

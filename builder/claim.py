@@ -13,7 +13,7 @@ from pathlib import Path
 from builder import generators
 from builder.contract import Refusal, UsageError, load_manifest, write_last
 from builder.contract.lock import NoLocksError, hold
-from builder.recipe import Layout, RealRecipe, Recipe
+from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
 from builder.render import device_facts
 
 _SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
@@ -139,10 +139,10 @@ def _compare(
     where: str, found: Mapping[str, object], wanted: Mapping[str, object], option: str
 ) -> None:
     for field in (*wanted, *found):
-        old, new = found.get(field), wanted.get(field)
+        old, new = (each.get(field, UNNOTED.get(field)) for each in (found, wanted))
         if old == new:
             continue
-        if field not in found:
+        if field not in found and field not in UNNOTED:
             raise UsageError(
                 f"{where} was begun by an earlier version, which read images in another way (it "
                 f"noted no {field}): use another {option}."

@@ -21,7 +21,8 @@ class Draw:
     targets: tuple[str, ...]  # [T]
     target: npt.NDArray[np.int64]  # [S] place in `targets`
     number: npt.NDArray[np.int64]  # [S] draw number within the target
-    labels: Labels  # int8 [S, L]: label vectors drawn from real images, unknowns (-1) included
+    labels: Labels  # int8 [S, L]: label vectors of real images with the target, unknowns (-1)
+    # included; or the target alone, as the plan says
 
     def __len__(self) -> int:
         """The number of images."""
@@ -61,7 +62,7 @@ def draw(plan: Plan, labels: Labels, name: str) -> Draw:
     """
     target = np.repeat(np.arange(len(plan.render)), plan.render)
     number = np.concatenate([np.arange(n) for n in plan.render])
-    rows = np.concatenate([plan.rows(i) for i in range(len(plan.render))])
+    vectors = [plan.label_vectors(i, labels) for i in range(len(plan.render))]
     place = (number + 0.5) / np.repeat(plan.render, plan.render)
     order = np.lexsort((target, place))
     return Draw(
@@ -69,7 +70,7 @@ def draw(plan: Plan, labels: Labels, name: str) -> Draw:
         targets=plan.names,
         target=target[order],
         number=number[order],
-        labels=labels[rows[order]],
+        labels=np.concatenate(vectors)[order],
     )
 
 

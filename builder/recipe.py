@@ -16,7 +16,7 @@ from builder.contract.radiograph import Reading, Window
 from builder.draw import slug
 from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
 from builder.labels.source import TableOptions
-from builder.plan import MAX_PER_REAL, Plan, plan_balance, rare_targets
+from builder.plan import MAX_PER_REAL, Plan, Vectors, plan_balance, rare_targets
 from builder.split import REGIMES, SplitBy
 
 IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
@@ -27,6 +27,9 @@ Views = Literal["all", "frontal"]
 Real = Literal["pack", "none"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Batch = int | Literal["auto"]
+
+UNNOTED = {"vectors": "lp"}
+"""Fields that a recipe does not note where they have this value: recipes of before had none."""
 
 _MAX_NAME = 40  # of a dataset, and of a target in the keys of its images
 _REAL_FIELDS = (  # what the shards of real images depend on, whatever the regime
@@ -78,6 +81,7 @@ class Request(RealRequest):
     share: str = "0.15"
     rare_below: str = "0.05"
     max_per_real: int = MAX_PER_REAL
+    vectors: Vectors = "lp"  # of labels: those of real images with the target, or it alone
     real: Real = "pack"  # none: the synthetic images alone
     generator: str | None = None
     options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
@@ -114,6 +118,7 @@ class Request(RealRequest):
             seed=self.seed,
             names=targets,
             max_per_real=self.max_per_real,
+            vectors=self.vectors,
         )
 
 
@@ -171,6 +176,7 @@ class Recipe(RealRecipe):
     rare_below: str
     targets: tuple[str, ...]
     max_per_real: int
+    vectors: Vectors
     real: Real
     generator: str
     generator_sha256: str
@@ -181,8 +187,11 @@ class Recipe(RealRecipe):
     checks: tuple[str, ...]  # their identities
 
     def noted(self) -> Mapping[str, object]:
-        """What goes next to the shards and into the manifest; `batch` only on a GPU."""
-        everything = asdict(self)
+        """What goes next to the shards and into the manifest; `batch` only on a GPU.
+
+        `vectors` only where they are not usual, so that usual recipes stay as they were.
+        """
+        everything = {k: v for k, v in asdict(self).items() if UNNOTED.get(k, ...) != v}
         if self.batch is None:
             del everything["batch"]
         return everything

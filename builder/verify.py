@@ -185,6 +185,8 @@ def _check_target(
             f"{name} has {real} real and {positives} positives in all, "
             f"the plan says {target.real_positives} and {target.positives}."
         )
+    if manifest.vectors == "alone" and ((index.labels[own] != 0).sum(axis=1) > 1).any():
+        yield f"An image that was made for {name} alone has another label, too."
     total = plan.real + plan.synthetic
     numerator, denominator = plan.share
     if denominator * positives < numerator * total:

@@ -68,6 +68,14 @@ def balance_options(command: Command) -> Command:
             show_default=True,
             help="Synthetic images per real one that a plan may ask for.",
         ),
+        option(
+            "--vectors",
+            type=click.Choice(["lp", "alone"]),
+            default="lp",
+            show_default=True,
+            help="Labels of a synthetic image: with lp those of a real image that has the target, "
+            "drawn at random; with alone the target and nothing else.",
+        ),
     )
 
 

@@ -46,6 +46,8 @@ def plan_text(blueprint: Blueprint) -> str:
         f"Every target reaches a share of {float(plan.share):g}, counted in integers; "
         f"{_optimality(plan)}",
     ]
+    if plan.vectors == "alone":
+        lines.append("Each synthetic image has its target alone: every other label of it is 0.")
     if blueprint.label_map:
         shown = [f"{pathology} as {label}" for pathology, label in blueprint.label_map]
         lines.append(f"The generator shows {', '.join(shown)}.")
@@ -92,14 +94,16 @@ def throughput_text(built: Built) -> str:
 
 def _optimality(plan: Plan) -> str:
     if plan.lower_bound == plan.synthetic:
-        return "no fewer images from these draws are enough (proven)."
+        these = "" if plan.vectors == "alone" else " from these draws"
+        return f"no fewer images{these} are enough (proven)."
     return f"at least {plan.lower_bound:,} images are needed (proven bound)."
 
 
 def _target_table(blueprint: Blueprint) -> list[str]:
     plan, paper = blueprint.plan, _paper_counts(blueprint)
     labels = blueprint.cohort.train_labels
-    table = [["target", "have", "share", "render", "after", "share", "reuse mean (max)"]]
+    last = "real ones with it alone" if plan.vectors == "alone" else "reuse mean (max)"
+    table = [["target", "have", "share", "render", "after", "share", last]]
     for i, count in enumerate(plan.proof().targets):
         table.append(
             [
@@ -109,7 +113,9 @@ def _target_table(blueprint: Blueprint) -> list[str]:
                 f"{count.render:,}",
                 f"{count.positives:,}",
                 f"{count.share:.2%}",
-                _reuse(labels[plan.rows(i)]),
+                _have_alone(labels[plan.pools[i]])
+                if plan.vectors == "alone"
+                else _reuse(plan.label_vectors(i, labels)),
             ]
         )
     if paper:
@@ -122,8 +128,8 @@ def _other_table(blueprint: Blueprint) -> list[str]:
     """What the synthetic images do to the pathologies that are no targets."""
     plan, labels = blueprint.plan, blueprint.cohort.train_labels
     before = (labels == 1).sum(axis=0)
-    drawn = np.concatenate([plan.rows(i) for i in range(len(plan.targets))])
-    after = before + (labels[drawn] == 1).sum(axis=0)
+    drawn = np.concatenate([plan.label_vectors(i, labels) for i in range(len(plan.targets))])
+    after = before + (drawn == 1).sum(axis=0)
     table = [["other pathologies", "have", "share", "after", "share"]]
     for column, name in enumerate(blueprint.cohort.table.pathologies):
         if column not in plan.targets:
@@ -149,6 +155,12 @@ def _reuse(drawn: Labels) -> str:
     _, uses = np.unique(rows, return_counts=True)
     vectors = "vector" if len(uses) == 1 else "vectors"
     return f"{uses.mean():.1f}× ({uses.max():,}×) of {len(uses):,} {vectors}"
+
+
+def _have_alone(positive: Labels) -> str:
+    """How many real images that have the target have no other label."""
+    count = int(((positive == 1).sum(axis=1) == 1).sum())
+    return f"{count:,} of {len(positive):,}"
 
 
 def _aligned(table: Sequence[Sequence[str]]) -> list[str]:

@@ -114,6 +114,13 @@ class Manifest:
         return str(self.recipe.get("uncertain", "ones"))
 
     @property
+    def vectors(self) -> str:
+        """What the labels of a synthetic image are: lp, those of a real one that has its target;
+        alone, the target and nothing else; or both, where datasets were merged. "" without any.
+        """
+        return "" if self.real_only else str(self.recipe.get("vectors", "lp"))
+
+    @property
     def generator_name(self) -> str:
         """The name of the generator; "" where there are real images alone."""
         return str(self.generator["name"]) if self.generator else ""

@@ -6,6 +6,7 @@ Usable on its own, for any multi-label problem:
     plan = plan_balance(labels, targets=[4, 11, 12], share=Fraction(15, 100), seed=0)
     plan.render     # images to make per target: each copies a drawn row's whole label vector
     plan.rows(0)    # the rows of `labels` drawn for the first target
+    plan.label_vectors(0, labels)    # the label vectors of its images
 
 Image j of target t copies the label vector of a row drawn uniformly, with replacement, from L_t,
 the rows in which t is positive. The draws of a target are one fixed sequence, a function of (seed,
@@ -18,6 +19,9 @@ is the solution of the integer programme
 
 for a share of a/b. It is counted on the draw as realised, hence exact: a plan that holds only in
 expectation misses the share in most draws.
+
+With vectors="alone" nothing is drawn: each image has its target and no other label, and the same
+programme has the closed form of `alone`.
 """
 
 import hashlib
@@ -25,15 +29,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
+from operator import add
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import PlanProof, TargetCount, UsageError
+from builder.contract import Labels, PlanProof, TargetCount, UsageError
+from builder.plan.alone import fewest_alone
 from builder.plan.branch_and_bound import solve
+from builder.plan.needed import Flags, Vectors, advice, expect, images_needed
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+_Counted = tuple[tuple[int, ...], tuple[int, ...], int]  # images, positives after, lower bound
 
 MAX_PER_REAL = 5  # synthetic images per real one that a plan may ask for by default
 
@@ -51,6 +58,7 @@ class Plan:
     render: tuple[int, ...]  # [T] images to make
     positives: tuple[int, ...]  # [T] after: real and synthetic, whichever target they were made for
     lower_bound: int  # proven lower bound on the number of images; equal to `synthetic` = optimal
+    vectors: Vectors = "lp"
 
     @property
     def synthetic(self) -> int:
@@ -58,8 +66,26 @@ class Plan:
         return sum(self.render)
 
     def rows(self, i: int) -> Ints:
-        """The row numbers whose label vectors the images of target number `i` copy, in order."""
+        """The row numbers whose label vectors the images of target number `i` copy, in order.
+
+        ValueError where they copy none, because each shows its target alone.
+        """
+        if self.vectors == "alone":
+            raise ValueError("Images that show their target alone copy no row.")
         return draw_rows(self.pools[i], self.render[i], seed=self.seed, name=self.names[i])
+
+    def label_vectors(self, i: int, labels: Labels) -> Labels:
+        """int8 [n, L]: the label vectors of the images of target number `i`, in order.
+
+        `labels` is the int8 [N, L] matrix that the plan was made from. Where each image shows its
+        target alone, every other label is 0, whatever it is in real images with that target: also
+        one that is unknown there, a device, or a finding that another one implies.
+        """
+        if self.vectors == "lp":
+            return labels[self.rows(i)]
+        alone = np.zeros((self.render[i], labels.shape[1]), dtype=np.int8)
+        alone[:, self.targets[i]] = 1
+        return alone
 
     def proof(self) -> PlanProof:
         """The counts that a manifest carries and anybody can check in integers."""
@@ -119,34 +145,27 @@ def plan_balance(
     seed: int = 0,
     names: Sequence[str] | None = None,
     max_per_real: int = MAX_PER_REAL,
+    vectors: Vectors = "lp",
 ) -> Plan:
     """The plan with the fewest images such that every target holds `share` of the combined set.
 
     `labels` is [N, L]; 1 is positive, anything else is not. `names` (default: the column numbers)
-    seed the draws, one per target. UsageError where a target has no positive, or the shares cannot
-    hold together with at most `max_per_real` images per real one; it says what would work.
+    seed the draws, one per target. `vectors` are the images' label vectors: "lp", those of rows
+    drawn from L_t, or "alone", the target and nothing else. UsageError where a target has no
+    positive, or the shares cannot hold together with at most `max_per_real` images per real one; it
+    says what would work.
     """
     names = tuple(names) if names is not None else tuple(str(column) for column in targets)
     positive = (np.asarray(labels) == 1)[:, list(targets)]
     _check(positive, targets, names, share)
-    relaxed = _relax(positive, share)
-    if relaxed is None or relaxed.images > max_per_real * len(positive):
-        raise UsageError(_advice(positive, share, names, max_per_real))
+    if images_needed(positive, share, vectors) > max_per_real * len(positive):
+        raise UsageError(advice(positive, share, names, max_per_real, vectors))
     pools = tuple(np.flatnonzero(column) for column in positive.T)
-    need = share.numerator * len(positive) - share.denominator * positive.sum(axis=0)
-    length = ceil(1.05 * relaxed.images + 10 * relaxed.images**0.5) + 100
-    while True:
-        counts = [
-            _running(positive[draw_rows(pool, length, seed=seed, name=name)])
-            for pool, name in zip(pools, names, strict=True)
-        ]
-        against = share.numerator * np.arange(length + 1)[:, None]
-        gain = [share.denominator * count - against for count in counts]
-        if solved := solve(gain, need, relaxed.prices):
-            break
-        length *= 2  # an unlucky draw needs more images than are expected
-    render, bound = solved
-    after = positive.sum(axis=0) + sum(count[n] for count, n in zip(counts, render, strict=True))
+    if vectors == "alone":
+        counted = _counted_alone(positive, share)
+    else:
+        counted = _counted_draws(positive, share, pools, seed, names)
+    render, positives, lower_bound = counted
     return Plan(
         targets=tuple(targets),
         names=names,
@@ -155,14 +174,44 @@ def plan_balance(
         real=len(positive),
         pools=pools,
         render=render,
-        positives=tuple(int(count) for count in after),
-        lower_bound=bound,
+        positives=positives,
+        lower_bound=lower_bound,
+        vectors=vectors,
     )
 
 
-def _check(
-    positive: npt.NDArray[np.bool_], targets: Sequence[int], names: Sequence[str], share: Fraction
-) -> None:
+def _counted_alone(positive: Flags, share: Fraction) -> _Counted:
+    """The plan of images that each show their target alone."""
+    real = positive.sum(axis=0).tolist()
+    render = fewest_alone(real, len(positive), share)
+    assert render is not None, "images_needed has found it"
+    return render, tuple(map(add, real, render)), sum(render)
+
+
+def _counted_draws(
+    positive: Flags, share: Fraction, pools: Sequence[Ints], seed: int, names: Sequence[str]
+) -> _Counted:
+    """The plan of images that copy the label vectors of rows drawn from `pools`."""
+    expected = expect(positive, share)
+    assert expected is not None, "images_needed has found it"
+    need = share.numerator * len(positive) - share.denominator * positive.sum(axis=0)
+    length = ceil(1.05 * expected.images + 10 * expected.images**0.5) + 100
+    while True:
+        counts = [
+            _running(positive[draw_rows(pool, length, seed=seed, name=name)])
+            for pool, name in zip(pools, names, strict=True)
+        ]
+        against = share.numerator * np.arange(length + 1)[:, None]
+        gain = [share.denominator * count - against for count in counts]
+        if solved := solve(gain, need, expected.prices):
+            break
+        length *= 2  # an unlucky draw needs more images than are expected
+    render, bound = solved
+    after = positive.sum(axis=0) + sum(count[n] for count, n in zip(counts, render, strict=True))
+    return render, tuple(int(count) for count in after), bound
+
+
+def _check(positive: Flags, targets: Sequence[int], names: Sequence[str], share: Fraction) -> None:
     """Raise UsageError unless there is something to lift, and something to draw for it."""
     if not 0 < share < 1:
         raise UsageError(f"--share is a fraction above 0 and below 1, got {float(share):g}.")
@@ -173,70 +222,12 @@ def _check(
     for name, count in zip(names, positive.sum(axis=0).tolist(), strict=True):
         if not count:
             raise UsageError(
-                f"{name} has no positive among the {len(positive)} real images of this regime, so "
-                "there is no label vector to draw: choose a larger --regime or other --target."
+                f"{name} has no positive among the {len(positive)} real images of this regime, and "
+                "a target needs at least one: choose a larger --regime or other --target."
             )
 
 
-def _running(drawn: npt.NDArray[np.bool_]) -> Ints:
+def _running(drawn: Flags) -> Ints:
     """[n + 1, T] positives of each target among the first 0, 1, … n draws."""
     start = np.zeros((1, drawn.shape[1]), dtype=np.int64)
     return np.concatenate([start, drawn.cumsum(axis=0, dtype=np.int64)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Relaxed:
-    """The plan in expectation, with fractions of images."""
-
-    images: float  # of all targets
-    prices: Floats  # [T] dual price of each constraint
-
-
-def _relax(positive: npt.NDArray[np.bool_], share: Fraction) -> _Relaxed | None:
-    """The solution of the linear programme; None where the shares cannot hold together."""
-    from scipy.optimize import linprog
-
-    a, b = share.numerator, share.denominator
-    need = a * len(positive) - b * positive.sum(axis=0)
-    if (need <= 0).all():
-        return _Relaxed(images=0.0, prices=np.zeros(len(need)))
-    given = np.stack([positive[column].mean(axis=0) for column in positive.T])  # P(p | L_t)
-    solution = linprog(np.ones(len(need)), A_ub=-(b * given - a).T, b_ub=-need, method="highs")
-    if solution.x is None:
-        return None
-    prices = np.maximum(-solution.ineqlin.marginals, 0.0)
-    return _Relaxed(images=sum(solution.x.tolist()), prices=prices)
-
-
-def _advice(
-    positive: npt.NDArray[np.bool_], share: Fraction, names: tuple[str, ...], max_per_real: int
-) -> str:
-    """Why the shares cannot hold together, and the ways out, each tried and found to work."""
-
-    def images(columns: list[int], at: Fraction) -> float:
-        relaxed = _relax(positive[:, columns], at)
-        return relaxed.images if relaxed else float("inf")
-
-    limit = max_per_real * len(positive)
-    everything = list(range(len(names)))
-    needed = images(everything, share)
-    ways = []
-    for percent in range(ceil(100 * share) - 1, 0, -1):
-        if images(everything, Fraction(percent, 100)) <= limit:
-            ways.append(f"lower --share to {percent / 100:g}")
-            break
-    some = sorted(everything, key=lambda i: -int(positive[:, i].sum()))
-    while len(some) > 1 and images(some, share) > limit:
-        some.pop()
-    if len(some) < len(names) and images(some, share) <= limit:
-        kept = " ".join(f"--target {names[i]!r}" for i in some)
-        ways.append(f"keep {len(some)} targets ({kept})")
-    if needed < float("inf"):
-        ways.append(f"allow more by --max-per-real {ceil(needed / len(positive))}")
-        found = f"they would take {needed / len(positive):.1f} synthetic images per real one"
-    else:
-        found = "no number of images is enough"
-    return (
-        f"The shares of {', '.join(names)} cannot hold together at {float(share):g} within "
-        f"{max_per_real} synthetic images per real one ({found}): {', or '.join(ways)}."
-    )

@@ -23,7 +23,7 @@ def check_positives(
         unknown = int((parts["train"][:, column] == _UNKNOWN).sum())
         raise UsageError(
             f"{name} has no positive among the {len(parts['train']):,} real images of this regime, "
-            f"so there is no label vector to draw: {'; '.join(_ways(count, unknown))}."
+            f"and a target needs at least one: {'; '.join(_ways(count, unknown))}."
         )
 
 

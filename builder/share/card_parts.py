@@ -16,6 +16,12 @@ _UNCERTAIN = {
     "mask": "An uncertain label stays unknown; it is written as -1, and training ignores it.",
 }
 _VIEWS = {"all": "All views are used.", "frontal": "Frontal views alone are used."}
+_VECTORS = {
+    "lp": "Each image was rendered for a combination of labels that a real training image with "
+    "that pathology has. Combinations are drawn again and again; the fewer there are, the more "
+    "images share one:",
+    "alone": "Each image was rendered for its pathology alone; every other label of it is 0:",
+}
 _HIDDEN = "not told"
 _UNSAID = "The publisher does not say."
 _NO_REAL = "The dataset has no real half: combine it with your own copy of the source."
@@ -99,9 +105,7 @@ def generator_part(manifest: Manifest, summary: Summary, paths: Sequence[str]) -
         "## Where the synthetic images come from",
         f"Generator: {generator.get('name')}, {generator.get('resolution')} pixels, sha256 "
         f"`{generator.get('sha256')}`. {card}",
-        "Each image was rendered for a combination of labels that a real training image with that "
-        "pathology has. Combinations are drawn again and again; the fewer there are, the more "
-        "images share one:",
+        _VECTORS.get(manifest.vectors, " Or: ".join(_VECTORS.values())),
         _table(("rendered for", "images", "different combinations", "most images of one"), reuse),
         f"Checks that every image passed: {checks}. Images that failed and were drawn again: "
         f"{counts}.",
@@ -141,8 +145,8 @@ def split_part(manifest: Manifest) -> Part:
     return [
         "## Splits and leakage",
         f"{how} No patient is in two of them. Synthetic images are in the training set alone, and "
-        "their labels come from real training images alone. Whether the generator has seen a "
-        "patient of your test set is a question about its own training: see its card.",
+        "their labels come from no image of another set. Whether the generator has seen a patient "
+        "of your test set is a question about its own training: see its card.",
     ]
 
 

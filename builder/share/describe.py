@@ -95,6 +95,9 @@ def _grouped(first: Manifest, second: Manifest) -> Iterator[str]:
 def _differences(first: Manifest, second: Manifest) -> Iterator[tuple[str, str, str, str]]:
     """(part, field, value in A, value in B) of all that differs."""
     left, right = msgspec.to_builtins(first), msgspec.to_builtins(second)
+    for raw, manifest in ((left, first), (right, second)):
+        if manifest.vectors:  # the usual ones are not noted
+            raw["recipe"]["vectors"] = manifest.vectors
     for part in ("recipe", "plan", "generator", "source", "software", "image"):
         for field, one, other in _unequal(left[part] or {}, right[part] or {}):
             yield part, _option(field) if part == "recipe" else field, one, other
@@ -198,6 +201,11 @@ def _what(manifest: Manifest, summary: Summary) -> Iterator[tuple[str, str]]:
                 f"{plan.synthetic:,} synthetic images{least and f' ({least})'}"
             ),
         )
+
+    if manifest.vectors == "alone":
+        yield "labels", "each synthetic image has its target alone, every other label is 0"
+    elif manifest.vectors not in ("", "lp"):
+        yield "labels", f"of the synthetic images: {manifest.vectors}"
 
 
 def _megabytes(manifest: Manifest) -> float:

@@ -36,7 +36,7 @@ from builder.contract import (
     write_last,
 )
 from builder.progress import Progress
-from builder.recipe import resolve_name
+from builder.recipe import UNNOTED, resolve_name
 from builder.share.merged_plan import merged_plan
 from builder.share.place import take_over
 
@@ -222,6 +222,8 @@ def _manifest(
     synthetic = [m for m in manifests if m.generator is not None]
     data = index_bytes(index, manifests[0].pathologies)
     recipe = {**_common([m.recipe for m in manifests]), "name": name}
+    if (vectors := sorted({m.vectors for m in synthetic})) != [UNNOTED["vectors"]]:
+        recipe["vectors"] = ", ".join(vectors)
     source = _common([m.source for m in manifests])
     return Manifest(
         schema=SCHEMA,

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -220,7 +220,9 @@ def test_a_recipe_has_every_default_of_the_generator_and_the_checks(clinic: Path
     assert (recipe.generator, recipe.image_size) == ("nih64", 64)
     assert recipe.generator_sha256 == loaded.sha256
     assert recipe.checks == ("constant", "copy:0.01")
-    assert None not in asdict(recipe).values()
+    assert None not in recipe.noted().values()
+    assert "vectors" not in recipe.noted()  # they are usual
+    assert replace(recipe, vectors="alone").noted() == {**recipe.noted(), "vectors": "alone"}
 
 
 def test_the_size_asked_for_is_the_size_of_the_recipe(clinic: Path) -> None:

@@ -131,6 +131,18 @@ def test_parts_of_a_recipe_are_compared_by_name_and_older_ones_are_not_mixed(
         keep_recipes({tmp_path: {"depth": 0, "table": {"match": "path", "readers": "any"}}})
 
 
+def test_a_field_that_is_noted_where_it_is_unusual_is_compared_all_the_same(tmp_path: Path) -> None:
+    usual, alone = tmp_path / "usual", tmp_path / "alone"
+    for folder, recipe in ((usual, {"seed": 0}), (alone, {"seed": 0, "vectors": "alone"})):
+        keep_recipes({folder: recipe})
+        (folder / "a.tar").touch()
+        keep_recipes({folder: recipe})
+    with pytest.raises(UsageError, match="was begun with vectors = 'lp' and now 'alone' is asked"):
+        keep_recipes({usual: {"seed": 0, "vectors": "alone"}})
+    with pytest.raises(UsageError, match="was begun with vectors = 'alone' and now 'lp' is asked"):
+        keep_recipes({alone: {"seed": 0}})
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[1]"])
 def test_a_damaged_recipe_is_said(tmp_path: Path, damage: str) -> None:
     (tmp_path / "a.tar").touch()

@@ -71,6 +71,17 @@ def test_a_drawn_vector_is_the_one_the_plan_counted() -> None:
         assert np.array_equal(own, LABELS[PLAN.rows(target)])
 
 
+def test_targets_alone_keep_keys_numbers_and_order() -> None:
+    plan = plan_balance(
+        LABELS, targets=[0, 1], share=Fraction(3, 20), names=PLAN.names, vectors="alone"
+    )
+    drawn = draw(plan, LABELS, "x")
+    assert np.array_equal(drawn.labels, np.eye(3, dtype=np.int8)[drawn.target])
+    assert drawn.labels.dtype == np.int8
+    first = next(drawn.samples(0, 1))
+    assert (first.key, first.labels.count(1)) == (f"x-{slug(first.target)}-0000000", 1)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("Pleural_Thickening", "pleural-thickening"), ("Lésion (a)", "l_sion-_a_")],

@@ -223,6 +223,14 @@ def test_shares_and_bounds_that_are_not_are_faults(sealed: Path) -> None:
     assert "lower bound of 1000000 images is above the" in faults
 
 
+def test_another_label_beside_a_target_that_is_alone_is_a_fault(sealed: Path) -> None:
+    path = manifest_of(sealed)
+    raw = json.loads(path.read_text())
+    raw["recipe"]["vectors"] = "alone"
+    path.write_text(json.dumps(raw))
+    assert "An image that was made for Mass alone has another label, too." in verify(path)
+
+
 def test_a_sound_dataset_of_real_images_has_no_fault(sealed: Path) -> None:
     path = real_only(sealed)
     assert load_manifest(path).real_only

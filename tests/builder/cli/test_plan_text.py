@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from click.testing import CliRunner
 
 from builder.build import Blueprint, prepare
+from builder.cli import cli
 from builder.cli.plan_text import _reuse, packed_text, plan_json, plan_text
 from builder.contract import load_manifest
 from builder.recipe import Request
@@ -78,6 +80,32 @@ def test_the_tables_are_aligned_and_their_numbers_are_the_plans(clinic: Path) ->
         assert before == f"{int(have) / plan.real:.2%}"
     others = [line.split()[0] for line in lines if line.startswith("Edema")]
     assert others == ["Edema"]
+
+
+def test_a_plan_of_targets_alone_says_how_many_real_images_are_like_that(clinic: Path) -> None:
+    usual = blueprint(clinic)
+    found = prepare(replace(usual.request, vectors="alone"))
+    text = plan_text(found)
+    labels = found.cohort.train_labels
+    mass = labels[labels[:, 0] == 1]
+    count = int((mass[:, 1:] != 1).all(axis=1).sum())
+    (row,) = (line for line in text.splitlines() if line.startswith("Mass "))
+    assert row.endswith(f"  {count} of {len(mass)}")
+    (edema,) = (line.split() for line in text.splitlines() if line.startswith("Edema"))
+    assert edema[1] == edema[3]  # no synthetic image has it
+    assert "no fewer images are enough (proven)." in text
+    assert "every other label of it is 0" in text
+    assert "every other label" not in plan_text(usual)
+    assert json.loads(plan_json(found))["request"]["vectors"] == "alone"
+
+
+def test_the_command_takes_label_vectors(clinic: Path) -> None:
+    words = [*("plan", "--dataset", "table", "--labels", str(clinic), "--holdout", "0.1", "0.1")]
+    words += ["--target", "Mass", "--share", "0.2", "--vectors", "alone", "--json"]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    (mass,) = json.loads(done.stdout)["targets"]
+    assert mass["positives"] == mass["real_positives"] + mass["render"]
 
 
 def test_one_vector_is_one_and_a_mapped_label_is_said(clinic: Path) -> None:

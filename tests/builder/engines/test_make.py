@@ -78,6 +78,7 @@ def recipe(cohort: Cohort) -> Recipe:
         rare_below="0.05",
         targets=("Mass",),
         max_per_real=5,
+        vectors="lp",
         real="pack",
         generator="phantom",
         generator_sha256="",

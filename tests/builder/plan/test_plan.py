@@ -1,15 +1,19 @@
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from builder.contract import Labels, UsageError
 from builder.labels import CHEXPERT, NO_FINDING, canonical, read_labels
-from builder.plan import Plan, draw_rows, plan_balance, rare_targets
+from builder.plan import Plan, Vectors, draw_rows, plan_balance, rare_targets
 from builder.split import split_patients
 
 SHARE = Fraction(15, 100)
@@ -75,6 +79,50 @@ def test_no_plan_has_fewer_images(random_labels: RandomLabels, seed: int) -> Non
         if ((base + running[0][a] + running[1][b]) * 5 >= len(labels) + a + b).all()
     ]
     assert min(sizes) == plan.synthetic == plan.lower_bound
+
+
+TABLES = arrays(np.int8, st.tuples(st.integers(4, 25), st.just(3)), elements=st.integers(-1, 1))
+
+
+@pytest.mark.parametrize("vectors", ["lp", "alone"])
+@settings(deadline=None, max_examples=60)
+@given(labels=TABLES, share=st.sampled_from([Fraction(1, 5), Fraction(3, 10), Fraction(2, 7)]))
+def test_no_plan_of_a_small_table_has_fewer_images(
+    vectors: Vectors, labels: Labels, share: Fraction
+) -> None:
+    """Against every combination of counts, their label vectors added up one by one."""
+    labels[0, :2] = 1
+    try:
+        plan = plan_balance(labels, targets=[0, 1], share=share, vectors=vectors, max_per_real=20)
+    except UsageError:
+        return  # the advice has tests of its own
+    own = [plan.label_vectors(i, labels) for i in range(2)]
+    assert [len(each) for each in own] == list(plan.render)
+    everything = np.concatenate([labels, *own])
+    assert ((everything[:, :2] == 1).sum(axis=0) == plan.positives).all()
+    assert all(count >= share * len(everything) for count in plan.positives)
+    assert plan.lower_bound == plan.synthetic
+    longer = replace(plan, render=(plan.synthetic, plan.synthetic))
+    drawn = [longer.label_vectors(i, labels)[:, :2] == 1 for i in range(2)]
+    running = [np.vstack([[0, 0], each.cumsum(axis=0)]) for each in drawn]
+    base = (labels[:, :2] == 1).sum(axis=0)
+    for total in range(plan.synthetic):
+        for first in range(total + 1):
+            after = base + running[0][first] + running[1][total - first]
+            assert not (after >= share * (len(labels) + total)).all()
+
+
+def test_an_image_shows_its_target_alone_where_that_is_asked_for() -> None:
+    labels = np.array([[1, 1, -1], [0, 1, 1], [0, 0, 0], [-1, 0, 1], [0] * 3], dtype=np.int8)
+    plan = plan_balance(labels, targets=[0, 2], share=Fraction(9, 20), vectors="alone")
+    for i, column in enumerate(plan.targets):
+        vectors = plan.label_vectors(i, labels)
+        assert vectors.dtype == np.int8
+        assert (vectors == np.eye(3)[column]).all()  # neither the unknown nor what it comes with
+        assert len(vectors) == plan.render[i] > 0
+    with pytest.raises(ValueError, match="copy no row"):
+        plan.rows(0)
+    assert plan_balance(labels, targets=[0], share=SHARE).vectors == "lp"
 
 
 @pytest.mark.parametrize("seed", range(6))

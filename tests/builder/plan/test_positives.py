@@ -24,8 +24,8 @@ def refusal(
     with pytest.raises(UsageError) as caught:
         check_positives(NAMES, ["Mass", "Hernia"], parts)
     return str(caught.value).removeprefix(
-        f"Hernia has no positive among the {len(train)} real images of this regime, so there is no "
-        "label vector to draw: "
+        f"Hernia has no positive among the {len(train)} real images of this regime, and a target "
+        "needs at least one: "
     )
 
 

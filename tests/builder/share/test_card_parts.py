@@ -87,6 +87,19 @@ def test_reuse_and_rejects_are_said(manifest: Manifest) -> None:
     assert "generator.md" in "\n".join(generator_part(manifest, SUMMARY, ["generator.md"]))
 
 
+def test_what_images_were_rendered_for_is_said(manifest: Manifest) -> None:
+    def text(**recipe: str) -> str:
+        changed = replace(manifest, recipe={**manifest.recipe, **recipe})
+        return "\n".join(generator_part(changed, SUMMARY, []))
+
+    real, alone = "that a real training image with that pathology has", "its pathology alone"
+    assert real in text()
+    assert alone not in text()
+    assert real not in text(vectors="alone")
+    assert alone in text(vectors="alone")
+    assert all(words in text(vectors="alone, lp") for words in (real, alone))
+
+
 def test_an_unknown_source_is_not_guessed(manifest: Manifest, publisher: Publisher) -> None:
     text = "\n".join(source_part(manifest, publisher, SUMMARY))
     assert "Patients: The publisher does not say." in text

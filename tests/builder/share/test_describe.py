@@ -113,6 +113,19 @@ def test_what_a_set_was_made_from_is_told_and_compared(
     assert f"name a, digest {'0' * 64}" in text
 
 
+def test_targets_alone_are_said_and_compared_with_what_is_usual(
+    sealed_once: Path, other: Callable[[Change], Path]
+) -> None:
+    def change(raw: dict[str, dict[str, object]]) -> None:
+        raw["recipe"]["vectors"] = "alone"
+
+    usual, path = sealed_once / "manifests" / "gan100.json", other(change)
+    assert "each synthetic image has its target alone" in info_text(path)
+    assert "labels" not in [line.split()[0] for line in info_text(usual).splitlines() if line]
+    assert "  --vectors: lp → alone" in diff_text(usual, path).splitlines()
+    assert "--vectors" not in diff_text(usual, other(lambda raw: raw.update(name="x")))
+
+
 def test_targets_and_shards_are_compared_by_name(
     sealed_once: Path, other: Callable[[Change], Path]
 ) -> None:

@@ -42,6 +42,7 @@ CHANGED: dict[str, object] = {
     "seed": 7,
     "codec": "png",
     "label_map": ["Mass=Nodule"],
+    "vectors": "alone",
     "precision": "bf16",
     "options": ["flaw=blur"],
     "holdout": ["0.2", "0.1"],

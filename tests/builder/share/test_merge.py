@@ -19,6 +19,7 @@ from builder.contract import (
 from builder.engines.make import Work
 from builder.progress import progress
 from builder.recipe import Request
+from builder.share.describe import info_text
 from builder.share.merge import merge
 from builder.verify import verify
 
@@ -125,6 +126,23 @@ def test_an_image_twice_is_refused(clinic: Path, tmp_path: Path, pair: tuple[Pat
         merged(pair[0], same)
     with pytest.raises(UsageError, match="both hold mass-mass-0000000"):
         merged(pair[0], pair[0])
+
+
+def test_label_vectors_of_two_kinds_are_both_named(
+    clinic: Path, tmp_path: Path, pair: tuple[Path, Path]
+) -> None:
+    alone = build(clinic, tmp_path / "alone", "alone", "Mass", vectors="alone")
+    path = merged(alone, pair[1], out=tmp_path / "both")
+    assert list(verify(path)) == []
+    assert load_manifest(path).vectors == load_manifest(path).recipe["vectors"] == "alone, lp"
+    assert "of the synthetic images: alone, lp" in info_text(path)
+    other = build(clinic, tmp_path / "alone", "more", "Pleural_Thickening", vectors="alone")
+    path = merged(alone, other, name="all")
+    assert list(verify(path)) == []
+    assert load_manifest(path).vectors == "alone"
+    assert "vectors" not in load_manifest(merged(*pair)).recipe
+    with pytest.raises(UsageError, match="both hold draw 0 of Mass by one generator and seed"):
+        merged(pair[0], alone)  # of one latent, and of one label vector where that has Mass alone
 
 
 def test_other_labels_or_images_are_refused(

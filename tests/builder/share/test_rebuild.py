@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from builder.build import pack, read_cohort
-from builder.contract import UsageError, load_manifest
+from builder.build import pack, prepare, read_cohort, synth
+from builder.contract import UsageError, load_index, load_manifest
 from builder.engines import painter as painting
 from builder.engines.make import Work
 from builder.progress import progress
-from builder.recipe import RealRequest
+from builder.recipe import RealRequest, Request
 from builder.share.lockfile import Own
 from builder.share.rebuild import Outcome, rebuild
 from builder.verify import verify
@@ -41,6 +42,35 @@ def test_two_small_files_and_the_images_become_the_same_dataset(
     assert list(verify(sent)) == []
     assert rebuilt(sent).here
     assert hashes(sent.parents[1]) == here
+
+
+def test_targets_alone_are_sealed_as_asked_and_rebuilt(
+    clinic: Path, tmp_path: Path, rebuilt: Rebuild
+) -> None:
+    request = Request(
+        dataset="table",
+        labels=clinic,
+        targets=("Mass", "Pleural_Thickening"),
+        share="0.2",
+        vectors="alone",
+        holdout=("0.1", "0.1"),
+        uncertain="mask",
+        real="none",
+        image_size=32,
+    )
+    work = Work(out=tmp_path / "out", workers=1, skip_bad=False, progress=progress)
+    manifest = synth(prepare(request), work).manifest
+    built = tmp_path / "out" / "manifests" / "gan100.json"
+    index = load_index(manifest, tmp_path / "out")
+    columns = [manifest.pathologies.index(str(name)) for name in index.target]
+    assert (index.labels == np.eye(len(manifest.pathologies))[columns]).all()
+    assert manifest.recipe["vectors"] == manifest.vectors == "alone"
+    assert list(verify(built)) == []
+    sent = tmp_path / "home" / "manifests" / "gan100.json"
+    sent.parent.mkdir(parents=True)
+    shutil.copy(built, sent)
+    assert rebuilt(sent).proof.same
+    assert load_manifest(sent).digest == manifest.digest
 
 
 def test_a_lost_index_is_made_again(sent: Path, sealed_once: Path, rebuilt: Rebuild) -> None:
