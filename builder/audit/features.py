@@ -4,12 +4,12 @@ A feature depends on its image alone: not on its neighbours in a block, nor on t
 threads.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from builder.audit.blockwise import one_core
 from builder.audit.pictures import BLOCK, Pictures
 from builder.contract import Bytes, CheckError, ImageSpec, UsageError, sha256_file
 from builder.contract.cores import usable_cores
+from builder.contract.networks import DENSENET, Halves, halves
 from builder.contract.weights import load_network, read_header, scale
 from builder.progress import Progress
 
@@ -48,20 +49,14 @@ def features_of(
     extractor: Extractor, pictures: Pictures, show: Progress, treat: Treat | None = None
 ) -> Floats:
     """float32 [N, D]: features of every image, block by block; of what `treat` makes of them."""
-    parts = [extractor(block) for block in _blocks(pictures, show, treat)]
+    if not len(pictures):
+        raise UsageError("Features were asked for, but there are no images to compute them of.")
+    parts = []
+    with show("features", len(pictures)) as advance:
+        for block in pictures.blocks():
+            parts.append(extractor(block if treat is None else treat(block)))
+            advance(len(block))
     return np.concatenate(parts)
-
-
-def read_classifier(
-    classifier: "ClassifierFeatures",
-    pictures: Pictures,
-    show: Progress,
-    treat: Treat | None = None,
-) -> tuple[Floats, Floats]:
-    """Features float32 [N, D] and probabilities float32 [N, L]; the network runs once for both."""
-    parts = [classifier.read(block) for block in _blocks(pictures, show, treat)]
-    features, probabilities = zip(*parts, strict=True)
-    return np.concatenate(features), np.concatenate(probabilities)
 
 
 def pixel_features(train: Pictures) -> "PixelFeatures":
@@ -84,11 +79,16 @@ def pixel_features(train: Pictures) -> "PixelFeatures":
 
 
 def classifier_features(file: Path) -> "ClassifierFeatures":
-    """Pooled features of the network in a file of xtrain; UsageError or CheckError without one."""
+    """What the last layer of the network in a file of xtrain sees: in DenseNet-121 pooled features.
+
+    UsageError or CheckError where there is no such file.
+    """
     header = read_header(file)
+    usual = header.network == DENSENET
+    what = "DenseNet-121 of xtrain, 1024 pooled" if usual else f"{header.network} of xtrain, last"
     return ClassifierFeatures(
         file=file,
-        identity=f"DenseNet-121 of xtrain, 1024 pooled features, sha256:{sha256_file(file)}",
+        identity=f"{what} features, sha256:{sha256_file(file)}",
         pathologies=header.pathologies,
         image=header.image,
     )
@@ -128,7 +128,7 @@ class ClassifierFeatures:
     image: ImageSpec  # of the images that the network was trained on
 
     def __call__(self, images: Bytes) -> Floats:
-        """float32 [n, 1024] of uint8 [n, H, W]."""
+        """float32 [n, D] of uint8 [n, H, W]; D is 1024 in DenseNet-121."""
         return self.read(images)[0]
 
     def probabilities(self, images: Bytes) -> Floats:
@@ -136,16 +136,17 @@ class ClassifierFeatures:
         return self.read(images)[1]
 
     def read(self, images: Bytes) -> tuple[Floats, Floats]:
-        """Features float32 [n, 1024] and probabilities float32 [n, L] of uint8 [n, H, W]."""
+        """Features float32 [n, D] and probabilities float32 [n, L] of uint8 [n, H, W]."""
         import torch
 
         step = max(1, _BATCH_PIXELS // (self.image.height * self.image.width))
         batches = [images[start : start + step] for start in range(0, len(images), step)]
         device = next(self.network.parameters()).device
         threads = 1 if device.type == "cuda" else min(8, usable_cores())
+        network = self._halves  # made before there are threads: it takes the network apart
         # One core a batch: how a sum is shared between cores would change its last bits.
         with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-            parts = list(pool.map(lambda batch: self._read(batch, step), batches))
+            parts = list(pool.map(lambda batch: self._read(batch, step, network), batches))
         features, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
         if not (np.isfinite(features).all() and np.isfinite(probabilities).all()):
             raise CheckError(f"{self.file} makes features that are not finite: use another run's.")
@@ -160,7 +161,12 @@ class ClassifierFeatures:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return network.to(device).to(memory_format=torch.channels_last)
 
-    def _read(self, images: Bytes, step: int) -> tuple[Floats, Floats]:
+    @cached_property
+    def _halves(self) -> Halves:
+        """Images to what the last layer sees, and that to logits."""
+        return halves(self.network)
+
+    def _read(self, images: Bytes, step: int, network: Halves) -> tuple[Floats, Floats]:
         """Of at most `step` images; padded to as many, since kernels differ by batch size."""
         import torch
 
@@ -170,20 +176,11 @@ class ClassifierFeatures:
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         )
         with torch.inference_mode(), exact:
-            network: Any = self.network
-            pooled = network.features2(scale(batch.to(next(network.parameters()).device)))
-            seen = torch.sigmoid(network.classifier(pooled))
+            pool, last = network
+            pooled = pool(scale(batch.to(next(self.network.parameters()).device)))
+            seen = torch.sigmoid(last(pooled))
         features, probabilities = pooled.cpu().numpy(), seen.cpu().numpy()
         return features[: len(images)], probabilities[: len(images)]
-
-
-def _blocks(pictures: Pictures, show: Progress, treat: Treat | None) -> Iterator[Bytes]:
-    if not len(pictures):
-        raise UsageError("Features were asked for, but there are no images to compute them of.")
-    with show("features", len(pictures)) as advance:
-        for block in pictures.blocks():
-            yield block if treat is None else treat(block)
-            advance(len(block))
 
 
 def _moments(images: Bytes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -91,7 +91,7 @@ def judge_quality(
     """The figures; none where there are too few images of either kind."""
     chosen = compared(synthetic, train, held_out, settings.sample, settings.seed)
     if chosen is None:
-        return Quality(extractor=extractor.identity, compared="", figures=())
+        return Quality(extractor=_scaled(extractor), compared="", figures=())
     sets = _sets(chosen, extractor, settings, show)
     parts: tuple[Callable[[_Sets], list[_Judged]], ...] = (_kid, _fid, _overlap, _sameness)
     judged: list[_Judged] = []
@@ -113,7 +113,15 @@ def judge_quality(
         )
         for each, differ in zip(judged, differs, strict=True)
     )
-    return Quality(extractor=extractor.identity, compared=chosen.words, figures=figures)
+    return Quality(extractor=_scaled(extractor), compared=chosen.words, figures=figures)
+
+
+def _scaled(extractor: Extractor) -> str:
+    """What figures are computed of, and what they must not be compared with."""
+    return (
+        f"{extractor.identity}; divided by their root mean square over the training images, so "
+        "that KID and FID are on no published scale"
+    )
 
 
 def _sets(chosen: Compared, extractor: Extractor, settings: Settings, show: Progress) -> _Sets:

@@ -71,6 +71,7 @@ def test_an_honest_set_differs_in_nothing(
     assert [figure.name for figure in quality.figures] == NAMES
     assert not differing(quality)
     assert "120 synthetic and 120 held-out real images" in quality.compared
+    assert "KID and FID are on no published scale" in quality.extractor
     for figure in quality.figures:
         assert figure.floor is not None
         assert figure.found.low <= figure.found.value <= figure.found.high, figure.name
