@@ -1,5 +1,6 @@
 """Command audit: what judges find in the synthetic images of a sealed dataset."""
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,26 @@ from typing import Any
 import click
 
 from builder.cli.environment import Command, option
+from builder.cli.next_step import check_here
 from builder.cli.options import FILE, FOLDER, seed, shards_root, with_options
 
-_SHARE = click.FloatRange(0, 1, max_open=True)
+_MOST = 1_000_000  # of what is counted: more would only fill the memory
+
+
+class _Range(click.FloatRange):
+    """A number in a range; click's own lets nan pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a refusal."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+_SHARE = _Range(0, 1, max_open=True)
 
 
 def _settings(command: Command) -> Command:
@@ -19,28 +37,28 @@ def _settings(command: Command) -> Command:
         option("--seed", type=seed, default="0", show_default=True, help="Seed of all samples."),
         option(
             "--sample",
-            type=click.IntRange(100),
+            type=click.IntRange(100, _MOST),
             default=5000,
             show_default=True,
             help="Images of each side whose features are computed; copies are looked for in all.",
         ),
         option(
             "--resamples",
-            type=click.IntRange(100),
+            type=click.IntRange(100, _MOST),
             default=1000,
             show_default=True,
             help="Resamples behind each interval.",
         ),
         option(
             "--told",
-            type=click.FloatRange(0.5, 1),
+            type=_Range(0.5, 1),
             default=0.6,
             show_default=True,
             help="AUC of real against synthetic from which a shortcut is named.",
         ),
         option(
             "--agree",
-            type=click.FloatRange(0, 0.5),
+            type=_Range(0, 0.5),
             default=0.05,
             show_default=True,
             help="AUC that a target may lose against held-out real images.",
@@ -54,7 +72,7 @@ def _settings(command: Command) -> Command:
         ),
         option(
             "--fewer-than",
-            type=click.IntRange(1),
+            type=click.IntRange(1, _MOST),
             default=5,
             show_default=True,
             help="Patients below which a combination of labels is rare.",
@@ -110,7 +128,11 @@ def audit(
     from builder.contract.audit import audit_path, page_path, write_audit
     from builder.progress import progress
 
-    record = audit_path(manifest, load_manifest(manifest).name, out)
+    asked_for = load_manifest(manifest)
+    check_here(asked_for, manifest, shards_root)
+    if real is not None:
+        check_here(load_manifest(real), real, None)
+    record = audit_path(manifest, asked_for.name, out)
     asked = Asked(
         manifest=manifest,
         real=real,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from builder.contract import Manifest, printable
+from builder.contract import CheckError, Manifest, dataset_root, index_root, printable, resolve
 
 _ALWAYS = ("dataset", "regime", "split", "seed", "holdout", "image_size")
 _WHERE_OTHER = ("uncertain", "views", "depth", "window", "upsample", "codec")
@@ -28,6 +28,29 @@ def next_step(manifest: Manifest, path: Path) -> str:
             f"xbuild info {own} names that one."
         )
     return f"xbuild rebuild {own}{_where(manifest)}"
+
+
+def check_here(manifest: Manifest, path: Path, root: Path | None) -> None:
+    """Raise CheckError where the index or shards are absent, with what a recipient does about it.
+
+    The shards are under `root` if not beside the manifest in the file `path`.
+    """
+    if not (index_root(manifest, path, root) / manifest.index.url).is_file():
+        raise CheckError(
+            f"{path} has no index beside it, so its real images are not here either: first "
+            f"{next_step(manifest, path)}"
+        )
+    place = root or dataset_root(path)
+    shards = [shard.url for shard in manifest.shardlist]
+    absent = [url for url in shards if not resolve(place, url).is_file()]
+    if not absent:
+        return
+    half = all(shard.origin == "synthetic" for shard in manifest.shardlist)
+    again = f"xbuild rebuild {shlex.quote(str(path))}" if half else next_step(manifest, path)
+    raise CheckError(
+        f"{len(absent)} of {len(shards)} shards of {path} are missing under {place}, the first is "
+        f"{absent[0]}: name the folder that holds shards/ by --shards-root, or first {again}"
+    )
 
 
 def pack_command(manifest: Manifest) -> str:

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
-from builder.cli.next_step import next_step
+from builder.cli.next_step import check_here
 from builder.cli.options import FILE, FOLDER, shards_root
 from builder.contract import (
     CheckError,
-    Manifest,
     UsageError,
     dataset_root,
-    index_root,
     load_manifest,
     printable,
 )
@@ -72,7 +70,7 @@ def view(
     asked = load_manifest(manifest)
     folder = out or dataset_root(manifest) / "galleries" / asked.name
     check_place(folder)
-    _check_index(asked, manifest, shards_root)
+    check_here(asked, manifest, shards_root)
     found = _audit(manifest, audit, asked.name, asked.digest)
     with progress("checking", asked.index.rows) as advance:
         sealed = open_sealed(manifest, shards_root, advance)
@@ -90,15 +88,6 @@ def view(
         f"{written.images:,} images at {written.side} pixels, "
         f"{-(-written.bytes // _MIB):,} MiB: open {written.page} in a browser."
     )
-
-
-def _check_index(manifest: Manifest, path: Path, root: Path | None) -> None:
-    """Raise CheckError where the index is absent, with what a recipient does about it."""
-    if not (index_root(manifest, path, root) / manifest.index.url).is_file():
-        raise CheckError(
-            f"{path} has no index beside it, so its real images are not here either: first "
-            f"{next_step(manifest, path)}"
-        )
 
 
 def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audit | None":
@@ -150,7 +139,7 @@ def preview(
     path = out or Path(f"{sealed.name}-preview.png")
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path} is not the name of a PNG file: let it end with .png.")
-    _check_index(sealed, manifest, shards_root)
+    check_here(sealed, manifest, shards_root)
     names = dict.fromkeys(pathologies)
     if not contact_sheet(sealed, manifest, path, pathologies=tuple(names), root=shards_root):
         shown = printable(", ".join(names)) or "a pathology"

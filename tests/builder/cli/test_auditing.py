@@ -1,10 +1,12 @@
 """xbuild audit as a user meets it."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from builder.audit.settings import Settings
@@ -56,6 +58,40 @@ def test_what_cannot_be_audited_is_one_sentence(
         assert said in done.stderr
         assert "Traceback" not in done.stderr
     assert not (sealed / "audits" / "gan100.audit.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--told", "nan"), "nan is not a number"),
+        (("--agree", "nan"), "nan is not a number"),
+        (("--accused", "nan"), "nan is not a number"),
+        (("--told", "0.4"), "0.5<=x<=1"),
+        (("--accused", "1"), "0<=x<1"),
+        (("--fewer-than", "99999999999999999999"), "1<=x<=1000000"),
+        (("--resamples", "99999999999"), "100<=x<=1000000"),
+    ],
+)
+def test_a_setting_that_is_out_of_range_is_refused_at_once(
+    words: tuple[str, str], said: str
+) -> None:
+    done = CliRunner().invoke(audit, ["x.json", *words])
+    assert done.exit_code == 2
+    assert f"'{words[0]}'" in done.output
+    assert said in done.output
+
+
+def test_shards_that_are_not_here_are_named_with_what_to_do(
+    sealed: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    path = sealed / "manifests" / "gan100.json"
+    for words in ((path, "--shards-root", tmp_path), (path, "--real", path)):
+        done = xbuild("audit", *words)
+        assert done.returncode == 1, done.stderr
+        assert f"shards of {path} are missing under" in done.stderr
+        assert f"by --shards-root, or first xbuild rebuild {path}" in done.stderr
+        shutil.rmtree(sealed / "shards", ignore_errors=True)
+    assert not (sealed / "audits").exists()
 
 
 def test_no_promise_is_made() -> None:
