@@ -202,7 +202,9 @@ def read_audit(path: Path) -> Audit:
 
 def _parsed(data: bytes, what: str) -> Audit:
     raw = parse_json(data, what)
-    schema = raw.get("schema") if isinstance(raw, dict) else None
+    if not isinstance(raw, dict) or "summary" not in raw:
+        raise CheckError(f"{what} is no audit: name the NAME.audit.json that xbuild audit writes.")
+    schema = raw.get("schema")
     if isinstance(schema, bool) or schema != AUDIT_SCHEMA:
         found = printable(repr(schema))
         raise CheckError(f"{what} has schema {found}; this version reads schema {AUDIT_SCHEMA}.")

@@ -51,6 +51,7 @@ def test_what_no_json_can_hold_is_not_written(audit: Audit, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (lambda raw: raw.pop("summary"), "is no audit: name the NAME.audit.json"),
         (lambda raw: raw.update(schema=2), "has schema 2; this version reads schema 1"),
         (lambda raw: raw.update(schema=True), "has schema True"),
         (lambda raw: raw.update(more=1), "more is no field that it may have"),
