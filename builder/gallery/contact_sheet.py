@@ -14,6 +14,7 @@ from builder.contract import (
     Manifest,
     Origin,
     UsageError,
+    check_shard,
     dataset_root,
     index_root,
     load_index,
@@ -45,7 +46,7 @@ def contact_sheet(
     beside the manifest. Pathologies are the targets where none are named; without a plan, the first
     ones have a row of real images each. A synthetic image for a target was rendered for it. False,
     and no picture, where no training image has a positive label. UsageError for an unknown
-    pathology.
+    pathology, CheckError for a shard that is not the sealed one.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -59,6 +60,7 @@ def contact_sheet(
     rows = _rows(manifest, sealed.index, pathologies, columns)
     if not rows:
         return False
+    _check_shards(sealed, rows)
     figure = Figure(figsize=(1.3 * columns + 1.6, 1.35 * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
@@ -74,6 +76,14 @@ def contact_sheet(
         picture.convert("L").save(image := io.BytesIO(), "PNG", optimize=True)
     write_last(out, image.getvalue())
     return True
+
+
+def _check_shards(sealed: Sealed, rows: Sequence[_Row]) -> None:
+    """Raise CheckError where a shard that is drawn from is missing or another."""
+    shown = {str(sealed.index.shard[sample]) for row in rows for sample in row.samples}
+    for shard in sealed.manifest.shardlist:
+        if shard.url in shown:
+            check_shard(shard, sealed.root)
 
 
 def _check_names(manifest: Manifest, pathologies: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import Manifest, Sample, UsageError, load_index, load_manifest
+from builder.contract import CheckError, Manifest, Sample, UsageError, load_index, load_manifest
 from builder.gallery.contact_sheet import _first, contact_sheet
 from builder.recipe import Layout
 from builder.seal import Facts, seal
@@ -90,3 +90,15 @@ def test_real_images_are_of_different_patients(built: Path) -> None:
     assert len(rows) == len(set(index.patient[mine])) < mine.sum()
     assert _first(index, mine, 3) == rows[:3]
     assert len(_first(index, ~mine, 1000)) == (~mine).sum()
+
+
+def test_a_shard_that_is_not_the_sealed_one_is_not_drawn(built: Path) -> None:
+    path, sheet = built / "manifests" / "gan100.json", built / "sheet.png"
+    manifest = load_manifest(path)
+    shard = next(s for s in manifest.shardlist if s.origin == "synthetic")
+    data = bytearray((built / shard.url).read_bytes())
+    data[len(data) // 2] ^= 1
+    (built / shard.url).write_bytes(data)
+    with pytest.raises(CheckError, match="is not the shard that was sealed"):
+        contact_sheet(manifest, path, sheet)
+    assert not sheet.exists()
