@@ -65,7 +65,9 @@ check: install  ## check lint, format and types
 	$(BIN)/mypy
 
 gpu:  ## check and time everything on a GPU by $(PYTHON) as it is; writes docs/gpu.md; ten minutes
-	set -e; if ls build/wheels/*.whl >/dev/null 2>&1; then \
+	set -e; if ls build/wheels/*.whl >/dev/null 2>&1 && ! $(PYTHON) -c \
+	    'import importlib.metadata as m; [m.version(n) for n in "cxr-rebalance $(GPU_PACKAGES)".split()]' \
+	    2>/dev/null; then \
 	  $(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/gpu build/wheels/*.whl; \
 	fi; \
 	PYTHONPATH=$(CURDIR)/build/gpu:$$PYTHONPATH $(PYTHON) benchmarks/gpu/run.py
@@ -75,6 +77,7 @@ gpu-wheels:  ## collect in build/wheels what make gpu needs on a machine without
 	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) \
 	  --implementation cp $(GPU_PLATFORMS) --platform manylinux2014_x86_64 \
 	  --constraint constraints.txt --dest build/wheels $(GPU_PACKAGES)
+	rm -rf build/lib
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
 
 clean:  ## remove the demo, caches and .venv

@@ -30,7 +30,7 @@ def apart(one, other):
 def correct(scene):
     """nih64 in each precision; the resize on the device; memory that does not suffice."""
     exact = generators.load("nih64", 64)
-    latents, labels = inputs(exact, 64 if scene.gpu else 12)
+    latents, labels = inputs(exact, 64 if scene.gpu else 4)
     images = exact(latents, labels)
     line = "fp32 on the GPU against the CPU: greys apart"
     if scene.gpu:
@@ -51,7 +51,7 @@ def correct(scene):
 
 def batches(scene, generator):
     """The share of pixels on which two batch sizes disagree: it is why the batch is noted."""
-    small, large = (64, 256) if scene.gpu else (8, 32)
+    small, large = (64, 256) if scene.gpu else (4, 8)
     latents, labels = inputs(generator, large)
     parts = range(0, large, small)
     made = [generator(latents[i : i + small], labels[i : i + small]) for i in parts]
@@ -64,8 +64,9 @@ def batches(scene, generator):
 def resized(scene):
     """256 → 224 and 512 → 224, noise and extremes."""
     random = np.random.default_rng(1)
+    count = 16 if scene.gpu else 4
     for side in (256, 512):
-        images = random.integers(0, 256, (16, side, side), dtype=np.uint8)
+        images = random.integers(0, 256, (count, side, side), dtype=np.uint8)
         images[::2] = np.where(images[::2] < 128, 0, 255)
         found = resize_on_device(torch.from_numpy(images).to(scene.device), 224).cpu().numpy()
         expected = np.stack([resize(image, 224) for image in images])
@@ -85,10 +86,8 @@ def memory(scene, generator):
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     generator(*inputs(generator, batch))
-    peak, whole = (
-        torch.cuda.max_memory_allocated(),
-        torch.cuda.get_device_properties(0).total_memory,
-    )
+    peak = torch.cuda.max_memory_allocated()
+    whole = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(0.6 * peak / whole)
     try:
@@ -99,11 +98,8 @@ def memory(scene, generator):
             patient="", labels=(1,),
         )  # fmt: skip
         try:
-            list(
-                render(
-                    generator, [sample], pathologies=["Mass"], image_size=64, seed=0, batch=batch
-                )
-            )
+            asked = {"pathologies": ["Mass"], "image_size": 64, "seed": 0, "batch": batch}
+            list(render(generator, [sample], **asked))
             yield holds(lines[1], False)
         except CheckError as error:
             yield holds(lines[1], "--batch" in str(error), str(error))

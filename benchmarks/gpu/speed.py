@@ -2,6 +2,8 @@
 
 from scene import Finding, not_run
 
+from builder.contract.cores import usable_cores
+
 
 def rendering(scene):
     """The line, the forward pass alone and the paper's way; the host alone."""
@@ -23,9 +25,10 @@ def rendering(scene):
 
 def fitting(scene):
     """A step of xtrain beside the paper's loop, and how long it waits for data."""
-    sizes = ((32, 6400), (64, 6400)) if scene.gpu else ((8, 32),)
+    sizes = ((32, 3200), (64, 3200)) if scene.gpu else ((8, 32),)
     for batch, images in sizes:
         words = ["--batch", batch, "--images", images, "--device", scene.device]
+        words += ["--workers", min(usable_cores(), 16)]
         if not scene.gpu:
             words += ["--repeats", 1]
         yield Finding(line=f"fit.py, batches of {batch}", found=scene.script("fit.py", *words))
@@ -37,7 +40,8 @@ def gans(scene):
     """Images a second of fit-gan, and the hours for 500 kimg."""
     sides = (64, 128, 256) if scene.gpu else (32,)
     words = [word for side in sides for word in ("--resolution", side)]
-    words += ["--networks", "default", "--repeats", 3 if scene.gpu else 1]
+    networks, repeats = ("default", 5) if scene.gpu else ("small", 1)
+    words += ["--networks", networks, "--repeats", repeats]
     found = scene.script("fitgan.py", *words, "--device", scene.device)
     yield Finding(line=f"fitgan.py at {', '.join(map(str, sides))} px", found=found)
     if not scene.gpu:
