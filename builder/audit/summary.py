@@ -106,15 +106,13 @@ def _shortcuts(audit: Audit) -> Finding:
             "too few real images.",
         )
     told = sorted(shortcuts.origin, key=_treated)
-    auc = f"AUC {interval(told[0].auc)}, where 0.5 is chance"
-    rest = listed([_after(each) for each in told[1:]]) if told[1:] else ""
+    auc = f"AUC {interval(told[0].auc)}{_treatments(told[1:])}; 0.5 is chance"
     if not shortcuts.told:
         return _found(
             "Shortcuts",
             "as real images",
-            f"A simple classifier hardly tells synthetic images from real ones ({auc}"
-            f"{f'; {rest}' if rest else ''}), so no shortcut was found that another one could "
-            "learn in place of the pathology.",
+            f"A simple classifier hardly tells synthetic images from real ones ({auc}), so no "
+            "shortcut was found that another one could learn in place of the pathology.",
         )
     clue = ""
     if shortcuts.clues:
@@ -122,9 +120,8 @@ def _shortcuts(audit: Audit) -> Finding:
     return _found(
         "Shortcuts",
         "look at this",
-        f"A simple classifier tells synthetic images from real ones ({auc}"
-        f"{f'; {rest}' if rest else ''}){clue}: where a pathology comes mostly from synthetic "
-        "images, another classifier may learn where an image comes from in place of what it shows.",
+        f"A simple classifier tells synthetic images from real ones ({auc}){clue}: another one may "
+        "learn where an image comes from in place of what it shows.",
     )
 
 
@@ -133,8 +130,15 @@ def _treated(told: Told) -> tuple[int, str]:
     return place, told.treatment
 
 
-def _after(told: Told) -> str:
-    return f"{number(told.auc.value)} with both {told.treatment}"
+def _treatments(told: Sequence[Told]) -> str:
+    """The least and the greatest AUC after both sides were treated, and how."""
+    if not told:
+        return ""
+    values = [each.auc.value for each in told]
+    least, greatest = number(min(values)), number(max(values))
+    span = least if least == greatest else f"{least} to {greatest}"
+    *first, last = (each.treatment for each in told)
+    return f", {span} with both {', '.join(first)}{' or ' if first else ''}{last}"
 
 
 def _copies(audit: Audit) -> Finding:
@@ -150,12 +154,11 @@ def _copies(audit: Audit) -> Finding:
         one = copies.suspects == 1
         said = (
             f"{copies.suspects:,} of {total} {'is a' if one else 'are'} suspected "
-            f"{'copy' if one else 'copies'} of training images (of "
-            f"{count(copies.held_out, 'real image')} of other patients, {copies.accused:,} would "
-            "be suspected)"
+            f"{'copy' if one else 'copies'} of training images, as {copies.accused:,} of "
+            f"{count(copies.held_out, 'real image')} of other patients would be"
         )
     else:
-        said = f"None of {total} is suspected to be a copy of a training image"
+        said = f"None of {total} is a suspected copy of a training image"
     bad = copies.suspects or copies.duplicates
     return _found("Copies", "look at this" if bad else "as real images", f"{said}{_power(copies)}")
 
@@ -163,21 +166,17 @@ def _copies(audit: Audit) -> Finding:
 def _power(copies: Copies) -> str:
     """What the detector finds and misses, and the end of the sentence."""
     planted = [each for each in copies.planted if each.planted]
-    found = [each.kind for each in planted if is_found(each)]
+    found = [each for each in planted if is_found(each)]
     missed = [each.kind for each in planted if not is_found(each)]
-    parts = []
-    if found:
-        parts.append(f"finds at least {100 * CLAIMED:.0f} % of planted copies with {listed(found)}")
-    if missed:
-        parts.append(f"misses more of those with {listed(missed)}")
-    power = f", by a detector that {' and '.join(parts)}" if parts else ""
-    repeats = (
-        f"; {count(copies.duplicates, 'synthetic image repeats', 'synthetic images repeat')} an "
-        "earlier one"
-        if copies.duplicates
-        else ""
+    kinds = (
+        f"{len(found)} of {count(len(planted), 'kind')} of planted copies are found in "
+        f"{100 * CLAIMED:.0f} %"
     )
-    return f"{power}{repeats}."
+    often = f", but {listed(missed, 2)} often missed" if missed else ""
+    power = f" ({kinds}{often})" if planted else ""
+    one = copies.duplicates == 1
+    repeats = f"; {copies.duplicates:,} {'repeats' if one else 'repeat'} an earlier one"
+    return f"{power}{repeats if copies.duplicates else ''}."
 
 
 def is_found(planted: Planted) -> bool:
@@ -187,13 +186,12 @@ def is_found(planted: Planted) -> bool:
 
 def _limits(audit: Audit) -> Finding:
     signs = [*_nearer(audit), *_rare(audit)]
-    also = f"; {', and '.join(signs)}" if signs else ""
+    also = f" ({'; '.join(signs)})" if signs else ""
     return _found(
         "Limits",
         "what it cannot say",
-        "Distances between images do not measure membership risk: no figure here can rule out that "
-        "somebody learns whose images the generator was trained on, and none says that an image is "
-        f"fit for diagnosis{also}.",
+        "Distances between images do not measure membership risk: somebody may still learn whose "
+        f"images the generator was trained on{also}.",
     )
 
 
@@ -203,8 +201,8 @@ def _nearer(audit: Audit) -> Sequence[str]:
     share = audit.nearness.share
     low, value, high = (f"{100 * part:.1f}" for part in (share.low, share.value, share.high))
     return (
-        f"{value} % ({low} to {high}) of the synthetic images are nearer to the training images "
-        "than to as many held-out ones, where 50 % is expected",
+        f"{value} % ({low} to {high}) are nearer to training than to held-out images, by chance "
+        "50 %",
     )
 
 
@@ -213,10 +211,7 @@ def _rare(audit: Audit) -> Sequence[str]:
     if rare is None or not rare.vectors:
         return ()
     have = "has" if rare.synthetic == 1 else "have"
-    return (
-        f"{count(rare.synthetic, 'synthetic image')} {have} a combination of labels that fewer "
-        f"than {rare.fewer_than} patients have",
-    )
+    return (f"{rare.synthetic:,} {have} labels that fewer than {rare.fewer_than} patients share",)
 
 
 def _found(topic: str, status: Status, sentence: str) -> Finding:

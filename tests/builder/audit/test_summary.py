@@ -1,5 +1,6 @@
 """The five sentences, in each case that there is."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -9,6 +10,7 @@ import pytest
 from builder.audit.summary import findings, is_found, summarise
 from builder.contract.audit import Audit, Copies, Interval, Planted, Rare
 
+WORD = re.compile(r"[A-Za-z][\w’-]*")
 TOPICS = ("Quality", "Labels", "Shortcuts", "Copies", "Limits")
 
 
@@ -58,6 +60,7 @@ def test_five_sentences_in_every_case(audit: Audit) -> None:
             assert sentence.endswith(".")
             assert ". " not in sentence
             assert "  " not in sentence
+            assert len(WORD.findall(sentence)) <= 40
             assert "private" not in sentence.casefold()
             assert "anonym" not in sentence.casefold()
 
@@ -108,7 +111,7 @@ def test_a_shortcut_is_named_with_what_gives_it_away(audit: Audit) -> None:
     status, sentence = said(audit, "Shortcuts")
     assert status == "as real images"
     assert "hardly tells" in sentence
-    assert "0.500 with both blurred" in sentence
+    assert "(AUC 0.500 (0.400 to 0.600), 0.500 with both blurred; 0.5 is chance)" in sentence
     told = replace(audit.shortcuts, told=True)
     status, sentence = said(replace(audit, shortcuts=told), "Shortcuts")
     assert status == "look at this"
@@ -127,24 +130,37 @@ def test_the_treatment_none_is_told_first(audit: Audit) -> None:
     assert "(AUC 0.900 (" in said(replace(audit, shortcuts=turned), "Shortcuts")[1]
 
 
+def test_what_is_left_after_treatment_is_a_span(audit: Audit) -> None:
+    assert audit.shortcuts is not None
+    plain, blurred = audit.shortcuts.origin
+    rough = replace(blurred, treatment="re-encoded", auc=Interval(value=0.994, low=0.98, high=1.0))
+    three = replace(audit.shortcuts, origin=(plain, blurred, rough))
+    sentence = said(replace(audit, shortcuts=three), "Shortcuts")[1]
+    assert ", 0.500 to 0.994 with both blurred or re-encoded; 0.5 is chance)" in sentence
+    alone = replace(audit.shortcuts, origin=(plain,))
+    assert "with both" not in said(replace(audit, shortcuts=alone), "Shortcuts")[1]
+
+
 def test_suspects_are_counted_beside_honest_images_that_would_be_accused(audit: Audit) -> None:
     status, sentence = said(audit, "Copies")
     assert status == "look at this"
     assert sentence.startswith("2 of 400 synthetic images are suspected copies")
-    assert "(of 100 real images of other patients, 1 would be suspected)" in sentence
-    assert "at least 95 % of planted copies with jpeg and misses more" in sentence
-    assert "those with inversion; 1 synthetic image repeats an earlier one." in sentence
+    assert "as 1 of 100 real images of other patients would be" in sentence
+    assert (
+        "(1 of 2 kinds of planted copies are found in 95 %, but inversion often missed)" in sentence
+    )
+    assert sentence.endswith("; 1 repeats an earlier one.")
     assert audit.copies is not None
     one = replace(audit, copies=replace(audit.copies, suspects=1, duplicates=2))
     assert said(one, "Copies")[1].startswith("1 of 400 synthetic images is a suspected copy")
-    assert "2 synthetic images repeat an earlier one." in said(one, "Copies")[1]
+    assert "; 2 repeat an earlier one." in said(one, "Copies")[1]
 
 
 def test_no_suspects_is_said_with_what_the_detector_misses(audit: Audit) -> None:
     status, sentence = said(replace(audit, copies=honest(audit)), "Copies")
     assert status == "as real images"
-    assert sentence.startswith("None of 400 synthetic images is suspected")
-    assert "misses more of those with inversion." in sentence
+    assert sentence.startswith("None of 400 synthetic images is a suspected copy of a training")
+    assert sentence.endswith("but inversion often missed).")
     repeated = replace(honest(audit), duplicates=1)
     assert said(replace(audit, copies=repeated), "Copies")[0] == "look at this"
     untested = replace(honest(audit), planted=())
@@ -162,11 +178,9 @@ def test_the_limits_are_always_said(audit: Audit) -> None:
     for each in every_case(audit):
         assert "Distances between images do not measure membership risk" in said(each, "Limits")[1]
     sentence = said(audit, "Limits")[1]
-    assert "50.0 % (40.0 to 60.0) of the synthetic images are nearer" in sentence
-    assert "3 synthetic images have a combination of labels that fewer than 5" in sentence
+    assert "50.0 % (40.0 to 60.0) are nearer to training than to held-out images" in sentence
+    assert "3 have labels that fewer than 5 patients share" in sentence
     one = replace(audit, nearness=None, rare=Rare(fewer_than=5, vectors=1, synthetic=1, listed=()))
-    assert said(one, "Limits")[1].endswith(
-        "1 synthetic image has a combination of labels that fewer than 5 patients have."
-    )
+    assert said(one, "Limits")[1].endswith("(1 has labels that fewer than 5 patients share).")
     none = replace(audit, nearness=None, rare=None)
-    assert said(none, "Limits")[1].endswith("is fit for diagnosis.")
+    assert said(none, "Limits")[1].endswith("the generator was trained on.")
