@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from builder.audit.features import (
     ClassifierFeatures,
+    PixelFeatures,
     classifier_features,
     features_of,
     pixel_features,
@@ -41,11 +42,20 @@ def classifier(file: Path) -> ClassifierFeatures:
     return classifier_features(file)
 
 
+@pytest.fixture(scope="module")
+def train(make_pictures: MakePictures, chests: Callable[[int, int], Bytes]) -> Pictures:
+    return make_pictures(chests(400, 0))
+
+
+@pytest.fixture(scope="module")
+def pixels(train: Pictures) -> PixelFeatures:
+    return pixel_features(train)
+
+
 def test_pixel_features_of_train_are_white(
-    make_pictures: MakePictures, chests: Callable[[int, int], Bytes], show: Progress
+    train: Pictures, pixels: PixelFeatures, show: Progress
 ) -> None:
-    train = make_pictures(chests(400, 0))
-    extractor = pixel_features(train)
+    extractor = pixels
     features = features_of(extractor, train, show)
     assert features.shape == (400, 64)
     assert features.dtype == np.float32
@@ -55,9 +65,8 @@ def test_pixel_features_of_train_are_white(
 
 
 def test_pixel_features_are_the_same_for_any_number_of_threads(
-    make_pictures: MakePictures, chests: Callable[[int, int], Bytes], show: Progress
+    train: Pictures, show: Progress
 ) -> None:
-    train = make_pictures(chests(400, 0))
     found = []
     for threads in (1, 2):
         with threadpool_limits(threads):
@@ -74,28 +83,22 @@ def test_few_images_have_few_features_and_images_that_are_all_the_same_none(
 
 
 def test_a_treatment_is_applied_to_the_images_themselves(
-    make_pictures: MakePictures, chests: Callable[[int, int], Bytes], show: Progress
+    train: Pictures, pixels: PixelFeatures, show: Progress
 ) -> None:
-    images = chests(300, 0)
-    train = make_pictures(images)
-    extractor = pixel_features(train)
-    treated = features_of(extractor, train, show, treat=lambda block: 255 - block)
-    assert np.array_equal(treated, extractor(255 - images))
+    treated = features_of(pixels, train, show, treat=lambda block: 255 - block)
+    assert np.array_equal(treated, pixels(255 - train.images()))
 
 
-def test_no_images_are_refused(
-    make_pictures: MakePictures, chests: Callable[[int, int], Bytes], show: Progress
-) -> None:
-    train = make_pictures(chests(10, 0))
+def test_no_images_are_refused(train: Pictures, pixels: PixelFeatures, show: Progress) -> None:
     with pytest.raises(UsageError, match="there are no images"):
-        features_of(pixel_features(train), train.take(np.array([], np.int64)), show)
+        features_of(pixels, train.take(np.array([], np.int64)), show)
 
 
 def test_the_classifiers_features_give_its_probabilities(
     classifier: ClassifierFeatures, chests: Callable[[int, int], Bytes]
 ) -> None:
     images = chests(5, 0)[:, ::2, ::2]
-    features, seen = classifier(images), classifier.probabilities(images)
+    features, seen = classifier.read(images)
     assert features.shape == (5, 1024)
     assert classifier.pathologies == ("Edema", "Mass")
     last = classifier.network.classifier
@@ -111,7 +114,7 @@ def test_a_feature_depends_neither_on_neighbours_nor_on_threads(
     chests: Callable[[int, int], Bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = chests(140, 0)  # a batch is 64 of them
+    images = chests(70, 0)  # a batch is 64 of them
     every = classifier(images)
     assert np.array_equal(classifier(images[3:4]), every[3:4])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})

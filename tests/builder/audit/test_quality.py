@@ -1,5 +1,5 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -24,10 +24,13 @@ SETTINGS = Settings(resamples=60)
 Judge = Callable[[Bytes], Quality]
 
 
-@pytest.fixture(autouse=True)
-def few_couples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They take most of the time."""
-    monkeypatch.setattr("builder.audit.sameness.COUPLES", 150)
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Fewer couples and flips, which take most of the time; enough flips for Holm's rule."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builder.audit.sameness.COUPLES", 60)
+        patch.setattr("builder.audit.chance.FLIPS", 299)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,11 @@ def judged(
     return judge
 
 
+@pytest.fixture(scope="module")
+def honest(judged: Judge, chests: Callable[[int, int], Bytes]) -> Quality:
+    return judged(chests(150, 3))
+
+
 def by_name(quality: Quality) -> dict[str, Figure]:
     return {figure.name: figure for figure in quality.figures}
 
@@ -64,10 +72,8 @@ def blurred(images: Bytes, radius: float) -> Bytes:
     return np.stack([np.asarray(Image.fromarray(image).filter(kernel)) for image in images])
 
 
-def test_an_honest_set_differs_in_nothing(
-    judged: Judge, chests: Callable[[int, int], Bytes]
-) -> None:
-    quality = judged(chests(150, 3))
+def test_an_honest_set_differs_in_nothing(honest: Quality) -> None:
+    quality = honest
     assert [figure.name for figure in quality.figures] == NAMES
     assert not differing(quality)
     assert "120 synthetic and 120 held-out real images" in quality.compared
@@ -109,14 +115,15 @@ def test_a_darker_set_differs_in_intensity(
 
 
 def test_it_is_the_same_for_any_number_of_threads(
-    judged: Judge, chests: Callable[[int, int], Bytes], monkeypatch: pytest.MonkeyPatch
+    judged: Judge,
+    honest: Quality,
+    chests: Callable[[int, int], Bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    images = chests(150, 3)
-    expected = judged(images)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     monkeypatch.setattr(os, "process_cpu_count", lambda: 1, raising=False)
     with threadpool_limits(2):
-        assert judged(images) == expected
+        assert judged(chests(150, 3)) == honest
 
 
 def test_without_held_out_images_there_is_no_floor_and_with_few_images_nothing(

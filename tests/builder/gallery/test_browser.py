@@ -47,18 +47,16 @@ def test_its_policy_stops_what_got_in(page: Any) -> None:
 
 
 @pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1280, "light")])
-@pytest.mark.parametrize(
-    "place", ["#", "#beside=&size=96", "#text=nothing-is-like-this", "#tab=labels", "#tab=guess",
-              "#tab=audit", "#tab=about", "#open=0"]
-)  # fmt: skip
 def test_everybody_can_use_it(
-    page: Any, barriers: Callable[[], list[str]], place: str, width: int, theme: str
+    page: Any, barriers: Callable[[], list[str]], width: int, theme: str
 ) -> None:
     page.resize(width)
     page.paint(theme)
-    page.go(place)
-    assert barriers() == []
-    assert page.ask("document.documentElement.scrollWidth") <= width
+    tabs = ("#tab=labels", "#tab=guess", "#tab=audit", "#tab=about")
+    for place in ("#", "#beside=&size=96", "#text=nothing-is-like-this", *tabs, "#open=0"):
+        page.go(place)
+        assert barriers() == [], place
+        assert page.ask("document.documentElement.scrollWidth") <= width, place
 
 
 def test_a_thumbnail_is_the_image_of_its_sample(page: Any, opened: Sealed) -> None:
