@@ -92,7 +92,7 @@ class Shortcuts:
     """Whether a classifier could learn where an image comes from in place of what it shows."""
 
     extractor: str  # what the probe goes by
-    alike: str  # what both sides have as often, real as synthetic: label vectors, targets, nothing
+    alike: str  # the same on both sides: label vectors, labels for the targets, nothing
     origin: tuple[Told, ...]  # real against synthetic
     clues: tuple[Clue, ...]  # the strongest first
     sources: tuple[Told, ...]  # among the real images
