@@ -25,6 +25,7 @@ from builder.audit.features import (
 from builder.audit.nearness import judge_nearness
 from builder.audit.page import page, pairs_of
 from builder.audit.pictures import Pictures, Sealed, open_sealed, read_pictures
+from builder.audit.provenance import otherwise_split, trained_elsewhere
 from builder.audit.quality import judge_quality
 from builder.audit.rare import judge_rare
 from builder.audit.settings import Settings
@@ -148,9 +149,11 @@ def aligned(asked: Asked, own: Sealed, other: Sealed) -> tuple[Sealed, Sealed, t
             f"{printable(', '.join(names[0]))}, the second {printable(', '.join(names[1]))}."
         )
     left = [name for name in (*names[0], *names[1]) if name not in shared]
-    note = f"Labels that only one of the two datasets has are left out: {', '.join(left)}."
+    notes = otherwise_split(own.manifest, other.manifest)
+    if left:
+        notes += (f"Labels that only one of the two datasets has are left out: {', '.join(left)}.",)
     aligned = [each.with_pathologies(shared) for each in (own, other)]
-    return aligned[0], aligned[1], (note,) if left else ()
+    return aligned[0], aligned[1], notes
 
 
 def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> Audit:
@@ -158,6 +161,7 @@ def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> A
     synthetic, train, held_out = sides.synthetic, sides.train, sides.held_out
     classifier = None if asked.classifier is None else _classifier(asked.classifier, synthetic)
     sources = None if asked.sources is None else read_sources(asked.sources, train.sealed)
+    elsewhere = trained_elsewhere(asked.classifier, (sides.digest, sides.real))
     extractor: Extractor = classifier or pixel_features(train)
     quality = judge_quality(synthetic, train, held_out, extractor, settings, show)
     agreement, of_labels = judge_agreement(
@@ -192,7 +196,14 @@ def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> A
         copies=copies,
         nearness=nearness,
         rare=judge_rare(synthetic, train, settings=settings),
-        notes=(*sides.notes, *_of_quality(quality.figures), *of_labels, *of_shortcuts, *of_copies),
+        notes=(
+            *sides.notes,
+            *elsewhere,
+            *_of_quality(quality.figures),
+            *of_labels,
+            *of_shortcuts,
+            *of_copies,
+        ),
     )
     audit = rounded(audit)
     return replace(audit, summary=summarise(audit))
@@ -247,7 +258,8 @@ def rounded(audit: Audit) -> Audit:
 
     CheckError for a number that is not finite.
     """
-    return msgspec.convert(_six_digits(msgspec.to_builtins(audit)), Audit)
+    short = msgspec.convert(_six_digits(msgspec.to_builtins(audit)), Audit)
+    return replace(short, settings=audit.settings)  # as they were given
 
 
 def _six_digits(value: object) -> object:

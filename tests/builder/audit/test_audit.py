@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.audit.audit import Asked, aligned, audit_dataset, read_sides, rounded
+from builder.audit.audit import (
+    Asked,
+    aligned,
+    audit_dataset,
+    read_sides,
+    rounded,
+)
 from builder.audit.pictures import Sealed, open_sealed
 from builder.audit.settings import Settings
 from builder.contract import CheckError, ImageSpec, UsageError, load_manifest
@@ -91,6 +97,10 @@ def test_labels_are_matched_by_name(clinic_set: Sealed, sealed: Path) -> None:
     one, other, notes = aligned(asked, clinic_set, fewer)
     assert one.manifest.pathologies == names[1:]
     assert f"are left out: {names[0]}." in notes[0]
+    recipe = {**clinic_set.manifest.recipe, "seed": 3}
+    elsewhere = replace(clinic_set, manifest=replace(clinic_set.manifest, recipe=recipe))
+    *_, notes = aligned(asked, clinic_set, elsewhere)
+    assert "was planned for (another seed)" in notes[0]
     foreign = Sealed(
         manifest=replace(fewer.manifest, pathologies=("Hernia",) * (len(names) - 1)),
         root=sealed,
