@@ -12,6 +12,7 @@ import numpy as np
 
 from builder.audit.pictures import Pictures, Sealed
 from builder.audit.probe import Mask, Names
+from builder.audit.wording import kind_of
 from builder.contract import GROUPS, UsageError, printable
 
 ENOUGH = 50  # images, at least, of a source
@@ -79,9 +80,10 @@ def sources_of(
     for name, every in kinds.items():
         found, left = _large(every, pictures.patients)
         if left:
+            named = ", ".join(map(kind_of, left))
             notes.append(
-                f"Too few images of {name} {', '.join(left)} to tell them from others: it takes"
-                f" {ENOUGH} of {PATIENTS} patients."
+                f"Too few images of {name} {named} to tell them from others: it takes {ENOUGH} "
+                f"of {PATIENTS} patients."
             )
         if len(found) > NAMED:
             notes.append(f"Only the {NAMED} largest of {len(found)} sources are told from others.")

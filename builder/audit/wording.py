@@ -1,5 +1,6 @@
 """The words and numbers of an audit as people read them; unknown names are said as they are."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,16 @@ TREATMENTS: Mapping[str, str] = {
     "re-encoded": "both encoded again",
     "rescaled": "both scaled down and up again",
 }
+
+
+_KINDS = {"ap": "AP", "pa": "PA", "80-": "80 and over"}  # as the index has them
+
+
+def kind_of(word: str) -> str:
+    """A view, sex, age band or source as people say it: AP, female, 20 to 40."""
+    if re.fullmatch(r"\d+-\d+", word):
+        return word.replace("-", " to ")
+    return _KINDS.get(word, word)
 
 
 def title_of(figure: str) -> str:

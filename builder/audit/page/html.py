@@ -13,6 +13,7 @@ from builder.audit.wording import (
     TREATMENTS,
     count,
     interval,
+    kind_of,
     meaning_of,
     number,
     percent,
@@ -144,7 +145,7 @@ def _told(audit: Audit, what: str) -> list[Row]:
     limit = audit.settings.get("told", 1.0)
     return [
         _row(
-            f"{each.kinds[0]} against {each.kinds[1]}, "
+            f"{kind_of(each.kinds[0])} against {kind_of(each.kinds[1])}, "
             f"{TREATMENTS.get(each.treatment, f'both {each.treatment}')}",
             "",
             (each.auc, each.floor),

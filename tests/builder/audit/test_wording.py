@@ -2,7 +2,16 @@
 
 import pytest
 
-from builder.audit.wording import count, interval, listed, meaning_of, number, percent, title_of
+from builder.audit.wording import (
+    count,
+    interval,
+    kind_of,
+    listed,
+    meaning_of,
+    number,
+    percent,
+    title_of,
+)
 from builder.contract.audit import Interval
 
 
@@ -22,6 +31,11 @@ from builder.contract.audit import Interval
 )
 def test_numbers_have_the_digits_that_matter(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_groups_are_said_as_people_say_them() -> None:
+    words = ("ap", "80-", "20-40", "female", "hospital-2")
+    assert [*map(kind_of, words)] == ["AP", "80 and over", "20 to 40", "female", "hospital-2"]
 
 
 def test_an_interval_stands_behind_its_value() -> None:

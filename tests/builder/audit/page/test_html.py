@@ -62,7 +62,7 @@ def test_every_figure_stands_beside_its_floor_with_its_numbers(audit: Audit) -> 
     assert "0.0120<small>(0.0100 to 0.0140)</small></td>" in text  # kid
     assert "0.0010<small>(0.000 to 0.0020)</small></td>" in text  # its floor
     assert "400 synthetic, 500 real of 300 patients" in text
-    assert "setting told</th><td>0.600</td>" in text
+    assert "setting told</th><td>0.6</td>" in text
     assert "extractor of features</th><td>pixels</td>" in text
     assert "Distances between images do not measure membership risk." in text
 
