@@ -38,6 +38,7 @@ TRAINER = (
     "progress",
     "stream",
     "arms",
+    "pretrained",
     "model",
     "fit",
     "evaluate",

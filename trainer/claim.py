@@ -9,14 +9,14 @@ from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError
 from builder.contract.lock import LOCK, NoLocksError, hold, holds
-from builder.contract.weights import MIN_SIDE
+from builder.contract.networks import DENSENET, check_size
 from trainer.fit.run_folder import RunFolder
 
 
-def check_trainable(manifest: Manifest, shards: str) -> None:
+def check_trainable(manifest: Manifest, shards: str, network: str = DENSENET) -> None:
     """Raise UsageError where no run can start: nothing to learn from, or to choose the epoch by.
 
-    `shards` names the manifest in the message.
+    Or where the network cannot take its images. `shards` names the manifest in the message.
     """
     splits = {shard.split for shard in manifest.shardlist}
     image = manifest.image
@@ -32,11 +32,7 @@ def check_trainable(manifest: Manifest, shards: str) -> None:
             f"{shards} has no validation images to choose the epoch by: build it with"
             " --holdout 0.05 0.05."
         )
-    if min(image.height, image.width) < MIN_SIDE:
-        raise UsageError(
-            f"Images of {image.height}×{image.width} pixels are too small for DenseNet-121:"
-            f" it needs at least {MIN_SIDE}."
-        )
+    check_size(network, image.height, image.width)
 
 
 def check_out(out: Path, *, resume: bool) -> None:

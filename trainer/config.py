@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError, sha256_file
+from builder.contract.networks import DENSENET, check_size
 from builder.contract.precision import AskedPrecision, Precision
 from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
@@ -57,6 +58,7 @@ class Settings:
     min_positives: int  # that a pathology needs in test to get figures
     machine: Machine
     sync_batchnorm: bool = False
+    network: str = DENSENET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
             lr=asked.lr,
             optimizer=asked.optimizer,
             arm=arm,
-            augment="flip" if arm == "flip" else asked.augment,
+            augment=arm if arm in ("flip", "radiograph") else asked.augment,
             mix=_one_spelling(asked.mix),
             steps=asked.steps,
             init=asked.init,
@@ -135,6 +137,7 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
             accumulate=asked.accumulate,
             compile=asked.compile,
             sync_batchnorm=asked.sync_batchnorm,
+            network=asked.network,
         ),
         out=_out(request, manifest, suffix),
         shards=request.shards,
@@ -159,8 +162,10 @@ def with_precision(request: Request, manifest: Manifest) -> Request:
     if request.resume and (folder / CONFIG).is_file():
         precision = read_config(folder).recipe.precision
     else:
+        check_size(settings.network, image.height, image.width)
         precision = fastest(
             settings.machine.device,
+            settings.network,
             height=image.height,
             width=image.width,
             outputs=len(manifest.pathologies),

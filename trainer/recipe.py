@@ -8,11 +8,12 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta
 
 from builder.contract import UsageError
+from builder.contract.networks import DENSENET
 from builder.contract.precision import Precision
 from builder.contract.record import as_record, parse_json, read_bytes
 
-ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight"]
-Augment = Literal["none", "flip"]
+ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight", "radiograph"]
+Augment = Literal["none", "flip", "radiograph"]
 Steps = Literal["equal", "own"]
 Optimizer = Literal["adam", "momentum"]
 
@@ -44,6 +45,7 @@ class Recipe:
     accumulate: Positive  # pieces in which a rank's share of a batch goes through the network
     compile: bool
     sync_batchnorm: bool = False  # batch statistics of all ranks together
+    network: str = DENSENET  # its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from trainer.fit.history import best_epoch
 from trainer.fit.loop import fit
 from trainer.fit.run_folder import RunFolder
 from trainer.fit.track import require, trackers
-from trainer.model import build
+from trainer.model import build_for
 from trainer.recipe import Recipe, RunConfig
 from trainer.report import RunReport
 from trainer.stream.batches import Dataset, batches, open_dataset
@@ -46,7 +46,7 @@ class Ready:
         """The state after the last epoch; the run's files lie in `plan.out`."""
         data, recipe, out = self.data, plan.recipe, plan.out
         arm, config = self.arm(recipe), self.describe(plan)
-        model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
+        model = build_for(data.manifest, recipe)
         names = plan.machine.track if self.fabric.is_global_zero else ()
         opened = trackers(names, out=out, name=out.name, config=config, resume=plan.resume)
         place = replace(self.place(out), trackers=opened)
@@ -191,7 +191,7 @@ def _best(ready: Ready, plan: RunPlan, *, epoch: int) -> nn.Module:
             f"{path} holds epoch {header.epoch}, and the best one of the run is {epoch}:"
             " finish the run with xtrain fit --resume."
         )
-    model = build(manifest.pathologies, init="random", seed=plan.recipe.seed)
+    model = build_for(manifest, replace(plan.recipe, init="random"))
     load_into(model, path)
     return model.to(ready.fabric.device)
 
@@ -203,7 +203,7 @@ def prepared(plan: RunPlan, found: Located, *, runs: bool = True) -> Iterator[Re
     `runs`: `plan.out` is the folder of a run, not of a sweep.
     """
     require(plan.machine.track)
-    check_trainable(found.manifest, plan.shards)
+    check_trainable(found.manifest, plan.shards, plan.recipe.network)
     if runs:
         check_out(plan.out, resume=plan.resume)
     with (

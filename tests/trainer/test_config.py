@@ -63,7 +63,8 @@ def test_auto_is_decided_once_and_a_resumed_run_keeps_it(
 ) -> None:
     tried = []
 
-    def fastest(name: str, **what: int) -> str:
+    def fastest(name: str, network: str, **what: int) -> str:
+        assert network == "densenet121"
         tried.append((name, what))
         return "bf16"
 
@@ -96,6 +97,7 @@ def test_the_command_repeats_the_run(shared: Any, plan_of: PlanOf, tmp_path: Pat
         tmp_path / "a run",
         compile=True,
         sync_batchnorm=True,
+        network="resnet18",
         skip_bad=True,
         mix="real=0.5",
         seed=7,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from builder.contract import CheckError, UsageError, sha256_file
+from builder.contract import CheckError, Manifest, UsageError, sha256_file
 from trainer import train as module
 from trainer.cli import main
 from trainer.config import RunPlan
@@ -51,13 +51,13 @@ def done(shared: Any, plan_of: PlanOf, tmp_path_factory: pytest.TempPathFactory)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network in DenseNet's place, for tests of everything else."""
 
-    def build(names: tuple[str, ...], **_: object) -> torch.nn.Module:
+    def build_for(manifest: Manifest, _: object) -> torch.nn.Module:
         torch.manual_seed(0)
         network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(32 * 32))
-        network.add_module("classifier", torch.nn.Linear(32 * 32, len(names)))
+        network.add_module("classifier", torch.nn.Linear(32 * 32, len(manifest.pathologies)))
         return network
 
-    monkeypatch.setattr(module, "build", build)
+    monkeypatch.setattr(module, "build_for", build_for)
 
 
 def test_a_run_leaves_its_files_and_learns(done: Path) -> None:

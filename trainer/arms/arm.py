@@ -6,6 +6,7 @@ gan          real and synthetic images
 oversample   real images; each synthetic one is replaced by a real one with the same labels
 pretrain     synthetic images alone first, then real ones alone
 classweight  real images, positives weighted by negatives / positives in the loss
+radiograph   real images, turned, shifted, zoomed, made brighter or darker at random
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from trainer.arms.material import Arm, Material
 from trainer.arms.none import none
 from trainer.arms.oversample import oversample
 from trainer.arms.pretrain import pretrain
+from trainer.arms.radiograph import radiograph
 from trainer.recipe import ArmName, Recipe
 from trainer.stream.batches import Dataset
 
@@ -28,6 +30,7 @@ MAKERS: Mapping[ArmName, Callable[[Material], Arm]] = {
     "oversample": oversample,
     "pretrain": pretrain,
     "classweight": classweight,
+    "radiograph": radiograph,
 }
 TREATMENTS: tuple[ArmName, ...] = ("gan", "pretrain")  # they show synthetic pixels; others control
 NEED_SYNTHETIC: tuple[ArmName, ...] = (*TREATMENTS, "oversample")

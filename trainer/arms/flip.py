@@ -11,6 +11,7 @@ import torch
 
 from trainer.arms.material import Arm, Material
 from trainer.arms.none import none
+from trainer.arms.radiograph import changed, draw
 from trainer.recipe import Augment
 from trainer.stream.order import random_words
 
@@ -26,10 +27,13 @@ def augmentation(kind: Augment, *, count: int, seed: int, epoch: int) -> Augment
     """The augmentation of one epoch of `count` images: (images, places) → images.
 
     `none` changes nothing. `flip` flips each image upside down, and left to right, with
-    probability one half each, independently.
+    probability one half each, independently. `radiograph` is `radiograph.changed`.
     """
     if kind == "none":
         return lambda images, _: images
+    if kind == "radiograph":
+        numbers = draw(count, seed=seed, epoch=epoch)
+        return lambda images, places: changed(images, numbers[places])
     words = random_words(count, "flip", seed, epoch)
     coins = torch.stack([torch.from_numpy(words >> shift & 1 == 1) for shift in (62, 63)], dim=1)
     return lambda images, places: flipped(images, coins[places])

@@ -11,8 +11,10 @@ from torch import nn
 from torch.nn.functional import relu
 
 from builder.contract import Bytes, CheckError, UsageError
+from builder.contract.networks import last_layer
 from builder.contract.radiograph import BadImage
 from builder.contract.weights import scale
+from trainer.cam.averaged import averaged_map
 
 Map = npt.NDArray[np.float32]
 
@@ -56,14 +58,16 @@ def activation_maps(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(maps float32 [B, K, h, w], probabilities float32 [B, K]) on the CPU, of K outputs by number.
 
-    `images` are uint8 [B, 1, H, W]; a cell covers 32×32 pixels. The bias is in no map. The model,
-    a DenseNet of torchxrayvision, is left in evaluation mode.
+    `images` are uint8 [B, 1, H, W]; a cell covers 32×32 pixels in most networks. The bias is in no
+    map. The model is left in evaluation mode. UsageError where its last layer sees no mean of maps.
     """
     network: Any = model.eval()
-    last, chosen = network.classifier, list(outputs)
-    features = relu(network.features(scale(images.to(last.weight.device))))
-    maps = torch.einsum("kc,bchw->bkhw", last.weight[chosen], features).float()
-    logits = maps.mean(dim=(2, 3)) + last.bias[chosen]
+    last, chosen = last_layer(model)[1], list(outputs)
+    x = scale(images.to(last.weight.device))
+    usual = hasattr(network, "features2")  # torchxrayvision's DenseNet
+    features = relu(network.features(x)) if usual else averaged_map(model, x)
+    maps = torch.einsum("kc,bchw->bkhw", last.weight.flatten(1)[chosen], features).float()
+    logits = maps.mean(dim=(2, 3)) + (0 if last.bias is None else last.bias[chosen])
     return maps.cpu(), torch.sigmoid(logits).cpu()
 
 

@@ -69,7 +69,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     "arms",
     multiple=True,
     type=click.Choice(ARMS),
-    help="An arm to train; repeatable.  [default: all]",
+    help="An arm to train; repeatable.  [default: all but radiograph]",
 )
 @setting(
     "--seeds",

@@ -133,7 +133,8 @@ shown = options_of(
         click.Choice(AUGMENTS),
         "none",
         "Augmentation in any arm; flip mirrors images vertically and horizontally, each with"
-        " probability 1/2.",
+        " probability 1/2; radiograph turns, shifts and zooms them a little and changes brightness"
+        " and contrast.",
     ),
     setting(
         "--mix",
@@ -158,10 +159,18 @@ point = options_of(
 training = options_of(
     setting("--epochs", click.IntRange(1), 10, "Epochs to train; the paper used at most 10."),
     setting(
+        "--network",
+        str,
+        "densenet121",
+        "The network: densenet121 is torchxrayvision's, any other classifier is torchvision's, such"
+        " as resnet18.",
+        metavar="NAME",
+    ),
+    setting(
         "--init",
         str,
         "imagenet",
-        "Weights to start from; PATH: torchvision's densenet121-*.pth, or best.safetensors.",
+        "Weights to start from; PATH: torchvision's .pth of the network, or best.safetensors.",
         metavar="imagenet|random|PATH",
     ),
     setting(
@@ -184,5 +193,5 @@ training = options_of(
         is_flag=True,
         help="Batch normalisation over the images of all processes of torchrun, not of each alone.",
     ),
-    setting("--seed", seed, 0, "Seed of the weights, the order of the images and the flips."),
+    setting("--seed", seed, 0, "Seed of the weights, the order of images and the augmentation."),
 )

@@ -47,6 +47,7 @@ class RunOptions(MachineOptions):
     mix: str
     steps: Steps
     epochs: int
+    network: str
     init: str
     precision: AskedPrecision
     accumulate: int
@@ -82,6 +83,7 @@ def settings_of(options: RunOptions, point: PointOptions) -> "Settings":
         augment=options["augment"],
         mix=options["mix"],
         steps=options["steps"],
+        network=options["network"],
         init=options["init"],
         seed=options["seed"],
         precision=options["precision"],

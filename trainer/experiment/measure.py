@@ -21,7 +21,7 @@ from trainer.experiment.processes import run_processes
 from trainer.experiment.time_estimate import TimeEstimate
 from trainer.fit.loop import TrainingRun
 from trainer.fit.score import outputs, scoring_batch
-from trainer.model import build
+from trainer.model import build_for
 from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import Rows
 from trainer.train import Ready, prepared
@@ -93,7 +93,7 @@ def _measured(job: RunJob, folder: Path) -> TimeEstimate:
     with prepared(plan, plan.locate()) as ready:
         data, recipe, place = ready.data, plan.recipe, ready.place(plan.out)
         arm = ready.arm(recipe)
-        model = build(data.manifest.pathologies, init=recipe.init, seed=recipe.seed)
+        model = build_for(data.manifest, recipe)
         run = TrainingRun.begin(data, arm, model, ready.describe(plan), place)
         opened = time.perf_counter() - began
         reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)

@@ -24,6 +24,8 @@ from trainer.stream.locate import Located, locate
 
 BALANCED = "oversample"  # the control that repeats real images as the plan repeats synthetic ones
 
+USUAL = tuple(arm for arm in ARMS if arm != "radiograph")  # experiments of before had these
+
 
 def plan(
     paths: Sequence[str],
@@ -37,9 +39,9 @@ def plan(
 ) -> Experiment:
     """A run for every dataset, arm and seed; no arm that needs synthetic images where none exist.
 
-    All runs share `settings`, whose seed is the first one. No `arms` means all of them. A control
-    is trained once for all datasets that differ only in their synthetic pixels. UsageError and
-    CheckError are raised now for what would end a run, or the report after it, hours later.
+    All runs share `settings`, whose seed is the first one. No `arms` means the USUAL ones. A
+    control is trained once for all datasets that differ only in their synthetic pixels. UsageError
+    and CheckError are raised now for what would end a run, or the report after it, hours later.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -52,7 +54,7 @@ def plan(
     _check_names(manifests)
     _check_real(found)
     jobs: list[RunJob] = []
-    for path, located, arm in _comparisons(found, arms or ARMS):
+    for path, located, arm in _comparisons(found, arms or USUAL, settings.network):
         request = Request(
             shards=path,
             shards_root=shards_root,
@@ -100,12 +102,12 @@ def _check_names(manifests: Sequence[Manifest]) -> None:
 
 
 def _comparisons(
-    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName]
+    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName], network: str
 ) -> Iterator[tuple[str, Located, ArmName]]:
     """Each dataset with each of the arms that it can have and that no other dataset lends it."""
     lenders: dict[tuple[ArmName, str], str] = {}  # the dataset by arm and digest of the controls
     for path, located in found:
-        _check(located.manifest, path)
+        _check(located.manifest, path, network)
         controls = control_digest(located.manifest, located.index)
         for arm in dict.fromkeys(arms):
             lent = arm not in TREATMENTS and lenders.setdefault((arm, controls), path) != path
@@ -124,8 +126,8 @@ def _check_real(found: Sequence[tuple[str, Located]]) -> None:
         )
 
 
-def _check(manifest: Manifest, shards: str) -> None:
-    check_trainable(manifest, shards)
+def _check(manifest: Manifest, shards: str, network: str) -> None:
+    check_trainable(manifest, shards, network)
     if not any(shard.split == "test" for shard in manifest.shardlist):
         raise UsageError(
             f"{shards} has no test images to compare the arms on: build it with"
@@ -144,7 +146,14 @@ def _check_start(settings: Settings, manifests: Sequence[Manifest]) -> None:
         pick_device(settings.machine.device)
     if settings.init != "random":
         for manifest in manifests:
-            build(manifest.pathologies, init=settings.init, seed=0)
+            image = manifest.image
+            build(
+                manifest.pathologies,
+                init=settings.init,
+                seed=0,
+                network=settings.network,
+                size=(image.height, image.width),
+            )
 
 
 def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list[RunJob]:

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import CheckError, UsageError
+from builder.contract.networks import DENSENET
 from builder.contract.record import as_record
 from builder.contract.weights import load_checkpoint
 from trainer.fit.devices import merged, total
@@ -30,11 +31,14 @@ class Identity:
     def to_json(self) -> dict[str, object]:
         """The fields in one level, without `epochs` where more of them only continue the run.
 
-        Without `sync_batchnorm`, too, where it is not asked for: runs of before are such runs.
+        Without `sync_batchnorm`, too, where it is not asked for, and without the usual `network`:
+        runs of before are such runs.
         """
         recipe = asdict(self.recipe)
         if not self.recipe.sync_batchnorm:
             del recipe["sync_batchnorm"]
+        if self.recipe.network == DENSENET:
+            del recipe["network"]
         if self.recipe.arm != "pretrain":  # its synthetic epochs are a share of all epochs
             del recipe["epochs"]
         return {"manifest": self.manifest, **recipe, "order": self.order}

@@ -9,10 +9,12 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
 from builder.contract import Stopped, UsageError
+from builder.contract.networks import DENSENET
 from builder.contract.weights import WeightsHeader
 from trainer.arms import Arm
 from trainer.arms.flip import augmentation
@@ -24,7 +26,7 @@ from trainer.fit.score import Validation, validate
 from trainer.fit.step import Stepper, check_pieces
 from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Batch, Dataset, batches
-from trainer.stream.order import Cursor, Rows
+from trainer.stream.order import Cursor, Rows, random_words
 
 STEPS_PER_CHECK = 50  # of the loss; each check waits for the GPU
 
@@ -111,12 +113,21 @@ class TrainingRun:
         began = time.perf_counter()
         with closing(stream):
             for number, batch in enumerate(stream, 1):
+                self._seed(batch)
                 self.stepper.step(batch, augment, self.state.partial.sums)
                 self._note(batch, time.perf_counter() - began)
                 began = time.perf_counter()
                 if number % STEPS_PER_CHECK == 0:
                     self._check_progress()
                 self._save_or_stop(f"after {batch.position:,} of {len(rows):,} images of {what}")
+
+    def _seed(self, batch: Batch) -> None:
+        """Before each step, so that a resumed run draws the same; DenseNet-121 draws nothing."""
+        recipe = self.recipe
+        if recipe.network != DENSENET:
+            where = (self.state.cursor.epoch, batch.position, self.place.fabric.global_rank)
+            word = random_words(1, "step", recipe.seed, *where)[0]
+            torch.manual_seed(int(word >> np.uint64(1)))
 
     def _note(self, batch: Batch, seconds: float) -> None:
         state, partial = self.state, self.state.partial
@@ -228,6 +239,7 @@ class TrainingRun:
             image=manifest.image,
             manifest=manifest.digest,
             epoch=epoch,
+            network=self.recipe.network,
         )
         self.folder.save_weights(self.stepper.model, header, self._identity())
 

@@ -24,6 +24,7 @@ from builder.contract import (
     check_pathologies,
     sha256_file,
 )
+from builder.contract.networks import DENSENET
 from builder.contract.record import printable, read_bytes
 from trainer.fit.run_folder import RunFolder
 from trainer.report.results import Setting
@@ -59,7 +60,7 @@ class RunResult:
 
     @property
     def seed(self) -> int:
-        """The seed of the weights, the order and the flips."""
+        """The seed of the weights, the order and the augmentation."""
         return self.report.config.recipe.seed
 
     @property
@@ -67,9 +68,10 @@ class RunResult:
         """What is not usual about how its arm was trained, such as `flip`."""
         recipe = self.report.config.recipe
         return (
-            *(("flip",) if recipe.augment == "flip" else ()),
+            *((recipe.augment,) if recipe.augment != "none" else ()),
             *((recipe.mix.replace(",", " "),) if recipe.mix != USUAL_MIX else ()),
             *((f"{recipe.steps} steps",) if recipe.steps != "equal" else ()),
+            *((recipe.network,) if recipe.network != DENSENET else ()),
         )
 
     @property

@@ -50,6 +50,7 @@ MEANINGS: Mapping[ArmName, str] = {  # what an arm shows the network
     " replaces each synthetic one",
     "pretrain": "pretraining on synthetic images: the synthetic images first, then the real ones",
     "classweight": "real images only; the loss weights positives by negatives / positives",
+    "radiograph": "real images only, turned, shifted, zoomed, made brighter or darker at random",
 }
 
 

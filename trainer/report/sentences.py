@@ -15,17 +15,26 @@ TRAINING: Mapping[ArmName, str] = {  # as a treatment or as a control
     "oversample": SAME_BALANCE,
     "pretrain": "pretraining on synthetic images",
     "classweight": "real images only, with positives weighted in the loss",
+    "radiograph": "real images only",
 }
-MODIFIERS = {"flip": "random flips", "own steps": "its own number of steps"}
+MODIFIERS = {
+    "flip": "random flips",
+    "radiograph": "random turns, shifts, zooms and brightness",
+    "own steps": "its own number of steps",
+}
 
 
 def in_words(arm: ArmResult) -> str:
     """How an arm was trained, such as `adding synthetic images with random flips`."""
     unusual = list(arm.unusual)
-    if arm.name == "flip":
-        unusual.insert(0, "flip")
-    said = [MODIFIERS.get(word, f"the mix {word}") for word in unusual]
+    if arm.name in ("flip", "radiograph"):
+        unusual.insert(0, arm.name)
+    said = [MODIFIERS.get(word) or _modifier(word) for word in unusual]
     return TRAINING[arm.name] + (f" with {' and '.join(said)}" if said else "")
+
+
+def _modifier(word: str) -> str:
+    return f"the mix {word}" if "=" in word else f"the network {word}"
 
 
 def effect(row: Comparison, level: float) -> str:

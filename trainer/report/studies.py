@@ -15,8 +15,8 @@ from trainer.recipe import ARMS, ArmName
 from trainer.report.load import RunResult
 from trainer.report.run_report import RunReport
 
-OF_AN_ARM = ("arm", "augment", "mix", "steps")
-PLAIN: tuple[ArmName, ...] = ("none", "flip")  # arms with all real images, each once
+OF_AN_ARM = ("arm", "augment", "mix", "steps", "network")
+PLAIN: tuple[ArmName, ...] = ("none", "flip", "radiograph")  # arms with all real images, each once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def _arms(runs: Sequence[RunResult], common: Sequence[str]) -> list[ArmRuns]:
     by_title: dict[str, list[RunResult]] = {}
     for run in runs:
         arm = run.report.arm
-        known = (*common, "flip") if arm == "flip" else common
+        known = (*common, arm)  # flip and radiograph say so themselves
         title = ", ".join([arm, *(m for m in run.modifiers if m not in known)])
         by_title.setdefault(title, []).append(run)
     return [_seeds(title, group) for title, group in by_title.items()]

@@ -8,7 +8,7 @@ from matplotlib.colors import to_hex, to_rgb
 from trainer.recipe import ArmName
 from trainer.report.results import DatasetResult, Verdict
 
-COLOURS = ("#d1495b", "#00798c", "#c98a1b", "#4f8a5b", "#8d5a97", "#2e4057")
+COLOURS = ("#d1495b", "#00798c", "#c98a1b", "#4f8a5b", "#8d5a97", "#2e4057", "#6e5844")
 GREY = "#9aa3ab"
 INK, QUIET = "#1d252c", "#56616b"
 VERDICTS: Mapping[Verdict, tuple[str, str]] = {  # colour and marker; no arm has these colours
@@ -29,6 +29,7 @@ STYLES: Mapping[ArmName, tuple[str, str, Dashes]] = {  # colour, marker, dashes;
     "oversample": (COLOURS[1], "^", (0, (3, 1.2))),
     "pretrain": (COLOURS[4], "v", (0, (5, 1.2, 1.2, 1.2))),
     "classweight": (COLOURS[3], "P", (0, (1.2, 1.2))),
+    "radiograph": (COLOURS[6], "h", (0, (6, 1.2, 1.2, 1.2, 1.2, 1.2))),
 }
 
 

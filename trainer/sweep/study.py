@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from builder.contract import CheckError, UsageError
+from builder.contract.networks import DENSENET
 from builder.contract.record import as_record
 from trainer.recipe import Recipe
 from trainer.sweep.grid import VARIED, Grid
@@ -85,9 +86,12 @@ def open_study(storage: BaseStorage, name: str, grid: Grid, seed: int) -> optuna
 def identity(digest: str, recipe: Recipe, grid: Grid) -> dict[str, str]:
     """What all calls of a sweep have in common: JSON texts by name.
 
-    `digest` is the manifest's. Of the recipe, the fields that the grid varies do not count.
+    `digest` is the manifest's. Of the recipe, the fields that the grid varies do not count, nor
+    does the usual network: sweeps of before have it.
     """
     fixed = {name: value for name, value in asdict(recipe).items() if name not in VARIED}
+    if recipe.network == DENSENET:
+        del fixed["network"]
     varied = {f"grid {name}": values for name, values in asdict(grid).items()}
     facts = {"manifest": digest} | fixed | varied
     return {name: json.dumps(value) for name, value in facts.items()}

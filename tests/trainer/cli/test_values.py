@@ -30,6 +30,7 @@ def asked(cache: str | None = None) -> RunOptions:
         "mix": "real=1",
         "steps": "own",
         "epochs": 4,
+        "network": "resnet18",
         "init": "random",
         "precision": "bf16",
         "accumulate": 2,

@@ -75,7 +75,9 @@ def test_it_saves_when_the_interval_is_over_and_not_before(
     assert [(at.epoch, at.position) for at in saves] == [(1, 52), (1, 104), (2, 0)]
 
 
-@pytest.mark.parametrize("arm", ["none", "flip", "oversample", "pretrain", "classweight"])
+@pytest.mark.parametrize(
+    "arm", ["none", "flip", "oversample", "pretrain", "classweight", "radiograph"]
+)
 def test_every_arm_is_resumed_exactly_in_another_epoch(
     tmp_path: Path,
     recipe: Recipe,

@@ -13,7 +13,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, torch.dtype]]:
     """Images and dtype of the logits of each step, of a small network on a CPU with bfloat16."""
     found: list[tuple[int, torch.dtype]] = []
 
-    def small(outputs: int) -> torch.nn.Module:
+    def small(outputs: int, *_: object) -> torch.nn.Module:
         network = torch.nn.Sequential(torch.nn.Conv2d(1, outputs, 3), torch.nn.Flatten())
         network.register_forward_hook(lambda _, x, y: found.append((len(x[0]), y.dtype)))
         return network

@@ -46,6 +46,8 @@ def test_a_difference_has_its_sign() -> None:
         ("pretrain, real=1 synthetic=0.5",
          "pretraining on synthetic images with the mix real=1 synthetic=0.5"),
         ("oversample", "the same balance of real images"),
+        ("gan, resnet18", "adding synthetic images with the network resnet18"),
+        ("radiograph", "real images only with random turns, shifts, zooms and brightness"),
     ],
 )  # fmt: skip
 def test_an_arm_in_words(untrained: Callable[[str], ArmResult], title: str, words: str) -> None:

@@ -55,12 +55,14 @@ def test_an_arm_with_something_unusual_is_an_arm_of_its_own(
 ) -> None:
     plain, flipped = run_writer(tmp_path, "gan", 0), run_writer(tmp_path / "b", "gan", 0)
     mixed, own = run_writer(tmp_path / "c", "gan", 0), run_writer(tmp_path / "d", "none", 0)
+    small = run_writer(tmp_path / "e", "gan", 0)
+    edit(small).set("config.network", "resnet18")
     edit(flipped).set("config.augment", "flip")
     edit(mixed).set("config.mix", "real=1,synthetic=0.5")
     edit(own).set("config.steps", "own")
-    (study,) = of(plain, flipped, mixed, own)
+    (study,) = of(plain, flipped, mixed, own, small)
     assert [arm.title for arm in study.arms] == [
-        "none, own steps", "gan", "gan, flip", "gan, real=1 synthetic=0.5",
+        "none, own steps", "gan", "gan, flip", "gan, real=1 synthetic=0.5", "gan, resnet18",
     ]  # fmt: skip
 
 

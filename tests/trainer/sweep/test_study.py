@@ -21,6 +21,7 @@ Run = Callable[..., tuple[Trial, ...]]
         ({"digest": "bb"}, 'begun with manifest "aa", now it is "bb"'),
         ({"epochs": 5}, "begun with epochs 3, now it is 5"),
         ({"grid": (0.1,)}, r"grid lr \[0.1, 0.01\], now it is \[0.1\]"),
+        ({"network": "resnet18"}, r'begun with network None, now it is "resnet18"'),
         ({"seed": 2**40}, "begun with seed 1, now it is 1099511627776"),
     ],
 )
@@ -60,7 +61,7 @@ def test_a_fact_that_only_one_of_two_versions_records_is_a_difference(
 def test_the_recorded_identity_is_that_of_earlier_versions(recipe: Recipe, small: Grid) -> None:
     facts = {name: json.loads(text) for name, text in identity("aa", recipe, small).items()}
     fixed = asdict(recipe)
-    for name in ("lr", "batch", "optimizer"):
+    for name in ("lr", "batch", "optimizer", "network"):
         del fixed[name]
     assert facts == {
         "manifest": "aa",
