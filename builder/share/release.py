@@ -139,7 +139,7 @@ def _listed(tars: Sequence[ReleaseFile], parquet: ReleaseFile) -> tuple[list[Lis
 
 
 def _own_card(manifest: Manifest) -> str:
-    """The card of a generator in the box; "" where another one rendered the images."""
+    """The card of a generator that comes with the project; "" where it is another one."""
     sha256 = (manifest.generator or {}).get("sha256")
     for weights in sorted(Path(generators.__file__).parent.glob("*.safetensors")):
         card = weights.with_suffix(".card.md")

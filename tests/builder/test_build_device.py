@@ -94,9 +94,7 @@ def test_a_gpu_build_goes_on_under_the_same_alone(
     first = build(batch=32)
     assert build(batch=32).shardlist == first.shardlist
     for batch in (None, 64):
-        with pytest.raises(
-            UsageError, match=r"begun with batch = 32 and now (128|64) is"
-        ):
+        with pytest.raises(UsageError, match=r"begun with batch = 32 and now (128|64) is"):
             build(batch=batch)
     with pytest.raises(UsageError, match="begun with precision = 'fp32' and now 'tf32'"):
         build(batch=32, precision="tf32")
