@@ -81,7 +81,7 @@ def alike(scene):
 
 
 def resumed(scene):
-    """A run that gets a SIGTERM after its first epoch goes on where it was."""
+    """A run that gets a SIGTERM after its first epoch saves, ends, and is resumed to its end."""
     manifest = scene.demo(64 if scene.gpu else 32)
     words = ["fit", "--shards", manifest, "--epochs", 2, "--init", "random", "--arm", "none"]
     words += ["--batch", 32, "--device", scene.device, "--steps", "own"]
