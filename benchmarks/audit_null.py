@@ -78,7 +78,7 @@ def main() -> None:
     busy = Counter[str]()
     with TemporaryDirectory() as folder:
         rows = sealed.rows("real", ["train", "val", "test"])
-        real = read_pictures(sealed, rows, Path(folder) / "real.npy", progress)
+        real = read_pictures(sealed, rows, Path(folder), progress)
         for seed in range(asked.seeds):
             parts = dealt(real, asked.images, seed)
             for judge in asked.judges:

@@ -72,13 +72,11 @@ def mixed(manifest: Path, seed: int) -> None:
     sealed = open_sealed(manifest)
     with TemporaryDirectory() as folder:
         synthetic, train, held_out = (
-            read_pictures(sealed, rows, Path(folder) / f"{number}.npy", progress)
-            for number, rows in enumerate(
-                (
-                    sealed.rows("synthetic", ["train"]),
-                    sealed.rows("real", ["train"]),
-                    sealed.rows("real", ["val", "test"]),
-                )
+            read_pictures(sealed, rows, Path(folder), progress)
+            for rows in (
+                sealed.rows("synthetic", ["train"]),
+                sealed.rows("real", ["train"]),
+                sealed.rows("real", ["val", "test"]),
             )
         )
         images = np.array(synthetic.reduced)

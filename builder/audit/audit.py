@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 import msgspec
 import numpy as np
@@ -32,7 +32,15 @@ from builder.audit.settings import Settings
 from builder.audit.shortcuts import judge_shortcuts
 from builder.audit.sources import read_sources
 from builder.audit.summary import summarise
-from builder.contract import CheckError, UsageError, load_manifest, printable
+from builder.contract import (
+    CheckError,
+    Manifest,
+    UsageError,
+    index_root,
+    load_index,
+    load_manifest,
+    printable,
+)
 from builder.contract.audit import Audit, Copies, Nearness
 from builder.progress import Progress
 
@@ -66,24 +74,46 @@ class Sides:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Given:
+    """What a user gives beside the images."""
+
+    classifier: ClassifierFeatures | None
+    sources: dict[str, str] | None  # of real images, by key
+
+
 def audit_dataset(
     asked: Asked, settings: Settings, scratch: Path, show: Progress
 ) -> tuple[Audit, str]:
     """The audit of a dataset, and the HTML of its page.
 
-    `scratch` is a folder with room for the reduced images, which are removed at the end. UsageError
-    or CheckError, in one sentence, for what cannot be audited.
+    `scratch` is a folder with room for the reduced images, of which nothing is left, or the one
+    above it is taken. UsageError or CheckError, in one sentence, for what cannot be audited.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".audit-", dir=scratch) as folder:
-        sides = read_sides(asked, Path(folder), show)
-        audit = _judged(sides, asked, settings, show)
-        if audit.copies is None:
-            return audit, page(audit)
-        found, mine = audit.copies, sides.synthetic
-        suspects = pairs_of(found.listed, mine, sides.train, SHOWN)
-        repeats = pairs_of(found.duplicates_listed, mine, mine, REPEATS_SHOWN)
-        return audit, page(audit, suspects, repeats)
+    folder = next(each for each in (scratch, *scratch.absolute().parents) if each.exists())
+    with TemporaryFile(dir=folder):  # one that cannot be written to is told at once
+        given = read_given(asked)
+    sides = read_sides(asked, folder, show)
+    audit = _judged(sides, given, asked, settings, show)
+    if audit.copies is None:
+        return audit, page(audit)
+    found, mine = audit.copies, sides.synthetic
+    suspects = pairs_of(found.listed, mine, sides.train, SHOWN)
+    repeats = pairs_of(found.duplicates_listed, mine, mine, REPEATS_SHOWN)
+    return audit, page(audit, suspects, repeats)
+
+
+def read_given(asked: Asked) -> Given:
+    """The classifier and the sources; no shard is looked at, so a wrong file is refused at once."""
+    classifier = sources = None
+    if asked.classifier is not None:
+        classifier = _classifier(asked.classifier, load_manifest(asked.manifest))
+    if asked.sources is not None:
+        path, root = (asked.real, None) if asked.real else (asked.manifest, asked.shards_root)
+        manifest = load_manifest(path)
+        index = load_index(manifest, index_root(manifest, path, root))
+        sources = read_sources(asked.sources, index)
+    return Given(classifier=classifier, sources=sources)
 
 
 def read_sides(asked: Asked, folder: Path, show: Progress) -> Sides:
@@ -109,11 +139,9 @@ def read_sides(asked: Asked, folder: Path, show: Progress) -> Sides:
     both = np.isin(index.patient[held_out].astype(str), index.patient[train].astype(str))
     if both.any():
         notes += (f"{both.sum():,} held-out images are of training patients, and are left out.",)
-    sides = ((own, synthetic), (other, train), (other, held_out[~both]))
-    names = ("synthetic", "train", "held-out")
     pictures = [
-        read_pictures(sealed, rows, folder / name, show)
-        for name, (sealed, rows) in zip(names, sides, strict=True)
+        read_pictures(sealed, rows, folder, show)
+        for sealed, rows in ((own, synthetic), (other, train), (other, held_out[~both]))
     ]
     return Sides(
         synthetic=pictures[0],
@@ -156,11 +184,10 @@ def aligned(asked: Asked, own: Sealed, other: Sealed) -> tuple[Sealed, Sealed, t
     return aligned[0], aligned[1], notes
 
 
-def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> Audit:
+def _judged(sides: Sides, given: Given, asked: Asked, settings: Settings, show: Progress) -> Audit:
     """The record of what every judge found."""
     synthetic, train, held_out = sides.synthetic, sides.train, sides.held_out
-    classifier = None if asked.classifier is None else _classifier(asked.classifier, synthetic)
-    sources = None if asked.sources is None else read_sources(asked.sources, train.sealed)
+    classifier = given.classifier
     elsewhere = trained_elsewhere(asked.classifier, (sides.digest, sides.real))
     extractor: Extractor = classifier or pixel_features(train)
     quality = judge_quality(synthetic, train, held_out, extractor, settings, show)
@@ -178,7 +205,7 @@ def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> A
         held_out,
         settings=settings,
         show=show,
-        sources=sources,
+        sources=given.sources,
     )
     copies, nearness, of_copies = _copied(sides, settings, show)
     audit = Audit(
@@ -209,10 +236,9 @@ def _judged(sides: Sides, asked: Asked, settings: Settings, show: Progress) -> A
     return replace(audit, summary=summarise(audit))
 
 
-def _classifier(file: Path, synthetic: Pictures) -> ClassifierFeatures:
+def _classifier(file: Path, manifest: Manifest) -> ClassifierFeatures:
     """The classifier in a file; UsageError where it knows none of the targets."""
     classifier = classifier_features(file)
-    manifest = synthetic.sealed.manifest
     if not {*classifier.pathologies} & {*manifest.targets}:
         raise UsageError(
             f"{file} was trained for {printable(', '.join(classifier.pathologies))}, and none of "

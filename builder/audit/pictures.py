@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import numpy.typing as npt
@@ -134,14 +135,14 @@ def open_sealed(path: Path, root: Path | None = None, advance: Advance = lambda 
 
 
 def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> Pictures:
-    """The images in those rows, their reductions in the file `scratch`, which must be new.
+    """The images in those rows, their reductions in a file in the folder `scratch`.
 
-    A reduction is Pillow's box filter: mean greys of areas. An image of at most 64 pixels a side
-    stays as it is.
+    The file has no name and is gone when they or the process are, however that ends. A reduction is
+    Pillow's box filter: mean greys of areas. An image of at most 64 pixels a side stays as it is.
     """
     spec = sealed.manifest.image
     shape = (len(rows), min(spec.height, SIDE), min(spec.width, SIDE))
-    reduced = _file_of(scratch, shape)
+    reduced = _file_in(scratch, shape)
     with show("reading", len(rows)) as advance, ThreadPoolExecutor() as threads:
         edges = [*range(0, len(rows), BLOCK), len(rows)]
         for start, end in pairwise(edges):
@@ -151,7 +152,7 @@ def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> 
     return Pictures(sealed=sealed, rows=rows, reduced=reduced)
 
 
-def _file_of(path: Path, shape: tuple[int, int, int]) -> Bytes:
+def _file_in(folder: Path, shape: tuple[int, int, int]) -> Bytes:
     """uint8 of that shape, mapped from a new file; UsageError where the disk is too small for it.
 
     Its bytes are claimed at once: a disk that fills up later would end the process by a signal.
@@ -159,15 +160,15 @@ def _file_of(path: Path, shape: tuple[int, int, int]) -> Bytes:
     size = math.prod(shape)
     if not size:
         return np.empty(shape, np.uint8)
-    with path.open("xb") as file:
+    with TemporaryFile(dir=folder) as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise UsageError(
-                f"{path.parent} has no room for {size / 2**20:,.0f} MB of reduced images "
+                f"{folder} has no room for {size / 2**20:,.0f} MB of reduced images "
                 f"({error.strerror}): make room, or give another folder by --out."
             ) from None
-    return np.memmap(path, np.uint8, "r+", shape=shape)
+        return np.memmap(file, np.uint8, "r+", shape=shape)
 
 
 def read_image(sealed: Sealed, row: int) -> Bytes:

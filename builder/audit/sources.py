@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from builder.audit.pictures import Pictures, Sealed
+from builder.audit.pictures import Pictures
 from builder.audit.probe import Mask, Names
 from builder.audit.wording import kind_of
-from builder.contract import GROUPS, UsageError, printable
+from builder.contract import GROUPS, Index, UsageError, printable
 
 ENOUGH = 50  # images, at least, of a source
 PATIENTS = 10  # that they are of, at least
@@ -30,8 +30,8 @@ class Contrast:
     known: Mask  # [N], images of either
 
 
-def read_sources(path: Path, sealed: Sealed) -> dict[str, str]:
-    """The source of each real image of the dataset that the table at `path` names, by key.
+def read_sources(path: Path, index: Index) -> dict[str, str]:
+    """The source of each real image of the index that the table at `path` names, by key.
 
     UsageError where it is no such table, names an image twice or none of the dataset's. Images
     that it does not name, or with an empty source, have none.
@@ -53,7 +53,7 @@ def read_sources(path: Path, sealed: Sealed) -> dict[str, str]:
                     raise UsageError(f"{path} gives {printable(key)} two sources.")
     except (OSError, UnicodeError, csv.Error):
         raise UsageError(f"Cannot read {path}: give a CSV file with columns key, source.") from None
-    real = {*sealed.index.key[sealed.index.origin == "real"].tolist()}
+    real = {*index.key[index.origin == "real"].tolist()}
     mine = {key: printable(source) for key, source in found.items() if source and key in real}
     if not mine:
         raise UsageError(
@@ -83,7 +83,7 @@ def sources_of(
             named = ", ".join(map(kind_of, left))
             notes.append(
                 f"Too few images of {name} {named} to tell them from others: it takes {ENOUGH} "
-                f"of {PATIENTS} patients."
+                f"images of {PATIENTS} patients."
             )
         if len(found) > NAMED:
             notes.append(f"Only the {NAMED} largest of {len(found)} sources are told from others.")

@@ -83,7 +83,7 @@ def make_pictures(tmp_path_factory: pytest.TempPathFactory) -> MakePictures:
             shardlist=(),
         )
         sealed = Sealed(manifest=manifest, root=Path(folder), index=index)
-        return read_pictures(sealed, np.arange(count), folder / "reduced.npy", silent)
+        return read_pictures(sealed, np.arange(count), folder, silent)
 
     return make
 

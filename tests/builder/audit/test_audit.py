@@ -66,7 +66,7 @@ def test_a_small_dataset_is_judged_as_far_as_it_can_be(sealed: Path, tmp_path: P
     assert audit.shortcuts is None
     assert audit.rare is not None
     assert all(sentence in page or "&" in page for sentence in audit.summary)
-    assert not list((tmp_path / "out").iterdir())  # what was reduced is gone
+    assert not (tmp_path / "out").exists()  # what was reduced has no name
     assert sorted(sealed.rglob("*")) == before
     again, same = audit_dataset(Asked(manifest=path), QUICK, tmp_path / "out", quiet)
     assert (audit_bytes(again), same) == (audit_bytes(audit), page)
@@ -137,6 +137,7 @@ def test_a_classifier_of_other_pathologies_is_refused(
 ) -> None:
     file = tmp_path / "best.safetensors"
     file.write_bytes(b"no weights")
+    shutil.rmtree(sealed / "shards")  # no shard is looked at first
     asked = Asked(manifest=sealed / "manifests" / NAME, classifier=file)
     with pytest.raises((UsageError, CheckError), match=r"best\.safetensors"):
         audit_dataset(asked, QUICK, tmp_path, quiet)
@@ -145,6 +146,26 @@ def test_a_classifier_of_other_pathologies_is_refused(
     monkeypatch.setattr("builder.audit.features.read_header", lambda _: header)
     with pytest.raises(UsageError, match=r"was trained for Hernia, and none of the targets Mass"):
         audit_dataset(asked, QUICK, tmp_path, quiet)
+
+
+def test_a_wrong_table_of_sources_is_refused_before_a_shard_is_read(
+    sealed: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(sealed / "shards")
+    file = tmp_path / "sources.csv"
+    file.write_text("key,source\nreal-x,Bern\n")
+    asked = Asked(manifest=sealed / "manifests" / NAME, sources=file)
+    with pytest.raises(UsageError, match="names no real image of this dataset"):
+        audit_dataset(asked, QUICK, tmp_path / "out", quiet)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_at_once(sealed: Path, tmp_path: Path) -> None:
+    shutil.rmtree(sealed / "shards")
+    (tmp_path / "file").write_text("")
+    asked = Asked(manifest=sealed / "manifests" / NAME)
+    with pytest.raises(NotADirectoryError):
+        audit_dataset(asked, QUICK, tmp_path / "file" / "out", quiet)
 
 
 def test_what_is_missing_or_damaged_is_named(sealed: Path, tmp_path: Path) -> None:

@@ -31,14 +31,15 @@ def test_a_sealed_dataset_is_read_by_origin_and_split(sealed: Path, tmp_path: Pa
     assert len(synthetic) == sum(
         shard.nsamples for shard in found.manifest.shardlist if shard.origin == "synthetic"
     )
-    held_out = read_pictures(found, found.rows("real", ["val", "test"]), tmp_path / "h", quiet)
-    train = read_pictures(found, found.rows("real", ["train"]), tmp_path / "t", quiet)
+    held_out = read_pictures(found, found.rows("real", ["val", "test"]), tmp_path, quiet)
+    train = read_pictures(found, found.rows("real", ["train"]), tmp_path, quiet)
     assert len(synthetic) + len(held_out) + len(train) == len(found.index)
     assert not {*held_out.patients} & {*train.patients}
     assert train.images().shape == (len(train), 32, 32)
     assert (train.images() == train.reduced).all()  # no side is longer than 64
-    pictures = read_pictures(found, synthetic, tmp_path / "s", quiet)
+    pictures = read_pictures(found, synthetic, tmp_path, quiet)
     assert (pictures.patients == pictures.keys).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["sealed"]  # whatever ends the process
     assert {*pictures.targets} == {"Mass", "Pleural_Thickening"}
     assert pictures.labels.shape == (len(synthetic), len(found.manifest.pathologies))
     assert (pictures.group("view") == "").all()
@@ -77,7 +78,7 @@ def test_a_large_image_is_reduced_by_the_means_of_areas(make_pictures: MakePictu
 
 def test_no_images_are_no_images(make_pictures: MakePictures, tmp_path: Path) -> None:
     some = make_pictures(np.zeros((2, 16, 16), np.uint8))
-    none = read_pictures(some.sealed, some.rows[:0], tmp_path / "none", quiet)
+    none = read_pictures(some.sealed, some.rows[:0], tmp_path, quiet)
     assert len(none) == 0
     assert none.reduced.shape == (0, 16, 16)
     assert [*none.blocks()] == []
@@ -103,7 +104,7 @@ def test_a_damaged_image_is_named(
     data[start : start + 40] = bytes(40)
     tar.write_bytes(data)
     with pytest.raises(CheckError, match=f"all.tar, sample {pictures.keys[1]}"):
-        read_pictures(pictures.sealed, pictures.rows, tmp_path / "again", quiet)
+        read_pictures(pictures.sealed, pictures.rows, tmp_path, quiet)
 
 
 def test_a_full_disk_is_told_before_it_is_too_late(
@@ -116,4 +117,4 @@ def test_a_full_disk_is_told_before_it_is_too_late(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(UsageError, match=r"has no room for 0 MB .*No space left.*--out"):
-        read_pictures(pictures.sealed, pictures.rows, tmp_path / "again", quiet)
+        read_pictures(pictures.sealed, pictures.rows, tmp_path, quiet)

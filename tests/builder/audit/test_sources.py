@@ -53,7 +53,7 @@ def test_images_of_few_patients_are_no_source(pictures: Pictures) -> None:
     found, notes = sources_of(first, sources)
     assert [each.kinds for each in found] == [("ap", "pa")]
     assert "source few" in notes[0]
-    assert f"{ENOUGH} of 10 patients" in notes[0]
+    assert f"it takes {ENOUGH} images of 10 patients" in notes[0]
 
 
 def test_only_the_largest_of_many_sources_are_looked_at(make_pictures: Make) -> None:
@@ -76,9 +76,12 @@ def table(tmp_path: Path, text: str) -> Path:
 def test_a_table_of_sources_is_read(tmp_path: Path, pictures: Pictures) -> None:
     first, second, third = pictures.keys[:3].tolist()
     text = f"source,key,more\nBern,{first},1\n,{second},2\nBasel ,{third},3\nBern,real-x,4\n"
-    assert read_sources(table(tmp_path, text), pictures.sealed) == {first: "Bern", third: "Basel"}
+    assert read_sources(table(tmp_path, text), pictures.sealed.index) == {
+        first: "Bern",
+        third: "Basel",
+    }
     marked = table(tmp_path, "\ufeffkey,source\n" + f"{first},Bern\n")
-    assert read_sources(marked, pictures.sealed) == {first: "Bern"}
+    assert read_sources(marked, pictures.sealed.index) == {first: "Bern"}
 
 
 @pytest.mark.parametrize(
@@ -95,11 +98,11 @@ def test_what_is_no_table_of_sources_is_refused(
     tmp_path: Path, pictures: Pictures, text: str, reason: str
 ) -> None:
     with pytest.raises(UsageError, match=reason):
-        read_sources(table(tmp_path, text), pictures.sealed)
+        read_sources(table(tmp_path, text), pictures.sealed.index)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, pictures: Pictures) -> None:
     (tmp_path / "bytes.csv").write_bytes(b"key,source\n\xff\xfe,\n")
     for name in ("missing.csv", "bytes.csv"):
         with pytest.raises(UsageError, match="Cannot read"):
-            read_sources(tmp_path / name, pictures.sealed)
+            read_sources(tmp_path / name, pictures.sealed.index)
