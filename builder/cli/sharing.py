@@ -104,6 +104,7 @@ def share(
 
     check_place(place)
     publisher = read_publisher(said, config)
+    _check_summary(manifest, audit)
     release = compose(
         manifest, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
     )
@@ -119,6 +120,19 @@ def share(
         if written
         else f"{shown} holds this release already, every byte of it (digest {release.digest})."
     )
+
+
+def _check_summary(manifest: Path, given: Path | None) -> None:
+    """CheckError where the sentences of the dataset's audit are not what its figures say."""
+    from builder.audit.summary import summarise
+    from builder.share.audited import own_audit
+
+    audit = own_audit(manifest, load_manifest(manifest), given)
+    if audit is not None and audit.summary != summarise(audit):
+        raise CheckError(
+            f"The summary of the audit of {manifest} is not what its figures say, since the file "
+            f"was changed or another version wrote it: run xbuild audit {manifest} again."
+        )
 
 
 @click.command()

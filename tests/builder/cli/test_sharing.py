@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from builder.audit.summary import summarise
 from builder.contract import load_manifest
+from builder.contract.audit import Audit, write_audit
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -72,6 +75,26 @@ def test_a_config_a_key_and_a_table(
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x" / "SHA256SUMS.sig").is_file()
     assert 'extra_gated_prompt: "I agree."' in (tmp_path / "x" / "README.md").read_text()
+
+
+def test_an_audit_whose_sentences_are_not_what_its_figures_say_is_refused(
+    xbuild: Xbuild, path: Path, audit: Audit, tmp_path: Path
+) -> None:
+    digest = load_manifest(path).digest
+    own = replace(audit, digest=digest, real=digest)
+    own = replace(own, summary=summarise(own))
+    assert own.copies is not None
+    words = ["share", path, "--to", tmp_path / "x", *SAID, "--dry-run", "--audit"]
+    for name, found, code in (
+        ("right", own, 0),
+        ("sentence", replace(own, summary=("Everything is perfect.", *own.summary[1:])), 1),
+        ("count", replace(own, copies=replace(own.copies, suspects=0)), 1),
+    ):
+        write_audit(found, tmp_path / f"{name}.json")
+        done = xbuild(*words, tmp_path / f"{name}.json")
+        assert done.returncode == code, done.stderr
+        assert ("is not what its figures say" in done.stderr) == (code == 1)
+    assert len(done.stderr.splitlines()) == 1
 
 
 def without(option: str) -> list[str]:
