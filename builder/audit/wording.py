@@ -20,11 +20,11 @@ class Meaning:
 FIGURES: Mapping[str, Meaning] = {
     "kid": Meaning(
         title="distance (KID)",
-        text="Distance between the two sets in the features of the extractor; 0 for equal sets.",
+        text="Distance between the two sets, each image described by numbers; 0 for equal sets.",
     ),
     "fid": Meaning(
         title="distance (FID)",
-        text="The same by means and covariances; it grows where there are few images, so it can "
+        text="The same, measured in another way; it grows where there are few images, so it can "
         "only be compared with its own floor.",
     ),
     "precision": Meaning(
@@ -78,8 +78,23 @@ TREATMENTS: Mapping[str, str] = {
     "re-encoded": "both encoded again",
     "rescaled": "both scaled down and up again",
 }
-
-
+_PLAINLY = (  # what a record calls by its exact term, and the same for a physician
+    (r"; divided by their root mean square.*", ""),
+    (
+        r"\d+ principal components of the training images' pixels at (\d+×\d+), whitened",
+        r"the patterns of light and dark in which training images differ most, at \1 pixels",
+    ),
+    (r"(\S+) of xtrain, .*, sha256:\w+", r"what the given classifier (\1) sees in an image"),
+    (
+        r"logistic regression, ([\d,]+) real images: gradients .*",
+        r"a simple one, which looks at edges and learnt from \1 real images",
+    ),
+    (
+        r"\d+ properties and the spectrum of blocks of 8×8 pixels; ",
+        "simple properties such as sharpness, traces of JPEG, and ",
+    ),
+    (r"label vectors", "labels"),
+)
 _KINDS = {"ap": "AP", "pa": "PA", "80-": "80 and over"}  # as the index has them
 
 
@@ -88,6 +103,13 @@ def kind_of(word: str) -> str:
     if re.fullmatch(r"\d+-\d+", word):
         return word.replace("-", " to ")
     return _KINDS.get(word, word)
+
+
+def plainly(words: str) -> str:
+    """What a record says that images were judged by, without terms of mathematics."""
+    for exact, plain in _PLAINLY:
+        words = re.sub(exact, plain, words)
+    return words
 
 
 def title_of(figure: str) -> str:

@@ -17,6 +17,7 @@ from builder.audit.wording import (
     meaning_of,
     number,
     percent,
+    plainly,
     title_of,
 )
 from builder.contract.audit import Agreement, Audit, Interval
@@ -32,6 +33,7 @@ POINTS = {  # in reading order
     "rare": "8. Rare labels and repeats",
 }
 SECTIONS = {"summary": "Summary", **POINTS, "method": "How it was computed"}
+UNFOLDED = 10  # rare combinations that are shown before somebody asks for all
 _DISTANCE = ("kid", "fid")
 _SPREAD = ("precision", "recall", "density", "coverage")
 
@@ -67,6 +69,7 @@ def page(audit: Audit, copies: Sequence[Pair] = (), repeats: Sequence[Pair] = ()
         "number": number,
         "interval": interval,
         "percent": percent,
+        "plainly": plainly,
         "counted": count,
         "title_of": title_of,
     }
@@ -82,6 +85,7 @@ def page(audit: Audit, copies: Sequence[Pair] = (), repeats: Sequence[Pair] = ()
         nearness=_nearness(audit),
         copies=copies,
         repeats=repeats,
+        unfolded=UNFOLDED,
         is_found=is_found,
         claimed=f"{100 * CLAIMED:.0f} %",
     )

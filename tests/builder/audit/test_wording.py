@@ -10,6 +10,7 @@ from builder.audit.wording import (
     meaning_of,
     number,
     percent,
+    plainly,
     title_of,
 )
 from builder.contract.audit import Interval
@@ -63,6 +64,15 @@ def test_a_number_of_things() -> None:
     assert count(1, "image") == "1 image"
     assert count(4159, "image") == "4,159 images"
     assert count(2, "repeats", "repeat") == "2 repeat"
+
+
+def test_exact_terms_are_said_plainly() -> None:
+    digest = "a" * 64
+    found = plainly(f"DenseNet-121 of xtrain, 1024 pooled features, sha256:{digest}; divided by x")
+    assert found == "what the given classifier (DenseNet-121) sees in an image; divided by x"
+    assert plainly("efficientnet_b0 of xtrain, last features, sha256:ab").startswith("what the giv")
+    assert plainly("label vectors") == "labels"
+    assert plainly("something new") == "something new"
 
 
 def test_a_figure_that_is_not_known_is_said_as_it_is() -> None:

@@ -5,10 +5,15 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
+from markupsafe import escape
 
+from builder.audit.features import PixelFeatures
+from builder.audit.gradients import Gradients
 from builder.audit.page import Pair, page
 from builder.audit.page.html import POINTS, SECTIONS
+from builder.audit.traces import Traced
 from builder.contract.audit import Audit, Suspect
 
 PNG = b"\x89PNG-"
@@ -67,6 +72,47 @@ def test_every_figure_stands_beside_its_floor_with_its_numbers(audit: Audit) -> 
     assert "Distances between images do not measure membership risk." in text
 
 
+def test_the_verdict_is_the_second_column_of_each_table_that_has_one(audit: Audit) -> None:
+    heads = re.findall(r"<thead>.*?</thead>", page(audit))
+    columns = [re.findall(r"<th [^>]*>([^<]*)</th>", head) for head in heads]
+    verdicts = [names for names in columns if {*names} & {"verdict", "claimed"}]
+    assert len(verdicts) == 6
+    assert all(names[1] in ("verdict", "claimed") for names in verdicts)
+
+
+def test_terms_of_mathematics_stand_in_the_method_alone(audit: Audit) -> None:
+    size = np.zeros((1024, 64))
+    pixels = PixelFeatures(axes=size, mean=size[:, 0], deviation=size[0])
+    assert audit.quality is not None
+    assert audit.shortcuts is not None
+    exact = f"{pixels.identity}; divided by their root mean square over the training images, so"
+    probe = f"logistic regression, 8,697 real images: {Gradients().identity}"
+    real = replace(
+        audit,
+        quality=replace(audit.quality, extractor=exact),
+        shortcuts=replace(audit.shortcuts, extractor=Traced(of=pixels).identity),
+        agreement=tuple(replace(each, classifier=probe) for each in audit.agreement),
+    )
+    points, method = page(real).split('<section id="method"')
+    text = " ".join(Reader(points).texts)
+    for term in ("whiten", "principal", "root mean square", "spread", "covarian", "vector"):
+        assert term not in text.casefold()
+    for term in ("regression", "gradients", "spectrum", "extractor", "codec"):
+        assert term not in text.casefold()
+    for said in (exact, probe, Traced(of=pixels).identity):
+        assert escape(said) in method
+
+
+def test_only_the_first_rare_combinations_are_shown_at_once(audit: Audit) -> None:
+    assert "<details" not in page(audit)
+    assert audit.rare is not None
+    listed = tuple(((f"P{i}",), 1, 1) for i in range(12))
+    text = page(replace(audit, rare=replace(audit.rare, listed=listed, vectors=30)))
+    assert text.count('<tr class="more">') == 2
+    assert "<details><summary>2 more</summary></details>" in text
+    assert "Rare combinations of labels: the 12 that fewest patients have" in text
+
+
 def test_what_could_not_be_judged_is_said(audit: Audit) -> None:
     text = page(bare(audit))
     assert text.count('class="absent"') == 8
@@ -76,8 +122,11 @@ def test_what_could_not_be_judged_is_said(audit: Audit) -> None:
 
 def test_the_planted_table_says_what_is_found_and_what_is_missed(audit: Audit) -> None:
     text = page(audit)
-    assert re.search(r"jpeg</th>.*100 %</td><td><span class=\"badge fine\">found<", text)
-    assert re.search(r"inversion</th>.*0 %</td><td><span class=\"badge look\">often missed<", text)
+    found = r"jpeg</th>.*<td><span class=\"badge fine\">found<.*>100 %</td></tr>"
+    assert re.search(found, text)
+    assert re.search(
+        r"inversion</th>.*<td><span class=\"badge look\">often missed<.*0 %</td></tr>", text
+    )
 
 
 def test_pictures_of_suspects_lie_next_to_each_other(audit: Audit) -> None:

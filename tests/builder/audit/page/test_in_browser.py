@@ -28,7 +28,9 @@ def path(audit: Audit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     png = file.getvalue()
     pairs = [Pair(suspect=each, image=png, of=png) for each in audit.copies.listed]
     path = tmp_path_factory.mktemp("page") / "gan100.audit.html"
-    strange = replace(audit, notes=(STRANGE,))
+    assert audit.rare is not None
+    listed = tuple(((f"P{i}", "Edema"), 1, i) for i in range(14))
+    strange = replace(audit, notes=(STRANGE,), rare=replace(audit.rare, listed=listed))
     path.write_text(page(strange, pairs, pairs), encoding="utf-8")
     return path
 
@@ -83,6 +85,31 @@ def test_nothing_but_tables_is_wider_than_the_window(opened: Any, width: int) ->
         " && part.getBoundingClientRect().right > innerWidth + 1).map(part => part.outerHTML)"
     )
     assert wide == []
+
+
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_each_verdict_is_on_the_screen(opened: Any, width: int) -> None:
+    resize(opened, width)
+    ends = opened.execute_script(
+        "return [...document.querySelectorAll('td .badge')]"
+        ".map(badge => badge.getBoundingClientRect().right)"
+    )
+    assert ends
+    assert max(ends) <= width
+
+
+def test_rare_combinations_unfold_and_print_open(opened: Any) -> None:
+    seen = (
+        "return [...document.querySelectorAll('tr.more')].filter(row => row.checkVisibility())"
+        ".length"
+    )
+    assert opened.execute_script(seen) == 0
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    printed = opened.execute_script(seen)
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert printed == 4
+    opened.execute_script("document.querySelector('summary').click()")
+    assert opened.execute_script(seen) == 4
 
 
 def test_each_strip_shows_the_figure_inside_its_scale(opened: Any) -> None:
