@@ -11,7 +11,7 @@ from builder.cli.environment import Command, option
 from builder.cli.next_step import check_here
 from builder.cli.options import FILE, FOLDER, seed, shards_root, with_options
 
-_MOST = 1_000_000  # of what is counted: more would only fill the memory
+_MOST = 100_000  # of what is counted: more would only fill the memory
 
 
 class _Range(click.FloatRange):

@@ -95,5 +95,7 @@ def _finish(job: ShardJob, filling: Filling, file: BinaryIO, temporary: Path) ->
 def _discard(filling: Filling, file: BinaryIO, temporary: Path) -> None:
     """Leave neither threads nor an unfinished tar."""
     filling.give_up()
-    file.close()
-    temporary.unlink(missing_ok=True)
+    try:
+        file.close()  # writes what is buffered, which fails on a full disk
+    finally:
+        temporary.unlink(missing_ok=True)
