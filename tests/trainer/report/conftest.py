@@ -137,7 +137,8 @@ def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> Facts
             "epochs": 3, "batch": 32, "lr": 0.001, "optimizer": "adam", "arm": arm,
             "augment": "flip" if arm == "flip" else "none", "mix": "real=1,synthetic=1",
             "steps": "equal", "init": "random", "seed": seed, "precision": "fp32",
-            "accumulate": 1, "compile": False, "init_sha256": None, "device": "cpu", "ranks": 1,
+            "accumulate": 1, "compile": False, "sync_batchnorm": False, "network": "densenet121",
+            "init_sha256": None, "device": "cpu", "ranks": 1,
             "workers": 2, "skip_bad": False,
         },
     }  # fmt: skip
