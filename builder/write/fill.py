@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,40 +21,27 @@ from builder.write.encode import encode
 from builder.write.job import STAGES, Shard, ShardJob, StoredSample, entry_of
 
 _BLOCK = 32  # images that are encoded by one task, and told to the progress bar at once
-_AHEAD = 2  # blocks that may wait, per encoding thread and to be written: bounds memory
+_AHEAD = 2  # blocks per encoding thread that may wait: bounds memory
 
 
 class Hashed:
-    """A file that a thread of its own writes and hashes, while the next members are encoded."""
+    """A file that hashes and counts what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
         """An empty file that is open for writing."""
         self.size = 0
         self._file = file
         self._sha256 = hashlib.sha256()
-        self._pool = ThreadPoolExecutor(1)
-        self._under_way: deque[Future[None]] = deque()
 
     def write(self, data: bytes) -> None:
-        """Append the bytes; a failure with earlier ones may come out here."""
-        if len(self._under_way) > _AHEAD:
-            self._under_way.popleft().result()
-        self._under_way.append(self._pool.submit(self._append, data))
+        """Append the bytes. (A thread of its own for this was measured, and was no faster.)"""
+        self._file.write(data)
+        self._sha256.update(data)
         self.size += len(data)
 
     def hexdigest(self) -> str:
-        """The sha256 of all bytes, once they are written."""
-        while self._under_way:
-            self._under_way.popleft().result()
+        """The sha256 of all bytes."""
         return self._sha256.hexdigest()
-
-    def close(self) -> None:
-        """End the thread; what it has not begun is never written. The file stays open."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _append(self, data: bytes) -> None:
-        self._file.write(data)
-        self._sha256.update(data)
 
 
 _Placed = tuple[Sample, int, int, bytes]  # sample, offset within its block, size, sketch
@@ -83,7 +69,6 @@ class Filling:
         self._waited = dict.fromkeys(STAGES, 0.0)
         self._waiting: deque[Callable[[], _Encoded]] = deque()
         self._stack = ExitStack()
-        self._stack.callback(out.close)
 
     def produce(self) -> None:
         """Make all pictures; the last blocks may still be on their way when this returns."""
