@@ -37,7 +37,8 @@ def blockwise(
 
 def one_core() -> AbstractContextManager[Any]:
     """A context in which BLAS uses one thread."""
-    return _controller().limit(limits=1, user_api="blas")  # type: ignore[no-any-return]
+    limiter: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return limiter
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ of it is one table over the values that can be stored. Only pixels and what show
 """
 
 from collections.abc import MutableSequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -50,8 +51,8 @@ def read_dicom(file: Path, *, depth: int | None, window: Window) -> Bytes:
     damaged bytes may raise whatever pydicom raises.
     """
     try:
-        import imagecodecs  # noqa: F401 - whether they are there
-        import pydicom  # noqa: F401
+        for needed in ("imagecodecs", "pydicom"):
+            import_module(needed)
     except ImportError:
         raise ValueError(
             "to read DICOM files, first run: pip install 'cxr-rebalance[dicom]'"
