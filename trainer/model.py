@@ -3,7 +3,6 @@
 They come from a seed, from ImageNet, or from a file; no file is read with pickle's code.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,8 @@ from torch import nn
 from builder.contract import CheckError, Manifest, UsageError
 from builder.contract.networks import DENSENET, MIN_SIDE, last_layer
 from builder.contract.weights import load_checkpoint, load_tensors, make_network, read_header
-from trainer.pretrained import Tensors, adapted, fetch
+from trainer.pretrained import Tensors, adapted, fetch, from_imagenet
 from trainer.recipe import Recipe
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def build_for(manifest: Manifest, recipe: Recipe) -> nn.Module:
@@ -78,35 +74,3 @@ def _initial(init: str, pathologies: Sequence[str], network: str, model: nn.Modu
     else:
         found = load_checkpoint(path)
     return from_imagenet(found) if network == DENSENET else adapted(found, network, model)
-
-
-def from_imagenet(state: Tensors) -> Tensors:
-    """The features of torchvision's densenet121 `state`, for grey x in [-1024, 1024].
-
-    ImageNet's network takes (g - mean) / std of each colour, and g = (x / 1024 + 1) / 2 here. The
-    first convolution is linear, so the sum over colours and the scale go into its weights and the
-    offset into norm0's running mean: exact, except where the convolution sees padding. The
-    weights are kept 1024 times too large, undone by norm0's variance: in the units of x they
-    would be so small that a single step of Adam would wipe them out. ValueError where `state` is
-    another network's.
-    """
-    dotted = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")  # names before 2018
-    state = {
-        dotted.sub(r"\1\2", name): tensor
-        for name, tensor in state.items()
-        if not name.startswith("classifier.")
-    }
-    first, moments = "features.conv0.weight", ("running_mean", "running_var")
-    shapes = {first: (64, 3, 7, 7)} | {f"features.norm0.{name}": (64,) for name in moments}
-    if any(getattr(state.get(name), "shape", None) != shape for name, shape in shapes.items()):
-        raise ValueError("expected a state dict of torchvision's densenet121")
-    mean = torch.tensor(IMAGENET_MEAN).double()[:, None, None]
-    std = torch.tensor(IMAGENET_STD).double()[:, None, None]
-    weight = state[first].double()
-    offset = (weight * (0.5 - mean) / std).sum(dim=(1, 2, 3))
-    eps = nn.BatchNorm2d(1).eps
-    running_mean, running_var = (state[f"features.norm0.{name}"].double() for name in moments)
-    state[first] = (weight / (2 * std)).sum(dim=1, keepdim=True).float()
-    state["features.norm0.running_mean"] = (1024 * (running_mean - offset)).float()
-    state["features.norm0.running_var"] = (1024**2 * (running_var + eps) - eps).float()
-    return state

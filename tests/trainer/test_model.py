@@ -11,12 +11,8 @@ from torch import nn
 
 from builder.contract import CheckError, ImageSpec, UsageError
 from builder.contract.weights import WeightsHeader, load_checkpoint, weights_bytes
-from trainer.model import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    build,
-    from_imagenet,
-)
+from trainer.model import build
+from trainer.pretrained import IMAGENET_MEAN, IMAGENET_STD, from_imagenet
 
 NAMES = ("Edema", "Fracture")
 
