@@ -5,6 +5,7 @@ mix two datasets, so each folder of shards remembers its recipe and a difference
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
@@ -13,6 +14,7 @@ from pathlib import Path
 from builder import generators
 from builder.contract import Refusal, UsageError, load_manifest, write_last
 from builder.contract.lock import NoLocksError, hold
+from builder.contract.new_file import remove_leftovers
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
 from builder.render import device_facts
 
@@ -31,23 +33,29 @@ def claimed(out: Path) -> Iterator[None]:
                 raise UsageError(
                     f"Another xbuild is writing into {out}: wait for it, or use another --out."
                 )
-            _check_links(out)
-            for pattern in ("shards/*/.*.tmp", "manifests/.*.tmp"):
-                for leftover in out.glob(pattern):
-                    leftover.unlink(missing_ok=True)
+            check_links(out)
+            for folder in (out, out / "manifests", *out.glob("shards/*")):
+                remove_leftovers(folder)
         except NoLocksError:  # only the user's care keeps builds apart
-            _check_links(out)
+            check_links(out)
         yield
 
 
-def _check_links(out: Path) -> None:
-    """Raise UsageError where a reader of the dataset would not find what is written."""
-    for name in ("shards", "manifests"):
-        if not (out / name).resolve().is_relative_to(out.resolve()):
-            raise UsageError(
-                f"{out / name} is a link out of this folder, which no reader of the dataset would "
-                "follow: use the place that it leads to as --out."
-            )
+def check_links(out: Path) -> None:
+    """Raise UsageError where a link would lead what is written, or read again, out of `out`."""
+    top = out.resolve()
+    for folder in (out / "shards", out / "manifests", *out.glob("shards/*")):
+        inside = [entry.path for entry in _entries(folder) if entry.is_symlink()]
+        for path in (folder, *map(Path, inside)):
+            if not path.resolve().is_relative_to(top):
+                raise UsageError(
+                    f"{path} is a link out of this folder, which no reader of the dataset would "
+                    "follow: use the place that it leads to as --out."
+                )
+
+
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    return [*os.scandir(folder)] if folder.is_dir() and not folder.is_symlink() else []
 
 
 def keep_recipes(recipes: Mapping[Path, Mapping[str, object]]) -> None:

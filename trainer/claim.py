@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from builder.contract import Manifest, UsageError
 from builder.contract.lock import LOCK, NoLocksError, hold, holds
 from builder.contract.networks import DENSENET, check_size
+from builder.contract.new_file import remove_leftovers
 from trainer.fit.run_folder import RunFolder
 
 
@@ -56,7 +57,7 @@ def check_out(out: Path, *, resume: bool) -> None:
 def claim(out: Path, fabric: Fabric) -> Iterator[None]:
     """The folder `out` for this run alone; it is removed again if a failure left it empty.
 
-    Files that a killed process did not finish are removed.
+    What a process that died had begun to write there is removed.
     """
     with _alone(out) if fabric.is_global_zero else nullcontext():
         try:
@@ -79,8 +80,7 @@ def _alone(out: Path) -> Iterator[None]:
                 raise UsageError(
                     f"Another xtrain is writing into {out}: wait for it, or use another --out."
                 )
-            for leftover in out.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            remove_leftovers(out)
         except NoLocksError:  # the user must keep processes apart
             pass
         try:

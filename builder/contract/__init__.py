@@ -10,7 +10,8 @@ manifest's geometry allows. Every refusal is one sentence.
     root/shards/.../train-00000-of-00006.tar (+ .idx)    samples (tar, shard): image and JSON
     run/best.safetensors            a classifier (weights)
 
-`record` reads JSON, `lock` makes a folder one process's own, `errors` is the tree of refusals.
+`record` reads JSON, `new_file` writes, `lock` makes a folder one process's own, `errors` is the
+tree of refusals.
 """
 
 from builder.contract.errors import CheckError, Refusal, Stopped, UsageError, printable
@@ -35,13 +36,13 @@ from builder.contract.names import (
     Split,
     check_pathologies,
 )
+from builder.contract.new_file import write_last
 from builder.contract.paths import (
     check_url,
     dataset_root,
     resolve,
     sha256_bytes,
     sha256_file,
-    write_last,
 )
 from builder.contract.png import Bytes
 from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard

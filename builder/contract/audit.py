@@ -11,7 +11,8 @@ from typing import Literal
 
 from builder.contract.errors import CheckError, printable
 from builder.contract.names import KEY
-from builder.contract.paths import dataset_root, write_last
+from builder.contract.new_file import write_last
+from builder.contract.paths import dataset_root
 from builder.contract.record import Count, Sha256, as_record, parse_json, read_bytes, to_json
 
 AUDIT_SCHEMA = 1

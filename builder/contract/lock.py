@@ -60,7 +60,7 @@ def _thread() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()  # a fork has the thread number of its parent
 
 
-def _locked(folder: Path) -> IO[str] | None:
+def _locked(folder: Path) -> IO[bytes] | None:
     """The folder's lock file, locked; None where another has it."""
     path = folder / LOCK
     while True:
@@ -85,8 +85,15 @@ def _locked(folder: Path) -> IO[str] | None:
             file.close()
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path) -> IO[bytes]:
+    """The lock file, made where there is none; never what a link in its place leads to."""
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return path.open("a")
-    except PermissionError:  # it belongs to another user; it can be locked, except over NFS
-        return path.open()
+        try:
+            return os.fdopen(os.open(path, flags | os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        except PermissionError:  # it belongs to another user; it can be locked, except over NFS
+            return os.fdopen(os.open(path, flags | os.O_RDONLY), "rb")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise UsageError(f"{path} is a link, which is not followed: remove it.") from None

@@ -13,7 +13,8 @@ from builder.contract.names import (
     SCHEMAS,
     check_pathologies,
 )
-from builder.contract.paths import check_url, sha256_bytes, write_last
+from builder.contract.new_file import write_last
+from builder.contract.paths import check_url, sha256_bytes
 from builder.contract.record import (
     Count,
     Sha256,

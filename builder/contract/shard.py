@@ -1,6 +1,8 @@
 """One shard: its entry in the manifest, the record of a sample, and the check of its bytes."""
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +10,7 @@ from pathlib import Path
 
 from builder.contract.errors import CheckError
 from builder.contract.names import Origin, Split
-from builder.contract.paths import resolve, sha256_file
+from builder.contract.paths import open_below, resolve
 from builder.contract.record import Count, Sha256
 
 MAX_JSON_BYTES = 1 << 16
@@ -66,8 +68,9 @@ def check_shard(shard: ShardEntry, root: Path) -> Path:
     path = resolve(root, shard.url)
     if not path.is_file():
         raise CheckError(f"The shard {shard.url} is missing under {root}.")
-    if (size := path.stat().st_size) != shard.filesize:
-        raise CheckError(f"{shard.url} has {size} bytes, the manifest says {shard.filesize}.")
-    if sha256_file(path) != shard.sha256:
-        raise CheckError(f"{shard.url} is not the shard that was sealed: its sha256 differs.")
+    with open_below(root, shard.url) as file:
+        if (size := os.fstat(file.fileno()).st_size) != shard.filesize:
+            raise CheckError(f"{shard.url} has {size} bytes, the manifest says {shard.filesize}.")
+        if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+            raise CheckError(f"{shard.url} is not the shard that was sealed: its sha256 differs.")
     return path

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from builder.contract.errors import CheckError
 from builder.contract.names import KEY
+from builder.contract.paths import open_file
 from builder.contract.shard import MAX_JSON_BYTES
 
 BLOCK = 512
@@ -71,7 +72,7 @@ def idx_text(lines: list[str]) -> bytes:
 
 def walk(path: Path, codec: str, max_image_bytes: int) -> Iterator[Member]:
     """The samples of a shard in order; CheckError at the first byte that does not belong."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while True:
             if (block := file.read(BLOCK)) == bytes(BLOCK):
                 if file.read(BLOCK + 1) != bytes(BLOCK):

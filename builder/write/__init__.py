@@ -5,13 +5,11 @@ the bytes. `fill` writes the members, `sidecars` the files next to the tar, and 
 a shard that an interrupted run completed.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import BinaryIO
 
+from builder.contract.new_file import NewFile
 from builder.progress import Advance
 from builder.write.fill import Filling, Hashed
 from builder.write.job import STAGES, Painter, Shard, ShardJob, StoredSample, cut
@@ -64,38 +62,32 @@ def _begin(job: ShardJob, advance: Advance, finisher: ThreadPoolExecutor) -> Fut
         kept: Future[Shard] = Future()
         kept.set_result(completed)
         return kept
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = job.path.with_name(f".{job.path.name}.{os.getpid()}.tmp")
-    file = temporary.open("wb", buffering=1 << 20)
-    filling = Filling(job, Hashed(file), advance)
+    new = NewFile(job.path, job.layout.root)
+    filling = Filling(job, Hashed(new.file), advance)
     try:
         filling.produce()
-        return finisher.submit(_finish, job, filling, file, temporary)
+        return finisher.submit(_finish, job, filling, new)
     except BaseException:
-        _discard(filling, file, temporary)
+        _discard(filling, new)
         raise
 
 
-def _finish(job: ShardJob, filling: Filling, file: BinaryIO, temporary: Path) -> Shard:
+def _finish(job: ShardJob, filling: Filling, new: NewFile) -> Shard:
     """Give the tar its name, after all that lies next to it."""
     try:
         shard = filling.finish()
-        file.flush()
-        os.fsync(file.fileno())
+        new.sync()
         if shard.entry is None or (shard.bad and not job.skip_bad):
             return shard
         write_sidecars(job, shard.stored, shard.rejects, shard.entry.sha256)
-        temporary.replace(job.path)
+        new.complete()
         sync_folder(job.path.parent)
     finally:
-        _discard(filling, file, temporary)
+        _discard(filling, new)
     return shard
 
 
-def _discard(filling: Filling, file: BinaryIO, temporary: Path) -> None:
+def _discard(filling: Filling, new: NewFile) -> None:
     """Leave neither threads nor an unfinished tar."""
     filling.give_up()
-    try:
-        file.close()  # writes what is buffered, which fails on a full disk
-    finally:
-        temporary.unlink(missing_ok=True)
+    new.discard()

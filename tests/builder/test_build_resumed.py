@@ -110,7 +110,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_resumes(
     )
     process = begun(out, *words)
     (temporary, *_) = out.glob("shards/*/*.tar.*.tmp")
-    os.kill(int(temporary.name.split(".")[-2]), signal.SIGKILL)
+    os.kill(int(temporary.name.split(".")[-2].split("-")[0]), signal.SIGKILL)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert "A worker process was killed" in errors

@@ -13,6 +13,7 @@ import pytest
 from builder.claim import check_name, check_shards, claimed, keep_recipes
 from builder.contract import UsageError
 from builder.contract.lock import holds
+from builder.contract.new_file import new_file
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 Hashes = Callable[[Path], dict[str, str]]
@@ -81,6 +82,39 @@ def test_a_link_to_another_disk_is_refused_before_anything_is_made(
     assert done.returncode == 2
     assert "use the place that it leads to as --out" in done.stderr
     assert not list((tmp_path / "disk").iterdir())
+
+
+@pytest.mark.parametrize("name", ["shards/real", "shards/real/train-00000-of-00001.tar"])
+def test_a_link_below_the_shards_is_refused_and_nothing_outside_changes(
+    tmp_path: Path, small: list[object], xbuild: Xbuild, name: str
+) -> None:
+    outside, link = tmp_path / "outside", tmp_path / "out" / name
+    outside.mkdir()
+    (outside / ".train-00000-of-00001.tar.1.tmp").write_bytes(b"mine")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    done = xbuild(*small, "--out", tmp_path / "out")
+    assert done.returncode == 2, done.stderr
+    assert "use the place that it leads to as --out" in done.stderr
+    assert [path.read_bytes() for path in outside.iterdir()] == [b"mine"]
+
+
+def test_what_another_part_is_writing_is_left_alone(tmp_path: Path) -> None:
+    with new_file(tmp_path / "shards/gan10/train-00000-of-00002.tar") as file:
+        with claimed(tmp_path):  # it ignores the lock of the folder, as over a drive without
+            assert len([*tmp_path.glob("shards/gan10/.*.tmp")]) == 1
+        file.write(b"whole")
+    assert (tmp_path / "shards/gan10/train-00000-of-00002.tar").read_bytes() == b"whole"
+
+
+def test_a_link_inside_and_an_out_that_is_a_link_work(
+    tmp_path: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    (tmp_path / "disk/data").mkdir(parents=True)
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/shards").symlink_to("data")
+    assert xbuild(*small, "--out", tmp_path / "out").returncode == 0
+    assert xbuild("verify", tmp_path / "out/manifests/gan100.json").returncode == 0
 
 
 # --- recipes --------------------------------------------------------------------------------------

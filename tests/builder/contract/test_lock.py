@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from builder.contract import UsageError
 from builder.contract.lock import LOCK, LOOK, hold, holds
 
 
@@ -85,19 +86,26 @@ def test_a_failure_of_the_disk_is_no_want_of_locks(tmp_path: Path, monkeypatch: 
 def test_another_users_lock_can_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: Callable[..., Any]
 ) -> None:
-    ours = Path.open
+    ours = os.open
 
-    def theirs(path: Path, mode: str = "r") -> Any:
-        if mode != "r":
+    def theirs(path: Path, flags: int, *more: Any) -> Any:
+        if flags & os.O_WRONLY:
             raise PermissionError(errno.EACCES, "Permission denied")
-        return ours(path, mode)
+        return ours(path, flags, *more)
 
     (tmp_path / LOCK).touch()
-    monkeypatch.setattr(Path, "open", theirs)
+    monkeypatch.setattr(os, "open", theirs)
     with locked(tmp_path), hold(tmp_path, wait=None) as held:
         assert not held
     with hold(tmp_path, wait=None) as held:
         assert held
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    (tmp_path / LOCK).symlink_to(tmp_path / "outside")
+    with pytest.raises(UsageError, match="is a link, which is not followed: remove it"):
+        hold(tmp_path, wait=None).__enter__()
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_lock_that_comes_free_is_taken(tmp_path: Path, locked: Callable[..., Any]) -> None:
