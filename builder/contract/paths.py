@@ -7,9 +7,9 @@ break, and what is opened is a regular file, so that no pipe lets anybody wait f
 import hashlib
 import os
 import re
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
-from typing import BinaryIO
 
 from builder.contract.errors import CheckError, UsageError, printable
 
@@ -48,7 +48,7 @@ def resolve(root: Path, url: str) -> Path:
     return found
 
 
-def open_file(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
     """The regular file `path`, open for reading; CheckError where it is a pipe, folder or device.
 
     OSError where there is none.
@@ -56,7 +56,7 @@ def open_file(path: Path) -> BinaryIO:
     return _regular(os.open(path, _FILE), path)
 
 
-def open_below(root: Path, url: str) -> BinaryIO:
+def open_below(root: Path, url: str) -> BufferedReader:
     """The regular file that `url` names below `root`, open for reading; otherwise CheckError.
 
     Links inside of the root are followed. Nothing outside is opened, even if somebody changes the
@@ -102,7 +102,7 @@ def folder_below(root: Path | None, folder: Path) -> int:
     return number
 
 
-def _regular(number: int, path: Path) -> BinaryIO:
+def _regular(number: int, path: Path) -> BufferedReader:
     if not S_ISREG(os.fstat(number).st_mode):
         os.close(number)
         raise CheckError(f"{printable(str(path), 300)} is no file but a folder, pipe or device.")
