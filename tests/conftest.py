@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -54,6 +55,29 @@ settings.load_profile("same")
 
 # A run in the background of a script ignores Ctrl-C, and so would every command that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def bearable() -> Callable[[], AbstractContextManager[None]]:
+    """A block that may take 300 MB above what the process has, and 5 seconds of its time."""
+    facts, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+    def kilobytes(name: str) -> int:
+        lines = facts.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
+
+    @contextmanager
+    def watch() -> Iterator[None]:
+        try:
+            reset.write_text("5")  # the peak counts from here
+        except OSError:
+            pytest.skip("the peak of memory can be reset on Linux alone")
+        before, begun = kilobytes("VmRSS"), time.process_time()
+        yield
+        assert time.process_time() - begun < 5
+        assert kilobytes("VmHWM") - before < 300_000
+
+    return watch
 
 
 @pytest.fixture

@@ -16,8 +16,11 @@ import msgspec
 from builder.contract.errors import CheckError
 from builder.contract.errors import printable as printable
 
-MAX_JSON = 64 << 20  # bytes of a file
+MAX_JSON = 16 << 20  # bytes of a text; a manifest of 60,000 shards
 MAX_DEPTH = 64  # of lists and objects within each other
+MAX_PARTS = 1_000_000  # of these signs, one or more for each value: a byte may become 60
+_SIGNS_OF_PARTS = (b",", b":", b"[", b"{")
+_MAX_DIGITS = 300  # of a whole number: a float holds it
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -33,7 +36,7 @@ _WORDS = {  # msgspec's words for a kind of value
 }
 _SIGNS = {" >= ": " of at least ", " <= ": " of at most ", " > ": " above ", " < ": " below "}
 _SIGNS |= {"Invalid enum value": "unknown word", "Object missing required": "it has no"}
-
+_HALF_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, which no UTF-8 has by itself
 
 T = TypeVar("T")
 
@@ -48,21 +51,27 @@ def read_bytes(path: Path, max_bytes: int = MAX_JSON) -> bytes:
     if path.exists() and not path.is_file():
         raise CheckError(f"{path} is not a file.")
     try:
-        if path.stat().st_size > max_bytes:
-            raise CheckError(f"{path} is larger than the {max_bytes:,} bytes that it may have.")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise CheckError(f"Cannot read {path}: {error.strerror}.") from None
+    if len(data) > max_bytes:
+        raise CheckError(f"{path} is larger than the {max_bytes:,} bytes that it may have.")
+    return data
 
 
 def parse_json(data: bytes, what: str) -> Any:
-    """The value of a JSON text: finite numbers, no key twice, at most MAX_DEPTH deep.
+    """The value of a JSON text in UTF-8: finite numbers, no key twice, at most MAX_DEPTH deep.
 
-    `what` names the text in the CheckError.
+    `what` names the text in the CheckError. Its size is known to be bearable before it is parsed.
     """
+    if len(data) > MAX_JSON or sum(map(data.count, _SIGNS_OF_PARTS)) > MAX_PARTS:
+        raise CheckError(
+            f"{what} is refused: it has more than {MAX_JSON:,} bytes or {MAX_PARTS:,} values."
+        )
     try:
         raw = json.loads(
-            data,
+            data.decode("utf-8-sig"),
             parse_constant=_refuse,
             parse_float=_finite,
             parse_int=_whole,
@@ -70,6 +79,8 @@ def parse_json(data: bytes, what: str) -> Any:
         )
         if _holds(raw) and _deeper(raw, MAX_DEPTH):
             raise RecursionError
+        if _HALF_LETTER.search(data):
+            json.dumps(raw, ensure_ascii=False).encode()
     except RecursionError:
         raise CheckError(
             f"{what} is refused: its lists and objects are nested too deeply."
@@ -139,7 +150,7 @@ def _finite(word: str) -> float:
 
 
 def _whole(word: str) -> int:
-    if len(word) > 300:  # no record holds such a number; to convert it takes time
+    if len(word) > _MAX_DIGITS:  # to convert it takes time
         raise ValueError("a number is too large")
     return int(word)
 

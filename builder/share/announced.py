@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from builder.contract import CheckError, Manifest, load_manifest, printable, sha256_bytes
+from builder.contract.record import MAX_JSON
 from builder.share.check import SIGNATURE, SUMS, check_names, parse_sums
 from builder.share.metadata import MAX_ROW, METADATA, REAL
 from builder.share.receiving import Giver
@@ -19,7 +20,6 @@ from builder.share.sign import MAX_SIGNATURE, check_signer
 from builder.store import OutOfReach
 
 MAX_SUMS = 16 << 20  # bytes; a hundred thousand shards
-MAX_MANIFEST = 64 << 20
 MAX_DOCUMENT = 64 << 20  # of a card, a licence, croissant.json
 MAX_DOCUMENTS = 50
 MAX_LINES = 512  # bytes of the lines of an image in an .idx
@@ -86,7 +86,7 @@ def _manifest(giver: Giver, files: Mapping[str, str]) -> Manifest:
         raise CheckError(
             f"{giver.shown} is no release: its {SUMS} lists {len(paths)} manifests instead of one."
         )
-    data = read_small(giver, paths[0], files[paths[0]], MAX_MANIFEST)
+    data = read_small(giver, paths[0], files[paths[0]], MAX_JSON)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "manifest.json"
         path.write_bytes(data)
@@ -150,4 +150,4 @@ def _most(path: str, manifest: Manifest) -> int:
     """How many bytes a table or document may have."""
     if path in (METADATA, REAL) or _TABLE.fullmatch(path):
         return MAX_ROW * (manifest.index.rows + 100)
-    return MAX_MANIFEST if _MANIFEST.fullmatch(path) else MAX_DOCUMENT
+    return MAX_JSON if _MANIFEST.fullmatch(path) else MAX_DOCUMENT

@@ -4,7 +4,6 @@ The shards are compared with what the line writes (see `shards`), which leaves n
 stranger's text. This is the scan of everything else: every text, every JSON value, every cell.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from builder.contract import printable
+from builder.contract.record import parse_json
 
 _ROOTS = "home|Users|root|tmp|mnt|media|data|scratch|work|var|opt|srv|gpfs|lustre|net|nfs|etc|usr"
 _START, _END = "(?<![A-Za-z0-9])", "(?![A-Za-z0-9])"  # of a word, also next to an underscore
@@ -96,7 +96,7 @@ def text_leaks(text: str, where: str, forbidden: Forbidden = Forbidden()) -> Ite
 
 def json_leaks(data: bytes, where: str, forbidden: Forbidden = Forbidden()) -> Iterator[str]:
     """The leaks in a JSON text: in its keys and words, and values whose key names a person."""
-    for key, value in _pairs(json.loads(data)):
+    for key, value in _pairs(parse_json(data, where)):
         place = f"{where} ({printable(key, 40)})" if key else where
         if isinstance(value, str) and key not in _COUNTED:
             yield from text_leaks(value, place, forbidden)

@@ -14,10 +14,10 @@ from builder.contract import (
     load_index,
     load_manifest,
 )
+from builder.contract.record import MAX_JSON
 from builder.store import Cache, Remote, is_url
 from trainer.stream.shards import Bucket, Folder, Source
 
-MAX_MANIFEST = 64 << 20
 MAX_INDEX = 4 << 30
 
 
@@ -88,7 +88,7 @@ def _remote(url: str, cache: Cache) -> tuple[Manifest, Index]:
         with TemporaryDirectory(prefix="xtrain-") as folder:
             path = Path(folder) / below
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(remote.read(below, max_bytes=MAX_MANIFEST))
+            path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
             manifest = load_manifest(path)
             parquet = Path(folder) / PurePosixPath(manifest.index.url)
             parquet.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from builder.contract import CheckError, UsageError
 from builder.contract.networks import DENSENET
-from builder.contract.record import as_record
+from builder.contract.record import as_record, parse_json
 from trainer.recipe import Recipe
 from trainer.sweep.grid import VARIED, Grid
 
@@ -52,9 +52,9 @@ def journal(path: Path) -> JournalStorage:
     try:
         for line in path.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
-                json.loads(line)
+                parse_json(line, "A line")
         return JournalStorage(backend)
-    except (ValueError, KeyError, TypeError, AssertionError):
+    except (CheckError, ValueError, KeyError, TypeError, AssertionError):
         raise CheckError(
             f"{path} is damaged or not the journal of a sweep: delete it and repeat the command;"
             " complete points are not trained again."

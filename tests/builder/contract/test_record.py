@@ -1,4 +1,6 @@
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +11,7 @@ from msgspec import Meta
 from builder.contract import CheckError
 from builder.contract.record import (
     MAX_DEPTH,
+    MAX_PARTS,
     Count,
     as_record,
     parse_json,
@@ -107,6 +110,9 @@ def test_a_hostile_name_is_shown_short_and_plain() -> None:
         ("[" * 100_000, "nested too deeply"),
         ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested too deeply"),
         ("9" * 5000, "a number is too large"),
+        ("1" + "0" * 400, "a number is too large"),
+        ('{"a": "\\ud800"}', "x is not valid JSON"),
+        ('["\\uD83D", "\\uDE00"]', "x is not valid JSON"),
     ],
 )
 def test_json_that_is_no_plain_json_is_refused(text: str, message: str) -> None:
@@ -115,9 +121,33 @@ def test_json_that_is_no_plain_json_is_refused(text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
+@pytest.mark.parametrize("data", [b'{"a": "\xff"}', b'"\xed\xa0\x80"', '"a"'.encode("utf-16")])
+def test_bytes_that_are_no_utf8_are_refused(data: bytes) -> None:
     with pytest.raises(CheckError, match="x is not valid JSON"):
-        parse_json(b'{"a": "\xff"}', "x")
+        parse_json(data, "x")
+
+
+def test_letters_beyond_16_bits_pass_in_either_spelling() -> None:
+    both = "\N{GRINNING FACE}", json.dumps("\N{GRINNING FACE}")
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}', "x") == {"a": 1}  # with a byte order mark
+    assert [parse_json(text.encode(), "x") for text in (f'"{both[0]}"', both[1])] == [both[0]] * 2
+
+
+MANY = {
+    "empty lists": b"[" + b"[]," * 5_000_000 + b"0]",
+    "objects": b"[" + b'{"a":0},' * 2_000_000 + b"0]",
+    "a long text of wide letters": b'"' + b"a" * (15 << 20) + "\N{GRINNING FACE}".encode() + b'"',
+    "more bytes than any": b'"' + b"a" * (20 << 20) + b'"',
+    "just bearable": b"[" + b'{"a":0},' * (MAX_PARTS // 3 - 10) + b"0]",
+}
+
+
+@pytest.mark.parametrize("case", MANY)
+def test_values_by_the_million_are_refused_before_they_are_made(
+    case: str, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with bearable(), suppress(CheckError):
+        as_record(parse_json(MANY[case], "x"), Outer, "x")
 
 
 def test_json_as_deep_as_allowed_passes() -> None:

@@ -117,7 +117,10 @@ def test_half_a_line_of_a_process_killed_meanwhile_is_mended(
     assert b'"worker{' not in (tmp_path / "sweep.journal").read_bytes()
 
 
-@pytest.mark.parametrize("line", [b"\0\0\0\n", b"{}\n", b"[]\n", b'{"op_code":99}\n', b"\xff\n"])
+LINES = [b"\0\0\0\n", b"{}\n", b"[]\n", b'{"op_code":99}\n', b"\xff\n", b"[" * 99_999 + b"\n"]
+
+
+@pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("at_end", [False, True])
 def test_a_damaged_journal_is_refused_and_may_be_deleted(
     tmp_path: Path, run: Run, trained: Callable[[Path], Counter[str]], line: bytes, at_end: bool
