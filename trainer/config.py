@@ -21,6 +21,7 @@ from trainer.recipe import (
     Recipe,
     RunConfig,
     Steps,
+    plain_number,
     read_config,
 )
 from trainer.stream.locate import Located, locate
@@ -59,6 +60,7 @@ class Settings:
     machine: Machine
     sync_batchnorm: bool = False
     network: str = DENSENET
+    synthetic_weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +99,8 @@ class RunPlan:
         recipe = asdict(self.recipe)
         flags = ["--compile"] if recipe.pop("compile") else []
         flags += ["--sync-batchnorm"] if recipe.pop("sync_batchnorm") else []
+        if (weight := recipe.pop("synthetic_weight")) != 1:
+            recipe["synthetic-weight"] = weight
         flags += ["--skip-bad"] if self.skip_bad else []
         how = {"device": self.machine.device, "workers": self.machine.workers}
         options = {n: value for n, value in (where | recipe | how).items() if value is not None}
@@ -138,6 +142,7 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
             compile=asked.compile,
             sync_batchnorm=asked.sync_batchnorm,
             network=asked.network,
+            synthetic_weight=asked.synthetic_weight,
         ),
         out=_out(request, manifest, suffix),
         shards=request.shards,
@@ -200,4 +205,4 @@ def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
 def _one_spelling(mix: str) -> str:
     """The mix as every run of it notes it: both origins, weights such as 1 and 0.5."""
     weights = parse_mix(mix).items()
-    return ",".join(f"{origin}={weight!r}".removesuffix(".0") for origin, weight in weights)
+    return ",".join(f"{origin}={plain_number(weight)}" for origin, weight in weights)

@@ -46,6 +46,19 @@ class Recipe:
     compile: bool
     sync_batchnorm: bool = False  # batch statistics of all ranks together
     network: str = DENSENET  # its name
+    synthetic_weight: Annotated[float, Meta(gt=0)] = 1.0  # of a synthetic image's loss
+
+    @property
+    def weighting(self) -> str:
+        """How an arm of that weight is told apart; "" where synthetic images count as real ones."""
+        if self.synthetic_weight == 1:
+            return ""
+        return f"synthetic weight {plain_number(self.synthetic_weight)}"
+
+
+def plain_number(value: float) -> str:
+    """All digits of a weight, such as 1 or 0.5."""
+    return repr(float(value)).removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,7 @@ def test_the_command_repeats_the_run(shared: Any, plan_of: PlanOf, tmp_path: Pat
         network="resnet18",
         skip_bad=True,
         mix="real=0.5",
+        synthetic_weight=0.25,
         seed=7,
     )
     asked = main.commands["fit"].make_context("fit", shlex.split(plan.command)[1:]).params
@@ -109,6 +110,7 @@ def test_the_command_repeats_the_run(shared: Any, plan_of: PlanOf, tmp_path: Pat
     assert asked["skip_bad"]
     assert (asked["device"], asked["workers"]) == ("cpu", 2)
     assert "--shards-root" not in plan.command
+    assert "weight" not in plan_of(shared, None)[0].command
 
 
 def test_the_config_says_what_was_trained_on(

@@ -20,7 +20,7 @@ from trainer.arms.none import none
 from trainer.arms.oversample import oversample
 from trainer.arms.pretrain import pretrain
 from trainer.arms.radiograph import radiograph
-from trainer.recipe import ArmName, Recipe
+from trainer.recipe import ArmName, Recipe, plain_number
 from trainer.stream.batches import Dataset
 
 MAKERS: Mapping[ArmName, Callable[[Material], Arm]] = {
@@ -34,6 +34,7 @@ MAKERS: Mapping[ArmName, Callable[[Material], Arm]] = {
 }
 TREATMENTS: tuple[ArmName, ...] = ("gan", "pretrain")  # they show synthetic pixels; others control
 NEED_SYNTHETIC: tuple[ArmName, ...] = (*TREATMENTS, "oversample")
+WEIGHTED: tuple[ArmName, ...] = ("gan", "oversample")  # their batches mix what weights compare
 
 
 def default_arm(manifest: Manifest) -> ArmName:
@@ -55,5 +56,10 @@ def make_arm(recipe: Recipe, data: Dataset) -> Arm:
         raise UsageError(
             f"--arm {recipe.arm} needs synthetic images, and the dataset has"
             f" {len(material.rows['synthetic'])} (or --mix leaves none): use --arm none."
+        )
+    if recipe.synthetic_weight != 1 and recipe.arm not in WEIGHTED:
+        raise UsageError(
+            f"--synthetic-weight {plain_number(recipe.synthetic_weight)} changes nothing in --arm"
+            f" {recipe.arm}, whose batches do not mix real and synthetic images: leave it out."
         )
     return MAKERS[recipe.arm](material)

@@ -1,12 +1,17 @@
 """What an arm is made of, and what it is for the fit → Arm."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from builder.contract import ORIGINS, Labels, Origin, UsageError
 from trainer.recipe import Augment, Recipe
 from trainer.stream.batches import Dataset
 from trainer.stream.order import Order, Part, Rows
+
+Weights = npt.NDArray[np.float32]
 
 EVEN: Mapping[Origin, float] = {"real": 1.0, "synthetic": 1.0}
 
@@ -19,6 +24,17 @@ class Arm:
     augment: Augment
     positive_weight: tuple[float, ...] | None = None  # [L], of a positive's loss
     choose_from: int = 1  # the first epoch whose weights may be chosen
+    row_weights: Weights | None = None  # [N], of the loss in each row's place; None: all 1
+
+    def weights(self, epoch: int) -> Weights | None:
+        """[count]: the weight of each image's loss in that epoch; None where all are 1.
+
+        A real image that stands in for a synthetic one has that one's weight.
+        """
+        if self.row_weights is None:
+            return None
+        found: Weights = self.row_weights[replace(self.order, stand_in=None).epoch(epoch)]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +75,18 @@ class Material:
         """The arm that shows these parts, augmented as the recipe says."""
         key = f"{self.data.manifest.digest} {self.recipe.seed}"
         order = Order(key=key, parts=parts)
-        return Arm(order=order, augment=self.recipe.augment, choose_from=choose_from)
+        return Arm(
+            order=order,
+            augment=self.recipe.augment,
+            choose_from=choose_from,
+            row_weights=self._row_weights(),
+        )
+
+    def _row_weights(self) -> Weights | None:
+        weight = self.recipe.synthetic_weight
+        if weight == 1:
+            return None
+        return np.where(self.data.index.origin == "synthetic", weight, 1).astype(np.float32)
 
     def labels(self, origin: Origin) -> Labels:
         """int8 [N, L] of an origin's training images."""

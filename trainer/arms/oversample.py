@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from builder.contract import CheckError, Index, Manifest, sha256_bytes
+from builder.contract import CheckError
 from trainer.arms.gan import gan
 from trainer.arms.material import Arm, Material
 from trainer.stream.batches import Dataset
@@ -45,14 +45,3 @@ def twins(data: Dataset, *, seed: int) -> Rows:
         found[row] = group[turn[labels] % len(group)]
         turn[labels] += 1
     return found
-
-
-def control_digest(manifest: Manifest, index: Index) -> str:
-    """The sha256 of all that the arms without synthetic pixels depend on, except the order's key.
-
-    Datasets with the same digest differ only in the pixels of their synthetic images, so the
-    control runs of one serve the others, too.
-    """
-    real = [shard.sha256 for shard in manifest.shardlist if shard.origin == "real"]
-    drawn = index.labels[index.origin == "synthetic"]
-    return sha256_bytes(" ".join(real).encode() + b" " + drawn.tobytes())

@@ -78,6 +78,14 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     "Runs of each arm; the first one has --seed, the others the next numbers.",
 )
 @click.option(
+    "--synthetic-weight",
+    "weights",
+    multiple=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How much a synthetic image's loss counts in the arm gan, and its copy's in oversample;"
+    " repeatable: each weight makes an arm of its own.  [default: 1]",
+)
+@click.option(
     "--grid",
     is_flag=True,
     help="Choose each arm's learning rate, batch and optimizer from the paper's grid, with the "
@@ -105,6 +113,7 @@ def experiment(
     out: Path,
     arms: tuple[ArmName, ...],
     seeds: int,
+    weights: tuple[float, ...],
     grid: bool,
     jobs: int | None,
     dry_run: bool,
@@ -114,8 +123,8 @@ def experiment(
 
     It trains every arm with every seed on every one of the MANIFESTS and ends in a report. After an
     interruption the same command resumes. Several processes, on any machines that see the same
-    --out, share the runs. An arm without synthetic images is trained once for datasets that differ
-    only in their synthetic pixels.
+    --out, share the runs. An arm without synthetic images is trained once for datasets that do not
+    differ in what it shows.
     """
     from builder.contract.lock import hold
     from trainer.experiment import devices, estimate, plan, run_local_workers, work
@@ -131,6 +140,7 @@ def experiment(
         shards_root=shards_root,
         arms=arms,
         seeds=seeds,
+        weights=weights or (1.0,),
         grid=grid,
         out=out,
     )

@@ -20,6 +20,7 @@ from trainer.cli.options import (
     scoring,
     shards_root,
     shown,
+    synthetic_weight,
     training,
 )
 from trainer.cli.values import (
@@ -27,6 +28,7 @@ from trainer.cli.values import (
     MachineOptions,
     PointOptions,
     RunOptions,
+    WeightOptions,
     scoring_machine,
     settings_of,
 )
@@ -36,14 +38,14 @@ if TYPE_CHECKING:
     from trainer.report import RunReport
 
 
-class FitOptions(DatasetOptions, RunOptions, PointOptions):
+class FitOptions(DatasetOptions, RunOptions, PointOptions, WeightOptions):
     """The values of the options of `fit`."""
 
     out: Path | None
     resume: bool
 
 
-class SweepOptions(DatasetOptions, RunOptions):
+class SweepOptions(DatasetOptions, RunOptions, WeightOptions):
     """The values of the options of `sweep`, apart from its grid."""
 
     out: Path | None
@@ -65,6 +67,7 @@ class EvaluateOptions(MachineOptions):
 )
 @arm
 @shown
+@synthetic_weight
 @point
 @training
 @machine
@@ -86,7 +89,7 @@ def fit(**options: Unpack[FitOptions]) -> None:
         arm=options["arm"],
         out=options["out"],
         resume=options["resume"],
-        settings=settings_of(options, options),
+        settings=settings_of(options, options, options["synthetic_weight"]),
     )
     found = request.locate()
     plan = resolve(with_precision(request, found.manifest), found.manifest)
@@ -110,6 +113,7 @@ def fit(**options: Unpack[FitOptions]) -> None:
 )
 @arm
 @shown
+@synthetic_weight
 @training
 @machine
 @memory
@@ -157,7 +161,9 @@ def sweep(
         out=options["out"],
         resume=True,
         settings=settings_of(
-            options, {"lr": first.lr, "batch": first.batch, "optimizer": first.optimizer}
+            options,
+            {"lr": first.lr, "batch": first.batch, "optimizer": first.optimizer},
+            options["synthetic_weight"],
         ),
     )
     found = request.locate()

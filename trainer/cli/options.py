@@ -107,6 +107,13 @@ memory = click.option(
     metavar="ram[:SIZE]",
     help="Keep decoded images in memory: ram (half of what is free), or a size as in ram:20GB.",
 )
+synthetic_weight = setting(
+    "--synthetic-weight",
+    click.FloatRange(0, min_open=True),
+    1.0,
+    "How much a synthetic image's loss counts in the arm gan, and its copy's in oversample; a"
+    " real image's counts 1.",
+)
 saving = options_of(
     setting(
         "--checkpoint-minutes",

@@ -60,6 +60,12 @@ class RunOptions(MachineOptions):
     min_positives: int
 
 
+class WeightOptions(TypedDict):
+    """The value of `synthetic_weight`."""
+
+    synthetic_weight: float
+
+
 def cache_of(options: MachineOptions) -> "Cache":
     """Where shards from a URL are kept."""
     from builder.store import Cache, default_cache_folder
@@ -71,7 +77,9 @@ def cache_of(options: MachineOptions) -> "Cache":
     )
 
 
-def settings_of(options: RunOptions, point: PointOptions) -> "Settings":
+def settings_of(
+    options: RunOptions, point: PointOptions, synthetic_weight: float = 1.0
+) -> "Settings":
     """How to train and score."""
     from trainer.config import Machine, Settings
 
@@ -90,6 +98,7 @@ def settings_of(options: RunOptions, point: PointOptions) -> "Settings":
         accumulate=options["accumulate"],
         compile=options["compile"],
         sync_batchnorm=options["sync_batchnorm"],
+        synthetic_weight=synthetic_weight,
         skip_bad=options["skip_bad"],
         min_positives=options["min_positives"],
         machine=Machine(

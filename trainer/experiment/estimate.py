@@ -46,7 +46,7 @@ def _table(
         column.justify = "right"
     groups: dict[tuple[str, str], list[RunJob]] = {}
     for job in experiment.jobs:
-        groups.setdefault((job.dataset, job.arm), []).append(job)
+        groups.setdefault((job.dataset, job.arm_title), []).append(job)
     for (dataset, arm), group in groups.items():
         job = group[0]
         table.add_row(

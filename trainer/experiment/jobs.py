@@ -29,8 +29,13 @@ class RunJob:
 
     @property
     def title(self) -> str:
-        """Dataset, arm and seed."""
-        return f"{self.dataset}, {self.arm}, seed {self.plan.recipe.seed}"
+        """Dataset, arm and seed; no other run of the experiment has it."""
+        return f"{self.dataset}, {self.arm_title}, seed {self.plan.recipe.seed}"
+
+    @property
+    def arm_title(self) -> str:
+        """The arm, with the weight of its synthetic images where that is unusual."""
+        return ", ".join(filter(None, (self.arm, self.plan.recipe.weighting)))
 
     def on(self, device: str) -> "RunJob":
         """The same run on that device."""

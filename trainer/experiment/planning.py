@@ -10,7 +10,7 @@ import torch
 
 from builder.contract import Manifest, UsageError
 from builder.store import is_url
-from trainer.arms import TREATMENTS, control_digest, default_arm, make_arm
+from trainer.arms import TREATMENTS, WEIGHTED, controls_of, default_arm, make_arm
 from trainer.claim import check_trainable
 from trainer.config import Request, Settings, resolve
 from trainer.experiment.jobs import Experiment, RunJob
@@ -36,12 +36,14 @@ def plan(
     seeds: int,
     grid: bool,
     out: Path,
+    weights: Sequence[float] = (1.0,),
 ) -> Experiment:
     """A run for every dataset, arm and seed; no arm that needs synthetic images where none exist.
 
-    All runs share `settings`, whose seed is the first one. No `arms` means the USUAL ones. A
-    control is trained once for all datasets that differ only in their synthetic pixels. UsageError
-    and CheckError are raised now for what would end a run, or the report after it, hours later.
+    All runs share `settings`, whose seed is the first one. No `arms` means the USUAL ones. Each of
+    `weights` of synthetic images makes an arm of its own of those in WEIGHTED. A control is trained
+    once for all datasets that do not differ in what it shows. UsageError and CheckError are raised
+    now for what would end a run, or the report after it, hours later.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -54,16 +56,17 @@ def plan(
     _check_names(manifests)
     _check_real(found)
     jobs: list[RunJob] = []
-    for path, located, arm in _comparisons(found, arms or USUAL, settings.network):
-        request = Request(
-            shards=path,
-            shards_root=shards_root,
-            arm=arm,
-            out=out / located.manifest.name / f"{arm}-seed{settings.seed}",
-            resume=True,
-            settings=settings,
-        )
-        jobs += _jobs(located, request, seeds=seeds, grid=grid)
+    for path, located, arm in _comparisons(found, arms or USUAL, settings):
+        for weight in dict.fromkeys(weights) if arm in WEIGHTED else (1.0,):
+            request = Request(
+                shards=path,
+                shards_root=shards_root,
+                arm=arm,
+                out=out / located.manifest.name,
+                resume=True,
+                settings=replace(settings, synthetic_weight=weight),
+            )
+            jobs += _jobs(located, request, seeds=seeds, grid=grid)
     if not jobs:
         raise UsageError("No dataset can have any of these arms: they need synthetic images.")
     jobs.sort(key=lambda job: job.plan.recipe.seed)  # stable: whole comparisons first
@@ -102,15 +105,16 @@ def _check_names(manifests: Sequence[Manifest]) -> None:
 
 
 def _comparisons(
-    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName], network: str
+    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName], settings: Settings
 ) -> Iterator[tuple[str, Located, ArmName]]:
     """Each dataset with each of the arms that it can have and that no other dataset lends it."""
-    lenders: dict[tuple[ArmName, str], str] = {}  # the dataset by arm and digest of the controls
+    lenders: dict[tuple[ArmName, object], str] = {}  # the dataset by arm and what the arm shows
     for path, located in found:
-        _check(located.manifest, path, network)
-        controls = control_digest(located.manifest, located.index)
+        _check(located.manifest, path, settings.network)
+        controls = controls_of(located.manifest, located.index)
         for arm in dict.fromkeys(arms):
-            lent = arm not in TREATMENTS and lenders.setdefault((arm, controls), path) != path
+            what = controls.shown_by(arm, settings.steps)
+            lent = what is not None and lenders.setdefault((arm, what), path) != path
             if not lent and _is_possible(located.manifest, arm):
                 yield path, located, arm
 
@@ -157,18 +161,19 @@ def _check_start(settings: Settings, manifests: Sequence[Manifest]) -> None:
 
 
 def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list[RunJob]:
-    """The runs of an arm, one for each seed; `request` is the first of them."""
+    """The runs of an arm, one for each seed; `request` is the first, in the folder of them all."""
     manifest, index, settings = located.manifest, located.index, request.settings
     first = resolve(request, manifest)
-    arm, above, images = first.recipe.arm, first.out.parent, _images(located, first.recipe, grid)
-    grid_folder = above / f"{arm}-grid"
-    _check_folders(first.out, grid_folder, grid=grid)
+    arm, above, images = first.recipe.arm, first.out, _images(located, first.recipe, grid)
+    name = arm + first.recipe.weighting.replace("synthetic ", "-").replace(" ", "")
+    grid_folder = above / f"{name}-grid"
+    _check_folders(above / f"{name}-seed{settings.seed}", grid_folder, grid=grid)
     return [
         RunJob(
             plan=replace(
                 first,
                 recipe=replace(first.recipe, seed=seed),
-                out=above / f"{arm}-seed{seed}",
+                out=above / f"{name}-seed{seed}",
             ),
             dataset=manifest.name,
             digest=manifest.digest,

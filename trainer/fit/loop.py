@@ -23,7 +23,7 @@ from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
 from trainer.fit.run_folder import RunFolder
 from trainer.fit.score import Validation, validate
-from trainer.fit.step import Stepper, check_pieces
+from trainer.fit.step import ImageWeights, Stepper, check_pieces
 from trainer.recipe import Recipe, RunConfig
 from trainer.stream.batches import Batch, Dataset, batches
 from trainer.stream.order import Cursor, Rows, random_words
@@ -98,6 +98,8 @@ class TrainingRun:
         augment = augmentation(
             self.arm.augment, count=len(rows), seed=recipe.seed, epoch=cursor.epoch
         )
+        weights = self.arm.weights(cursor.epoch)
+        labels = None if weights is None else self.data.index.labels[rows]
         what = f"epoch {cursor.epoch}/{recipe.epochs}"
         self.stepper.network.train()
         stream = batches(
@@ -114,7 +116,10 @@ class TrainingRun:
         with closing(stream):
             for number, batch in enumerate(stream, 1):
                 self._seed(batch)
-                self.stepper.step(batch, augment, self.state.partial.sums)
+                own = None
+                if weights is not None and labels is not None:
+                    own = ImageWeights.of(weights, labels, batch, self.state.cursor.position)
+                self.stepper.step(batch, augment, self.state.partial.sums, own)
                 self._note(batch, time.perf_counter() - began)
                 began = time.perf_counter()
                 if number % STEPS_PER_CHECK == 0:

@@ -44,10 +44,18 @@ class Validation:
 
 
 def masked_loss(
-    logits: torch.Tensor, labels: torch.Tensor, positive_weight: torch.Tensor | None = None
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    positive_weight: torch.Tensor | None = None,
+    image_weight: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(sum, count) of the binary cross-entropy over the known labels [B, L] in {1, 0, -1}."""
+    """(sum, count) of the binary cross-entropy over the known labels [B, L] in {1, 0, -1}.
+
+    With `image_weight` [B] an image's labels count that much in both.
+    """
     known = (labels >= 0).float()
+    if image_weight is not None:
+        known = known * image_weight[:, None]
     summed = binary_cross_entropy_with_logits(
         logits, labels.clamp(min=0), weight=known, pos_weight=positive_weight, reduction="sum"
     )

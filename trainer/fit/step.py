@@ -8,9 +8,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from builder.contract import UsageError
+from builder.contract import Labels, UsageError
 from builder.contract.weights import scale
 from trainer.arms.flip import Augmentation
+from trainer.arms.material import Weights
 from trainer.fit.score import masked_loss
 from trainer.fit.shared_batchnorm import with_shared_statistics
 from trainer.recipe import Optimizer, Recipe
@@ -32,6 +33,24 @@ def check_pieces(count: int, batch: int, pieces: int) -> None:
         raise UsageError(
             f"The {count} images of an epoch make batches of {smallest}, too few for {pieces}"
             " pieces of two or more: use a larger --batch or fewer pieces."
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageWeights:
+    """How much each image's loss counts in a step."""
+
+    images: torch.Tensor  # float32 [B], of one rank's share
+    known: float  # the sum over the known labels of the whole batch, the shares of all ranks
+
+    @classmethod
+    def of(cls, places: Weights, labels: Labels, batch: Batch, start: int) -> "ImageWeights":
+        """Those of a batch from position `start` on, of an epoch's weights and labels by place."""
+        whole = slice(start, batch.position)
+        known = (labels[whole] >= 0).sum(axis=1)
+        return cls(
+            images=torch.from_numpy(places)[batch.places],
+            known=float(places[whole].astype(float) @ known),
         )
 
 
@@ -74,19 +93,30 @@ class Stepper:
             positive_weight=None if weight is None else torch.tensor(weight, device=device),
         )
 
-    def step(self, batch: Batch, augment: Augmentation, sums: torch.Tensor) -> None:
-        """Take a step; add the sum of the loss and the number of known labels to `sums` [2]."""
-        fabric = self.fabric
+    def step(
+        self,
+        batch: Batch,
+        augment: Augmentation,
+        sums: torch.Tensor,
+        weights: ImageWeights | None = None,
+    ) -> None:
+        """Take a step; add the sum of the loss and the number of known labels to `sums` [2].
+
+        With `weights` both are weighted, and the step follows the weighted mean of the batch.
+        """
+        fabric, known_in_all = self.fabric, weights.known if weights else batch.known
         images = augment(batch.images.to(fabric.device, non_blocking=True), batch.places)
         labels = batch.labels.to(fabric.device, non_blocking=True)
-        both = zip(images.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True)
+        own = weights.images.to(fabric.device, non_blocking=True) if weights else None
+        cut_own = [None] * self.pieces if own is None else own.tensor_split(self.pieces)
+        parts = (images.tensor_split(self.pieces), labels.tensor_split(self.pieces), cut_own)
         self.wrapped.zero_grad()
-        for number, (x, y) in enumerate(both, 1):
+        for number, (x, y, w) in enumerate(zip(*parts, strict=True), 1):
             waits = number < self.pieces  # for the last piece, when ranks exchange gradients
             with fabric.no_backward_sync(self.network, enabled=waits):  # type: ignore[arg-type]
-                summed, known = masked_loss(self.network(scale(x)), y, self.positive_weight)
+                summed, known = masked_loss(self.network(scale(x)), y, self.positive_weight, w)
                 # The mean over the whole batch; DDP divides the sum of the gradients by the ranks.
-                fabric.backward(summed * (fabric.world_size / max(1, batch.known)))
+                fabric.backward(summed * (fabric.world_size / (known_in_all or 1)))
             sums += torch.stack([summed.detach(), known])
         self.wrapped.step()
 

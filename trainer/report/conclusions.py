@@ -13,7 +13,7 @@ from trainer.evaluate.inference import NO_VERDICT
 from trainer.recipe import ArmName
 from trainer.report.results import ArmResult, Comparison, Conclusion, DatasetResult, Judgement
 from trainer.report.sentences import difference, effect, in_words
-from trainer.report.studies import PLAIN
+from trainer.report.studies import PLAIN, unweighted
 
 BALANCED: ArmName = "oversample"
 MIRRORED: ArmName = "gan"  # whose very batches oversample has, without their pixels
@@ -36,17 +36,19 @@ def treated(dataset: DatasetResult) -> list[ArmResult]:
 
 def plain_of(dataset: DatasetResult, arm: ArmResult) -> ArmResult | None:
     """The control with the real images alone, otherwise trained as the arm was."""
-    return _alike(dataset, arm, PLAIN)
+    return _alike(dataset, unweighted(arm.modifiers), PLAIN)
 
 
 def balanced_of(dataset: DatasetResult, arm: ArmResult) -> ArmResult | None:
     """The control with the arm's balance and without its pixels."""
-    return _alike(dataset, arm, (BALANCED,)) if arm.name == MIRRORED else None
+    return _alike(dataset, arm.modifiers, (BALANCED,)) if arm.name == MIRRORED else None
 
 
-def _alike(dataset: DatasetResult, arm: ArmResult, names: Sequence[ArmName]) -> ArmResult | None:
-    """The first arm of these names that has the modifiers of `arm`."""
-    alike = [other for other in dataset.arms if other.modifiers == arm.modifiers]
+def _alike(
+    dataset: DatasetResult, modifiers: Sequence[str], names: Sequence[ArmName]
+) -> ArmResult | None:
+    """The first arm of these names that has these modifiers."""
+    alike = [other for other in dataset.arms if other.modifiers == tuple(modifiers)]
     return next((other for name in names for other in alike if other.name == name), None)
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 import numpy.typing as npt
 
-from trainer.arms import Arm, control_digest
+from trainer.arms import Arm, controls_of
 from trainer.evaluate.scores import Evaluation, Score
 from trainer.fit.history import Epoch, best_epoch
 from trainer.recipe import RunConfig
@@ -41,6 +41,7 @@ def gather(
     manifest, index = data.manifest, data.index
     best, shown = best_epoch(history, arm.choose_from), _shown(data, arm, len(history))
     rows = [_pathology(data, shown, evaluation, i) for i in range(len(manifest.pathologies))]
+    controls = controls_of(manifest, index)
     lengths = [len(arm.order.epoch(row.epoch)) for row in history]
     report = RunReport(
         manifest=ManifestRef(name=manifest.name, digest=manifest.digest),
@@ -49,7 +50,8 @@ def gather(
         image=manifest.image,
         generator=manifest.generator,
         source=manifest.source,
-        controls=control_digest(manifest, index),
+        controls=controls.drawn,
+        real=controls.real,
         images={
             f"{split} {origin}": int(((index.split == split) & (index.origin == origin)).sum())
             for split, origin in PARTS

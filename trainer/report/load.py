@@ -72,6 +72,7 @@ class RunResult:
             *((recipe.mix.replace(",", " "),) if recipe.mix != USUAL_MIX else ()),
             *((f"{recipe.steps} steps",) if recipe.steps != "equal" else ()),
             *((recipe.network,) if recipe.network != DENSENET else ()),
+            *((recipe.weighting,) if recipe.weighting else ()),
         )
 
     @property

@@ -58,7 +58,7 @@ def _controls(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
             )
     for lender in dict.fromkeys(arm.lent_by for arm in dataset.arms if arm.lent_by):
         lent = ", ".join(arm.title for arm in dataset.arms if arm.lent_by == lender)
-        yield f"{lent} were trained on {lender}, which differs only in its synthetic pixels"
+        yield f"{lent} were trained on {lender}, which does not differ in what they show"
 
 
 def _training(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from builder.contract import KEY, CheckError, ImageSpec, PlanProof, UsageError
 from builder.contract.record import Count, Sha256, as_record, parse_json, printable, read_bytes
-from trainer.arms import parse_mix
+from trainer.arms import Controls, parse_mix
 from trainer.fit.run_folder import RunFolder
 from trainer.recipe import ArmName, RunConfig
 
@@ -100,6 +100,13 @@ class RunReport:
     notes: tuple[str, ...]
     command: str
     config: RunConfig  # flat on disk, as in config.json
+    real: Sha256 | None = None  # the same for datasets of the same real images; not in early ones
+
+    @property
+    def shared(self) -> Controls:
+        """What its dataset's controls depend on."""
+        synthetic = self.images.get("train synthetic", 0)
+        return Controls(drawn=self.controls, real=self.real, synthetic=synthetic)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ def in_words(arm: ArmResult) -> str:
 
 
 def _modifier(word: str) -> str:
+    if word.startswith("synthetic weight"):
+        return f"{word.removeprefix('synthetic ')} in the loss"
     return f"the mix {word}" if "=" in word else f"the network {word}"
 
 

@@ -15,7 +15,7 @@ from trainer.recipe import ARMS, ArmName
 from trainer.report.load import RunResult
 from trainer.report.run_report import RunReport
 
-OF_AN_ARM = ("arm", "augment", "mix", "steps", "network")
+OF_AN_ARM = ("arm", "augment", "mix", "steps", "network", "synthetic_weight")
 PLAIN: tuple[ArmName, ...] = ("none", "flip", "radiograph")  # arms with all real images, each once
 
 
@@ -39,7 +39,7 @@ class ArmRuns:
 
     def is_plain_for(self, arm: "ArmRuns") -> bool:
         """Whether it is the control of `arm` with the real images alone, trained the same way."""
-        return self.name in PLAIN and self.modifiers == arm.modifiers
+        return self.name in PLAIN and self.modifiers == unweighted(arm.modifiers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,11 @@ class Study:
     report: RunReport  # of one of its runs
     arms: tuple[ArmRuns, ...]
     common: tuple[str, ...]  # modifiers of every arm, which no title names
+
+
+def unweighted(modifiers: Sequence[str]) -> tuple[str, ...]:
+    """Those that an arm of real images alone can have, too: all but the weight of the others."""
+    return tuple(word for word in modifiers if not word.startswith("synthetic weight"))
 
 
 def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -72,8 +77,8 @@ def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
 def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
     """A study for each dataset, by regime and name; arms in the order of recipe.ARMS.
 
-    A control serves another dataset, too, if the two differ in their synthetic pixels alone and the
-    other has no such run of its own. UsageError where the runs of an arm differ in more than their
+    A control serves another dataset, too, if the two do not differ in what it shows and the other
+    has no such run of its own. UsageError where the runs of an arm differ in more than their
     seed, CheckError where the runs of a dataset were not tested on the same images.
     """
     common = tuple(m for m in runs[0].modifiers if all(m in run.modifiers for run in runs))
@@ -90,9 +95,7 @@ def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
             replace(arm, lent_by=names[elsewhere])
             for elsewhere, other in arms.items()
             for arm in other
-            if elsewhere != digest
-            and arm.name not in TREATMENTS
-            and arm.runs[0].report.controls == report.controls
+            if elsewhere != digest and _serves(arm.runs[0].report, report)
         ]
         for arm in lent:
             if arm.title not in titles:
@@ -103,6 +106,17 @@ def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
         _check_same_test(study)
         found.append(replace(study, arms=_with_groups(study.arms)))
     return tuple(sorted(found, key=lambda study: _place(study.report)))
+
+
+def _serves(control: RunReport, report: RunReport) -> bool:
+    """Whether the run of a control serves the dataset of that report, too."""
+    if control.arm in TREATMENTS:
+        return False
+    here, there = (
+        found.shared.shown_by(control.arm, control.config.recipe.steps)
+        for found in (control, report)
+    )
+    return here == there or control.controls == report.controls
 
 
 def _names(runs: Mapping[str, RunResult]) -> dict[str, str]:

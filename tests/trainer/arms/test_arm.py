@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builder.contract import UsageError
-from trainer.arms import NEED_SYNTHETIC, Arm, default_arm
+from trainer.arms import NEED_SYNTHETIC, WEIGHTED, Arm, default_arm
 from trainer.arms.arm import MAKERS
 from trainer.cli import main
 from trainer.recipe import ARMS, AUGMENTS, STEPS
@@ -65,3 +65,9 @@ def test_every_arm_has_a_maker() -> None:
 def test_an_arm_without_its_synthetic_images_is_refused(name: str, arm: MakeArm) -> None:
     with pytest.raises(UsageError, match=rf"{name} needs synthetic images.*or --mix leaves none"):
         arm(name, mix="real=1,synthetic=0.001")
+
+
+@pytest.mark.parametrize("name", [name for name in ARMS if name not in WEIGHTED])
+def test_a_weight_that_changes_nothing_is_refused(name: str, arm: MakeArm) -> None:
+    with pytest.raises(UsageError, match=rf"weight 0\.5 changes nothing in --arm {name}, whose"):
+        arm(name, synthetic_weight=0.5)

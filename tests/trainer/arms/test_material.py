@@ -55,3 +55,14 @@ def test_a_mix_without_real_images_is_refused(arm: MakeArm) -> None:
 def test_the_augmentation_is_the_recipes(arm: MakeArm) -> None:
     assert arm("gan").augment == "none"
     assert arm("gan", augment="flip").augment == "flip"
+
+
+def test_the_weight_is_of_the_synthetic_places_alone(data: Dataset, arm: MakeArm) -> None:
+    assert arm("gan").weights(1) is None
+    gan, copies = (arm(name, synthetic_weight=0.5) for name in ("gan", "oversample"))
+    for epoch in (1, 2):
+        found = gan.weights(epoch)
+        assert found is not None
+        synthetic = data.index.origin[gan.order.epoch(epoch)] == "synthetic"
+        assert found.tolist() == np.where(synthetic, 0.5, 1).tolist()
+        assert np.array_equal(copies.weights(epoch), found)  # what stands in has that weight, too

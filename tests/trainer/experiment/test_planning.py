@@ -1,11 +1,19 @@
+import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builder.contract import CheckError, UsageError
+from builder.contract import (
+    CheckError,
+    UsageError,
+    index_bytes,
+    load_manifest,
+    save_manifest,
+    sha256_bytes,
+)
 from builder.contract.lock import hold
 from trainer.config import RunPlan, Settings
 from trainer.experiment import Experiment
@@ -74,6 +82,45 @@ def test_controls_are_trained_once_for_datasets_that_differ_in_synthetic_pixels(
     other = second(sealed, "other", generator={"name": "pggan", "sha256": "1" * 64})
     experiment = planned(seeds=1, paths=[str(sealed.path), other])
     assert titles(experiment) == ["tiny none 0", "tiny gan 0", "other gan 0"]
+
+
+def test_each_weight_is_an_arm_of_its_own_where_it_changes_anything(planned: Planned) -> None:
+    jobs = planned(arms=("none", "gan", "oversample"), weights=(1.0, 0.5), seeds=1).jobs
+    folders = ["none-seed0", "gan-seed0", "gan-weight0.5-seed0"]
+    folders += ["oversample-seed0", "oversample-weight0.5-seed0"]
+    assert [job.plan.out.name for job in jobs] == folders
+    assert [job.plan.recipe.synthetic_weight for job in jobs] == [1, 1, 0.5, 1, 0.5]
+    assert jobs[2].title == "tiny, gan, synthetic weight 0.5, seed 0"
+    assert len({job.title for job in jobs}) == 5
+    assert planned(arms=("gan",), weights=(0.5,), grid=True).jobs[0].grid == (
+        jobs[0].plan.out.with_name("gan-weight0.5-grid")
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "of_larger"),
+    [("equal", ["none", "oversample", "gan"]), ("own", ["oversample", "gan"])],
+)
+def test_the_doses_of_a_curve_share_the_controls_that_do_not_depend_on_them(
+    sealed: Any, planned: Planned, tmp_path: Path, steps: str, of_larger: list[str]
+) -> None:
+    """An epoch of equal steps is as long as one of gan, hence longer with a larger share."""
+    larger, index = tmp_path / "larger", sealed.index
+    shutil.copytree(sealed.root, larger)
+    manifest = load_manifest(larger / "manifests/tiny.json")
+    *others, last = manifest.shardlist
+    rows = index.shard != last.url  # one synthetic shard less
+    fewer = replace(index, **{c.name: getattr(index, c.name)[rows] for c in fields(index)})
+    parquet = index_bytes(fewer, manifest.pathologies)
+    (larger / manifest.index.url).write_bytes(parquet)
+    entry = replace(manifest.index, rows=len(fewer), sha256=sha256_bytes(parquet))
+    smaller = replace(manifest, name="smaller", shardlist=tuple(others), index=entry)
+    save_manifest(smaller, path := larger / "manifests/smaller.json")
+    arms = ("none", "oversample", "gan")
+    experiment = planned(seeds=1, arms=arms, steps=steps, paths=[str(path), str(sealed.path)])
+    assert titles(experiment) == [f"smaller {arm} 0" for arm in arms] + [
+        f"tiny {arm} 0" for arm in of_larger
+    ]
 
 
 def test_a_dataset_with_other_real_shards_has_controls_of_its_own(

@@ -21,8 +21,8 @@ def test_what_must_be_known_first_is_said(report: Report) -> None:
         "gan1: no figure below 10 positive test images: Fracture (3).",
         "gan10: all images are procedural phantoms, not radiographs.",
         "gan10: no figure below 10 positive test images: Fracture (3).",
-        "gan10: none, flip, oversample were trained on gan1, which differs only in its synthetic"
-        " pixels.",
+        "gan10: none, flip, oversample were trained on gan1, which does not differ in what"
+        " they show.",
     )
 
 

@@ -47,6 +47,7 @@ def test_a_difference_has_its_sign() -> None:
          "pretraining on synthetic images with the mix real=1 synthetic=0.5"),
         ("oversample", "the same balance of real images"),
         ("gan, resnet18", "adding synthetic images with the network resnet18"),
+        ("gan, synthetic weight 0.5", "adding synthetic images with weight 0.5 in the loss"),
         ("radiograph", "real images only with random turns, shifts, zooms and brightness"),
     ],
 )  # fmt: skip

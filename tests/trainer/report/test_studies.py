@@ -50,19 +50,48 @@ def test_controls_are_not_lent_where_the_real_half_differs(
     assert [len(study.arms) for study in of(one, other)] == [1, 1]
 
 
+@pytest.mark.parametrize(("steps", "lent"), [("own", ["none, own steps"]), ("equal", [])])
+def test_real_images_alone_are_lent_to_another_dose(
+    run_writer: Writer, edit: Edit, tmp_path: Path, steps: str, lent: list[str]
+) -> None:
+    runs = [run_writer(tmp_path, arm, 0) for arm in ("none", "oversample")]
+    runs.append(run_writer(tmp_path, "gan", 0, dataset="gan25"))
+    for run in runs:
+        edit(run).set("real", "e" * 64)
+        edit(run).set("config.steps", steps)
+    edit(runs[2]).set("controls", "d" * 64)
+    edit(runs[2]).set("images.train synthetic", 3000)
+    edit(run_writer(tmp_path, "flip", 0)).set("config.steps", "equal")
+    (_, larger) = of(*runs, tmp_path / "gan1/flip-seed0")
+    assert [arm.title for arm in larger.arms if arm.lent_by] == lent
+
+
+def test_the_weight_of_synthetic_images_leaves_the_plain_control_plain(
+    run_writer: Writer, edit: Edit, tmp_path: Path
+) -> None:
+    light, plain = run_writer(tmp_path, "gan", 0), run_writer(tmp_path, "none", 0)
+    edit(light).set("config.synthetic_weight", 0.5)
+    (study,) = of(light, plain)
+    none, gan = study.arms
+    assert none.is_plain_for(gan)
+
+
 def test_an_arm_with_something_unusual_is_an_arm_of_its_own(
     run_writer: Writer, edit: Edit, tmp_path: Path
 ) -> None:
     plain, flipped = run_writer(tmp_path, "gan", 0), run_writer(tmp_path / "b", "gan", 0)
     mixed, own = run_writer(tmp_path / "c", "gan", 0), run_writer(tmp_path / "d", "none", 0)
     small = run_writer(tmp_path / "e", "gan", 0)
+    light = run_writer(tmp_path / "f", "gan", 0)
+    edit(light).set("config.synthetic_weight", 0.5)
     edit(small).set("config.network", "resnet18")
     edit(flipped).set("config.augment", "flip")
     edit(mixed).set("config.mix", "real=1,synthetic=0.5")
     edit(own).set("config.steps", "own")
-    (study,) = of(plain, flipped, mixed, own, small)
+    (study,) = of(plain, flipped, mixed, own, small, light)
     assert [arm.title for arm in study.arms] == [
         "none, own steps", "gan", "gan, flip", "gan, real=1 synthetic=0.5", "gan, resnet18",
+        "gan, synthetic weight 0.5",
     ]  # fmt: skip
 
 
