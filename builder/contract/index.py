@@ -8,6 +8,7 @@ missing in an index that was sealed before there were sketches.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ import numpy.typing as npt
 from builder.contract.errors import CheckError
 from builder.contract.manifest import Manifest
 from builder.contract.names import FIXED_COLUMNS, GROUPS, KEY
+from builder.contract.parquet import read_parquet
 from builder.contract.paths import dataset_root, resolve, sha256_file
 from builder.contract.png import Bytes
 from builder.contract.sketch import SIDE, SKETCH_BYTES
 
 Labels = npt.NDArray[np.int8]
 
-_MAX_ROWS = 10**8
 _MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
+_MAX_CELL = 100  # bytes of a key, a patient or a word of GROUPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,45 +83,45 @@ def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
     return sink.getvalue()
 
 
+def max_index_bytes(rows: int) -> int:
+    """The largest file that an index of so many rows may be."""
+    return _MAX_ROW_BYTES * (rows + 100)
+
+
 def load_index(manifest: Manifest, root: Path) -> Index:
     """The sealed index, in sealed order; CheckError unless it agrees with the manifest."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = resolve(root, manifest.index.url)
     if not path.is_file():
         raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
     rows = manifest.index.rows
-    if rows > _MAX_ROWS or path.stat().st_size > _MAX_ROW_BYTES * (rows + 100):
+    if path.stat().st_size > max_index_bytes(rows):
         raise CheckError(f"{path} is too large for an index of {rows:,} rows.")
     if sha256_file(path) != manifest.index.sha256:
         raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")
-    try:
-        if (found := pq.read_metadata(path).num_rows) != rows:
-            raise CheckError(f"{path} has {found} rows, the manifest says {rows}.")
-        schema = pq.read_schema(path)
-        groups = [name for name in GROUPS if name in schema.names]
-        expected = _index_schema(manifest.pathologies, groups, "sketch" in schema.names)
-        if not schema.equals(expected):
-            raise CheckError(f"The index {manifest.index.url} has other columns than an index has.")
-        table = _read_table(path)
-        for name in groups:
-            _check_group(table[name], name, manifest.index.url)
-        columns = {
-            name: table[name].cast(pa.string()).to_numpy()
-            if pa.types.is_dictionary(table[name].type)
-            else table[name].to_numpy()
-            for name in expected.names
-            if name != "sketch"
-        }
-        columns["sketch"] = _sketches(table)
-    except pa.ArrowException as error:
-        raise CheckError(f"The index {manifest.index.url} is not readable: {error}.") from None
+    what = f"The index {manifest.index.url}"
+    table = read_parquet(path, what, rows=rows, columns=partial(_check_columns, manifest))
+    _check_words(table, manifest)
+    columns = {name: _as_numpy(table[name]) for name in table.column_names if name != "sketch"}
+    columns["sketch"] = _sketches(table)
     labels = np.stack([columns.pop(name) for name in manifest.pathologies], axis=1)
     unknown = {name: np.full(rows, "", dtype=object) for name in GROUPS}
     index = Index(labels=labels, **(unknown | columns))
     _check_index(index, manifest)
     return index
+
+
+def _check_columns(manifest: Manifest, schema: Any) -> dict[str, int]:
+    """The longest text of each column, in bytes; CheckError unless they are an index's columns."""
+    groups = [name for name in GROUPS if name in schema.names]
+    expected = _index_schema(manifest.pathologies, groups, "sketch" in schema.names)
+    if not schema.equals(expected):
+        raise CheckError(f"The index {manifest.index.url} has other columns than an index has.")
+    longest = {"shard": [shard.url for shard in manifest.shardlist], "target": manifest.pathologies}
+    names = ("key", "split", "origin", "shard", "target", "patient", *groups)
+    return {
+        name: max([_MAX_CELL, *(len(word.encode()) for word in longest.get(name, ()))])
+        for name in names
+    }
 
 
 def _index_schema(pathologies: Sequence[str], groups: Sequence[str], sketched: bool) -> Any:
@@ -145,20 +147,17 @@ def _index_schema(pathologies: Sequence[str], groups: Sequence[str], sketched: b
     )
 
 
-def _read_table(path: Path) -> Any:
-    """The table, if no cell is long: a few bytes of parquet can stand for gigabytes of text."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+def _as_numpy(column: Any) -> Any:
+    """The values of a column; of a dictionary each word is made once, however many rows have it."""
+    import pyarrow as pa
 
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=1024, columns=["key", "patient"]):
-            if max(pc.max(pc.binary_length(column)).as_py() or 0 for column in batch) > 100:
-                raise CheckError(f"{path} has a key or a patient of more than 100 bytes.")
-    table = pq.read_table(path, partitioning=None)
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if column.null_count:
-            raise CheckError(f"{path} has no value in some row of column {name}.")
-    return table
+    if not pa.types.is_dictionary(column.type):
+        return column.to_numpy()
+    parts = [
+        chunk.dictionary.to_numpy(zero_copy_only=False)[chunk.indices.to_numpy()]
+        for chunk in column.chunks
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, object)
 
 
 def _sketches(table: Any) -> Bytes:
@@ -171,13 +170,17 @@ def _sketches(table: Any) -> Bytes:
     return content.reshape(-1, SKETCH_BYTES)
 
 
-def _check_group(column: Any, name: str, where: str) -> None:
-    """CheckError unless the dictionaries, used or not, hold only the group's words."""
-    words = {"", *GROUPS[name]}
-    if not all(words.issuperset(chunk.dictionary.to_pylist()) for chunk in column.chunks):
-        raise CheckError(
-            f"{where} holds another {name} than {', '.join(GROUPS[name])} or an empty one."
-        )
+def _check_words(table: Any, manifest: Manifest) -> None:
+    """CheckError unless the dictionaries of groups, used or not, hold only the groups' words."""
+    for name in GROUPS:
+        if name not in table.column_names:
+            continue
+        words = {"", *GROUPS[name]}
+        if not all(words.issuperset(c.dictionary.to_pylist()) for c in table[name].chunks):
+            raise CheckError(
+                f"{manifest.index.url} holds another {name} than {', '.join(GROUPS[name])} or an"
+                " empty one."
+            )
 
 
 def _check_index(index: Index, manifest: Manifest) -> None:
@@ -204,6 +207,6 @@ def _check_index(index: Index, manifest: Manifest) -> None:
             index.size[rows].min() < 1
             or index.size[rows].max() > manifest.image.max_bytes
             or index.offset[rows].min() < 512
-            or (index.offset[rows] > shard.filesize - index.size[rows]).any()
+            or (index.offset[rows] > shard.filesize - index.size[rows].astype(np.int64)).any()
         ):
             raise CheckError(f"{where} points outside of {shard.url} or at an oversized image.")
