@@ -73,7 +73,8 @@ def exclusive(folder: Path) -> Iterator[None]:
 
     It lasts for moments, so this waits without a word to the user, unlike `contract.lock.hold`.
     """
-    with (folder / ".lock").open("ab") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(folder / ".lock", flags, 0o600), "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -107,7 +108,8 @@ def _stored(folder: Path) -> Iterator[tuple[int, int, Path]]:
 
 def _remove_abandoned(part: Path) -> bool:
     """Whether no process was writing this download; if so, it is removed."""
-    with part.open("r+b") as file:  # for writing, because NFS locks nothing else
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NFS locks nothing else
+    with os.fdopen(os.open(part, flags), "r+b") as file:
         if abandoned := try_lock(file) and is_at(file, part):
             part.unlink()
     return abandoned

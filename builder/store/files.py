@@ -1,15 +1,32 @@
-"""Files behind a URL as bytes: buckets and hubs through fsspec, web servers in one reply each."""
+"""Files behind a URL as bytes: buckets and hubs through fsspec, web servers in one reply each.
 
-import asyncio
+Headers, cookies and passwords that the user set are for the host that the user named: a redirect to
+another host goes without them. What comes more slowly than any line that works is given up.
+"""
+
+import weakref
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any, cast
+from time import monotonic
+from typing import Any, TypeVar, cast
 
 from builder.contract import UsageError
+from builder.store.threads import Threads
 from builder.store.url import WEB
 
 BLOCK = 8 << 20  # bytes per request, and per repeated request
 TIMEOUT = 30  # seconds to wait for a connection, and for the next byte
+WINDOW = 30  # seconds over which the speed of a reply is looked at
+SLOWEST = 1 << 10  # bytes per second within them; a modem had five times as many
+SLOWEST_BLOCK = 1 << 15  # bytes per second of a block of a store, which comes as a whole
+LISTING = 300  # seconds for what has no size, such as a list
+
+_REDIRECTS = 10
+_MOVED = (301, 302, 303, 307, 308)
+_FOR_ANY_HOST = ("ssl", "proxy", "proxy_auth", "proxy_headers")  # of what the user set
+
+T = TypeVar("T")
 
 
 def file_system(scheme: str) -> Any:  # fsspec has no types
@@ -50,7 +67,8 @@ class StoreFile:
     def list(self) -> dict[str, int] | None:
         """Name → bytes of the folder's files; None where listing is refused."""
         try:
-            entries = self._files.ls(self._url, detail=True, refresh=True)
+            ask = partial(self._files.ls, self._url, detail=True, refresh=True)
+            entries = self._within(LISTING, ask)
         except FileNotFoundError:
             return {}
         except PermissionError:  # many public buckets give their files but no lists
@@ -59,15 +77,23 @@ class StoreFile:
 
     def size(self) -> int | None:
         """The size in bytes."""
-        return cast(int, self._files.info(self._url)["size"])
+        return cast(int, self._within(LISTING, partial(self._files.info, self._url))["size"])
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, or to the end of the file."""
         end = {"size": stop} if self._url.startswith("hf:") else {}  # hf would read on otherwise
-        return cast(bytes, self._files.cat_file(self._url, start=start, end=stop, **end))
+        ask = partial(self._files.cat_file, self._url, start=start, end=stop, **end)
+        return cast(bytes, self._within(TIMEOUT + (stop - start) / SLOWEST_BLOCK, ask))
 
     def close(self) -> None:
         """Nothing is open."""
+
+    def _within(self, seconds: float, ask: Callable[[], T]) -> T:
+        """What `ask` gives; TimeoutError where it takes longer, and then nobody waits for it."""
+        thread = Threads(1)
+        answer = thread.submit(ask)
+        thread.shutdown(wait=False)  # after this task
+        return answer.result(seconds)
 
 
 class WebFile:
@@ -143,19 +169,55 @@ def read_block(source: StoreFile | WebFile, start: int, stop: int) -> bytes:
 
 async def _get(files: Any, url: str, span: str) -> Any:
     """The reply to a request for a span of bytes; the server may send the whole file instead."""
+    from yarl import URL
+
+    asked = place = files.encode_url(url)
+    for _ in range(_REDIRECTS):
+        reply = await _ask(files, place, span, trusted=place.origin() == asked.origin())
+        if reply.status not in _MOVED:
+            reply.raise_for_status()
+            return reply
+        reply.close()
+        place = place.join(URL(reply.headers.get("Location", "")))
+        if place.origin() == asked.origin():
+            place = place.with_user(asked.user).with_password(asked.password)
+    raise OSError(f"More than {_REDIRECTS} redirects.")
+
+
+async def _ask(files: Any, place: Any, span: str, *, trusted: bool) -> Any:
+    """The reply of one server, which may be a redirect."""
     from aiohttp import ClientTimeout
 
-    session = await files.set_session()
-    headers = {**files.kwargs.get("headers", {}), "Range": span, "Accept-Encoding": "identity"}
+    session = await files.set_session() if trusted else _session_without_secrets(files)
+    own = files.kwargs if trusted else {k: v for k, v in files.kwargs.items() if k in _FOR_ANY_HOST}
+    headers = {**own.get("headers", {}), "Range": span, "Accept-Encoding": "identity"}
     timeout = ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
-    options = {**files.kwargs, "headers": headers, "timeout": timeout}
-    reply = await session.get(files.encode_url(url), **options)
-    reply.raise_for_status()
-    return reply
+    options = {**own, "headers": headers, "timeout": timeout, "allow_redirects": False}
+    return await session.get(place, **options)
+
+
+_plain_sessions: "weakref.WeakKeyDictionary[Any, Any]" = weakref.WeakKeyDictionary()
+
+
+def _session_without_secrets(files: Any) -> Any:
+    """The file system's second session, which knows nothing that the user set for a host."""
+    from aiohttp import ClientSession, DummyCookieJar
+
+    if files not in _plain_sessions:
+        session = ClientSession(trust_env=True, cookie_jar=DummyCookieJar())
+        weakref.finalize(files, files.close_session, files.loop, session)
+        _plain_sessions[files] = session
+    return _plain_sessions[files]
 
 
 async def _read(reply: Any, count: int) -> bytes:
-    try:
-        return cast(bytes, await reply.content.readexactly(count))
-    except asyncio.IncompleteReadError as error:  # the file ends here
-        return error.partial
+    """The next bytes, fewer at the file's end; TimeoutError where they come too slowly."""
+    blocks, missing, begun, came = [], count, monotonic(), 0
+    while missing and (block := await reply.content.read(missing)):
+        blocks.append(block)
+        missing, came = missing - len(block), came + len(block)
+        if (seconds := monotonic() - begun) > WINDOW:
+            if came < SLOWEST * seconds:
+                raise TimeoutError
+            begun, came = monotonic(), 0
+    return b"".join(blocks)

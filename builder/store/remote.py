@@ -168,8 +168,9 @@ class Remote:
     @contextmanager
     def _claim(self, part: Path) -> Iterator[BinaryIO]:
         """The temporary file, empty and ours alone; it is removed unless it was renamed."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         while True:
-            with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            with os.fdopen(os.open(part, flags, 0o600), "r+b") as file:
                 if not (try_lock(file) and is_at(file, part)):
                     self._pause(_POLL)  # the process that has it fetches for us, too
                     continue

@@ -14,11 +14,10 @@ from builder.contract import (
     load_index,
     load_manifest,
 )
+from builder.contract.index import max_index_bytes
 from builder.contract.record import MAX_JSON
 from builder.store import Cache, Remote, is_url
 from trainer.stream.shards import Bucket, Folder, Source
-
-MAX_INDEX = 4 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +91,8 @@ def _remote(url: str, cache: Cache) -> tuple[Manifest, Index]:
             manifest = load_manifest(path)
             parquet = Path(folder) / PurePosixPath(manifest.index.url)
             parquet.parent.mkdir(parents=True, exist_ok=True)
-            parquet.write_bytes(remote.read(manifest.index.url, max_bytes=MAX_INDEX))
+            most = max_index_bytes(manifest.index.rows)
+            parquet.write_bytes(remote.read(manifest.index.url, max_bytes=most))
             return manifest, load_index(manifest, Path(folder))
     finally:
         remote.close()

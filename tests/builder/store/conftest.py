@@ -44,6 +44,8 @@ class Server(ThreadingHTTPServer):
         self.hub = ""  # prefix of a Hugging Face dataset's files
         self.faults: list[str] = []  # one per request for a tar; "" = none
         self.refused = ""  # requests that hold this get 403
+        self.moved: dict[str, str] = {}  # where requests for a path are sent on to
+        self.drip = 0.0  # seconds between two bytes of a tar
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.stalled, self.go_on = threading.Event(), threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -97,7 +99,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command == "GET" and self.server.drip and ".tar" in self.path:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(self.server.drip)
+        elif self.command == "GET":
             self.wfile.write(body[: len(body) // 2] if fault in ("cut", "half") else body)
             if fault == "half":  # gives the client the time to take it
                 time.sleep(0.5)
@@ -108,6 +114,8 @@ class Handler(BaseHTTPRequestHandler):
         if server.upstream:
             return self.forward(server.upstream)
         path = unquote(urlsplit(self.path).path)
+        if path in server.moved:
+            return 302, {"Location": server.moved[path]}, b""
         if path.startswith("/api/"):
             return self.hub_page(path)
         if (data := server.files.get(path)) is None:

@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
-from builder.contract import UsageError
+from builder.contract import CheckError, UsageError, sha256_bytes
 from builder.store import Cache, Remote, files
+from builder.store import remote as fetching
 
 SHARD = "shards/gan10/train-00000-of-00002.tar"
 
@@ -96,3 +99,79 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = "import sys, builder.store; print({'fsspec', 'torch', 'aiohttp'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+# --- what a stranger's server could want ----------------------------------------------------------
+
+SECRETS = {"X-Token": "hunter2", "Cookie": "session=hunter2"}
+
+
+@pytest.fixture
+def with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers of the user, and headers, cookies and a password of the user's session."""
+    session = {"headers": {"X-Session": "hunter2"}, "cookies": {"shared": "hunter2"}}
+    options = {"headers": SECRETS, "client_kwargs": session}
+    monkeypatch.setitem(fsspec.config.conf, "http", options)
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_secrets_do_not_follow_a_redirect_to_another_host(web: Any, content: Content) -> None:
+    other, data = type(web.server)(), content()
+    try:
+        other.files[f"/far/{SHARD}"] = data
+        web.server.moved[f"/data/{SHARD}"] = f"http://localhost:{other.server_port}/far/{SHARD}"
+        root = web.url.replace("://", "://user:hunter2@")
+        assert web.fetch(data, source=web.open(url=root)).read_bytes() == data
+        assert "hunter2" in str(web.server.requests)
+        assert other.requests
+        assert "hunter2" not in str(other.requests)
+        assert "dXNlcjpodW50ZXIy" not in str(other.requests)  # user:hunter2 in base64
+    finally:
+        other.shutdown()
+        other.server_close()
+
+
+@pytest.mark.usefixtures("with_secrets")
+def test_a_redirect_within_the_host_keeps_them(web: Any, content: Content) -> None:
+    data = content()
+    web.put("moved.tar", data)
+    web.server.moved[f"/data/{SHARD}"] = "/data/moved.tar"
+    assert web.fetch(data).read_bytes() == data
+    assert [head["X-Token"] for _, _, head in web.server.requests] == ["hunter2"] * 2
+
+
+def test_redirects_in_a_circle_end(web: Any, content: Content) -> None:
+    web.server.moved[f"/data/{SHARD}"] = f"/data/{SHARD}"
+    with pytest.raises(CheckError, match="attempts failed"):
+        web.fetch(content())
+
+
+@pytest.mark.parametrize("kind", ["ranges", "hf"])
+def test_what_drips_is_given_up_and_what_is_merely_slow_arrives(
+    make: Make, content: Content, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(fetching, "ATTEMPTS", 2)
+    monkeypatch.setattr(files, "WINDOW", 0.2)
+    monkeypatch.setattr(files, "TIMEOUT", 0.2)
+    far, data = make(kind), content(100)
+    far.put(SHARD, data)
+    far.server.drip, began = 0.02, time.monotonic()  # 50 bytes per second: two seconds in all
+    monkeypatch.setattr(files, "SLOWEST", 500)
+    monkeypatch.setattr(files, "SLOWEST_BLOCK", 500)
+    with pytest.raises(CheckError, match=r"2 attempts failed, the last one with \w*TimeoutError"):
+        far.fetch(data)
+    assert time.monotonic() - began < 5
+    monkeypatch.setattr(files, "SLOWEST", 5)
+    monkeypatch.setattr(files, "SLOWEST_BLOCK", 5)
+    assert far.fetch(data).read_bytes() == data
+
+
+def test_a_link_in_the_cache_is_not_written_through(web: Any, content: Content) -> None:
+    data, outside = content(), web.folder.parent / "outside"
+    web.put(SHARD, data)
+    outside.write_bytes(b"mine")
+    web.folder.mkdir()
+    (web.folder / f"{sha256_bytes(data)}.part").symlink_to(outside)
+    with pytest.raises(UsageError, match="Cannot keep"):
+        web.fetch(data)
+    assert outside.read_bytes() == b"mine"
