@@ -15,6 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
+from builder.contract.errors import UsageError
 from builder.contract.paths import folder_below
 
 _LEFT = re.compile(r"\..+\.[0-9]+(-[0-9a-f]+)?\.tmp", re.DOTALL)
@@ -100,6 +101,12 @@ def write_last(path: Path, data: bytes) -> None:
 def temporary_name(name: str) -> str:
     """A hidden name for what becomes the file `name`, which nobody can know beforehand."""
     return f".{name}.{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+def refuse_link(folder: Path) -> None:
+    """Raise UsageError where a folder that this program names by itself is a link to another."""
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link, which is not followed: remove it.")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -17,6 +17,7 @@ from builder.audit.pictures import Sealed
 from builder.contract import UsageError
 from builder.contract.audit import Audit
 from builder.contract.lock import LOCK, hold
+from builder.contract.new_file import refuse_link
 from builder.gallery.data import Data, data_of, names_of, script
 from builder.gallery.samples import samples_of
 from builder.gallery.sheets import tiling, write_sheets
@@ -110,6 +111,8 @@ def _replaced(folder: Path) -> Iterator[Path]:
     """A folder to write into, which takes the place of `folder` once the block has ended well."""
     folder = folder.resolve()
     inner, old = (folder.with_name(f".{folder.name}.{word}") for word in ("unfinished", "old"))
+    refuse_link(inner)
+    refuse_link(old)
     with hold(inner, wait=None) as mine:
         if not mine:
             raise UsageError(f"Another xbuild view is writing {folder}: wait for it.")
@@ -129,7 +132,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from builder.contract import CheckError, UsageError
 from builder.contract.lock import NoLocksError, hold
+from builder.contract.new_file import NewFile, refuse_link
+from builder.contract.paths import open_file
 from builder.progress import Progress
 from builder.share.check import SUMS, check_release
 from builder.store.files import BLOCK
@@ -49,11 +51,14 @@ def grown(place: Place, wanted: set[str]) -> Iterator[Path]:
     UsageError where another process fills it, or where something else is in its place.
     """
     place.folder.parent.mkdir(parents=True, exist_ok=True)
+    refuse_link(place.work)
     with _claimed(place):
         inner = place.work / "release"
+        refuse_link(inner)
         inner.mkdir(exist_ok=True)
         for path in sorted(inner.rglob("*")):
-            if not path.is_dir() and path.relative_to(inner).as_posix() not in wanted:
+            named = path.relative_to(inner).as_posix() in wanted
+            if path.is_symlink() or not (named or path.is_dir()):
                 path.unlink()
         yield inner
         try:
@@ -105,23 +110,21 @@ def copied(
 
     `advance` is called with the number of bytes done.
     """
-    part, digest = target.with_name(f".{target.name}.tmp"), hashlib.sha256()
+    copy, digest = NewFile(target), hashlib.sha256()
     try:
-        with source.open("rb") as file, part.open("wb") as copy:
+        with open_file(source) as file:
             if os.fstat(file.fileno()).st_size != size:
                 return False
             while block := file.read(BLOCK):
                 digest.update(block)
-                copy.write(block)
+                copy.file.write(block)
                 advance(len(block))
-            copy.flush()
-            os.fsync(copy.fileno())
         if digest.hexdigest() != sha256:
             return False
-        part.replace(target)
+        copy.complete()
         return True
     finally:
-        part.unlink(missing_ok=True)
+        copy.discard()
 
 
 @contextmanager

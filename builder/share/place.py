@@ -24,9 +24,12 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
+from builder.contract.new_file import new_file, temporary_name
+from builder.contract.paths import open_file
 from builder.share.known import Known
 from builder.share.proof import Rebuilt
 from builder.share.shards import synthetic_shards
+from builder.store.files import BLOCK
 from builder.write.sidecars import sum_lines
 
 RECIPE = "recipe.json"
@@ -94,8 +97,7 @@ def take_over(shard: Path, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     for file in sorted(shard.parent.glob(f"{shard.stem}.*"), key=_tar_last):
-        temporary = target.with_name(f".{file.name}.{os.getpid()}.tmp")
-        temporary.unlink(missing_ok=True)
+        temporary = target.with_name(temporary_name(file.name))
         link(file, temporary)
         temporary.replace(target.with_name(file.name))
 
@@ -105,9 +107,8 @@ def link(old: Path, new: Path) -> None:
     try:
         os.link(old, new)
     except OSError:
-        temporary = new.with_name(f".{new.name}.{os.getpid()}.tmp")
-        shutil.copyfile(old, temporary)
-        temporary.replace(new)
+        with new_file(new) as file, open_file(old) as source:
+            shutil.copyfileobj(source, file, BLOCK)
 
 
 def discard(urls: Iterable[str], workroom: Path) -> None:

@@ -22,6 +22,7 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
+from builder.contract.new_file import refuse_link
 from builder.engines.make import Work
 from builder.recipe import Layout, Recipe
 from builder.share.known import Known, read_known
@@ -66,6 +67,7 @@ def rebuild(
         out=work.out,
         anyway=anyway,
     )
+    refuse_link(task.workroom)
     if task.is_done():
         shutil.rmtree(task.workroom, ignore_errors=True)  # of a run that was killed at the end
         return _seal_same(task, None, _whole(manifest))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from builder.contract import CheckError, UsageError, printable, resolve
+from builder.contract.new_file import temporary_name
 from builder.contract.record import read_bytes
 from builder.share.growing import copied
 from builder.share.hub import DATASET
@@ -122,8 +123,7 @@ class _Far:
             with suppress(FileNotFoundError):  # somebody else's fetch has just evicted it
                 if copied(spared, size, sha256, target, advance):
                     return
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.unlink(missing_ok=True)
+        temporary = target.with_name(temporary_name(target.name))
         while not temporary.exists():
             local = self._remote.fetch(path, size=size, sha256=sha256, advance=advance)
             with suppress(FileNotFoundError):  # it was evicted since

@@ -86,7 +86,9 @@ def _listening() -> Iterator[list[int]]:
 
 
 def _start(log: Path, *, threads: int) -> subprocess.Popen[bytes]:
-    with log.open("ab") as file:
+    # Never what a link in its place leads to.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(log, flags, 0o666), "ab") as file:
         return subprocess.Popen(
             [sys.executable, "-m", "trainer.experiment.child"],
             stdin=subprocess.PIPE,

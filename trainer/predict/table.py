@@ -1,6 +1,5 @@
 """Rows of texts and probabilities into a CSV or parquet file that is complete or absent."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +12,7 @@ import pyarrow.parquet
 import torch
 
 from builder.contract import UsageError
+from builder.contract.new_file import new_file, remove_leftovers
 
 AT_ONCE = 1 << 14  # rows that are written together: a row group in parquet
 
@@ -72,16 +72,8 @@ def open_table(out: Path, texts: Sequence[str], names: Sequence[str]) -> Iterato
     """
     fields = [*((text, pa.string()) for text in texts), *((name, pa.float32()) for name in names)]
     schema = pa.schema(fields)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            with WRITERS[out.suffix](file, schema) as sink:
-                writer = TableWriter(sink, schema)
-                yield writer
-                writer.flush()
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    remove_leftovers(out.parent)
+    with new_file(out) as file, WRITERS[out.suffix](file, schema) as sink:
+        writer = TableWriter(sink, schema)
+        yield writer
+        writer.flush()

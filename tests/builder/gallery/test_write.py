@@ -141,3 +141,15 @@ def test_the_page_asks_for_nothing_but_its_own_files() -> None:
     assert {*named} == {*files, "data.js"} - {"index.html"}
     assert not re.search(r"https?:|innerHTML|eval\(|fetch\(", "".join(files.values()))
     assert not re.search(r"\son\w+=|style=", page)
+
+
+@pytest.mark.parametrize("word", ["unfinished", "old"])
+def test_a_link_beside_it_is_refused_and_what_it_leads_to_stays(
+    write: Write, tmp_path: Path, word: str
+) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/text").write_text("mine")
+    (tmp_path / f".gallery.{word}").symlink_to(tmp_path / "thesis")
+    with pytest.raises(UsageError, match="is a link, which is not followed: remove it"):
+        write(tmp_path / "gallery")
+    assert (tmp_path / "thesis/text").read_text() == "mine"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.contract import UsageError
-from builder.share.growing import Place, check_space, grown
+from builder.contract import UsageError, sha256_bytes
+from builder.share.growing import Place, check_space, copied, grown
 
 
 @pytest.fixture
@@ -63,3 +63,37 @@ def test_too_little_room_is_said(tmp_path: Path) -> None:
     check_space(place, 0)
     with pytest.raises(UsageError, match=r"needs 1000000000\.00 GB .* next to --out"):
         check_space(place, 10**18)
+
+
+@pytest.mark.parametrize("name", ["", "release"])
+def test_a_link_where_it_grows_is_refused_and_nothing_there_is_removed(
+    place: Place, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/mine").write_text("mine")
+    link = place.work / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "outside")
+    with pytest.raises(UsageError, match="is a link, which is not followed: remove it"):
+        grown(place, set()).__enter__()
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["mine"]
+
+
+def test_links_inside_are_removed_and_a_copy_is_written_through_none(
+    place: Place, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a").write_text("mine")
+    (place.work / "release").mkdir(parents=True)
+    (place.work / "release/data").symlink_to(outside)
+    (place.work / "release/.a.tmp").symlink_to(outside / "a")
+    (tmp_path / "source").write_text("new")
+    with grown(place, {"data", "data/a", ".a.tmp"}) as inner:
+        (inner / "data").mkdir()
+        assert copied(
+            tmp_path / "source", 3, sha256_bytes(b"new"), inner / "data/a", lambda _: None
+        )
+        assert copied(tmp_path / "source", 3, sha256_bytes(b"new"), inner / "a", lambda _: None)
+    assert (place.folder / "data/a").read_text() == "new"
+    assert (outside / "a").read_text() == "mine"

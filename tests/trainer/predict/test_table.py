@@ -41,3 +41,16 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
 def test_another_suffix_is_refused() -> None:
     with pytest.raises(UsageError, match=r"should end in \.csv or \.parquet"):
         check_suffix(Path("out.xlsx"))
+
+
+def test_a_link_at_a_temporary_name_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("mine")
+    (tmp_path / ".s.csv.tmp").symlink_to(tmp_path / "outside")
+    write(tmp_path / "s.csv", ("Mass", "Edema"))
+    assert (tmp_path / "outside").read_text() == "mine"
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".s.csv.12-0a.tmp").write_text("half")
+    write(tmp_path / "s.csv", ("Mass", "Edema"))
+    assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
