@@ -2,8 +2,9 @@
 
 A few bytes of parquet can stand for gigabytes: a page may be compressed thousandfold, a word of a
 dictionary stands in any number of rows, a value may repeat the beginning of the one before it. So
-the header of every page is read first (parquet-format, PageHeader), and what Arrow would make room
-for is compared with what the rows need. Then Arrow reads the file.
+the footer and the header of every page are read first (parquet-format, FileMetaData, PageHeader),
+and what Arrow would make room for is compared with what the rows need. Then Arrow reads the file.
+They are read here because Arrow's own metadata end the process where they are forged.
 """
 
 import os
@@ -14,17 +15,21 @@ from typing import Any, BinaryIO
 
 from builder.contract.delta import first_and_largest
 from builder.contract.errors import CheckError, printable
+from builder.contract.thrift import Fields, read_struct
 
 Longest = Mapping[str, int]  # bytes of the longest cell that a column of text may have
 
-_MAX_FOOTER = 8 << 20  # bytes; thousands of row groups
+_MAX_FOOTER = 1 << 20  # bytes; eighty million rows
 _FREE_ROWS = 4096  # more of them take a byte each in the file, at least
 _SLACK = 1 << 16  # bytes of a page beside its values: levels, statistics, a dictionary's own
 _NUMBER = 8  # bytes of the widest number
-_DICTIONARY, _INDEX, _V2 = 2, 1, 3  # kinds of page; 0 is a data page of version 1
-_PLAIN, _BY_DICTIONARY, _BY_PREFIX = 0, (2, 8), 7  # encodings
-_DAMAGE = (ValueError, LookupError, TypeError, ArithmeticError)  # what forged numbers lead to
 _LEVELS = 4  # bytes that say how long the levels of a page of version 1 are
+_OPTIONAL = 1
+_DICTIONARY, _INDEX, _V2 = 2, 1, 3  # kinds of page; 0 is a data page of version 1
+_BY_PREFIX = 7
+_ENCODINGS = (0, 2, 3, 5, 6, _BY_PREFIX, 8, 9)
+_CODECS = ("", "snappy", "gzip", "", "brotli", "", "zstd", "lz4_raw")
+_DAMAGE = (ValueError, LookupError, TypeError, ArithmeticError)  # what forged numbers lead to
 
 
 def read_parquet(
@@ -40,15 +45,14 @@ def read_parquet(
 
     try:
         with path.open("rb") as file:
-            size = _check_footer(file, what)
-            metadata = pq.read_metadata(path)
-            if rows not in (None, metadata.num_rows):
-                raise CheckError(f"{what} has {metadata.num_rows:,} rows, expected {rows:,}.")
-            if metadata.num_rows > size + _FREE_ROWS:
-                raise CheckError(f"{what} is too small for its {metadata.num_rows:,} rows.")
             schema = pq.read_schema(path)
+            footer = _footer(file, what)
+            if rows not in (None, footer.rows):
+                raise CheckError(f"{what} has {footer.rows:,} rows, expected {rows:,}.")
+            if footer.rows > footer.size + _FREE_ROWS:
+                raise CheckError(f"{what} is too small for its {footer.rows:,} rows.")
             longest = columns(schema)
-            words = _check_chunks(file, size, metadata, schema, longest, what)
+            words = [*dict.fromkeys(_check_chunks(file, footer, schema, longest, what))]
         # Words come in dictionaries, which hold each of them once.
         table = pq.read_table(path, partitioning=None, read_dictionary=words)
         table.validate(full=True)
@@ -61,62 +65,64 @@ def read_parquet(
         raise CheckError(f"{what} is cut, damaged or not readable ({reason}).") from None
 
 
-def _check_footer(file: BinaryIO, what: str) -> int:
-    """The bytes of the file; CheckError where its list of pages is longer than any."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Footer:
+    """What the end of the file says; a chunk is a column of a group of rows."""
+
+    size: int  # bytes of the file
+    rows: int
+    leaves: list[Fields]  # of the schema, one for each column
+    groups: list[Fields]  # 1: chunks, 3: rows
+
+
+def _footer(file: BinaryIO, what: str) -> _Footer:
+    """The footer; CheckError where it is longer than any, ValueError where it is damaged."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 8))
-    end = file.read(8)
-    footer = int.from_bytes(end[:4], "little")
-    if footer > _MAX_FOOTER and end.endswith(b"PAR1"):
-        raise CheckError(f"{what} is refused: its footer has {footer:,} bytes.")
-    return size
+    length = int.from_bytes(file.read(4), "little")
+    if length > _MAX_FOOTER:
+        raise CheckError(f"{what} is refused: its footer has {length:,} bytes.")
+    file.seek(size - 8 - length)
+    _, facts = read_struct(file.read(length), 0)
+    rows, (_, *leaves) = facts[3], facts[2]
+    groups = [group for group in facts[4] if group[3]]
+    if sum(group[3] for group in groups) != rows or any(group[3] < 0 for group in groups):
+        raise ValueError("its groups have other rows")
+    if any(leaf.get(5) or leaf.get(3, 0) > _OPTIONAL for leaf in leaves):
+        raise ValueError("its columns are nested")
+    return _Footer(size=size, rows=rows, leaves=leaves, groups=groups)
 
 
 def _check_chunks(
-    file: BinaryIO, size: int, metadata: Any, schema: Any, longest: Longest, what: str
-) -> list[str]:
+    file: BinaryIO, footer: _Footer, schema: Any, longest: Longest, what: str
+) -> Iterator[str]:
     """The columns of text that come with dictionaries; CheckError where a page is too large."""
     import pyarrow as pa
 
-    worded = set()
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    if sum(group.num_rows for group in groups) != metadata.num_rows:
-        raise ValueError("its row groups have other rows")
-    if metadata.num_columns != len(schema):
-        raise ValueError("its columns are nested")
-    for group in groups:
-        for place, field in enumerate(schema):
-            chunk, kept = group.column(place), field.type
-            levels = metadata.schema.column(place)
-            text = pa.types.is_dictionary(kept) or field.name in longest
-            width = longest[field.name] + 4 if text else _width(kept)
-            if levels.max_repetition_level or chunk.num_values != group.num_rows:
-                raise ValueError(f"its column {field.name} is nested or has other rows")
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-                start = min(start, chunk.dictionary_page_offset)
-            if not 4 <= start <= start + chunk.total_compressed_size <= size:
-                raise ValueError(f"its column {field.name} lies outside of the file")
-            file.seek(start)
-            data, left = file.read(chunk.total_compressed_size), group.num_rows
+    for group in footer.groups:
+        for field, leaf, chunk in zip(schema, footer.leaves, group[1], strict=True):
+            text = pa.types.is_dictionary(field.type) or field.name in longest
+            width = longest[field.name] + 4 if text else _width(field.type)
+            facts, left = chunk[3], group[3]
+            data = _column(file, facts, footer.size)
             for page in _pages(data):
-                if page.size > min(page.values, group.num_rows) * width + _SLACK:
+                if page.size > min(page.values, group[3]) * width + _SLACK:
                     raise CheckError(
                         f"{what} is refused: a page of its column {printable(field.name)} has"
                         f" {page.size:,} bytes for {page.values:,} values."
                     )
-                if page.dictionary and text and not pa.types.is_dictionary(kept):
-                    worded.add(field.name)
                 if page.encoding == _BY_PREFIX:
-                    front = _LEVELS if levels.max_definition_level else 0
-                    values = _values(data, page, chunk.compression, front)
+                    front = _LEVELS if leaf.get(3) == _OPTIONAL else 0
+                    values = _values(data, page, _CODECS[facts[4]], front)
                     first, largest = first_and_largest(values, page.values)
                     if first or largest > width:  # of the cell before, which is repeated
                         raise CheckError(f"{what} is refused: it has a cell of {largest:,} bytes.")
-                left -= 0 if page.dictionary else page.values
+                if not page.dictionary:
+                    left -= page.values
+                elif text and not pa.types.is_dictionary(field.type):
+                    yield field.name
             if left:
                 raise ValueError(f"its column {field.name} has other rows")
-    return sorted(worded)
 
 
 def _width(kind: Any) -> int:
@@ -124,6 +130,15 @@ def _width(kind: Any) -> int:
     import pyarrow as pa
 
     return max(_NUMBER, kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0)
+
+
+def _column(file: BinaryIO, facts: Fields, size: int) -> bytes:
+    """The pages of a chunk, as they lie in the file."""
+    start = min(facts[9], facts.get(11) or facts[9])
+    if not 4 <= start <= start + facts[7] <= size:
+        raise ValueError("a column lies outside of the file")
+    file.seek(start)
+    return file.read(facts[7])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,26 +156,23 @@ class _Page:
 
 
 def _pages(data: bytes) -> Iterator[_Page]:
-    """The pages of a column; ValueError or IndexError where a header is damaged."""
+    """The pages of a column; ValueError or LookupError where a header is damaged."""
     place = 0
     while place < len(data):
-        place, header = _struct(data, place)
-        kind, size, stored = (int(header[i]) for i in (1, 2, 3))
-        facts = header.get({0: 5, _DICTIONARY: 7, _V2: 8}.get(kind, -1))
+        place, header = read_struct(data, place)
+        kind, size, stored = header[1], header[2], header[3]
         body = slice(place, place + stored)
         place += stored
         if not 0 <= stored <= place <= len(data) or size < 0:
             raise ValueError("a page is cut")
         if kind == _INDEX:
             continue
-        if not isinstance(facts, dict):
-            raise ValueError(f"a page of the unknown kind {kind}")
-        second = kind == _V2
-        values, encoding = int(facts[1]), int(facts[4 if second else 2])
-        levels = int(facts[5]) + int(facts[6]) if second else 0
+        facts, second = header[{0: 5, _DICTIONARY: 7, _V2: 8}[kind]], kind == _V2
+        values, encoding = facts[1], facts[4 if second else 2]
+        levels = facts[5] + facts[6] if second else 0
         if values < (kind != _DICTIONARY) or not 0 <= levels <= stored:
             raise ValueError("a page is damaged")
-        if encoding not in (_PLAIN, *_BY_DICTIONARY, 3, 5, 6, _BY_PREFIX, 9):
+        if encoding not in _ENCODINGS:
             raise ValueError(f"a page of the unknown encoding {encoding}")
         yield _Page(
             dictionary=kind == _DICTIONARY,
@@ -179,9 +191,8 @@ def _values(data: bytes, page: _Page, codec: str, front: int) -> bytes:
     import pyarrow as pa
 
     levels, values = data[page.body][: page.levels], data[page.body][page.levels :]
-    if codec != "UNCOMPRESSED" and page.compressed:
-        size = page.size - len(levels)
-        values = pa.Codec(codec.lower()).decompress(values, size, asbytes=True)
+    if codec and page.compressed:
+        values = pa.Codec(codec).decompress(values, page.size - len(levels), asbytes=True)
     if page.second:
         return values
     return values[front + int.from_bytes(values[:front], "little") :]
@@ -208,46 +219,3 @@ def _check_cells(table: Any, longest: Longest, what: str) -> None:
 
 def _plain(column: Any, kind: Any) -> Any:
     return column if column.type.equals(kind) else column.cast(kind)
-
-
-def _struct(data: bytes, place: int, depth: int = 0) -> tuple[int, dict[int, Any]]:
-    """A Thrift struct (compact protocol) without its texts: where it ends, and its fields."""
-    found, number = dict[int, Any](), 0
-    while (sign := data[place]) != 0:
-        place, kind = place + 1, sign & 15
-        if sign >> 4:
-            number += sign >> 4
-        else:
-            place, number = _whole(data, place)
-        if kind in (1, 2):
-            found[number] = kind == 1
-        elif kind == 3:
-            place += 1
-        elif kind in (4, 5, 6):
-            place, found[number] = _whole(data, place)
-        elif kind == 7:
-            place += 8
-        elif kind == 8:
-            place, length = _varint(data, place)
-            place += length
-        elif kind == 12 and depth < 4:
-            place, found[number] = _struct(data, place, depth + 1)
-        else:
-            raise ValueError(f"a page's header has a field of the kind {kind}")
-    return place + 1, found
-
-
-def _whole(data: bytes, place: int) -> tuple[int, int]:
-    place, word = _varint(data, place)
-    return place, (word >> 1) ^ -(word & 1)
-
-
-def _varint(data: bytes, place: int) -> tuple[int, int]:
-    number = shift = 0
-    while shift < 70:
-        sign = data[place]
-        number |= (sign & 127) << shift
-        place, shift = place + 1, shift + 7
-        if sign < 128:
-            return place, number
-    raise ValueError("a number of a page's header is too long")
