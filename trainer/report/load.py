@@ -7,13 +7,13 @@ import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from builder.contract import (
     GROUPS,
@@ -25,6 +25,7 @@ from builder.contract import (
     sha256_file,
 )
 from builder.contract.networks import DENSENET
+from builder.contract.parquet import read_parquet
 from builder.contract.record import printable, read_bytes
 from trainer.fit.run_folder import RunFolder
 from trainer.report.results import Setting
@@ -34,6 +35,8 @@ Probabilities = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
 
 TEXTS = ("split", "key", "patient")
+MAX_CELL = 100  # bytes of a text in a table
+MAX_HISTORY = 4 << 20  # bytes; some ten thousand epochs
 USUAL_MIX = "real=1,synthetic=1"
 
 
@@ -128,16 +131,15 @@ def file_digests(run: RunResult) -> dict[str, str]:
 
 def _losses(path: Path) -> Iterator[tuple[float, float]]:
     """Train and validation loss of each epoch in a history.csv."""
-    text = read_bytes(path).decode("utf-8", errors="replace")
+    text = read_bytes(path, MAX_HISTORY).decode("utf-8", errors="replace")
     try:
-        rows = [*csv.DictReader(text.splitlines())]
+        for number, row in enumerate(csv.DictReader(text.splitlines()), 1):
+            if row.get("epoch") != str(number):
+                found = printable(str(row.get("epoch")))
+                raise CheckError(f"{path} is damaged: row {number} is of epoch {found!r}.")
+            yield _loss(row, "train_loss", path), _loss(row, "val_loss", path)
     except csv.Error as error:
-        raise CheckError(f"{path} is no table: {error}.") from None
-    for number, row in enumerate(rows, 1):
-        if row.get("epoch") != str(number):
-            found = printable(str(row.get("epoch")))
-            raise CheckError(f"{path} is damaged: row {number} is of epoch {found!r}.")
-        yield _loss(row, "train_loss", path), _loss(row, "val_loss", path)
+        raise CheckError(f"{path} is no table: {printable(str(error))}.") from None
 
 
 def _loss(row: Mapping[str, str | None], name: str, path: Path) -> float:
@@ -155,14 +157,9 @@ def _loss(row: Mapping[str, str | None], name: str, path: Path) -> float:
 
 
 def _predictions(path: Path) -> Predictions:
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = printable(str(error))
-        raise CheckError(f"{path} is cut or no parquet file of xtrain ({reason}).") from None
-    names = tuple(n.removeprefix("label:") for n in table.column_names if n.startswith("label:"))
+    table = read_parquet(path, str(path), rows=None, columns=partial(_check_columns, path))
+    names = _names(table.column_names)
     groups = [name for name in GROUPS if name in table.column_names]
-    _check_columns(table, names, groups, path)
     test = table.filter(pc.equal(table["split"], "test"))
     columns = {name: test[name].to_numpy() for name in test.column_names}
     found = Predictions(
@@ -177,10 +174,14 @@ def _predictions(path: Path) -> Predictions:
     return found
 
 
-def _check_columns(
-    table: pa.Table, names: Sequence[str], groups: Sequence[str], path: Path
-) -> None:
-    """Raise CheckError where a column is missing, has gaps or is of another kind."""
+def _names(columns: Sequence[str]) -> tuple[str, ...]:
+    """The pathologies of which there are labels."""
+    return tuple(name.removeprefix("label:") for name in columns if name.startswith("label:"))
+
+
+def _check_columns(path: Path, schema: pa.Schema) -> dict[str, int]:
+    """The longest text of each column; CheckError where one is missing or of another kind."""
+    names, groups = _names(schema.names), [name for name in GROUPS if name in schema.names]
     try:
         check_pathologies(names)
     except Refusal as error:
@@ -191,14 +192,13 @@ def _check_columns(
     kinds |= {f"label:{name}": ("whole numbers", pa.types.is_integer) for name in names}
     kinds |= {f"probability:{name}": ("numbers", pa.types.is_floating) for name in names}
     for name, (kind, is_kind) in kinds.items():
-        if (times := table.column_names.count(name)) != 1:
+        if (times := schema.names.count(name)) != 1:
             raise CheckError(f"{path} is refused: it has {times} columns called {name}.")
-        column = table[name]
-        if column.null_count or not is_kind(column.type):
+        if not is_kind(found := schema.field(name).type):
             raise CheckError(
-                f"{path} is refused: its column {name} has {column.type} and {column.null_count}"
-                f" gaps, not {kind} without gaps."
+                f"{path} is refused: its column {name} has {printable(str(found))}, not {kind}."
             )
+    return dict.fromkeys((*TEXTS, *groups), MAX_CELL)
 
 
 def _is_text(kind: pa.DataType) -> bool:
