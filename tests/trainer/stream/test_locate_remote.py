@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
+from builder.contract.index import max_index_bytes
 from builder.store import remote
 from trainer.cli import main
 
@@ -177,3 +178,15 @@ def test_a_shard_that_is_missing_is_found_before_the_first_step(
     assert result.exit_code == 1
     assert last in result.stderr
     assert bucket.proxy.tars == []
+
+
+def test_an_index_is_not_read_beyond_what_its_rows_can_take(
+    bucket: Bucket, sealed: Any, tmp_path: Path
+) -> None:
+    bucket.upload(sealed.root)
+    url, most = sealed.manifest.index.url, max_index_bytes(sealed.manifest.index.rows)
+    bucket.put(url, bytes(most + 1))
+    result = fit(bucket.manifest, tmp_path / "run", bucket.cache)
+    assert result.exit_code == 1
+    assert f"Cannot fetch {url}" in result.stderr
+    assert f"it has more than the {most:,} bytes it may have" in result.stderr
