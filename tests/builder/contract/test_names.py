@@ -23,9 +23,22 @@ def test_names_that_a_column_a_page_or_a_plot_would_act_on(name: str) -> None:
         check_pathologies(["Edema", name])
 
 
-def test_two_pathologies_of_one_name_are_refused() -> None:
+@pytest.mark.parametrize("name", ["image", "Image", "KEY", "Sketch", "Patient", "Sex"])
+def test_names_that_would_make_two_columns_alike(name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used, because the tables of a dataset have"):
+        check_pathologies(["Edema", name])
+
+
+@pytest.mark.parametrize("names", [["Mass", "Mass"], ["Mass", "mass"], ["STRASSE", "Straße"]])
+def test_two_pathologies_of_one_name_are_refused(names: list[str]) -> None:
     with pytest.raises(UsageError, match="must differ"):
-        check_pathologies(["Mass", "Mass"])
+        check_pathologies(names)
+
+
+def test_a_name_of_megabytes_is_refused_in_a_short_sentence() -> None:
+    with pytest.raises(UsageError, match="cannot be used") as refusal:
+        check_pathologies(["Mass" * 1_000_000])
+    assert len(str(refusal.value)) < 200
 
 
 @pytest.mark.parametrize("key", ["real-0f", "gan10-lung_lesion-0000001"])
