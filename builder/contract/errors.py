@@ -4,13 +4,21 @@ Refusal            what was asked is not done
 ├── UsageError     it cannot be done as asked; exit code 2
 └── CheckError     a file on disk is not what it must be; exit code 1
 Stopped            a signal ended the command after it saved: not a fault; exit code 128 + signal
+
+No message has a sign that a terminal would act on, or a line break, whatever words it quotes.
 """
+
+_LONGEST = 4000  # characters of a message; paths are up to 4,096 and seldom above 200
 
 
 class Refusal(Exception):  # noqa: N818 - the root of the two errors below
     """What was asked is not done, for the reason that the message gives in one sentence."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        """What the message quotes is made printable."""
+        super().__init__(printable(message, _LONGEST))
 
 
 class UsageError(Refusal):
@@ -28,11 +36,18 @@ class Stopped(Exception):  # noqa: N818 - what happened, not a fault
 
     def __init__(self, message: str, signal: int) -> None:
         """`signal` is its number."""
-        super().__init__(message)
+        super().__init__(printable(message, _LONGEST))
         self.exit_code = 128 + signal
 
 
 def printable(text: str, length: int = 80) -> str:
     """The text as a message may show it: no control characters, at most `length` characters."""
     text = text if len(text) <= length else f"{text[:length]}…"
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def printable_lines(text: str) -> str:
+    """A text of many lines as a terminal may show it: no control characters but the line breaks."""
+    return "\n".join(printable(line, len(line)) for line in text.split("\n"))

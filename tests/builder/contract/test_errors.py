@@ -1,8 +1,10 @@
+import pickle
 import signal
 
 import pytest
 
 from builder.contract import CheckError, Refusal, Stopped, UsageError, printable
+from builder.contract.errors import printable_lines
 
 
 def test_the_tree_has_one_root_and_a_signal_is_no_refusal() -> None:
@@ -29,3 +31,15 @@ def test_a_signal_has_the_exit_code_that_shells_report() -> None:
 )
 def test_strangers_words_are_short_and_plain(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize("kind", [Refusal, UsageError, CheckError])
+def test_no_message_acts_on_a_terminal_or_fills_it(kind: type[Refusal]) -> None:
+    said = kind("a\x1b]0;title\x07 b\r\nError: c \udcff \u202e " + "x" * 3_000_000)
+    assert str(said).isprintable()
+    assert len(str(said)) < 5000
+    assert str(pickle.loads(pickle.dumps(said))) == str(said)
+
+
+def test_a_text_of_many_lines_keeps_its_line_breaks_alone() -> None:
+    assert printable_lines("a\x1b[2J\n\n\tb\r\n") == "a�[2J\n\n�b�\n"
