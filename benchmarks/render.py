@@ -38,7 +38,7 @@ from builder.contract import ImageSpec
 from builder.contract.radiograph import resize
 from builder.draw import draw, latents
 from builder.engines.jobs import synthetic_jobs
-from builder.engines.local import Engine
+from builder.engines.local import LocalEngine
 from builder.engines.painter import GeneratorPainter
 from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.run import export
@@ -80,7 +80,7 @@ class Ways:
         self.conditions = condition(samples, LABELS, generator.labels)
         numbers = [sample.draw for sample in samples]
         self.latents = latents(numbers, generator.latent_size, seed=0, name="Mass")
-        self.threads = Engine.of(generator, workers=1).threads
+        self.threads = LocalEngine.of(generator, workers=1).threads
         self.runs = 0
 
     def forward_only(self):

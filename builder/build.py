@@ -14,9 +14,10 @@ from builder.checks.check import DUPLICATE
 from builder.claim import check_name, claimed, keep_recipes, real_recipes, recipes, software
 from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
-from builder.engines.local import Throughput, images_per_call
+from builder.engines.local import images_per_call
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.reports import report_rejects
+from builder.engines.rounds import Throughput
 from builder.labels import LabelTable, check_files, find_pathology, read_labels
 from builder.labels.chexpert import find_chexpert
 from builder.plan import Plan, check_positives

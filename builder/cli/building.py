@@ -63,7 +63,15 @@ def plan(as_json: bool, **request: Any) -> None:
 )
 @reading_options
 @shard_options
-def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **request: Any) -> None:
+def pack(
+    out: Path,
+    skip_bad: bool,
+    workers: int | None,
+    engine: str,
+    address: str | None,
+    name: str | None,
+    **request: Any,
+) -> None:
     """Seal real images alone, to train a generator on them.
 
     Shards, index and manifest, in the folders shards/ and manifests/ of --out. No generator is
@@ -71,16 +79,20 @@ def pack(out: Path, skip_bad: bool, workers: int | None, name: str | None, **req
     """
     from builder.build import pack as build
     from builder.build import read_cohort
+    from builder.cli.engines import started
     from builder.cli.plan_text import packed_text
     from builder.engines.make import Work
     from builder.progress import progress
     from builder.recipe import RealRequest
 
-    work = Work(out=out, workers=workers, skip_bad=skip_bad, progress=progress)
     asked = _with_images(RealRequest(name=name, **request))
     cohort = read_cohort(asked)
     _show_notes(cohort.table.notes)
-    manifest = build(asked, cohort, work)
+    with started(engine, address) as engine_of:
+        work = Work(
+            out=out, workers=workers, skip_bad=skip_bad, progress=progress, engine=engine_of
+        )
+        manifest = build(asked, cohort, work)
     click.echo(packed_text(manifest))
     _show_sealed(manifest, out)
 
@@ -151,6 +163,8 @@ def synth(
     out: Path,
     skip_bad: bool,
     workers: int | None,
+    engine: str,
+    address: str | None,
     keep_rejects: bool,
     dry_run: bool,
     **request: Any,
@@ -162,6 +176,7 @@ def synth(
     """
     from builder.build import prepare
     from builder.build import synth as build
+    from builder.cli.engines import started
     from builder.cli.plan_text import plan_text, throughput_text
     from builder.engines.make import Work
     from builder.progress import progress
@@ -177,14 +192,16 @@ def synth(
         )
     if dry_run:
         return
-    work = Work(
-        out=out,
-        workers=workers,
-        skip_bad=skip_bad,
-        progress=progress,
-        keep_rejects=keep_rejects,
-    )
-    built = build(blueprint, work)
+    with started(engine, address) as engine_of:
+        work = Work(
+            out=out,
+            workers=workers,
+            skip_bad=skip_bad,
+            progress=progress,
+            keep_rejects=keep_rejects,
+            engine=engine_of,
+        )
+        built = build(blueprint, work)
     click.echo(f"\n{throughput_text(built)}")
     _show_sealed(built.manifest, out)
 

@@ -112,6 +112,20 @@ def shard_options(command: Command) -> Command:
             show_default="one per core, or per GPU that renders",
             help="Number of processes; the bytes do not depend on it.",
         ),
+        option(
+            "--engine",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Where shards are made: on this machine, or on those of a Ray cluster; the bytes "
+            "do not depend on it.",
+        ),
+        option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Ray cluster to use, or auto for the one of this machine; every node needs the "
+            "same folders.  [default: a new one on this machine]",
+        ),
     )
 
 

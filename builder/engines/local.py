@@ -1,51 +1,21 @@
-"""This machine at its own speed: who renders, how many at a time, how fast it was → Shards."""
+"""This machine at its own speed: who renders, and how many images at a time → LocalEngine."""
 
-import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from builder.checks.duplicate import duplicates
-from builder.claim import check_shards, noted_batch
-from builder.contract import Bytes, CheckError, decode_image, tar, write_last
+from builder.claim import noted_batch
 from builder.contract.cores import usable_cores
-from builder.contract.record import read_record
 from builder.engines.workers import write_shards
-from builder.progress import Progress
+from builder.progress import Advance
 from builder.recipe import Batch
 from builder.render import Generator, best_batch, default_batch, on_gpu
-from builder.write import STAGES, Shard, ShardJob
-
-Jobs = Callable[[frozenset[str]], list[ShardJob]]
-"""The shards to make when images with the given keys must not be in them."""
-
-_BLOCK = 1024  # images that are compared together
+from builder.write import Shard, ShardJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Throughput:
-    """How fast this run rendered images; those that an earlier run completed do not count."""
-
-    images: int  # rejected ones included
-    seconds: float
-    waited: Mapping[str, float]  # seconds of all workers, by write.STAGES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Duplicates:
-    """The file duplicates.json: images of a plan that must be drawn again."""
-
-    draws_per_target: dict[str, int]
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
+class LocalEngine:
     """Processes, the GPUs they share, and the threads that encode."""
 
     workers: int
@@ -53,56 +23,26 @@ class Engine:
     threads: int  # per process
 
     @classmethod
-    def of(cls, generator: Generator, *, workers: int | None) -> "Engine":
+    def of(cls, generator: Generator | None, workers: int | None = None) -> "LocalEngine":
         """What the machine has: a process per GPU where the generator uses them, or per core.
 
         A process whose images a GPU makes has nothing else to do than encode them; one that makes
         them itself keeps a core for that.
         """
         cores = usable_cores()
-        gpus = _visible_gpus() if on_gpu(generator) else ()
+        gpus = _visible_gpus() if generator and on_gpu(generator) else ()
         workers = workers or len(gpus) or cores
         threads = cores // workers - (not gpus)
         return cls(workers=workers, gpus=gpus, threads=max(threads, 0))
 
-    def render(
-        self, jobs: Jobs, folder: Path, *, distinct: bool, progress: Progress
-    ) -> tuple[list[Shard], Throughput]:
-        """The finished shards in `folder`; where `distinct`, no two of their images are similar.
+    @property
+    def remote(self) -> bool:
+        """Never: all processes are here."""
+        return False
 
-        Duplicates are replaced in further rounds. Their keys are noted before a round, so that an
-        interrupted build resumes the same round.
-        """
-        todo = jobs(frozenset())
-        check_shards(folder, [job.path for job in todo])
-        note = folder / "duplicates.json"
-        if distinct and (banned := _noted_duplicates(note, todo)):
-            todo = jobs(banned)
-        made: list[Shard] = []
-        seconds = 0.0
-        while True:
-            begin = time.perf_counter()
-            shards = self._round(todo, progress)
-            seconds += time.perf_counter() - begin
-            made += [shard for shard in shards if shard.waited is not None]
-            found = _find_duplicates(todo) if distinct else frozenset()
-            if not found:
-                return shards, _throughput(made, seconds)
-            banned = found | _banned(todo)
-            noted = _Duplicates(draws_per_target=_draws(todo), keys=tuple(sorted(banned)))
-            write_last(note, json.dumps(asdict(noted)).encode())
-            todo = jobs(banned)
-
-    def _round(self, jobs: Sequence[ShardJob], progress: Progress) -> list[Shard]:
-        total = sum(len(job.samples) for job in jobs)
-        with progress("rendering synthetic images", total) as advance:
-            return write_shards(jobs, workers=self.workers, advance=advance, gpus=self.gpus)
-
-
-def _throughput(made: Sequence[Shard], seconds: float) -> Throughput:
-    waited = {stage: sum(shard.waited[stage] for shard in made if shard.waited) for stage in STAGES}
-    images = sum(len(shard.stored) + len(shard.rejects) for shard in made)
-    return Throughput(images=images, seconds=seconds, waited=waited)
+    def write_shards(self, jobs: Sequence[ShardJob], advance: Advance) -> list[Shard]:
+        """The shards of all jobs, by `workers` processes."""
+        return write_shards(jobs, workers=self.workers, advance=advance, gpus=self.gpus)
 
 
 def images_per_call(generator: Generator, asked: Batch | None, folder: Path) -> int:
@@ -124,26 +64,6 @@ def images_per_call(generator: Generator, asked: Batch | None, folder: Path) -> 
     return found
 
 
-def _noted_duplicates(path: Path, jobs: Sequence[ShardJob]) -> frozenset[str]:
-    """The keys that an earlier run of the same plan found; images may have been repaired since."""
-    if not path.is_file():
-        return frozenset()
-    noted = read_record(path, _Duplicates)
-    return frozenset(noted.keys) if noted.draws_per_target == _draws(jobs) else frozenset()
-
-
-def _draws(jobs: Sequence[ShardJob]) -> dict[str, int]:
-    """The planned draws per target, the same for all jobs."""
-    redraws = jobs[0].painter.redraws if jobs else None
-    return dict(redraws.draws_per_target) if redraws else {}
-
-
-def _banned(jobs: Sequence[ShardJob]) -> frozenset[str]:
-    """The keys that must not be in the jobs' shards."""
-    redraws = jobs[0].painter.redraws if jobs else None
-    return redraws.banned if redraws else frozenset()
-
-
 def _visible_gpus() -> tuple[str, ...]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
@@ -151,25 +71,3 @@ def _visible_gpus() -> tuple[str, ...]:
     count = torch.cuda.device_count()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return tuple(named.split(",")[:count] if named else map(str, range(count)))
-
-
-def _find_duplicates(jobs: Sequence[ShardJob]) -> frozenset[str]:
-    """The duplicates in the finished shards; CheckError where they are the greater part."""
-    found = duplicates(_read_back(jobs))
-    total = sum(len(job.samples) for job in jobs)
-    if 2 * len(found) > total:
-        raise CheckError(
-            f"{len(found):,} of {total:,} images are duplicates of others: the generator "
-            "has collapsed, or its images differ too little for --check duplicate."
-        )
-    return found
-
-
-def _read_back(jobs: Sequence[ShardJob]) -> Iterator[tuple[list[str], Bytes]]:
-    """The keys and the images uint8 [N, H, W] of the finished shards, some at a time."""
-    for job in jobs:
-        image = job.layout.image
-        members = tar.walk(job.path, image.codec, image.max_bytes)
-        while block := list(islice(members, _BLOCK)):
-            pixels = np.stack([decode_image(member.image, image) for member in block])
-            yield [member.key for member in block], pixels

@@ -1,7 +1,7 @@
 """The shards of a dataset's real images, and those of its synthetic ones → Shards."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,14 +11,14 @@ import numpy as np
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
 from builder.contract import UsageError
-from builder.contract.cores import usable_cores
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
+from builder.engines.engine import EngineOf
 from builder.engines.jobs import real_jobs, synthetic_jobs
-from builder.engines.local import Engine, Throughput
+from builder.engines.local import LocalEngine
 from builder.engines.painter import GeneratorPainter
 from builder.engines.reports import kinds_of, report_bad_images, why
-from builder.engines.workers import write_shards
+from builder.engines.rounds import Throughput, render_rounds
 from builder.pack import real_painter, real_samples
 from builder.progress import Progress
 from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe
@@ -39,6 +39,7 @@ class Work:
     skip_bad: bool  # leave out real images that cannot be read
     progress: Progress
     keep_rejects: bool = False
+    engine: EngineOf = LocalEngine.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,9 @@ def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) 
     jobs = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
     if sum(len(job.samples) for job in jobs) >= _MANY and not any(j.path.exists() for j in jobs):
         _try_some(recipe, cohort, skip_bad=work.skip_bad)
-    workers = work.workers or usable_cores()
+    engine = work.engine(None, work.workers)
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
-        shards = write_shards(jobs, workers=workers, advance=advance)
+        shards = engine.write_shards(jobs, advance)
     report = layout.root / f"{recipe.name}-left-out.csv"
     asked = {job.samples[0].split for job in jobs}
     report_bad_images(shards, report, skip_bad=work.skip_bad, asked=asked)
@@ -96,14 +97,14 @@ def render_shards(
 ) -> tuple[list[Shard], Throughput]:
     """The finished shards of the images in `drawn`; `real` is what checks may look at."""
     folder = layout.shards(recipe.name)
-    engine = Engine.of(renderer.generator, workers=work.workers)
+    engine = work.engine(renderer.generator, work.workers)
     draws = drawn.draws_per_target()
     rejects_dir = layout.root / f"{recipe.name}-rejected" if work.keep_rejects else None
-    with TemporaryDirectory() as scratch:
+    with _scratch(folder if engine.remote else None) as scratch:
         context = Context(
             layout=layout,
             shards=tuple(shard.entry for shard in real if shard.entry),
-            scratch=Path(scratch),
+            scratch=scratch,
         )
         rendered = [target for target, count in draws.items() if count]
         painter = GeneratorPainter(
@@ -125,9 +126,18 @@ def render_shards(
                 threads=engine.threads,
             )
 
-        return engine.render(
-            jobs, folder, distinct=DUPLICATE in recipe.checks, progress=work.progress
+        return render_rounds(
+            engine, jobs, folder, distinct=DUPLICATE in recipe.checks, progress=work.progress
         )
+
+
+@contextmanager
+def _scratch(shared: Path | None) -> Iterator[Path]:
+    """A folder that all processes of an engine can read, and of which nothing is left."""
+    if shared is not None:
+        shared.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".scratch-", dir=shared) as scratch:
+        yield Path(scratch)
 
 
 def _judges(

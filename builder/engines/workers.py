@@ -13,10 +13,13 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
+from typing import TypeVar
 
 from builder.contract import CheckError
 from builder.progress import Advance
 from builder.write import Shard, ShardJob, write_each
+
+_T = TypeVar("_T")
 
 _SHARE, _LONGEST = 4, 8  # runs of a process at least, and shards of a run at most
 
@@ -41,7 +44,7 @@ def write_shards(
     try:
         # Workers start on submit and keep the signal mask: Ctrl-C is the parent's to handle.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        futures = [pool.submit(_work, run) for run in _runs(jobs, workers)]
+        futures = [pool.submit(_work, run) for run in runs_of(jobs, workers)]
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         waiting, told = set(futures), 0
         while waiting:
@@ -62,7 +65,7 @@ def write_shards(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _runs(jobs: Sequence[ShardJob], workers: int) -> list[Sequence[ShardJob]]:
+def runs_of(jobs: Sequence[_T], workers: int) -> list[Sequence[_T]]:
     """Jobs that a process does one after another, so that it need not wait for a shard's end.
 
     They are few enough that no process is idle for long at the end, nor holds much meanwhile.

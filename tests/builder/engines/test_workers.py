@@ -10,7 +10,7 @@ import pytest
 
 from builder.contract import CheckError, decode_image, tar
 from builder.engines.painter import GeneratorPainter
-from builder.engines.workers import _runs, write_shards
+from builder.engines.workers import runs_of, write_shards
 from builder.write import STAGES, ShardJob
 
 # Spawned processes find these painters by the name of a module on their path.
@@ -134,6 +134,6 @@ def test_a_process_does_some_shards_without_a_break(
     job_of: Callable[..., ShardJob], shards: int, workers: int, lengths: list[int]
 ) -> None:
     jobs = [job_of(number) for number in range(shards)]
-    runs = _runs(jobs, workers)
+    runs = runs_of(jobs, workers)
     assert [len(run) for run in runs] == lengths
     assert [job for run in runs for job in run] == jobs
