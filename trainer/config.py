@@ -11,6 +11,7 @@ from builder.contract.networks import DENSENET, check_size
 from builder.contract.precision import AskedPrecision, Precision
 from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
+from trainer.evaluate.external import ExternalTest
 from trainer.fit.track import TrackerName
 from trainer.fit.trial import fastest
 from trainer.recipe import (
@@ -91,6 +92,7 @@ class RunPlan:
     resume: bool
     min_positives: int
     machine: Machine
+    tests: tuple[ExternalTest, ...] = ()  # other datasets that its best weights are scored on
 
     @property
     def command(self) -> str:

@@ -16,6 +16,7 @@ from trainer import report
 from trainer.arms import Arm, make_arm
 from trainer.claim import check_out, check_trainable, claim
 from trainer.config import RunPlan, describe
+from trainer.evaluate.external_scores import is_scored, score_external
 from trainer.evaluate.scores import evaluate
 from trainer.fit.checkpoint import RunState
 from trainer.fit.control import Control, Place
@@ -25,10 +26,11 @@ from trainer.fit.loop import fit
 from trainer.fit.run_folder import RunFolder
 from trainer.fit.track import require, trackers
 from trainer.model import build_for
+from trainer.predict import load_classifier
 from trainer.recipe import Recipe, RunConfig
 from trainer.report import RunReport
 from trainer.stream.batches import Dataset, batches, open_dataset
-from trainer.stream.locate import Located
+from trainer.stream.locate import Located, locate
 from trainer.sweep import Fitted, Grid, Trial, winner
 from trainer.sweep import save as save_sweep
 
@@ -78,7 +80,47 @@ def train(plan: RunPlan, found: Located) -> RunReport:
     """
     with prepared(plan, found) as ready, claim(plan.out, ready.fabric):
         ready.fit(plan)
-        return score(ready, plan)
+        told = score(ready, plan)
+        _score_elsewhere(plan, ready.place(plan.out), told)
+        return told
+
+
+def score_elsewhere(plan: RunPlan) -> None:
+    """Score the complete run in `plan.out` on those of its external tests that it was not yet."""
+    found = report.load_report(plan.out)
+    with connect(plan.machine.device, plan.recipe.precision) as fabric, claim(plan.out, fabric):
+        control = Control(fabric, plan.machine.save_every)
+        place = Place(out=plan.out, fabric=fabric, control=control, workers=plan.machine.workers)
+        with control.listening():
+            _score_elsewhere(plan, place, found)
+
+
+def _score_elsewhere(plan: RunPlan, place: Place, found: RunReport) -> None:
+    manifest, epoch = found.manifest.digest, found.best_epoch
+    left = [t for t in plan.tests if not is_scored(plan.out, t, manifest=manifest, epoch=epoch)]
+    if not left:
+        return
+    path = RunFolder(plan.out).weights
+    header, classifier = read_header(path), load_classifier(path, place.fabric.device)
+    if (header.manifest, header.epoch) != (manifest, epoch):
+        raise CheckError(f"{path} does not hold the weights of epoch {epoch} of its run.")
+    for test in left:
+        located = locate(test.shards, None, plan.machine.cache)
+        if located.manifest.digest != test.digest:
+            raise CheckError(f"--test {test.shards} has changed meanwhile: repeat the command.")
+        workers = plan.machine.workers
+        with open_dataset(located, workers=workers, skip_bad=plan.skip_bad, prove=False) as data:
+            score_external(
+                data,
+                classifier.model,
+                test,
+                place,
+                pathologies=classifier.pathologies,
+                seed=plan.recipe.seed,
+                min_positives=plan.min_positives,
+                manifest=manifest,
+                epoch=epoch,
+            )
 
 
 def sweep(
@@ -147,7 +189,9 @@ def rescore(plan: RunPlan, found: Located) -> RunReport:
     """The report of the run in `plan.out`, scored again and written again."""
     RunFolder(plan.out).load_notes()  # or there is no run
     with prepared(replace(plan, resume=True), found) as ready, claim(plan.out, ready.fabric):
-        return score(ready, plan)
+        told = score(ready, plan)
+        _score_elsewhere(plan, ready.place(plan.out), told)
+        return told
 
 
 def score(ready: Ready, plan: RunPlan) -> RunReport:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from builder.contract import CheckError, Manifest, UsageError, sha256_file
+from builder.contract.record import read_record
 from trainer import train as module
 from trainer.cli import main
 from trainer.config import RunPlan
+from trainer.evaluate.external import external_tests
+from trainer.evaluate.external_scores import ExternalScores, scores_path
+from trainer.predict import predict_shards
 from trainer.recipe import ARMS, Recipe
 from trainer.report import RunReport
 from trainer.stream.locate import Located
 from trainer.sweep import Grid
-from trainer.train import Ready, rescore, sweep, train
+from trainer.train import Ready, rescore, score_elsewhere, sweep, train
 
 PlanOf = Callable[..., tuple[RunPlan, Located]]
 FILES = [
@@ -73,6 +78,39 @@ def test_a_run_leaves_its_files_and_learns(done: Path) -> None:
     assert lesion["test"]["auc"] == pytest.approx(again)
     config = json.loads((done / "config.json").read_text())
     assert config["manifest_sha256"] == report["manifest"]["digest"]
+
+
+def test_a_run_that_exists_is_scored_elsewhere_once_and_not_trained(
+    shared: Any, done: Path, plan_of: PlanOf, sealer: Callable[..., Any], tmp_path: Path
+) -> None:
+    there = sealer(tmp_path / "there", counts={("test", "real"): 60})
+    out = shutil.copytree(done, tmp_path / "run")
+    plan, found = plan_of(shared, out)
+    tests = external_tests([(str(there.path), there.located())], found, ())
+    plan = replace(plan, tests=tests)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    score_elsewhere(plan)
+    path = scores_path(out, tests[0])
+    written = path.stat().st_mtime_ns
+    score_elsewhere(plan)
+    assert path.stat().st_mtime_ns == written
+    del before[".lock"]
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    scores = {row.pathology: row for row in read_record(path, ExternalScores).scores}
+    assert (scores["Fracture"].auc or 0) > 0.8
+    table = pq.read_table(path.with_suffix(".parquet")).to_pandas()
+    predicted = tmp_path / "scores.parquet"
+    cpu = torch.device("cpu")
+    predict_shards(
+        out / "best.safetensors", there.located(), split="test", out=predicted, batch=None,
+        workers=1, device=cpu, skip_bad=False,
+    )  # fmt: skip
+    again = pq.read_table(predicted).to_pandas()
+    assert list(table["probability:Fracture"]) == list(again["Fracture"])  # bit for bit
+    (out / "best.safetensors").unlink()
+    path.unlink()
+    with pytest.raises(UsageError, match=r"best\.safetensors is missing"):
+        score_elsewhere(plan)
 
 
 def test_one_seed_gives_one_history_and_another_gives_another(

@@ -114,6 +114,24 @@ synthetic_weight = setting(
     "How much a synthetic image's loss counts in the arm gan, and its copy's in oversample; a"
     " real image's counts 1.",
 )
+external = options_of(
+    click.option(
+        "--test",
+        "tests",
+        multiple=True,
+        metavar="MANIFEST",
+        help="Another sealed dataset on whose test images the best weights are scored, too;"
+        " repeatable.",
+    ),
+    click.option(
+        "--test-label",
+        "test_labels",
+        multiple=True,
+        metavar="OURS=THEIRS",
+        help="What a --test dataset calls a label, if its name differs; repeatable. Labels that it"
+        " does not have are left out.",
+    ),
+)
 saving = options_of(
     setting(
         "--checkpoint-minutes",

@@ -1,6 +1,7 @@
 """The values of shared options: their types, and the arguments that they stand for."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -11,7 +12,8 @@ from trainer.recipe import ArmName, Augment, Optimizer, Steps
 
 if TYPE_CHECKING:
     from builder.store import Cache
-    from trainer.config import Machine, Settings
+    from trainer.config import Machine, RunPlan, Settings
+    from trainer.stream.locate import Located
 
 
 class DatasetOptions(TypedDict):
@@ -58,6 +60,13 @@ class RunOptions(MachineOptions):
     checkpoint_minutes: float
     track: tuple[TrackerName, ...]
     min_positives: int
+
+
+class ExternalOptions(TypedDict):
+    """The values of `external`."""
+
+    tests: tuple[str, ...]
+    test_labels: tuple[str, ...]
 
 
 class WeightOptions(TypedDict):
@@ -110,6 +119,16 @@ def settings_of(
             track=options["track"],
         ),
     )
+
+
+def with_tests(plan: "RunPlan", found: "Located", options: ExternalOptions) -> "RunPlan":
+    """The run on that dataset, with the external tests that were asked for."""
+    from trainer.evaluate.external import external_tests, read_pairs
+    from trainer.stream.locate import locate
+
+    tests = [(path, locate(path, None, plan.machine.cache)) for path in options["tests"]]
+    asked = read_pairs(options["test_labels"])
+    return replace(plan, tests=external_tests(tests, found, asked))
 
 
 def scoring_machine(options: MachineOptions) -> "Machine":

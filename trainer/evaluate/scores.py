@@ -75,6 +75,21 @@ def evaluate(
     )
 
 
+def evaluate_test(
+    data: Dataset, model: nn.Module, place: Place, *, seed: int, min_positives: int
+) -> Evaluation:
+    """The same on test alone; `data` has labels of the model's outputs in their order."""
+    rows = data.rows("test")
+    found = outputs(data, model, rows, place, what=f"test of {data.manifest.name}")
+    probabilities = probabilities_of(found.logits).numpy()
+    return Evaluation(
+        val=(),
+        test=_on_test(data, rows, found.labels, probabilities, seed, min_positives),
+        predictions=_parquet(data, rows, found.labels, probabilities),
+        unread=found.unread,
+    )
+
+
 def numbered(patients: npt.NDArray[np.object_], keys: npt.NDArray[np.object_]) -> Rows:
     """[N]: the patient of each row as a number from 0; without one it is its own."""
     names = np.where(patients == "", keys, patients).astype(str)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from builder.contract import Refusal, UsageError
 from trainer.config import RunPlan
+from trainer.evaluate.external_scores import is_scored, scores_path
 from trainer.fit.run_folder import RunFolder
 from trainer.recipe import CONFIG, ArmName, RunConfig, read_config
-from trainer.report import Report, load_report, read_report
+from trainer.report import Report, RunReport, load_report, read_report
 from trainer.sweep import VARIED, load_sweep
 
 
@@ -77,19 +78,30 @@ class RunJob:
             loose.add("epochs")
         _check_same(known, replace(self.plan, out=folder), self.digest, loose=loose)
 
-    def is_complete(self) -> bool:
+    def is_trained(self) -> bool:
         """Whether its folder holds its report; UsageError where that is of another recipe."""
+        return self._report() is not None
+
+    def is_complete(self) -> bool:
+        """The same, and whether it was scored on its external tests with those weights."""
+        plan, found = self.chosen(), self._report()
+        if plan is None or found is None:
+            return False
+        return all(
+            is_scored(plan.out, test, manifest=self.digest, epoch=found.best_epoch)
+            for test in plan.tests
+        )
+
+    def _report(self) -> RunReport | None:
         plan = self.chosen()
-        return plan is not None and _is_complete(plan, self.digest)
-
-
-def _is_complete(plan: RunPlan, digest: str) -> bool:
-    try:
-        found = load_report(plan.out)
-    except Refusal:
-        return False  # missing, damaged, or of an earlier version
-    _check_same(found.config, plan, digest, loose={"epochs"})
-    return found.epochs == plan.recipe.epochs
+        if plan is None:
+            return None
+        try:
+            found = load_report(plan.out)
+        except Refusal:
+            return None  # missing, damaged, or of an earlier version
+        _check_same(found.config, plan, self.digest, loose={"epochs"})
+        return found if found.epochs == plan.recipe.epochs else None
 
 
 def _check_same(known: RunConfig, plan: RunPlan, digest: str, *, loose: Collection[str]) -> None:
@@ -116,6 +128,11 @@ class Experiment:
         """The folder of the report."""
         return self.out / "report"
 
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The digests of the external tests, in the order in which they were named."""
+        return tuple(test.digest for test in self.jobs[0].plan.tests)
+
     def folders(self) -> tuple[Path, ...]:
         """The folders of the runs; of a grid its best point's, once that is known."""
         return tuple((job.chosen() or job.plan).out for job in self.jobs)
@@ -125,14 +142,20 @@ class Experiment:
         path, folders = self.report / "report.json", self.folders()
         try:
             found = read_report(path)
-            newest = max(RunFolder(folder).report.stat().st_mtime for folder in folders)
-            if path.stat().st_mtime < newest:
+            files = [RunFolder(folder).report for folder in folders]
+            files += (
+                scores_path((job.chosen() or job.plan).out, test)
+                for job in self.jobs
+                for test in job.plan.tests
+            )
+            if path.stat().st_mtime < max(file.stat().st_mtime for file in files):
                 return None
         except (Refusal, OSError):
             return None
         arms = (arm for dataset in found.datasets for arm in dataset.arms)
         compared = {Path(run.folder).resolve() for arm in arms for run in arm.runs}
         same = compared == {folder.resolve() for folder in folders}
+        same &= all({t.digest for t in d.external} == {*self.tests} for d in found.datasets)
         return found if same and found.settings.min_positives == min_positives else None
 
     def left(self) -> list[RunJob]:

@@ -13,6 +13,7 @@ from builder.store import is_url
 from trainer.arms import TREATMENTS, WEIGHTED, controls_of, default_arm, make_arm
 from trainer.claim import check_trainable
 from trainer.config import Request, Settings, resolve
+from trainer.evaluate.external import Pairs, external_tests
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.fit.devices import pick_device
 from trainer.fit.step import check_pieces
@@ -37,13 +38,16 @@ def plan(
     grid: bool,
     out: Path,
     weights: Sequence[float] = (1.0,),
+    tests: Sequence[str] = (),
+    test_labels: Pairs = (),
 ) -> Experiment:
     """A run for every dataset, arm and seed; no arm that needs synthetic images where none exist.
 
     All runs share `settings`, whose seed is the first one. No `arms` means the USUAL ones. Each of
     `weights` of synthetic images makes an arm of its own of those in WEIGHTED. A control is trained
-    once for all datasets that do not differ in what it shows. UsageError and CheckError are raised
-    now for what would end a run, or the report after it, hours later.
+    once for all datasets that do not differ in what it shows. Every run is scored on the datasets
+    `tests`, too. UsageError and CheckError are raised now for what would end a run, or the report
+    after it, hours later.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -55,7 +59,9 @@ def plan(
     manifests = [located.manifest for _, located in found]
     _check_names(manifests)
     _check_real(found)
+    elsewhere = [(path, locate(path, None, cache)) for path in tests]
     jobs: list[RunJob] = []
+    scored = {path: external_tests(elsewhere, here, test_labels) for path, here in found}
     for path, located, arm in _comparisons(found, arms or USUAL, settings):
         for weight in dict.fromkeys(weights) if arm in WEIGHTED else (1.0,):
             request = Request(
@@ -66,18 +72,24 @@ def plan(
                 resume=True,
                 settings=replace(settings, synthetic_weight=weight),
             )
-            jobs += _jobs(located, request, seeds=seeds, grid=grid)
+            made = _jobs(located, request, seeds=seeds, grid=grid)
+            jobs += (replace(job, plan=replace(job.plan, tests=scored[path])) for job in made)
     if not jobs:
         raise UsageError("No dataset can have any of these arms: they need synthetic images.")
     jobs.sort(key=lambda job: job.plan.recipe.seed)  # stable: whole comparisons first
     experiment = Experiment(out=out, jobs=tuple(jobs))
     for job in jobs:
         job.check()
-    if experiment.left():
+    if left := experiment.left():
+        used = [] if all(job.is_trained() for job in left) else found
         if not settings.skip_bad:
-            for _, located in found:
+            for _, located in used:
                 located.source.check_present(located.manifest.shardlist)
-        _check_start(settings, manifests)
+            for _, located in elsewhere:
+                shards = [s for s in located.manifest.shardlist if s.split == "test"]
+                located.source.check_present(shards)
+        if used:
+            _check_start(settings, manifests)
     return experiment
 
 

@@ -4,13 +4,13 @@ import shlex
 import sys
 from dataclasses import replace
 
-from builder.contract import CheckError, Refusal, UsageError
+from builder.contract import CheckError, Refusal, UsageError, printable
 from builder.contract.lock import hold
 from trainer.config import RunPlan
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.report import load_report
 from trainer.sweep import GRID
-from trainer.train import sweep, train
+from trainer.train import score_elsewhere, sweep, train
 
 
 def work(experiment: Experiment) -> bool:
@@ -46,9 +46,7 @@ def work(experiment: Experiment) -> bool:
 
 def _take(job: RunJob, line: str) -> bool:
     """Whether the run was free; if so, it is now complete."""
-    if job.grid is not None and job.first:
-        if job.is_complete():
-            return False
+    if job.grid is not None and job.first and not job.is_trained():
         _say(f"{line}: the grid")
         found = job.plan.locate()
         sweep(replace(job.plan, out=job.grid), found, GRID, None)  # processes share its points
@@ -58,8 +56,13 @@ def _take(job: RunJob, line: str) -> bool:
     with hold(plan.out, wait=None) as held:
         if held and not job.is_complete():
             _say(line)
-            train(plan, plan.locate())
+            if job.is_trained():
+                score_elsewhere(plan)
+            else:
+                train(plan, plan.locate())
             load_report(plan.out)
+            if not job.is_complete():
+                raise CheckError(f"{plan.out}: what was scored there cannot be read back.")
             return True
     return False
 
@@ -72,4 +75,4 @@ def _chosen(job: RunJob) -> RunPlan:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line, len(line)), file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ of the run (`single_run`); or report.html, .json, .md and .tex that compare its 
 from trainer.report.comparison_report import Report, read_report
 from trainer.report.gathering import gather
 from trainer.report.run_report import RunReport, load_report
-from trainer.report.single_run import curves, markdown, table
+from trainer.report.single_run import curves, external_tables, markdown, table
 from trainer.report.style import COLOURS, GREY
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Report",
     "RunReport",
     "curves",
+    "external_tables",
     "gather",
     "load_report",
     "markdown",

@@ -8,6 +8,7 @@ from trainer.progress import progress
 from trainer.report.compare import compare, settings
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
+from trainer.report.external import external, external_studies
 from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
@@ -15,14 +16,32 @@ from trainer.report.resampled import effort
 from trainer.report.studies import find_runs, studies
 
 
-def build_report(paths: Sequence[Path], *, min_positives: int, command: str) -> Report:
-    """What the runs at or below `paths` say together; `command` is the one that asked for it."""
+def build_report(
+    paths: Sequence[Path],
+    *,
+    min_positives: int,
+    command: str,
+    tests: Sequence[str] | None = None,
+) -> Report:
+    """What the runs at or below `paths` say together; `command` is the one that asked for it.
+
+    `tests` are the digests of the external tests that it shows; None: all that the runs have.
+    """
     found = studies([load_run(folder) for folder in find_runs(paths)])
     how, datasets = settings(min_positives), []
-    with progress("comparing", sum(map(effort, found)), unit="AUCs") as advance:
+    elsewhere = {study.name: external_studies(study, tests) for study in found}
+    every = [*found, *(test.study for tests in elsewhere.values() for test in tests)]
+    with progress("comparing", sum(map(effort, every)), unit="AUCs") as advance:
         for study in found:
             result = compare(study, min_positives=min_positives, advance=advance)
-            datasets.append(replace(result, conclusions=conclusions(result, how.level)))
+            result = replace(result, conclusions=conclusions(result, how.level))
+            tested = (
+                external(
+                    test, result, level=how.level, min_positives=min_positives, advance=advance
+                )
+                for test in elsewhere[study.name]
+            )
+            datasets.append(replace(result, external=tuple(tested)))
     return Report(
         settings=how,
         notes=tuple(note for dataset in datasets for note in notes(dataset, how)),

@@ -6,7 +6,7 @@ same report gives the same bytes.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from textwrap import fill
@@ -163,6 +163,16 @@ def forest(dataset: DatasetResult) -> list[Chart]:
             height = 0.75 + 0.27 * (len(shown) + len({row.arm for row in shown}))
             draw = partial(_forest, rows=shown, limits=limits)
             charts.append(make_chart(dataset.digest, "forest", target, alt, height, draw))
+    return charts
+
+
+def external(dataset: DatasetResult) -> list[Chart]:
+    """The same on each other test set."""
+    charts = []
+    for test in dataset.external:
+        digest = f"{dataset.digest} {test.digest}"  # no other chart has it
+        there = replace(dataset, digest=digest, targets=test.targets, comparisons=test.comparisons)
+        charts += [replace(c, title=f"{c.title}, {test.name}") for c in forest(there)]
     return charts
 
 

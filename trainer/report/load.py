@@ -26,10 +26,12 @@ from builder.contract import (
 )
 from builder.contract.networks import DENSENET
 from builder.contract.parquet import read_parquet
-from builder.contract.record import printable, read_bytes
+from builder.contract.record import as_record, printable, read_bytes
+from trainer.evaluate.external_scores import FOLDER as EXTERNAL
+from trainer.evaluate.external_scores import ExternalScores
 from trainer.fit.run_folder import RunFolder
 from trainer.report.results import Setting
-from trainer.report.run_report import RunReport, load_report
+from trainer.report.run_report import RunReport, load_report, read_facts
 
 Probabilities = npt.NDArray[np.float32]
 Texts = npt.NDArray[np.object_]
@@ -53,6 +55,14 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Elsewhere:
+    """The same on the test images of another dataset; unknown labels where it has none."""
+
+    scores: ExternalScores
+    test: Predictions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """A complete run, as its folder holds it."""
 
@@ -60,6 +70,7 @@ class RunResult:
     report: RunReport
     losses: tuple[tuple[float, float], ...]  # train and validation, per epoch
     test: Predictions
+    elsewhere: tuple[Elsewhere, ...] = ()  # by the name of the dataset
 
     @property
     def seed(self) -> int:
@@ -119,7 +130,8 @@ def load_run(folder: Path) -> RunResult:
             f"{files.predictions} does not fit report.json: only one of them has the pathology"
             f" {printable(other[0])!r}. Run xtrain evaluate {folder} again."
         )
-    return RunResult(folder=folder, report=report, losses=losses, test=test)
+    elsewhere = tuple(_elsewhere(folder, report))
+    return RunResult(folder=folder, report=report, losses=losses, test=test, elsewhere=elsewhere)
 
 
 def file_digests(run: RunResult) -> dict[str, str]:
@@ -127,6 +139,26 @@ def file_digests(run: RunResult) -> dict[str, str]:
     files = RunFolder(run.folder)
     paths = (files.predictions, files.weights)
     return {path.name: sha256_file(path) for path in paths if path.is_file()}
+
+
+def _elsewhere(folder: Path, report: RunReport) -> Iterator[Elsewhere]:
+    """What the run scored on other datasets with the weights of its best epoch."""
+    names = {row.pathology for row in report.pathologies}
+    for path in sorted((folder / EXTERNAL).glob("*.json")):
+        scores = as_record(read_facts(path), ExternalScores, str(path), exact=False)
+        if (scores.manifest, scores.epoch) != (report.manifest.digest, report.best_epoch):
+            continue  # of weights that it had before it was continued
+        predictions = path.with_suffix(".parquet")
+        if not predictions.is_file() or sha256_file(predictions) != scores.predictions:
+            raise CheckError(
+                f"{predictions} is not what {path.name} says: remove both, then score the run again"
+                " with --test."
+            )
+        test = _predictions(predictions)
+        labelled = {ours for ours, _ in scores.test.labels}
+        if {*test.names} != names or not labelled <= names or not len(test.key):
+            raise CheckError(f"{path} does not fit the run's report.json: score it again.")
+        yield Elsewhere(scores=scores, test=test)
 
 
 def _losses(path: Path) -> Iterator[tuple[float, float]]:

@@ -70,12 +70,14 @@ def _title(report: Report) -> str:
 
 
 def _conclusions(report: Report) -> list[tuple[str, list[str]]]:
-    """The sentences of each dataset that has any."""
-    return [
-        (dataset.name, [found.sentence for found in dataset.conclusions])
-        for dataset in report.datasets
-        if dataset.conclusions
-    ]
+    """The sentences of each dataset that has any, and of each other test set."""
+    said = []
+    for dataset in report.datasets:
+        said.append((dataset.name, [found.sentence for found in dataset.conclusions]))
+        for test in dataset.external:
+            about = f"{dataset.name}, tested on {test.name}"
+            said.append((about, [found.sentence for found in test.conclusions]))
+    return [(name, sentences) for name, sentences in said if sentences]
 
 
 def _audits(report: Report) -> list[tuple[str, list[str]]]:

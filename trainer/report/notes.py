@@ -11,7 +11,7 @@ from trainer.report.studies import OF_AN_ARM
 
 def notes(dataset: DatasetResult, settings: ReportSettings) -> Iterator[str]:
     """Sentences on one dataset, each with its name."""
-    for sentences in (_images, _counts, _seeds, _controls, _training):
+    for sentences in (_images, _counts, _seeds, _controls, _training, _elsewhere):
         for sentence in sentences(dataset, settings):
             yield f"{dataset.name}: {sentence}."
 
@@ -73,6 +73,14 @@ def _training(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
     if len({arm.steps for arm in dataset.arms}) > 1:
         steps = ", ".join(f"{arm.title} {arm.steps:,}" for arm in dataset.arms)
         yield f"the arms took different numbers of steps ({steps})"
+
+
+def _elsewhere(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
+    for test in dataset.external:
+        if test.left_out:
+            yield f"{test.name} does not label {', '.join(test.left_out)}: left out there"
+        if test.without:
+            yield f"not every run of {'; '.join(test.without)} was scored on {test.name}: left out"
 
 
 def _recipes(dataset: DatasetResult) -> Iterator[str]:

@@ -19,7 +19,7 @@ from trainer.report import paper_values
 from trainer.report.chart import Chart
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import BALANCED
-from trainer.report.figures import aucs, calibration, forest, losses, rocs
+from trainer.report.figures import aucs, calibration, external, forest, losses, rocs
 from trainer.report.results import Conclusion, DatasetResult
 from trainer.report.sentences import percent, with_minus
 from trainer.report.style import INK, QUIET, VERDICTS, Style, styles
@@ -31,6 +31,7 @@ SECTIONS = {  # in reading order; one with nothing to show is left out
     "arms": "The arms",
     "table1": "Table 1: images",
     "table2": "Table 2: test AUC",
+    "external": "Other test sets",
     "rocs": "ROC curves",
     "training": "Figure 4: training",
     "examples": "Figure 2: images",
@@ -42,6 +43,7 @@ SECTIONS = {  # in reading order; one with nothing to show is left out
     "method": "How it was computed",
     "repeat": "How to repeat it",
 }
+DRAWN = (aucs, forest, external, rocs, losses, calibration)
 MEANINGS: Mapping[ArmName, str] = {  # what an arm shows the network
     "none": "real images only",
     "flip": "real images only, randomly flipped: the paper's standard augmentation",
@@ -151,7 +153,7 @@ def _dataset_section(
         name=name,
         result=dataset,
         tables={t.key.partition("-")[0]: t for t in found if t.dataset == name},
-        charts={draw.__name__: draw(dataset) for draw in (aucs, forest, rocs, losses, calibration)},
+        charts={draw.__name__: draw(dataset) for draw in DRAWN},
         pictures={
             key: [p for p in pictures if (p.key, p.dataset) == (key, dataset.digest)]
             for key in PICTURES
@@ -163,6 +165,8 @@ def _dataset_section(
 def _is_shown(
     section: str, of_all: Mapping[str, Table], datasets: Sequence[DatasetSection]
 ) -> bool:
+    if section == "external":
+        return any(dataset.result.external for dataset in datasets)
     if section in ("table1", "table2", "training", "repeat"):
         return section in of_all
     always = section in ("answer", "arms", "method")

@@ -14,6 +14,7 @@ from trainer.report.run_report import Description, Shown, text_of
 
 Verdict = Literal["helped", "hurt", "better", "worse", "no evidence", "one seed", "no verdict"]
 Judgement = Verdict | Literal["no control"]  # of a target: no control arm was trained
+CarriesOver = Literal["carries over", "no evidence", "reversed", "no gain"]
 Setting = str | int | float | bool | None  # of a recipe
 
 
@@ -192,6 +193,36 @@ class LabelCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalConclusion:
+    """What another dataset says of one target and one arm with synthetic images."""
+
+    pathology: str
+    arm: str  # title
+    verdict: Judgement  # there
+    at_home: Judgement  # on the test images of the arm's own dataset
+    carries_over: CarriesOver
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalResult:
+    """What the arms scored on the test images of another dataset."""
+
+    name: str
+    digest: Sha256
+    source: Description
+    test: SampleSize
+    labels: dict[str, str]  # what it calls each pathology that it labels
+    left_out: tuple[str, ...]  # pathologies that it does not label
+    without: tuple[str, ...]  # arms of which not every run was scored there
+    targets: tuple[str, ...]  # those that it labels
+    positives: dict[str, LabelCounts]
+    arms: dict[str, dict[str, PathologyFigures]]  # by title and pathology
+    comparisons: tuple[Comparison, ...]
+    conclusions: tuple[ExternalConclusion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetResult:
     """Everything that was found on the test images of one dataset."""
 
@@ -213,6 +244,7 @@ class DatasetResult:
     subgroups: tuple[SubgroupResult, ...]
     conclusions: tuple[Conclusion, ...] = ()
     audit: tuple[str, ...] = ()  # what xbuild audit found in its images, in sentences
+    external: tuple[ExternalResult, ...] = ()
 
     @property
     def label_table(self) -> str | None:

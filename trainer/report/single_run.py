@@ -1,14 +1,18 @@
 """RunReport → report.md, curves.png and a short table for the terminal."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
+from rich.text import Text
 
+from builder.contract.record import read_record
 from trainer.evaluate.bootstrap import RESAMPLES
+from trainer.evaluate.external_scores import FOLDER, ExternalScores
 from trainer.evaluate.metrics import SPECIFICITY
 from trainer.fit.history import Epoch
 from trainer.report.run_report import PathologyReport, RunReport
@@ -87,6 +91,22 @@ def _repeat(report: RunReport) -> list[str]:
 def _line(row: PathologyReport) -> str:
     name, *rest = _cells(row)
     return f"| {' | '.join([f'**{name}**' if row.target else name, *rest])} |"
+
+
+def external_tables(run: Path) -> Iterator[Table]:
+    """What the run in that folder scored on other datasets, a table for the terminal of each."""
+    for path in sorted((run / FOLDER).glob("*.json")):
+        found = read_record(path, ExternalScores)
+        shown = Table(title=f"{found.test.name}: epoch {found.epoch} on its test images")
+        for number, name in enumerate(("pathology", "test +", "test AUC", "95 % CI")):
+            shown.add_column(name, justify="right" if number else "left")
+        for row in found.scores:
+            known = row.low is not None and row.high is not None
+            ends = f"{_number(row.low)} to {_number(row.high)}" if known else DASH
+            shown.add_row(Text(row.pathology), str(row.positives), _number(row.auc), ends)
+        if found.test.left_out:
+            shown.caption = f"It does not label {', '.join(found.test.left_out)}."
+        yield shown
 
 
 def table(report: RunReport) -> Table:

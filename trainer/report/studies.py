@@ -103,7 +103,7 @@ def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
                 own = [*own, arm]
         ordered = sorted(own, key=lambda arm: (ARMS.index(arm.name), arm.title))
         study = Study(name=names[digest], report=report, arms=tuple(ordered), common=common)
-        _check_same_test(study)
+        check_same_test(study)
         found.append(replace(study, arms=_with_groups(study.arms)))
     return tuple(sorted(found, key=lambda study: _place(study.report)))
 
@@ -159,7 +159,8 @@ def _seeds(title: str, runs: Sequence[RunResult]) -> ArmRuns:
     return ArmRuns(title=title, runs=tuple(ordered))
 
 
-def _check_same_test(study: Study) -> None:
+def check_same_test(study: Study) -> None:
+    """Raise CheckError where its runs were not tested on the same images and labels."""
     first = study.arms[0].runs[0]
     labels = first.test.labels
     for run in (run for arm in study.arms for run in arm.runs):

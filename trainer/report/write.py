@@ -15,12 +15,19 @@ from trainer.report.page import page
 from trainer.report.pictures import pictures
 
 
-def write_report(paths: Sequence[Path], out: Path, *, min_positives: int, command: str) -> Report:
+def write_report(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    min_positives: int,
+    command: str,
+    tests: Sequence[str] | None = None,
+) -> Report:
     """The report of the runs at or below `paths`, once all four files lie in `out`.
 
-    report.json is written last.
+    `tests`: as in `build_report`. report.json is written last.
     """
-    report = build_report(paths, min_positives=min_positives, command=command)
+    report = build_report(paths, min_positives=min_positives, command=command, tests=tests)
     found = [pictures(dataset) for dataset in report.datasets]
     why = tuple(sentence for _, sentences in found for sentence in sentences)
     audits = [audit_of(dataset) for dataset in report.datasets]

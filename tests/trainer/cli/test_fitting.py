@@ -231,3 +231,16 @@ def test_an_unwritable_folder_is_found_before_training(
     (tmp_path / "file").touch()
     result = call("--shards", sealed.path, "--out", tmp_path / "file/run", *few)
     refused(result, 1, "file/run")
+
+
+def test_a_run_is_scored_on_other_datasets(
+    call: Call, refused: Refused, done: Path, sealer: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = shutil.copytree(done, tmp_path / "run")
+    there = sealer(tmp_path / "there", counts={("test", "real"): 60}).path
+    result = call("evaluate", run, "--test", there, "--device", "cpu", "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert "on its test images" in result.output
+    assert len(list((run / "external").glob("tiny-*.json"))) == 1
+    asked = ("evaluate", run, "--test", there, "--test-label", "Mass=Fracture")
+    refused(call(*asked), 2, "tiny has no label 'Mass'")

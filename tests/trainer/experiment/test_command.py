@@ -56,7 +56,9 @@ def is_free(folder: Path) -> bool:
 
 
 @pytest.mark.slow
-def test_the_command_trains_compares_and_reports(words: Words, tmp_path: Path) -> None:
+def test_the_command_trains_compares_and_reports(
+    words: Words, sealer: Callable[..., Any], tmp_path: Path
+) -> None:
     out = tmp_path / "experiment"
     done = CliRunner().invoke(main, words(out))
     assert done.exit_code == 0, done.output
@@ -67,6 +69,17 @@ def test_the_command_trains_compares_and_reports(words: Words, tmp_path: Path) -
     again = CliRunner().invoke(main, ["paper", *words(out)[1:]])
     assert (again.exit_code, again.stdout) == (0, done.stdout)
     assert (out / "report/report.html").stat().st_mtime_ns == before
+    there = sealer(tmp_path / "there", counts={("test", "real"): 60})
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")}
+    done = CliRunner().invoke(main, words(out, f"--test={there.path}"))
+    assert done.exit_code == 0, done.output
+    assert "tiny, tested on tiny:" in done.output
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")} == trained
+    found = json.loads((out / "report/report.json").read_text())
+    (test,) = found["datasets"][0]["external"]
+    assert [*test["arms"]] == ["none", "gan"]
+    assert CliRunner().invoke(main, words(out)).exit_code == 0  # the report without it again
+    assert not json.loads((out / "report/report.json").read_text())["datasets"][0]["external"]
     other = CliRunner().invoke(main, words(out, "--lr=0.1"))
     assert other.exit_code == 2
     assert "was begun with lr 0.001, now it is 0.1" in other.output

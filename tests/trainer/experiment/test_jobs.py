@@ -8,6 +8,8 @@ import pytest
 
 from builder.contract import ImageSpec, UsageError
 from trainer.config import RunPlan
+from trainer.evaluate.external import ExternalTest
+from trainer.evaluate.external_scores import scores_path
 from trainer.experiment import Experiment
 from trainer.experiment.jobs import RunJob
 from trainer.recipe import read_config
@@ -129,6 +131,14 @@ def test_a_grid_gives_its_best_point_to_all_seeds(planned: Planned) -> None:
     assert jobs[0].chosen() is None
     (grid / "sweep.json").write_text('{"best": "lr0.5", "points": [')
     assert jobs[0].chosen() is None
+
+
+def with_test(job: RunJob) -> RunPlan:
+    test = ExternalTest(shards="t.json", name="t", digest="e" * 64, labels=(), left_out=())
+    scores_path(job.plan.out, test).parent.mkdir(exist_ok=True)
+    scores_path(job.plan.out, test).touch()
+    os.utime(scores_path(job.plan.out, test), (0, 0))
+    return replace(job.plan, tests=(test,))
 
 
 def comparison(folders: tuple[Path, ...], *, min_positives: int) -> Report:

@@ -155,3 +155,38 @@ def test_a_grid_that_failed_is_not_searched_with_another_seed(
     with pytest.raises(CheckError, match=r"2 of 2 runs failed, .* gan, seed 0: All 18 points"):
         work(planned(arms=("gan",), grid=True))
     assert (seeds, trained) == ([0], [])
+
+
+def test_a_trained_run_is_scored_elsewhere_without_training(
+    planned: Planned,
+    trained: list[str],
+    scored: list[str],
+    sealer: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    counts = {("train", "real"): 9, ("val", "real"): 9, ("test", "real"): 20}
+    there = str(sealer(tmp_path / "there", counts=counts).path)
+    assert work(planned(seeds=1))
+    assert trained == ["none-seed0", "gan-seed0"]
+    experiment = planned(seeds=1, tests=[there])
+    assert len(experiment.left()) == 2
+    assert work(experiment)
+    assert (trained, scored) == (["none-seed0", "gan-seed0"], ["none-seed0", "gan-seed0"])
+    assert work(experiment)
+    assert len(scored) == 2
+    assert planned(seeds=1).left() == []
+
+
+def test_scores_that_cannot_be_read_back_end_the_work(
+    planned: Planned,
+    trained: list[str],
+    sealer: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = str(sealer(tmp_path / "there", counts={("test", "real"): 20}).path)
+    monkeypatch.setattr(WORK, "score_elsewhere", lambda _: None)
+    work(planned(seeds=1, arms=("none",)))
+    with pytest.raises(CheckError, match="what was scored there cannot be read back"):
+        work(planned(seeds=1, arms=("none",), tests=[there]))
+    assert trained == ["none-seed0"]
