@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from builder.contract import printable
+
 Advance = Callable[[int], None]  # (images, or other units, done since the last call)
 
 
@@ -31,7 +33,7 @@ def progress(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -39,7 +41,7 @@ def progress(title: str, total: int, unit: str = "images") -> Iterator[Advance]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total, rate="")
+        task = bar.add_task(printable(title), total=total, rate="")
 
         def advance(done: int) -> None:
             bar.advance(task, done)

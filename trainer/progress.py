@@ -12,6 +12,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from builder.contract import printable
+
 
 class Advance(Protocol):
     """A function that moves a bar by `count`; `waited` are the seconds spent waiting for data."""
@@ -31,7 +33,7 @@ def progress(
     """
     console, rank = Console(stderr=True), os.environ.get("RANK", "0")
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(f"{{task.fields[rate]:,.0f}} {unit}/s"),
@@ -42,7 +44,7 @@ def progress(
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal or rank != "0"
     ) as bar:
-        task = bar.add_task(what, total=total, visible=False, rate=0.0, wait="")
+        task = bar.add_task(printable(what), total=total, visible=False, rate=0.0, wait="")
 
         def advance(count: int, waited: float = 0.0) -> None:
             nonlocal done, waiting

@@ -16,8 +16,9 @@ from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.cli.rebuilding import merge, rebuild
 from builder.cli.sharing import diff, info, pull, share
+from builder.cli.terminal import echo
 from builder.cli.viewing import preview, view
-from builder.contract import Refusal
+from builder.contract import Refusal, printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=RULE)
@@ -57,15 +58,16 @@ def main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
+        error.message = printable(error.message, len(error.message))
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted: run the same command to resume.", err=True)
+        echo("Interrupted: run the same command to resume.", err=True)
         sys.exit(130)
     except Refusal as error:
-        click.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: {error.strerror or error}{where}; what is complete is kept.", err=True)
+        echo(f"Error: {error.strerror or error}{where}; what is complete is kept.", err=True)
         sys.exit(1)

@@ -10,6 +10,7 @@ import click
 from builder.cli.environment import Command, option
 from builder.cli.next_step import check_here
 from builder.cli.options import FILE, FOLDER, seed, shards_root, with_options
+from builder.cli.terminal import echo
 
 _MOST = 100_000  # of what is counted: more would only fill the memory
 
@@ -145,7 +146,7 @@ def audit(
     write_last(page_path(record), page.encode())
     write_audit(found, record)
     for finding in findings(found):
-        click.echo(f"{finding.topic}, {finding.status}: {finding.sentence}")
+        echo(f"{finding.topic}, {finding.status}: {finding.sentence}")
     for note in found.notes:
-        click.echo(f"Note: {note}", err=True)
-    click.echo(f"\nWrote {record} and {page_path(record)}.")
+        echo(f"Note: {note}", err=True)
+    echo(f"\nWrote {record} and {page_path(record)}.")

@@ -8,6 +8,7 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FOLDER
+from builder.cli.terminal import echo
 from builder.contract import UsageError, printable
 
 if TYPE_CHECKING:
@@ -44,18 +45,16 @@ def datasets(root: Path | None) -> None:
     sources = [Source(root=folder) for folder in dict.fromkeys(folders)]
     for name, about in PUBLISHED.items():
         patients = "each is a patient" if about.patients is None else f"{about.patients:,} patients"
-        click.echo(
-            f"{name:10}{about.title}: {about.images:,} images, {patients}, {about.labels} labels"
-        )
-        click.echo(_line("tables", _tables(about, sources)))
-        click.echo(_line("official split", _found(about.official, sources) or "none"))
-        click.echo(_line("--root", about.root + _images(name, sources)))
+        echo(f"{name:10}{about.title}: {about.images:,} images, {patients}, {about.labels} labels")
+        echo(_line("tables", _tables(about, sources)))
+        echo(_line("official split", _found(about.official, sources) or "none"))
+        echo(_line("--root", about.root + _images(name, sources)))
     for name, text in _OWN.items():
-        click.echo(f"{name:10}{text}")
+        echo(f"{name:10}{text}")
     searched = printable(" and ".join(str(source.root) for source in sources), 400)
-    click.echo(f"\nLooked in {searched}, and one folder above.")
+    echo(f"\nLooked in {searched}, and one folder above.")
     if root is None:
-        click.echo("XBUILD_ROOT or --root names a further folder.")
+        echo("XBUILD_ROOT or --root names a further folder.")
 
 
 def _tables(about: "About", sources: "list[Source]") -> str:

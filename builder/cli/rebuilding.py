@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, FOLDER, PLACE, number
+from builder.cli.terminal import echo
 from builder.contract import UsageError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def merge(manifests: tuple[Path, ...], name: str, out: Path | None, share: str |
     manifest = load_manifest(path)
     assert manifest.plan is not None, "a merged dataset has synthetic images"
     shares = ", ".join(f"{each.pathology} {each.share:.2%}" for each in manifest.plan.targets)
-    click.echo(
+    echo(
         f"Sealed {path}: {manifest.plan.synthetic:,} synthetic images for "
         f"{manifest.plan.real:,} real ones of the training set; {shares}."
     )
@@ -146,7 +147,7 @@ def _fraction(share: str) -> Fraction:
 
 def _show_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        echo(f"Note: {note}", err=True)
 
 
 def _show(asked: Path, outcome: "Outcome") -> None:
@@ -155,24 +156,24 @@ def _show(asked: Path, outcome: "Outcome") -> None:
     shards = "1 shard" if count == 1 else f"{count} shards"
     images = outcome.manifest.index.rows
     for refusal in outcome.refusals:
-        click.echo(f"Note: {refusal}.", err=True)
+        echo(f"Note: {refusal}.", err=True)
     if outcome.here:
-        click.echo(f"{outcome.path}: {shards}, here already as sealed.")
+        echo(f"{outcome.path}: {shards}, here already as sealed.")
     elif outcome.proof.same:
-        click.echo(
+        echo(
             f"{outcome.path}: {images:,} images in {shards}, each with the sha256 that was "
             f"sealed (digest {outcome.manifest.digest})."
         )
     elif outcome.proof.close:
-        click.echo(
+        echo(
             f"{outcome.path}: {equal} of {shards} with the sha256 that was sealed. In the "
             "others, every image has its labels and its draw, and its sketch is at most "
             f"{outcome.proof.farthest} greys away, so it has another name than {asked}."
         )
     else:
         for difference in outcome.proof.differences[:_SHOWN]:
-            click.echo(difference, err=True)
-        click.echo(
+            echo(difference, err=True)
+        echo(
             f"{outcome.path}: {images:,} images that are not those of {asked}: "
             f"{len(outcome.proof.differences):,} differences, listed in {outcome.differences}."
         )

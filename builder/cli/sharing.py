@@ -11,6 +11,7 @@ import click
 from builder.cli.environment import option
 from builder.cli.next_step import next_step
 from builder.cli.options import FILE, FOLDER, PLACE, shards_root
+from builder.cli.terminal import echo
 from builder.contract import CheckError, UsageError, load_manifest, printable
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ def share(
     release = compose(
         manifest, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
     )
-    click.echo(release_text(release))
+    echo(release_text(release))
     if dry_run:
-        click.echo("Nothing was written.")
+        echo("Nothing was written.")
         return
     gated = bool(publisher.gated)
     written = publish(release, place, key=key, gated=gated, progress=progress)
     shown = without_secrets(place) if is_url(place) else place
-    click.echo(
+    echo(
         f"Shared {release.name} in {shown} (digest {release.digest})."
         if written
         else f"{shown} holds this release already, every byte of it (digest {release.digest})."
@@ -176,17 +177,17 @@ def pull(source: str, out: Path | None, digest: str | None, allowed_signers: Pat
     pulled = fetch(source, out, trust, progress=progress)
     if digest is None and allowed_signers is None:
         shown = without_secrets(source) if is_url(source) else source
-        click.echo(
+        echo(
             f"Note: neither --digest nor --allowed-signers says whose release this is, so "
             f"{printable(shown)} itself is trusted.",
             err=True,
         )
     signer = f", signed by {printable(pulled.signer)}" if pulled.signer else ""
-    click.echo(
+    echo(
         f"{pulled.folder}: {pulled.manifest.name} is here{' already' if pulled.here else ''}, "
         f"every byte as it was shared (digest {pulled.manifest.digest}){signer}."
     )
-    click.echo(f"Next: {next_step(pulled.manifest, pulled.path)}")
+    echo(f"Next: {next_step(pulled.manifest, pulled.path)}")
 
 
 @click.command()
@@ -199,7 +200,7 @@ def info(manifest: Path) -> None:
     """
     from builder.share.describe import info_text
 
-    click.echo(info_text(manifest))
+    echo(info_text(manifest))
 
 
 @click.command()
@@ -213,7 +214,7 @@ def diff(one: Path, other: Path) -> None:
     """
     from builder.share.describe import diff_text
 
-    click.echo(diff_text(one, other))
+    echo(diff_text(one, other))
 
 
 def verify_release(folder: Path, allowed_signers: Path | None) -> None:
@@ -229,7 +230,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     tell_faults(folder, faults)
     for name in ("shards", "audits", "galleries"):
         if (folder / name).exists():
-            click.echo(
+            echo(
                 f"Note: {folder / name} is no part of the release, and may hold real images: do "
                 "not pass it on.",
                 err=True,
@@ -239,7 +240,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
         sums = read_bytes(folder / SUMS)
         signer = check_signer(sums, read_bytes(folder / SIGNATURE), allowed_signers)
         signer = f", signed by {printable(signer)}"
-    click.echo(
+    echo(
         f"OK: every file that {folder / SUMS} lists is as it was shared (digest "
         f"{sealed.digest}){signer}."
     )
@@ -248,7 +249,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
 def tell_faults(place: Path, faults: Sequence[str]) -> None:
     """Print each fault of a dataset; CheckError with their number where there is one."""
     for fault in faults:
-        click.echo(fault, err=True)
+        echo(fault, err=True)
     if faults:
         raise CheckError(f"{place}: {'1 fault' if len(faults) == 1 else f'{len(faults)} faults'}.")
 

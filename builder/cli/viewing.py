@@ -8,6 +8,7 @@ import click
 from builder.cli.environment import option
 from builder.cli.next_step import check_here
 from builder.cli.options import FILE, FOLDER, shards_root
+from builder.cli.terminal import echo
 from builder.contract import (
     CheckError,
     UsageError,
@@ -83,8 +84,8 @@ def view(
         show=progress,
     )
     if written.real:
-        click.echo(f"Note: {KEEP}", err=True)
-    click.echo(
+        echo(f"Note: {KEEP}", err=True)
+    echo(
         f"{written.images:,} images at {written.side} pixels, "
         f"{-(-written.bytes // _MIB):,} MiB: open {written.page} in a browser."
     )
@@ -101,7 +102,7 @@ def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audi
     if audit.digest == digest:
         return audit
     if record is None:
-        click.echo(f"Note: {path} is of another {printable(name)}, and is left out.", err=True)
+        echo(f"Note: {path} is of another {printable(name)}, and is left out.", err=True)
         return None
     raise CheckError(
         f"{path} is an audit of {audit.name} with digest {audit.digest[:12]}…, and not of "
@@ -146,5 +147,5 @@ def preview(
         raise UsageError(f"No training image of {sealed.name} is positive for {shown}.")
     real = any(shard.origin == "real" for shard in sealed.shardlist)
     if real and sealed.dataset != "demo":
-        click.echo("Note: it shows images of patients.", err=True)
-    click.echo(f"Drew {path}.")
+        echo("Note: it shows images of patients.", err=True)
+    echo(f"Drew {path}.")

@@ -9,6 +9,7 @@ from builder.contract import Refusal, Stopped
 from trainer.cli.applying import cam, predict
 from trainer.cli.comparing import experiment, report
 from trainer.cli.fitting import evaluate, fit, sweep
+from trainer.cli.terminal import echo
 
 INTERRUPTED = 130  # what shells report for Ctrl-C
 HOW_TO_RESUME = {
@@ -42,7 +43,7 @@ class Line(click.Group):
         except KeyboardInterrupt:
             message = f"Stopped.{HOW_TO_RESUME.get(ctx.invoked_subcommand or '', '')}"
             code = INTERRUPTED
-        click.echo(message, err=True)
+        echo(message, err=True)
         raise click.exceptions.Exit(code)
 
 

@@ -8,6 +8,7 @@ import click
 
 from builder.contract import UsageError
 from trainer.cli.options import OUT, machine, options_of, setting, shards_root
+from trainer.cli.terminal import echo
 from trainer.cli.values import MachineOptions, cache_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def predict(
     else:
         files = [*map(Path, images)]
         done = predict_files(weights, files, reading=reading, out=out, batch=batch, **how)
-    click.echo(f"Wrote {done.images:,} rows to {out}.")
+    echo(f"Wrote {done.images:,} rows to {out}.")
     say_skipped(done.skipped)
 
 
@@ -166,9 +167,9 @@ def cam(
             images=count,
             **how,
         )
-    click.echo(f"Wrote {len(done.cams)} maps to {out}: {', '.join(done.pathologies)}.")
+    echo(f"Wrote {len(done.cams)} maps to {out}: {', '.join(done.pathologies)}.")
     for pathology, note in done.notes.items():
-        click.echo(f"{pathology}: {note}.", err=True)
+        echo(f"{pathology}: {note}.", err=True)
     say_skipped(done.skipped)
 
 
@@ -218,4 +219,4 @@ def located(
 def say_skipped(skipped: "Sequence[BadImage]") -> None:
     """Print which images were left out, and why."""
     for bad in skipped:
-        click.echo(f"Left out: {bad.image}: {bad.reason}", err=True)
+        echo(f"Left out: {bad.image}: {bad.reason}", err=True)

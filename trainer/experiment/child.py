@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 
-from builder.contract import Refusal, Stopped
+from builder.contract import Refusal, Stopped, printable
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     try:
         task()
     except (Refusal, Stopped, OSError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error), 4000), file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 

@@ -13,7 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from builder.contract import UsageError
+from builder.contract import UsageError, printable
 from builder.contract.lock import LOCK, hold
 from builder.contract.record import as_record
 from trainer.recipe import Recipe
@@ -180,4 +180,4 @@ class Sweep:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line, len(line)), file=sys.stderr, flush=True)

@@ -1,0 +1,24 @@
+"""Nothing that the commands print acts on a terminal, whoever wrote it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from trainer.cli import terminal
+
+
+def test_lines_stay_lines_and_a_sentence_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "a\x1b]0;title\x07\n\u202eError: b\r\udcff"
+    terminal.echo(words)
+    terminal.echo(words, err=True)
+    out, err = capsys.readouterr()
+    assert out == "a�]0;title�\n�Error: b��\n"
+    assert err == "a�]0;title���Error: b��\n"
+
+
+def test_no_other_module_of_the_command_line_prints() -> None:
+    for path in Path(terminal.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and path.name != "terminal.py":
+                assert ast.unparse(node.func) not in ("print", "click.echo", "click.secho"), path
