@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from fractions import Fraction
-from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from builder import generators
+from builder.blueprint import Blueprint
 from builder.checks import Check, find_checks
 from builder.checks.check import DUPLICATE
 from builder.claim import check_name, claimed, keep_recipes, real_recipes, recipes, software
@@ -18,45 +16,24 @@ from builder.engines.local import images_per_call
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.reports import report_rejects
 from builder.engines.rounds import Throughput
-from builder.labels import LabelTable, check_files, find_pathology, read_labels
-from builder.labels.chexpert import find_chexpert
-from builder.plan import Plan, check_positives
+from builder.labels import LabelTable, check_files, find_pathology
+from builder.plan import Plan
 from builder.recipe import (
     IMAGE_SIZE,
-    GeneratorSpec,
     Layout,
     RealRequest,
     Recipe,
-    Request,
-    resolve_name,
     resolve_real,
-    resolve_targets,
 )
 from builder.render import (
     LabelMap,
     check_generator,
-    parse_label_map,
     recorded_batch,
     resolve_label_map,
 )
 from builder.seal import Facts, seal
-from builder.split import Cohort, make_cohort
+from builder.split import Cohort
 from builder.write import Shard
-
-_Asked = TypeVar("_Asked", bound=RealRequest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blueprint:
-    """What the labels alone decide, before a generator is loaded or an image is touched."""
-
-    request: Request
-    name: str
-    cohort: Cohort
-    targets: tuple[str, ...]
-    plan: Plan
-    generator: GeneratorSpec
-    label_map: LabelMap  # the generator's side as it was typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,66 +42,6 @@ class Built:
 
     manifest: Manifest
     throughput: Throughput
-
-
-def prepare(request: Request) -> Blueprint:
-    """The blueprint of a dataset: labels → split → plan. Reads labels only, writes nothing."""
-    name = resolve_name(request.name, "gan", request.regime)
-    generator = request.generator_spec()
-    cohort = read_cohort(request)
-    pathologies = cohort.table.pathologies
-    label_map = parse_label_map(request.label_map, pathologies)
-    targets = resolve_targets(request, cohort.table)
-    check_positives(pathologies, targets, cohort.labels_by_part())
-    return Blueprint(
-        request=request,
-        name=name,
-        cohort=cohort,
-        targets=targets,
-        plan=request.plan(targets, pathologies, cohort.train_labels),
-        generator=generator,
-        label_map=label_map,
-    )
-
-
-def read_cohort(request: RealRequest) -> Cohort:
-    """labels → split."""
-    table = read_labels(
-        request.dataset,
-        labels=request.labels,
-        root=request.root,
-        options=request.table,
-        official=request.split == "official",
-        uncertain=request.uncertain,
-        views=request.views,
-    )
-    val, test = request.holdout
-    return make_cohort(
-        table,
-        by=request.split,
-        regime=Fraction(request.regime),
-        holdout=(Fraction(val), Fraction(test)),
-        seed=request.seed,
-    )
-
-
-def with_images(request: _Asked, folder: Path) -> _Asked:
-    """The request with the CheXpert that lies in `folder`, where no other root was asked for.
-
-    UsageError where CheXpert's images are needed and are not there.
-    """
-    needed = not (isinstance(request, Request) and request.real == "none")
-    if request.dataset != "chexpert" or request.root is not None or not needed:
-        return request
-    if (found := find_chexpert(folder)) is None:
-        ways = ["add --root FOLDER", "use --dataset demo, which needs no images"]
-        if isinstance(request, Request):
-            ways.append("build the synthetic half alone with --real none")
-        raise UsageError(
-            f"No CheXpert images were found: XBUILD_ROOT names no folder, and {folder} neither is "
-            f"nor holds CheXpert-v1.0-small or CheXpert-v1.0; {', or '.join(ways)}."
-        )
-    return replace(request, root=found)
 
 
 def resolve(

@@ -28,6 +28,7 @@ BUILDER = (
     "verify",
     "audit",
     "gallery",
+    "blueprint",
     "build",
     "share",
     "fitgan",

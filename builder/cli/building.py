@@ -42,7 +42,7 @@ def plan(as_json: bool, **request: Any) -> None:
 
     Reads labels only and writes nothing.
     """
-    from builder.build import prepare
+    from builder.blueprint import prepare
     from builder.cli.plan_text import plan_json, plan_text
     from builder.recipe import Request
 
@@ -77,8 +77,8 @@ def pack(
     Shards, index and manifest, in the folders shards/ and manifests/ of --out. No generator is
     needed. `xbuild synth` with the same options and --out uses these very shards.
     """
+    from builder.blueprint import read_cohort
     from builder.build import pack as build
-    from builder.build import read_cohort
     from builder.cli.engines import started
     from builder.cli.plan_text import packed_text
     from builder.engines.make import Work
@@ -174,7 +174,7 @@ def synth(
     Real and synthetic shards, index and manifest, in the folders shards/ and manifests/ of --out.
     After an interruption, the same command resumes the build.
     """
-    from builder.build import prepare
+    from builder.blueprint import prepare
     from builder.build import synth as build
     from builder.cli.engines import started
     from builder.cli.plan_text import plan_text, throughput_text
@@ -208,7 +208,7 @@ def synth(
 
 def _with_images(request: _Asked) -> _Asked:
     """The request with the CheXpert of the current folder, where that is needed and was found."""
-    from builder.build import with_images
+    from builder.blueprint import with_images
 
     asked = with_images(request, Path.cwd())
     if asked.root != request.root:

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from builder.build import Blueprint, Built
+from builder.blueprint import Blueprint
+from builder.build import Built
 from builder.contract import SPLITS, Labels, Manifest
 from builder.plan import Plan
 

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from builder import generators
-from builder.build import Blueprint, prepare, read_cohort, resolve
+from builder.blueprint import Blueprint, prepare, read_cohort
+from builder.build import resolve
 from builder.checks import ALWAYS, find_checks
 from builder.claim import software
 from builder.contract import Manifest, Refusal, UsageError, printable

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from builder import generators
-from builder.build import prepare, resolve
+from builder.blueprint import prepare
+from builder.build import resolve
 from builder.checks import find_checks
 from builder.contract import Index, Manifest, load_index, load_manifest, sha256_file
 from builder.recipe import Request

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from builder import generators
-from builder.build import prepare, synth
+from builder.blueprint import prepare
+from builder.build import synth
 from builder.contract import Bytes, Manifest, UsageError, load_manifest
 from builder.engines.make import Work
 from builder.progress import progress

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.build import prepare, with_images
+from builder.blueprint import prepare, with_images
 from builder.contract import Index, Manifest, UsageError, load_index, load_manifest
 from builder.recipe import RealRequest, Request
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from click.testing import CliRunner
 
-from builder.build import Blueprint, prepare
+from builder.blueprint import Blueprint, prepare
 from builder.cli import cli
 from builder.cli.plan_text import _reuse, packed_text, plan_json, plan_text
 from builder.contract import load_manifest

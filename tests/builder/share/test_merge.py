@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from builder.build import prepare, synth
+from builder.blueprint import prepare
+from builder.build import synth
 from builder.contract import (
     CheckError,
     UsageError,

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from builder.build import pack, prepare, read_cohort, synth
+from builder.blueprint import prepare, read_cohort
+from builder.build import pack, synth
 from builder.contract import UsageError, load_index, load_manifest
 from builder.engines import painter as painting
 from builder.engines.make import Work
