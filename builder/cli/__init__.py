@@ -16,9 +16,9 @@ from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
 from builder.cli.rebuilding import merge, rebuild
 from builder.cli.sharing import diff, info, pull, share
-from builder.cli.terminal import echo
+from builder.cli.terminal import echo, show
 from builder.cli.viewing import preview, view
-from builder.contract import Refusal, printable
+from builder.contract import Refusal
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=RULE)
@@ -58,8 +58,7 @@ def main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
-        error.message = printable(error.message, len(error.message))
-        error.show()
+        show(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         echo("Interrupted: run the same command to resume.", err=True)

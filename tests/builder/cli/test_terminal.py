@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import click
 import pytest
 
 from builder.cli import terminal
@@ -22,3 +23,8 @@ def test_no_other_module_of_the_command_line_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and path.name != "terminal.py":
                 assert ast.unparse(node.func) not in ("print", "click.echo", "click.secho"), path
+
+
+def test_what_click_says_of_a_files_name_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show(click.BadParameter("File 'a\x1b[2J.png' does not exist."))
+    assert capsys.readouterr().err == "Error: Invalid value: File 'a�[2J.png' does not exist.\n"
