@@ -48,7 +48,7 @@ def read_parquet(
             schema = pq.read_schema(path)
             footer = _footer(file, what)
             if rows not in (None, footer.rows):
-                raise CheckError(f"{what} has {footer.rows:,} rows, expected {rows:,}.")
+                raise CheckError(f"{what} has {footer.rows:,} rows, the manifest says {rows:,}.")
             if footer.rows > footer.size + _FREE_ROWS:
                 raise CheckError(f"{what} is too small for its {footer.rows:,} rows.")
             longest = columns(schema)
@@ -203,17 +203,18 @@ def _check_cells(table: Any, longest: Longest, what: str) -> None:
     import pyarrow.compute as pc
 
     for name, column in zip(table.column_names, table.columns, strict=True):
+        shown = printable(name)
         if column.null_count:
-            raise CheckError(f"{what} has no value in some row of column {printable(name)}.")
+            raise CheckError(f"{what} is refused: it has no value in some row of {shown}.")
         for chunk in column.chunks:
             words = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
             if words.null_count:
-                raise CheckError(f"{what} has no value in a word of column {printable(name)}.")
+                raise CheckError(f"{what} is refused: it has no value in a word of {shown}.")
             found = pc.max(pc.binary_length(words)).as_py() if name in longest else None
             if found is not None and found > longest[name]:
                 raise CheckError(
-                    f"{what} has a cell of {found:,} bytes in its column {printable(name)}, more"
-                    f" than {longest[name]} bytes."
+                    f"{what} is refused: it has a cell of {found:,} bytes in {shown}, more than"
+                    f" {longest[name]} bytes."
                 )
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from builder.contract import CheckError
+from builder.contract.parquet import read_parquet
 from builder.contract.sketch import SKETCH_BYTES
 from builder.share.shards import RealRow, Rows
 
@@ -95,24 +95,15 @@ def _written(columns: Mapping[str, Sequence[object]], schema: Any) -> bytes:  # 
 
 def _read(path: Path, name: str, count: int, schemas: Sequence[Any]) -> Any:
     """The table, if it is `count` rows of one of the schemas, none longer than honest ones."""
-    try:
-        if path.stat().st_size > MAX_ROW * (count + 100):
-            raise CheckError(f"{name} is too large for {count:,} rows.")
-        with pq.ParquetFile(path) as file:
-            if (found := file.metadata.num_rows) != count:
-                raise CheckError(f"{name} has {found:,} rows, the manifest says {count:,}.")
-            if not any(map(file.schema_arrow.equals, schemas)):
-                raise CheckError(f"{name} has other columns than it must have.")
-            words = [each.name for each in schemas[0] if pa.types.is_string(each.type)]
-            for batch in file.iter_batches(batch_size=1024, columns=words):
-                if (
-                    max(pc.max(pc.binary_length(column)).as_py() or 0 for column in batch)
-                    > _MAX_WORD
-                ):
-                    raise CheckError(f"{name} has a word of more than {_MAX_WORD} bytes.")
-            table = file.read()
-    except (pa.ArrowException, OSError):
-        raise CheckError(f"{name} is missing or not readable.") from None
-    if any(column.null_count for column in table.columns):
-        raise CheckError(f"{name} has a cell without a value.")
-    return table
+
+    def columns(schema: Any) -> dict[str, int]:
+        if not any(map(schema.equals, schemas)):
+            raise CheckError(f"{name} has other columns than it must have.")
+        words = [each.name for each in schema if pa.types.is_string(each.type)]
+        return dict.fromkeys(words, _MAX_WORD)
+
+    if not path.is_file():
+        raise CheckError(f"{name} is missing or not readable.")
+    if path.stat().st_size > MAX_ROW * (count + 100):
+        raise CheckError(f"{name} is too large for {count:,} rows.")
+    return read_parquet(path, name, rows=count, columns=columns)

@@ -1,5 +1,6 @@
 import csv
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_a_run_that_is_not_complete_says_so(run: Path, name: str) -> None:
     ("name", "said"),
     [
         ("report.json", "is not valid JSON"),
-        ("predictions.parquet", "is cut or no parquet file of xtrain"),
+        ("predictions.parquet", "is cut, damaged or not readable"),
     ],
 )
 def test_a_run_that_is_damaged_says_so(run: Path, name: str, said: str) -> None:
@@ -99,14 +100,14 @@ def test_a_run_without_test_images_is_refused(run: Path, edit: Edit) -> None:
     ("columns", "said"),
     [
         ({"sex": "<script>"}, "'<script>' is no sex that it may have"),
-        ({"age": None}, "900 gaps, not text without gaps"),
-        ({"patient": 7}, "its column patient has int64 and 0 gaps, not text"),
-        ({"key": None}, "900 gaps, not text without gaps"),
+        ({"age": None}, "its column age has null, not text"),
+        ({"patient": 7}, "its column patient has int64, not text"),
+        ({"key": None}, "its column key has null, not text"),
         ({"label:Fracture": 2}, "a label of Fracture is 2"),
         ({"label:Fracture": 0.5}, "its column label:Fracture has double"),
         ({"probability:Fracture": 1.5}, "a probability of Fracture is 1.5"),
-        ({"probability:Fracture": np.nan}, "900 gaps, not numbers without gaps"),
-        ({"probability:Fracture": "high"}, "not numbers without gaps"),
+        ({"probability:Fracture": np.nan}, "no value in some row of probability:Fracture"),
+        ({"probability:Fracture": "high"}, "not numbers"),
         ({"label:<b>": 1, "probability:<b>": 0.5}, "pathology name '<b>' cannot be used"),
         ({"label:Hernia": 1}, "0 columns called probability:Hernia"),
     ],
@@ -147,4 +148,27 @@ def test_predictions_of_no_pathology_are_refused(run: Path, edit: Edit) -> None:
 def test_predictions_of_other_pathologies_do_not_fit(run: Path, edit: Edit) -> None:
     edit(run).set("pathologies.0.pathology", "Hernia")
     with pytest.raises(CheckError, match="only one of them has the pathology 'Hernia'"):
+        load_run(run)
+
+
+def test_predictions_of_some_kb_that_stand_for_gigabytes_are_refused(
+    run: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = run / "predictions.parquet"
+    table = pq.read_table(path)
+    numbers = pa.array(np.zeros(len(table), np.int32))
+    words = pa.DictionaryArray.from_arrays(numbers, pa.array(["x" * (4 << 20)]))
+    table = table.set_column(table.column_names.index("patient"), "patient", words)
+    pq.write_table(table, path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 98_000
+    with bearable(), pytest.raises(CheckError, match="page of its column patient has"):
+        load_run(run)
+
+
+def test_a_history_of_a_million_epochs_is_refused(
+    run: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    lines = ["epoch,train_loss,val_loss\n", *(f"{i},0,0\n" for i in range(1, 999_999))]
+    (run / "history.csv").write_text("".join(lines))
+    with bearable(), pytest.raises(CheckError, match="larger than the 4,194,304 bytes"):
         load_run(run)
