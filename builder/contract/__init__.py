@@ -15,7 +15,7 @@ tree of refusals.
 """
 
 from builder.contract.errors import CheckError, Refusal, Stopped, UsageError, printable
-from builder.contract.image import ImageSpec, decode_image
+from builder.contract.image import ImageSpec, decode_image, image_decoder
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
     IndexEntry,
@@ -45,7 +45,14 @@ from builder.contract.paths import (
     sha256_file,
 )
 from builder.contract.png import Bytes
-from builder.contract.shard import MAX_JSON_BYTES, Sample, ShardEntry, check_shard
+from builder.contract.shard import (
+    MAX_JSON_BYTES,
+    Sample,
+    ShardEntry,
+    check_bytes,
+    check_shard,
+    open_shard,
+)
 from builder.contract.sketch import sketch_distance, sketch_of
 
 __all__ = [
@@ -72,15 +79,18 @@ __all__ = [
     "Stopped",
     "TargetCount",
     "UsageError",
+    "check_bytes",
     "check_pathologies",
     "check_shard",
     "check_url",
     "dataset_root",
     "decode_image",
+    "image_decoder",
     "index_bytes",
     "index_root",
     "load_index",
     "load_manifest",
+    "open_shard",
     "printable",
     "resolve",
     "save_manifest",

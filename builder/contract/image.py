@@ -1,13 +1,20 @@
 """Geometry and codec of a dataset's images, and one image member into its pixels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, cast
+from functools import lru_cache
+from typing import Annotated, Literal
 
+import numpy as np
 from msgspec import Meta
 
 from builder.contract.png import Bytes, decode_png
 
 MAX_SIDE = 4096  # pixels
+
+# Markers of JPEG (ITU-T T.81, table B.1): of frames, and of what may stand before one.
+_FRAMES = (0xC0, 0xC1, 0xC2)
+_BEFORE_FRAMES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 
 Codec = Literal["jpg", "png"]
 Side = Annotated[int, Meta(ge=1, le=MAX_SIDE)]
@@ -33,15 +40,56 @@ def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Byt
 
     The size in the header is checked before any pixel is decoded.
     """
+    pixels = np.empty((image.height, image.width), np.uint8) if out is None else out
+    image_decoder(image)(data, pixels)
+    return pixels
+
+
+@lru_cache(maxsize=8)
+def image_decoder(image: ImageSpec) -> Callable[[bytes, Bytes], object]:
+    """The function behind `decode_image`, for many members: (data, out) fills out, uint8 [H, W].
+
+    `out` must be C-contiguous. Any number of threads may call it at once.
+    """
     shape = (image.height, image.width)
     if image.codec == "png":
-        return decode_png(data, shape, out)
+        return lambda data, out: decode_png(data, shape, out)
+    from simplejpeg import decode_jpeg
+
+    seen = b"none yet"  # the frame header of the latest image, with all that is before it
+
+    def decode(data: bytes, out: Bytes) -> None:
+        nonlocal seen
+        if not data.startswith(seen):  # an encoder begins all images of one size alike
+            _check_header(data, shape)
+            seen = _frame_header(data) or seen
+        decode_jpeg(data, "GRAY", buffer=out)
+
+    return decode
+
+
+def _check_header(data: bytes, shape: tuple[int, int]) -> None:
+    """ValueError unless it is the header of a grey JPEG of that shape."""
     import simplejpeg
 
     height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     if (height, width) != shape or colours.lower() != "gray":
         found = f"{height}×{width} {colours}"
         raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
-    buffer = None if out is None else out[:, :, None]
-    pixels = cast(Bytes, simplejpeg.decode_jpeg(data, "GRAY", buffer=buffer))[:, :, 0]
-    return pixels if out is None else out
+
+
+def _frame_header(data: bytes) -> bytes:
+    """A JPEG up to the end of its frame header, which holds size and colours; else nothing.
+
+    A decoder that reads these bytes knows size and colours, whatever follows them: it refuses a
+    second frame header.
+    """
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        kind = data[place + 1]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+        if kind in _FRAMES:
+            return data[:place]
+        if kind not in _BEFORE_FRAMES:
+            break
+    return b""

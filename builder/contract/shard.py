@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 
 from builder.contract.errors import CheckError
@@ -65,12 +66,23 @@ def _label_format(pathologies: tuple[str, ...]) -> str:
 
 def check_shard(shard: ShardEntry, root: Path) -> Path:
     """The path of a shard whose size and sha256 agree with the manifest; else CheckError."""
-    path = resolve(root, shard.url)
-    if not path.is_file():
+    with open_shard(shard, root) as file:
+        check_bytes(shard, file)
+    return resolve(root, shard.url)
+
+
+def open_shard(shard: ShardEntry, root: Path) -> BufferedReader:
+    """The file of a shard, open for reading; CheckError unless it has the size in the manifest."""
+    if not resolve(root, shard.url).exists():
         raise CheckError(f"The shard {shard.url} is missing under {root}.")
-    with open_below(root, shard.url) as file:
-        if (size := os.fstat(file.fileno()).st_size) != shard.filesize:
-            raise CheckError(f"{shard.url} has {size} bytes, the manifest says {shard.filesize}.")
-        if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
-            raise CheckError(f"{shard.url} is not the shard that was sealed: its sha256 differs.")
-    return path
+    file = open_below(root, shard.url)
+    if (size := os.fstat(file.fileno()).st_size) != shard.filesize:
+        file.close()
+        raise CheckError(f"{shard.url} has {size} bytes, the manifest says {shard.filesize}.")
+    return file
+
+
+def check_bytes(shard: ShardEntry, file: BufferedReader) -> None:
+    """CheckError unless all that `file` reads, from its start, has the shard's sha256."""
+    if hashlib.file_digest(file, "sha256").hexdigest() != shard.sha256:
+        raise CheckError(f"{shard.url} is not the shard that was sealed: its sha256 differs.")

@@ -5,16 +5,18 @@ into one preallocated uint8 tensor and hands it over. The cast to float happens 
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import torch
 
-from builder.contract import Bytes, CheckError, Index, Manifest, decode_image
+from builder.contract import Bytes, CheckError, Index, Manifest, image_decoder
 from builder.store import OutOfReach
 from trainer.progress import progress
+from trainer.stream.buffers import Buffers
 from trainer.stream.locate import Located
 from trainer.stream.order import Rows, cut, pieces_from
 from trainer.stream.prefetch import prefetch
@@ -22,6 +24,7 @@ from trainer.stream.ram import Ram
 from trainer.stream.shards import Shards
 
 CPU = torch.device("cpu")
+_Member = tuple[list[int], int]  # a row of Dataset.members, and the image's place in the batch
 BLANK = 128  # the grey of an image that cannot be read
 
 
@@ -46,6 +49,7 @@ class Dataset:
     manifest: Manifest
     index: Index
     shard: Rows  # [N], position in manifest.shardlist
+    members: Rows  # [N, 4], for the decoder: shard number, offset and bytes of the image, row
     shards: Shards
     skip_bad: bool = False  # an image that cannot be read is blank, and does not end the run
     ram: Ram | None = None  # decoded images
@@ -79,10 +83,13 @@ def open_dataset(
         samples = [shard.nsamples for shard in manifest.shardlist]
         wanted = np.argsort(index.split != "train", kind="stable")
         wanted = wanted[index.split[wanted] != "test"]
+        shard = np.repeat(np.arange(len(samples)), samples)
+        members = (shard, index.offset, index.size, np.arange(len(index)))
         yield Dataset(
             manifest=manifest,
             index=index,
-            shard=np.repeat(np.arange(len(samples)), samples),
+            shard=shard,
+            members=np.stack(members, axis=1, dtype=np.int64),
             shards=shards,
             skip_bad=skip_bad,
             ram=Ram(wanted, len(index), manifest.image, ram_bytes) if ram_bytes else None,
@@ -116,7 +123,10 @@ def batches(
     process, processes = turn
     turns = {piece.start for piece in cut(len(rows), size)[process::processes]}
     pieces = [piece for piece in pieces_from(len(rows), size, start) if piece.start in turns]
-    load = _Loader(data, rows, share=share, pin=device.type == "cuda")
+    image, pin = data.manifest.image, device.type == "cuda"
+    most = -(-size // share[1])  # images of a share
+    buffers = Buffers(most, image.height, image.width, keep=workers + 3, pin=pin)
+    load = _Loader(data, rows, buffers, share=share, pin=pin)
     shards = data.shards.ahead(data.shard[rows[start:]])
     loaded = prefetch(
         load, pieces, workers=workers, begin=lambda piece: shards.reach(piece.start - start)
@@ -137,65 +147,71 @@ class _Loader:
 
     data: Dataset
     rows: Rows
+    buffers: Buffers
     _: KW_ONLY
     share: tuple[int, int]
     pin: bool
 
     def __call__(self, piece: range) -> Batch:
         """One rank's share of a piece."""
-        index, image = self.data.index, self.data.manifest.image
         rank, ranks = self.share
         places = np.arange(piece.start + rank, piece.stop, ranks)
         rows = self.rows[places]
-        shape = (len(rows), 1, image.height, image.width)
-        images = torch.empty(shape, dtype=torch.uint8, pin_memory=self.pin)
-        bad = self._fill(rows, images.numpy()[:, 0])
-        labels = torch.from_numpy(index.labels[rows].astype(np.float32))
+        images, pixels = self.buffers.borrow(len(rows))
+        bad = self._fill(rows, images, pixels)
+        found = self.data.index.labels[rows]
+        labels = torch.from_numpy(found.astype(np.float32))
         for i in bad:
             images[i], labels[i] = BLANK, -1
+        whole = found if ranks == 1 else self.data.index.labels[self.rows[piece.start : piece.stop]]
         return Batch(
             images=images,
             labels=labels.pin_memory() if self.pin else labels,
             rows=torch.from_numpy(rows),
             places=torch.from_numpy(places),
-            known=int((index.labels[self.rows[piece.start : piece.stop]] >= 0).sum()),
+            known=int(np.count_nonzero(whole >= 0)),
             position=piece.stop,
             waited=0.0,
             bad=tuple((int(rows[i]), reason) for i, reason in bad.items()),
         )
 
-    def _fill(self, rows: Rows, pixels: Bytes) -> dict[int, str]:
-        """Why which images could not be read; the pixels [B, H, W] of the others are there."""
-        data, todo = self.data, np.arange(len(rows))
+    def _fill(self, rows: Rows, images: torch.Tensor, pixels: Sequence[Bytes]) -> dict[int, str]:
+        """Why which images could not be read; the pixels of the others are there."""
+        data, bad = self.data, dict[int, str]()
+        todo = np.arange(len(rows))
         if data.ram is not None:
-            todo = np.flatnonzero(~data.ram.take(rows, pixels))
-        numbers, bad = data.shard[rows[todo]], dict[int, str]()
-        for number in np.unique(numbers).tolist():  # each shard is opened once for a batch
-            bad |= self._read(number, todo[numbers == number], rows, pixels)
+            todo = np.flatnonzero(~data.ram.take(rows, images.numpy()[:, 0]))
+        # As they lie in the shards, each of which is opened once for a batch.
+        members = sorted(zip(data.members[rows[todo]].tolist(), todo.tolist(), strict=True))
+        for number, inside in groupby(members, key=lambda member: member[0][0]):
+            bad |= self._read(number, list(inside), pixels)
+        if data.ram is not None:
+            for place in todo.tolist():
+                if place not in bad:
+                    data.ram.keep(int(rows[place]), pixels[place])
         if bad and not data.skip_bad:
             raise CheckError(next(iter(bad.values())))
         return bad
 
-    def _read(self, number: int, inside: Rows, rows: Rows, pixels: Bytes) -> dict[int, str]:
-        bad = {}
+    def _read(
+        self, number: int, members: Sequence[_Member], pixels: Sequence[Bytes]
+    ) -> dict[int, str]:
+        """Images of one shard into `pixels` at their places; why which of them are not there."""
+        # For each image as little Python as there can be: other threads wait for it.
+        decode, pread, bad = image_decoder(self.data.manifest.image), os.pread, dict[int, str]()
         try:
             with self.data.shards.open(number) as file:
-                for i in inside.tolist():
-                    if reason := self._decode(file, int(rows[i]), pixels[i]):
-                        bad[i] = reason
+                for (_, offset, size, row), place in members:
+                    try:
+                        decode(pread(file, size, offset), pixels[place])
+                    except (ValueError, OSError) as error:
+                        bad[place] = self._reason(row, error)
         except OutOfReach:  # no fault of the shard's
             raise
         except CheckError as error:  # the shard is not the one sealed: nothing of it is used
-            return dict.fromkeys(inside.tolist(), str(error))
+            return {place: str(error) for _, place in members}
         return bad
 
-    def _decode(self, file: int, row: int, pixels: Bytes) -> str:
+    def _reason(self, row: int, error: Exception) -> str:
         index = self.data.index
-        try:
-            member = os.pread(file, int(index.size[row]), int(index.offset[row]))
-            decode_image(member, self.data.manifest.image, pixels)
-        except (ValueError, OSError) as error:
-            return f"{index.shard[row]}: the image of {index.key[row]!r} is not readable: {error}."
-        if self.data.ram is not None:
-            self.data.ram.keep(row, pixels)
-        return ""
+        return f"{index.shard[row]}: the image of {index.key[row]!r} is not readable: {error}."

@@ -1,24 +1,36 @@
 """The shards of a dataset, each proved to be the one that was sealed.
 
 A shard is hashed before its first use, and again if its file has changed since (another inode, size
-or time). So a file that is swapped or cut during a run never trains a model.
+or time). So a file that is swapped or cut during a run never trains a model. Its state is noted
+before it is hashed, from the very file that is hashed.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from builder.contract import CheckError, Manifest, ShardEntry, UsageError, check_shard
+from builder.contract import (
+    CheckError,
+    Manifest,
+    ShardEntry,
+    UsageError,
+    check_bytes,
+    open_shard,
+    resolve,
+)
 from builder.store import OutOfReach, Remote
 from trainer.progress import progress
 from trainer.stream.order import WINDOW, Rows
 
+Stamp = tuple[int, ...]
+OPEN = 4 * WINDOW  # files that may stay open
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # never waits, as for a pipe in place of a shard
 AHEAD = 2 * WINDOW  # shards that are prepared before their first image is needed
 
 
@@ -27,8 +39,14 @@ class Source(Protocol):
 
     at_hand: bool  # whether all of them can be read at once without a download
 
-    def path(self, shard: ShardEntry) -> Path:
-        """A local file that is the shard as sealed; CheckError names the shard that is not."""
+    def prove(self, shard: ShardEntry) -> tuple[Path, Stamp]:
+        """A local file that is the shard as sealed, and its state when it was found to be.
+
+        CheckError names the shard that is not.
+        """
+
+    def stamp(self, found: os.stat_result) -> Stamp:
+        """What changes when somebody changes the file."""
 
     def check_present(self, shards: Sequence[ShardEntry]) -> None:
         """CheckError names the first shard that is not there; nothing is read."""
@@ -50,10 +68,17 @@ class Folder:
         self.root = root
         self._manifest = manifest
 
-    def path(self, shard: ShardEntry) -> Path:
+    def prove(self, shard: ShardEntry) -> tuple[Path, Stamp]:
         """The shard's own file, hashed now."""
         self.check_present([shard])
-        return check_shard(shard, self.root)
+        with open_shard(shard, self.root) as file:
+            stamp = self.stamp(os.fstat(file.fileno()))
+            check_bytes(shard, file)
+        return resolve(self.root, shard.url), stamp
+
+    def stamp(self, found: os.stat_result) -> Stamp:
+        """Also the time of the last change of any kind: no program can set it back."""
+        return (*_stamp(found), found.st_ctime_ns)
 
     def check_present(self, shards: Sequence[ShardEntry]) -> None:
         """The first shard that is missing is named, with the command that makes it."""
@@ -69,7 +94,7 @@ class Folder:
         """Ask the kernel to read the files ahead, where it can be asked."""
         for shard in shards if hasattr(os, "posix_fadvise") else ():
             with suppress(OSError):
-                file = os.open(self.root / shard.url, os.O_RDONLY)
+                file = os.open(self.root / shard.url, _READ)
                 try:
                     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
                 finally:
@@ -96,9 +121,14 @@ class Bucket:
         remote.check_present({shard.url: shard.filesize for shard in shards})
         self.remote = remote
 
-    def path(self, shard: ShardEntry) -> Path:
+    def prove(self, shard: ShardEntry) -> tuple[Path, Stamp]:
         """The shard in the cache, fetched if it is not there."""
-        return self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
+        path = self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
+        return path, self.stamp(path.stat())
+
+    def stamp(self, found: os.stat_result) -> Stamp:
+        """Without the time of the last change of any kind: to be used in the cache is one."""
+        return _stamp(found)
 
     def check_present(self, shards: Sequence[ShardEntry]) -> None:
         """They were looked for at the start."""
@@ -119,8 +149,10 @@ class Shards:
         """Nothing is read yet."""
         self.entries = manifest.shardlist
         self._source = source
+        self._keeping = threading.Lock()
         self._locks = [threading.Lock() for _ in self.entries]
-        self._proved: dict[int, tuple[Path, tuple[int, ...]]] = {}
+        self._proved: dict[int, tuple[Path, Stamp]] = {}
+        self._opened: dict[int, _Opened] = {}
         self._bad: dict[int, str] = {}
 
     def prove(self, workers: int, *, skip_bad: bool, numbers: Sequence[int] | None = None) -> None:
@@ -140,33 +172,40 @@ class Shards:
             for count in pool.map(one, todo):
                 advance(count)
 
-    @contextmanager
-    def open(self, number: int) -> Iterator[int]:
-        """The descriptor of a shard that is as sealed; CheckError where it has changed."""
-        file = self._open(number)
-        try:
-            yield file
-        finally:
-            os.close(file)
+    def open(self, number: int) -> "_Opened":
+        """A shard that is as sealed, to be used in a `with`; CheckError where it has changed.
 
-    def _open(self, number: int) -> int:
+        Where all shards are at hand, the latest ones stay open until `close`.
+        """
+        opened = self._opened.get(number)
+        if opened is None or self._source.stamp(os.fstat(opened.file)) != opened.stamp:
+            opened = self._open(number)
+            if self._source.at_hand:
+                self._keep(number, opened)
+        return opened
+
+    def _keep(self, number: int, opened: "_Opened") -> None:
+        with self._keeping:
+            self._opened[number] = opened
+            while len(self._opened) > OPEN:
+                del self._opened[next(iter(self._opened))]
+
+    def _open(self, number: int) -> "_Opened":
         for again in (False, True):
             path, stamp = self._prove(number, again=again)
             with suppress(FileNotFoundError):  # it was evicted from the cache
-                file = os.open(path, os.O_RDONLY)
-                if _stamp(os.fstat(file)) == stamp:
-                    return file
-                os.close(file)
+                opened = _Opened(os.open(path, _READ), stamp)
+                if self._source.stamp(os.fstat(opened.file)) == stamp:
+                    return opened
         raise CheckError(f"The shard {self.entries[number].url} changes while it is being read.")
 
-    def _prove(self, number: int, *, again: bool = False) -> tuple[Path, tuple[int, ...]]:
+    def _prove(self, number: int, *, again: bool = False) -> tuple[Path, Stamp]:
         with self._locks[number]:
             if number in self._bad:
                 raise CheckError(self._bad[number])
             if again or number not in self._proved:
                 try:
-                    path = self._source.path(self.entries[number])
-                    self._proved[number] = path, _stamp(path.stat())
+                    self._proved[number] = self._source.prove(self.entries[number])
                 except OutOfReach:  # it may pass
                     raise
                 except CheckError as error:
@@ -179,8 +218,25 @@ class Shards:
         return Ahead(self._source, self.entries, numbers)
 
     def close(self) -> None:
-        """Stop what runs in the background."""
+        """Stop what runs in the background, and close the files."""
         self._source.close()
+        self._opened.clear()
+
+
+class _Opened:
+    """An open shard. Its file is closed when nobody holds this any more, in any thread."""
+
+    def __init__(self, file: int, stamp: Stamp) -> None:
+        self.file, self.stamp = file, stamp
+
+    def __enter__(self) -> int:
+        return self.file
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __del__(self) -> None:
+        os.close(self.file)
 
 
 class Ahead:
@@ -201,5 +257,6 @@ class Ahead:
         self._asked = max(self._asked, min(until, len(self._coming)))
 
 
-def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+def _stamp(found: os.stat_result) -> Stamp:
+    """A file that loses its name has one link less."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_nlink)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from builder.contract import ImageSpec, decode_image
+from builder.contract import ImageSpec, decode_image, image_decoder
 from builder.write.encode import encode
 
 JPG = ImageSpec(height=32, width=32, codec="jpg", quality=95)
@@ -37,6 +37,24 @@ def test_images_decode_into_a_given_array_and_others_are_refused(spec: ImageSpec
     for bad in (encode(pixels[:16, :16], small), data[: len(data) // 2], b"junk", b""):
         with pytest.raises(ValueError, match=r"."):
             decode_image(bad, spec)
+
+
+def test_a_header_is_checked_again_where_it_differs_from_the_one_before() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 32), dtype=np.uint8)
+    good, out = encode(pixels, JPG), np.empty((32, 32), np.uint8)
+    narrow = encode(np.ascontiguousarray(pixels[:16]).reshape(16, 32), replace(JPG, height=16))
+    flat = encode(pixels.reshape(16, 64), replace(JPG, height=16, width=64))
+    colour = simplejpeg.encode_jpeg(pixels[:, :, None].repeat(3, 2), colorspace="RGB")
+    frame = flat.index(b"\xff\xc0")
+    twice = good[: good.index(b"\xff\xda")] + flat[frame : frame + 13] + good[-400:]
+    decode = image_decoder(JPG)
+    for _ in range(2):
+        decode(good, out)
+        assert np.array_equal(out, simplejpeg.decode_jpeg(good, "GRAY")[:, :, 0])
+        decode(encode(pixels, replace(JPG, quality=70)), out)
+        for bad in (narrow, flat, colour, twice, b"", b"\xff\xd8", good[:90], good[:200]):
+            with pytest.raises(ValueError, match=r"."):
+                decode(bad, out)
 
 
 @pytest.mark.parametrize("side", [16, 64, 224])

@@ -265,13 +265,13 @@ def test_images_in_memory_are_the_same_and_are_not_decoded_again(
     sealed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
-    decode = module._Loader._decode
+    read = module._Loader._read
 
-    def counted(loader: Any, file: int, row: int, pixels: Any) -> str:
-        decoded.append(row)
-        return decode(loader, file, row, pixels)
+    def counted(loader: Any, number: int, members: Any, pixels: Any) -> dict[int, str]:
+        decoded.extend(row for (*_, row), _ in members)
+        return read(loader, number, members, pixels)
 
-    monkeypatch.setattr(module._Loader, "_decode", counted)
+    monkeypatch.setattr(module._Loader, "_read", counted)
     room = 50 * 32 * 32 + 100
     with opened(sealed, ram_bytes=room) as data:
         rows = shuffled(data)
@@ -281,6 +281,34 @@ def test_images_in_memory_are_the_same_and_are_not_decoded_again(
         second = stream(data, rows)
         assert len(decoded) == len(rows) - 50  # the bound holds
     assert all(torch.equal(a.images, b.images) for a, b in zip(first, second, strict=True))
+
+
+def test_what_somebody_keeps_of_a_batch_is_never_written_again(data: Dataset) -> None:
+    """Whole batches, parts of them, and what shares their memory by numpy or DLPack."""
+    rows = np.tile(shuffled(data), 6)
+    every = [batch.images.clone() for batch in stream(data, rows)]
+    keep = [
+        lambda images: images,
+        lambda images: images[3, 0],
+        lambda images: images.numpy()[2],
+        lambda images: images.numpy()[1:, 0].T,
+        lambda images: torch.from_dlpack(images)[-1:],
+        lambda images: images.view(-1)[5:],
+        lambda _: None,
+    ]
+    with closing(batches(data, rows, size=16, workers=2, what=None)) as going:
+        kept = [keep[number % 7](batch.images) for number, batch in enumerate(going)]
+    for number, found in enumerate(kept):
+        whole = keep[number % 7](every[number])
+        assert found is whole is None or np.array_equal(np.asarray(found), np.asarray(whole))
+
+
+def test_the_memory_of_a_batch_that_nobody_keeps_is_used_again(data: Dataset) -> None:
+    where = set()
+    with closing(batches(data, shuffled(data), size=4, workers=1, what=None)) as going:
+        for count, batch in enumerate(going, 1):  # noqa: B007
+            where.add(batch.images.data_ptr())
+    assert len(where) <= 5 < count
 
 
 def test_memory_is_flat_over_ten_epochs(sealed: Any) -> None:
