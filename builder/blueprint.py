@@ -61,6 +61,7 @@ def read_cohort(request: RealRequest) -> Cohort:
         request.dataset,
         labels=request.labels,
         root=request.root,
+        links_to=request.links_to,
         options=request.table,
         official=request.split == "official",
         uncertain=request.uncertain,

@@ -143,7 +143,7 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
 def _check_images(table: LabelTable, what_to_do: str) -> None:
     """Raise UsageError where the table is of labels alone, or its images cannot be used."""
     if table.root is not None:
-        check_files(table.rows["file"], table.root, table.path)
+        check_files(table.rows["file"], table.root, table.path, table.links_to)
     elif table.dataset != "demo":
         raise UsageError(f"--dataset {table.dataset} needs its images: {what_to_do}.")
 

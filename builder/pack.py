@@ -11,6 +11,7 @@ from pathlib import Path
 
 from builder.contract import Sample
 from builder.contract import Split as SplitName
+from builder.contract.folder import Inside
 from builder.contract.radiograph import BadImage, Reading, read_radiograph
 from builder.draw import latents
 from builder.generators import load
@@ -29,6 +30,7 @@ class FilePainter:
     """
 
     folder: Path
+    inside: Inside
     names: tuple[str, ...]
     depths: tuple[int, ...]
     image_size: int
@@ -41,6 +43,8 @@ class FilePainter:
             said = depth > 0 and self.reading.depth is None
             reading = replace(self.reading, depth=depth) if said else self.reading
             try:
+                if not self.inside.holds(self.folder / name):
+                    raise ValueError("a link out of the image folder")
                 pixels = read_radiograph(self.folder / name, self.image_size, reading)
             except ValueError as error:
                 hint = f" ({depth} bits is what the table says)" if said else ""
@@ -85,6 +89,7 @@ def real_painter(
     part = table.rows.iloc[list(rows)]
     return FilePainter(
         folder=table.root,
+        inside=Inside(table.root, table.links_to),
         names=tuple(part["file"].tolist()),
         depths=tuple(part["depth"].tolist()),
         image_size=image_size,

@@ -48,6 +48,7 @@ class RealRequest:
     dataset: str
     labels: Path | None = None
     root: Path | None = None  # folder of the images
+    links_to: tuple[Path, ...] = ()  # folders that links in it may lead to
     table: TableOptions = field(default_factory=TableOptions)  # how the table is read
     name: str | None = None
     uncertain: Uncertain = "ones"

@@ -1,7 +1,7 @@
 """The options that say which real images are used: of `plan`, `pack` and `synth`."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -67,6 +67,17 @@ def real_options(command: Command) -> Command:
     return _label_options(_table_options(_split_options(gathered)))
 
 
+def links_to() -> Callable[[Command], Command]:
+    """The option that names the folders to which links among the images may lead."""
+    return option(
+        "--links-to",
+        type=FOLDER,
+        multiple=True,
+        help="Folder outside of --root that links in it may lead to; repeat for more.  [default: "
+        "links lead to what --root holds]",
+    )
+
+
 def _check_uses(dataset: str, table: "TableOptions") -> None:
     """Raise UsageError where an option was given that the dataset's reader would not look at."""
     for field in fields(table):
@@ -108,6 +119,7 @@ def _label_options(command: Command) -> Command:
             help="Folder of the real images; for --dataset table, by default that of the table, "
             "and for chexpert the current folder or the download in it.",
         ),
+        links_to(),
         option(
             "--uncertain",
             type=click.Choice(["ones", "zeros", "mask"]),

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, FOLDER, PLACE, number
+from builder.cli.real_options import links_to
 from builder.cli.terminal import echo
 from builder.contract import UsageError
 
@@ -29,6 +30,7 @@ _SHOWN = 5  # differences that the terminal shows
     show_default="the folder that holds manifests/",
     help="Folder for manifests/ and shards/.",
 )
+@links_to()
 @option(
     "--generator",
     metavar="FILE",
@@ -63,6 +65,7 @@ _SHOWN = 5  # differences that the terminal shows
 def rebuild(
     manifest: Path,
     root: Path | None,
+    links_to: tuple[Path, ...],
     labels: Path | None,
     out: Path | None,
     generator: str | None,
@@ -92,7 +95,14 @@ def rebuild(
         skip_bad=False,
         progress=progress,
     )
-    own = Own(root=root, labels=labels, generator=generator, checks=checks, batch=batch)
+    own = Own(
+        root=root,
+        links_to=links_to,
+        labels=labels,
+        generator=generator,
+        checks=checks,
+        batch=batch,
+    )
     _show(manifest, build(manifest, own, work, anyway=anyway, tell=_show_notes))
 
 

@@ -1,13 +1,16 @@
 """The image files below a folder, without what file systems and archives add to them."""
 
 import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from builder.contract.dicom import is_dicom
-from builder.contract.errors import UsageError
+from builder.contract.errors import UsageError, printable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
+_THREADS = 16  # for asking whether files are links
 
 
 def image_files(root: Path) -> list[str]:
@@ -38,6 +41,45 @@ def image_files(root: Path) -> list[str]:
             elif entry.is_file() and _is_image(Path(entry.path)):
                 found.append(below + entry.name)
     return sorted(found)
+
+
+class Inside:
+    """The folders in which the images of a dataset may lie, once all links are followed."""
+
+    def __init__(self, root: Path, links_to: Iterable[Path] = ()) -> None:
+        """`root`, and the folders that the user named besides."""
+        self.places = tuple(f"{folder.resolve()}".rstrip("/") for folder in (root, *links_to))
+
+    def holds(self, file: Path) -> bool:
+        """Whether the file lies there."""
+        real = os.path.realpath(file)
+        return any(real == place or real.startswith(f"{place}/") for place in self.places)
+
+
+def check_links(names: Sequence[str], root: Path, links_to: Sequence[Path] = ()) -> None:
+    """Raise UsageError for the first of the files `names` below `root` that a link leads out of it.
+
+    Links may lead to what lies below `root` and `links_to`.
+    """
+    folders: set[str] = set()
+    for name in names:
+        folder = name.rpartition("/")[0]
+        while folder and folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    inside = Inside(root, links_to)
+    with ThreadPoolExecutor(_THREADS) as threads:  # a network drive lets each one wait
+        for some in (sorted(folders), names):
+            links = threads.map(os.path.islink, (f"{root}/{name}" for name in some), chunksize=500)
+            for name in (name for name, link in zip(some, links, strict=True) if link):
+                if not inside.holds(root / name):
+                    real = Path(os.path.realpath(root / name))
+                    near = real if real.is_dir() else real.parent
+                    raise UsageError(
+                        f"{root / printable(name, 300)} is a link to {real}, which is not below "
+                        f"the image folder: allow it by --links-to {near}, or name the real folder by "
+                        "--root."
+                    )
 
 
 def _is_image(file: Path) -> bool:

@@ -48,6 +48,7 @@ def read_labels(
     *,
     labels: Path | None = None,
     root: Path | None = None,
+    links_to: tuple[Path, ...] = (),
     options: TableOptions | None = None,
     official: bool = False,
     uncertain: str = "ones",
@@ -56,7 +57,8 @@ def read_labels(
     """The label table of a dataset after the uncertainty policy and the choice of views.
 
     `dataset` is a name of READERS, `labels` its table (None: the copy that is shipped, where there
-    is one), `root` the folder of its images (None: labels alone), `options` how its columns are
+    is one), `root` the folder of its images (None: labels alone), `links_to` the folders that links
+    in it may lead to, `options` how its columns are
     called, `official` whether its official split is wanted. `uncertain` turns -1 into 1 ("ones":
     U-Ones, the paper's policy) or 0 ("zeros"), or keeps it ("mask"). `views` is "all" or "frontal".
     Raises UsageError, with row and column, for a table that cannot be trusted.
@@ -66,6 +68,7 @@ def read_labels(
     table = READERS[dataset](
         Source(labels=labels, root=root, options=options or TableOptions(), official=official)
     )
+    table = replace(table, links_to=links_to)
     check_pathologies(table.pathologies)
     _refuse_synonyms(table.pathologies)
     if uncertain != "mask":

@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, printable
-from builder.contract.folder import SUFFIXES, image_files
+from builder.contract.folder import SUFFIXES, check_links, image_files
 from builder.labels.cells import refuse_cells
 from builder.labels.missing_images import why_none
 
 _ELSEWHERE = r"[A-Za-z][A-Za-z0-9+.-]*:[\\/]|[\\/]|~[\\/]"  # C:\x, \\server, /x, s3://x
-_UP = r"(?:.*[\\/])?\.\.(?:[\\/]|$)"
+_UP = r"(?:^|[\\/])\.\.(?:[\\/]|$)"
+_CONTROL = r"[\x00-\x1f\x7f]"  # line breaks, too
 _OUT = "leads out of the image folder: write the path below what --root names"
-_ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$|^$"  # what all of these, and uneven names, have
+# What all of these, and uneven names, have.
+_ODD = r"\\|:|//|^[/~]|(?:^|/)\.{1,2}(?:/|$)|/$|^$|[\x00-\x1f\x7f]"
 _THREADS, _BATCH = 16, 500  # for asking whether files exist
 _FIRST = 20  # rows whose files are looked for before any is read
 
@@ -26,13 +28,15 @@ def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:
     """The names as paths below a folder: slashes for backslashes, without `.` and empty parts.
 
     `path` and `column` say where the names come from; the index numbers the table's rows. Raises
-    UsageError for an absolute path, an address, or one that leads out by `..`.
+    UsageError for an absolute path, an address, a line break, or a path that leads out by `..`.
     """
     names = names.astype("str").str.strip()
     which = np.flatnonzero(names.str.contains(_ODD, na=False))
     if not len(which):
         return names
     odd = names.iloc[which]
+    broken = odd.str.contains(_CONTROL)
+    refuse_cells(broken, path, column, "has a line break or another control character", odd)
     absolute = odd.str.match(_ELSEWHERE)
     refuse_cells(
         absolute,
@@ -42,7 +46,7 @@ def normal_names(names: pd.Series, path: Path, column: str) -> pd.Series:
         "names",
         odd,
     )
-    refuse_cells(odd.str.match(_UP), path, column, _OUT, odd)
+    refuse_cells(odd.str.contains(_UP), path, column, _OUT, odd)
     names = names.copy()
     names.iloc[which] = odd.map(_normal)
     return names.mask(names == ".")
@@ -97,10 +101,11 @@ def check_first_files(names: pd.Series, root: Path, path: Path) -> None:
         raise UsageError(no_images(names, root, path))
 
 
-def check_files(names: pd.Series, root: Path, path: Path) -> None:
+def check_files(names: pd.Series, root: Path, path: Path, links_to: Sequence[Path] = ()) -> None:
     """Raise UsageError where no image of the table exists, or two of its names are one file.
 
-    Names are one file by a link, or on a disk that does not tell capitals apart.
+    Names are one file by a link, or on a disk that does not tell capitals apart. Links may lead to
+    what lies below `root` and `links_to`, and nowhere else.
     """
     known: dict[tuple[int, int], str] = {}
     for name, which in zip(names, _identities(names, root), strict=True):
@@ -111,6 +116,7 @@ def check_files(names: pd.Series, root: Path, path: Path) -> None:
             )
     if not known:
         raise UsageError(no_images(names, root, path))
+    check_links(list(known.values()), root, links_to)
 
 
 def _identities(names: pd.Series, root: Path) -> list[tuple[int, int] | None]:

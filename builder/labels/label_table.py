@@ -31,6 +31,7 @@ class LabelTable:
     sha256: str  # of the table's file, of all that were read, or of the images' paths
     salt: bytes  # also made from the file's content, but cannot be computed from `sha256`
     root: Path | None  # the folder of the images; None: no images (the demo, or labels alone)
+    links_to: tuple[Path, ...] = ()  # folders outside of it that links in it may lead to
     notes: tuple[str, ...] = ()  # sentences that the user should read: what was taken or left out
 
     def __len__(self) -> int:

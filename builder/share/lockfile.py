@@ -31,6 +31,7 @@ class Own:
     """What a recipient has and a manifest cannot name."""
 
     root: Path | None = None  # folder of the real images
+    links_to: tuple[Path, ...] = ()  # folders that links in it may lead to
     labels: Path | None = None
     generator: str | None = None  # NAME:ARGUMENT, or a file of weights
     checks: tuple[str, ...] = ()  # NAME:ARGUMENT of those that read a file
@@ -87,7 +88,8 @@ def request_of(manifest: Manifest, path: Path, own: Own) -> RealRequest:
         )
     asked = resolved & {f.name for f in fields(kind)}
     raw = {name: value for name, value in manifest.recipe.items() if name in asked}
-    request = replace(as_record(raw, kind, f"{path}: its recipe"), root=own.root, labels=own.labels)
+    request = as_record(raw, kind, f"{path}: its recipe")
+    request = replace(request, root=own.root, links_to=own.links_to, labels=own.labels)
     if not isinstance(request, Request):
         return request
     name = str(request.generator)

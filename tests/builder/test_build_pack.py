@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from builder.contract import load_index, load_manifest
+from builder.contract.radiograph import BadImage, Reading
+from builder.labels import read_labels
+from builder.pack import real_painter, real_samples
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -163,3 +166,30 @@ def test_labels_that_the_phantom_cannot_show_are_told_what_to_do(
     )
     named = xbuild("synth", *arguments, "--target", "Viral", "--generator", "phantom")
     assert "The generator phantom cannot show Viral: it knows" in named.stderr
+
+
+def test_images_outside_are_packed_by_links_to_a_named_folder_alone(
+    clinic: Path, arguments: list[object], xbuild: Xbuild, tmp_path: Path
+) -> None:
+    image, far = clinic.parent / "002.jpg", tmp_path / "scratch"
+    far.mkdir()
+    image.rename(far / "x.jpg")
+    image.symlink_to(far / "x.jpg")
+    done = xbuild("pack", *arguments)
+    assert done.returncode == 2
+    assert f"is a link to {far}/x.jpg, which is not below the image folder" in done.stderr
+    assert not (tmp_path / "out/shards").exists()
+    done = xbuild("pack", *arguments, "--links-to", far)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_link_that_appears_after_the_check_is_not_read(clinic: Path, tmp_path: Path) -> None:
+    table = read_labels("table", labels=clinic)
+    painter = real_painter(table, [0], 32, Reading(upsample=True))
+    sample = next(real_samples(table, [0], "train", 0))
+    image = clinic.parent / str(table.rows["file"][0])
+    image.rename(tmp_path / "secret.jpg")
+    image.symlink_to(tmp_path / "secret.jpg")
+    (bad,) = painter.produce([sample])
+    assert isinstance(bad, BadImage)
+    assert bad.reason == "a link out of the image folder"

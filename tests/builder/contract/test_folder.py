@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from builder.contract import UsageError
-from builder.contract.folder import image_files
+from builder.contract.folder import check_links, image_files
 
 
 def put(root: Path, name: str, content: bytes = b"x") -> None:
@@ -57,3 +57,25 @@ def test_a_folder_that_may_not_be_read_is_named(
     monkeypatch.setattr("os.scandir", denied)
     with pytest.raises(UsageError, match=r"Cannot read the folder .*: Permission denied\.$"):
         image_files(tmp_path)
+
+
+def test_links_lead_to_what_lies_inside_or_is_named(tmp_path: Path) -> None:
+    root, far = tmp_path / "root", tmp_path / "far"
+    put(tmp_path, "root/a.png")
+    put(tmp_path, "far/deep/b.png")
+    put(tmp_path, "farther/c.png")
+    (root / "in.png").symlink_to("a.png")
+    (root / "b.png").symlink_to(far / "deep/b.png")
+    (root / "deep").symlink_to(far / "deep")
+    (tmp_path / "link").symlink_to(root)
+    check_links(["a.png", "in.png"], root)
+    check_links(["a.png", "in.png"], tmp_path / "link")
+    check_links(["b.png", "deep/b.png"], root, [far])
+    check_links(["b.png", "deep/b.png"], tmp_path / "link", [far / "deep"])
+    for names in (["a.png", "b.png"], ["a.png", "deep/b.png"]):
+        message = rf"is a link to {far}/deep.*: allow it by --links-to {far}/deep, or name the real"
+        with pytest.raises(UsageError, match=message):
+            check_links(names, root)
+    (root / "c.png").symlink_to(tmp_path / "farther/c.png")
+    with pytest.raises(UsageError, match=r"c\.png is a link"):
+        check_links(["c.png"], root, [far])  # a name that begins alike is another folder

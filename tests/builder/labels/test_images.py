@@ -67,6 +67,14 @@ def test_what_is_not_below_the_root_is_refused(write_csv: Write, name: str) -> N
         normal_names(texts("x.png", name), path, "image")
 
 
+@pytest.mark.parametrize("name", ["a\n/../../b.png", "a\r.png", "\x1b[2J.png", "a\x00b.png"])
+def test_a_name_with_a_line_break_is_refused_in_one_line(write_csv: Write, name: str) -> None:
+    path = write_csv("image\nx.png\nodd.png\n")
+    with pytest.raises(UsageError, match="has a line break or another control") as refusal:
+        normal_names(texts("x.png", name), path, "image")
+    assert str(refusal.value).isprintable()
+
+
 PARTS = st.lists(
     st.sampled_from([".", "", "..", "a", "B", "b.png", "ü", "a b", "...", "c:d"]),
     min_size=1,
