@@ -77,8 +77,8 @@ def check_links(names: Sequence[str], root: Path, links_to: Sequence[Path] = ())
                     near = real if real.is_dir() else real.parent
                     raise UsageError(
                         f"{root / printable(name, 300)} is a link to {real}, which is not below "
-                        f"the image folder: allow it by --links-to {near}, or name the real folder by "
-                        "--root."
+                        f"the image folder: allow it by --links-to {near}, or name the real folder "
+                        "by --root."
                     )
 
 
