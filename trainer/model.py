@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from builder.contract import CheckError, Manifest, UsageError
+from builder.contract.checkpoint import load_checkpoint
 from builder.contract.networks import DENSENET, MIN_SIDE, last_layer
-from builder.contract.weights import load_checkpoint, load_tensors, make_network, read_header
+from builder.contract.weights import load_tensors, make_network, read_header
 from trainer.pretrained import Tensors, adapted, fetch, from_imagenet
 from trainer.recipe import Recipe
 

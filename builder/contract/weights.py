@@ -3,11 +3,9 @@
 The network is torchxrayvision's DenseNet-121 with one grey channel and one output (a logit) per
 pathology, unless the header names another one (`networks`). It takes float32 [B, 1, H, W] in
 [-1024, 1024], which `scale` makes of uint8 images. The header is JSON under the one key METADATA;
-the file holds tensors alone and is read without pickle. Checkpoints of torch.save are read here,
-too: tensors and plain types, never code.
+the file holds tensors alone and is read without pickle.
 """
 
-import io
 import json
 import warnings
 from collections.abc import Mapping
@@ -133,20 +131,6 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
     except (SafetensorError, OSError):
         raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
     return tensors
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The dict in a file of torch.save, tensors and plain types only, on the CPU; or CheckError."""
-    import torch
-
-    content = io.BytesIO(path.read_bytes())
-    try:
-        state = torch.load(content, map_location="cpu", weights_only=True)
-    except Exception:  # cut or hostile files make torch.load raise nearly anything
-        state = None
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise CheckError(f"{path} is cut, damaged or not a checkpoint of tensors.")
-    return state
 
 
 def _check(header: WeightsHeader, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:

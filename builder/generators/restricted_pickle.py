@@ -6,24 +6,19 @@ imported for it, and numpy gets an array only as checked dtype, shape and bytes.
 
 import math
 import pickle
-import pickletools
 from collections.abc import Callable
 from pathlib import Path
 from reprlib import repr as brief  # a stranger's value may be megabytes long
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from builder.contract import CheckError
+from builder.contract.opcodes import check_opcodes
 from builder.generators.pggan_format import MAX_BYTES
 
 _DTYPES = ("f2", "f4", "f8", "i4", "i8")  # never "O": an object array can hold anything
-_REFUSED_OPCODES = (
-    *("EXT1", "EXT2", "EXT4"),  # objects of copyreg's registry: find_class may not be asked
-    *("PERSID", "BINPERSID", "NEXT_BUFFER"),  # objects from outside of the file
-    "LONG4",  # integers too long to print in a message
-)
 
 
 class Network:
@@ -76,6 +71,8 @@ class Array:
         shape = self.shape
         if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
             raise CheckError(f"The pickle holds an array of shape {brief(shape)}.")
+        if self.dtype.code not in _DTYPES:  # it was made without a code
+            raise CheckError(f"The pickle holds an array of dtype {brief(self.dtype.code)}.")
         dtype = np.dtype(f"{self.dtype.order}{self.dtype.code}")
         if len(shape) > 4 or len(data) != math.prod(shape) * dtype.itemsize:
             raise CheckError(
@@ -105,19 +102,12 @@ def _array(shape: object, dtype: object, data: object, order: object = "C") -> A
     return array
 
 
-def _latin1(text: object, encoding: object) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise CheckError("The pickle encodes something other than bytes: refused.")
-    return text.encode("latin1")
-
-
 _RECONSTRUCT = _Function(lambda _type, _shape, _code: Array())
 _SCALAR = _Function(lambda dtype, data: _array((), dtype, data))
 _FROMBUFFER = _Function(lambda data, dtype, shape, order: _array(shape, dtype, data, order))
 _ALLOWED: dict[tuple[str, str], object] = {
     ("tfutil", "Network"): Network,
     ("collections", "OrderedDict"): dict,
-    ("_codecs", "encode"): _Function(_latin1),  # how protocol 2 spells bytes
     ("numpy", "dtype"): DType,
     ("numpy", "ndarray"): Array,
     # Before numpy 2, and since; _frombuffer is protocol 5's.
@@ -131,7 +121,21 @@ _ALLOWED: dict[tuple[str, str], object] = {
 
 
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        super().__init__(file, encoding="latin1")
+        self._left = size  # bytes of text that it may encode: all of the file, once
+
+    def _latin1(self, text: object, encoding: object) -> bytes:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise CheckError("The pickle encodes something other than bytes: refused.")
+        self._left -= len(text)
+        if self._left < 0:
+            raise CheckError("The pickle encodes the same bytes again and again: refused.")
+        return text.encode("latin1")
+
     def find_class(self, module: str, name: str, /) -> Any:
+        if (module, name) == ("_codecs", "encode"):  # how protocol 2 spells bytes
+            return _Function(self._latin1)
         if (module, name) not in _ALLOWED:
             raise CheckError(
                 f"The pickle asks for {f'{module}.{name}'[:200]!r}, which no published network "
@@ -151,26 +155,12 @@ def load_pickle(path: Path) -> object:
         with path.open("rb") as file:
             if (size := path.stat().st_size) > MAX_BYTES:
                 raise CheckError(f"The pickle has {size} bytes, more than any published network.")
-            _check_opcodes(file)
+            check_opcodes(file, refused=("BINPERSID",))
             file.seek(0)
-            return _Unpickler(file, encoding="latin1").load()
+            return _Unpickler(file, size).load()
     except CheckError:
         raise
     except OSError as error:
         raise CheckError(f"The pickle cannot be read: {error.strerror}.") from None
     except Exception as error:  # a damaged pickle can fail in any way
         raise CheckError(f"The pickle is cut off or damaged ({brief(str(error))}).") from None
-
-
-def _check_opcodes(file: BinaryIO) -> None:
-    """Refuse what never reaches `find_class`, and memo numbers that would fill the memory."""
-    memos = 0
-    for opcode, argument, _position in pickletools.genops(file):
-        if opcode.name in _REFUSED_OPCODES:
-            raise CheckError(
-                f"The pickle has the opcode {opcode.name}, which no published one has."
-            )
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
-            memos += 1
-            if not isinstance(argument, int) or argument > 2 * memos:
-                raise CheckError("The pickle numbers its objects far too high: refused.")

@@ -98,9 +98,13 @@ def _variables(listed: object) -> Variables:
     if type(listed) is not list or not all(type(v) is tuple and len(v) == 2 for v in listed):
         raise CheckError("The network's variables are not a list of names and arrays.")
     found: Variables = {}
+    seen = set[int]()  # data, of which each variable would make a copy of its own
     for name, value in listed:
         if type(name) is not str or name in found or not isinstance(value, Array):
             raise CheckError(f"The variable {brief(name)} is not an array or appears twice.")
+        if id(value.data) in seen:
+            raise CheckError(f"The variable {brief(name)} is the same array as another one.")
+        seen.add(id(value.data))
         array = value.numbers()
         with np.errstate(over="ignore"):  # what float32 cannot hold is found infinite below
             found[name] = array.astype(np.float32)

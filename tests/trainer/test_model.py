@@ -10,7 +10,8 @@ import torchvision
 from torch import nn
 
 from builder.contract import CheckError, ImageSpec, UsageError
-from builder.contract.weights import WeightsHeader, load_checkpoint, weights_bytes
+from builder.contract.checkpoint import load_checkpoint
+from builder.contract.weights import WeightsHeader, weights_bytes
 from trainer.model import build
 from trainer.pretrained import IMAGENET_MEAN, IMAGENET_STD, from_imagenet
 

@@ -1,7 +1,7 @@
 """How far a run has come, as one file of tensors and plain types alone (torch's weights_only)."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, UsageError, printable
+from builder.contract.checkpoint import StoredTensor, check_finite, read_inert, read_tensors
 from builder.contract.networks import DENSENET
+from builder.contract.paths import open_file
 from builder.contract.record import as_record
-from builder.contract.weights import load_checkpoint
 from trainer.fit.devices import merged, total
 from trainer.fit.history import Epoch, Receipt, Timing
 from trainer.recipe import Recipe
@@ -118,7 +119,8 @@ def checkpoint_bytes(
 
 def read_notes(path: Path) -> Notes:
     """The plain part of the checkpoint at `path`; CheckError says what is wrong with it."""
-    return as_record(load_checkpoint(path), Notes, str(path), exact=False)
+    with open_file(path) as file:
+        return as_record(read_inert(file, str(path)), Notes, str(path), exact=False)
 
 
 def restore(
@@ -133,16 +135,23 @@ def restore(
     UsageError names the field of `identity` in which it is another run's; CheckError where it is
     damaged. The first rank gets what the unfinished epoch had gathered.
     """
-    facts = load_checkpoint(path)
-    notes = as_record(facts, Notes, str(path), exact=False)
-    _check_same(notes.identity, identity.to_json(), path)
-    cursor = Cursor.from_json(notes.cursor)
+    with open_file(path) as file:
+        stored = read_inert(file, str(path))
+        notes = as_record(stored, Notes, str(path), exact=False)
+        _check_same(notes.identity, identity.to_json(), path)
+        cursor = Cursor.from_json(notes.cursor)
+        if wrong := next(_misfits(stored, model, optimizer), None):
+            raise CheckError(f"{path} does not fit this version: {wrong}.")
+        facts = read_tensors(file, str(path))
+    check_finite(facts["model"], str(path))
     try:
         partial = _own_part(Partial(**facts["partial"]), fabric)
         model.load_state_dict(facts["model"])
-        optimizer.load_state_dict(facts["optimizer"])
+        # What the recipe says of the optimizer is not the file's to say.
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": facts["optimizer"]["state"], "param_groups": groups})
     except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
-        raise CheckError(f"{path} does not fit this version: {error}.") from None
+        raise CheckError(f"{path} does not fit this version: {printable(str(error))}.") from None
     return RunState(
         cursor=cursor,
         partial=partial,
@@ -150,6 +159,65 @@ def restore(
         timings=notes.timings,
         receipts=notes.receipts,
         unread=notes.unread,
+    )
+
+
+def check_state(state: RunState, rows: int, pathologies: int, path: Path) -> None:
+    """CheckError unless the state is of a run on `rows` rows and so many pathologies."""
+    epochs = range(1, len(state.history) + 1)
+    numbered = (state.history, state.timings, state.receipts)
+    if (
+        len(state.partial.seen) != rows + 1
+        or not all(0 <= row < rows for row in state.unread)
+        or any([row.epoch for row in part] != [*epochs] for part in numbered)
+        or any(len(row.val_auc) != pathologies for row in state.history)
+        or state.cursor.epoch != len(epochs) + 1
+    ):
+        raise CheckError(f"{path} is damaged: its epochs or rows are not those of such a run.")
+
+
+def _misfits(
+    stored: Mapping[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Iterator[str]:
+    """What is not as model and optimizer need it, before a tensor is read."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    weights, parts = stored.get("model"), stored.get("optimizer")
+    if not isinstance(weights, dict) or weights.keys() != shapes.keys():
+        yield "its weights have other names"
+    elif wrong := [name for name, part in weights.items() if not _is(part, shapes[name])]:
+        yield f"its weights {wrong[0]} have another shape"
+    sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
+    states = parts.get("state") if isinstance(parts, dict) else None
+    if not isinstance(states, dict) or any(type(n) is not int for n in states):
+        yield "it has no state of an optimizer"
+    elif not all(0 <= n < len(sizes) and _fits(states[n], sizes[n], optimizer) for n in states):
+        yield "the state of its optimizer is another one's"
+    partial = stored.get("partial")
+    if not isinstance(partial, dict) or partial.keys() != {"sums", "seen", "seconds", "waited"}:
+        yield "it has no unfinished epoch"
+    elif not (
+        _is(partial["sums"], (2,))
+        and isinstance(partial["seen"], StoredTensor)
+        and (len(partial["seen"].shape), partial["seen"].storage) == (1, "IntStorage")
+        and all(type(partial[name]) is float for name in ("seconds", "waited"))
+    ):
+        yield "its unfinished epoch is damaged"
+
+
+def _is(part: object, shape: tuple[int, ...]) -> bool:
+    return isinstance(part, StoredTensor) and part.shape == shape
+
+
+def _fits(part: object, shape: tuple[int, ...], optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it is what the optimizer keeps of a parameter of that shape, or nothing yet."""
+    adam = isinstance(optimizer, torch.optim.Adam)
+    names = {"step", "exp_avg", "exp_avg_sq"} if adam else {"momentum_buffer"}
+    if not isinstance(part, dict) or part.keys() not in (names, set()):
+        return False
+    shapes: dict[str, tuple[int, ...]] = {"step": ()}
+    return all(
+        _is(value, shapes.get(name, shape)) or (value is None and not adam)
+        for name, value in part.items()
     )
 
 
@@ -167,6 +235,6 @@ def _check_same(begun: Mapping[str, Any], now: Mapping[str, Any], path: Path) ->
         then, value = begun.get(name), now.get(name)
         if type(then) is not type(value) or then != value:
             raise UsageError(
-                f"{path} was begun with {name} {then}, now it is {value}: resume with the same"
-                f" {name}, or choose another --out."
+                f"{path} was begun with {printable(f'{name} {then}')}, now it is {value}: resume"
+                f" with the same {printable(name)}, or choose another --out."
             )

@@ -18,7 +18,7 @@ from builder.contract.networks import DENSENET
 from builder.contract.weights import WeightsHeader
 from trainer.arms import Arm
 from trainer.arms.flip import augmentation
-from trainer.fit.checkpoint import Identity, Partial, RunState
+from trainer.fit.checkpoint import Identity, Partial, RunState, check_state
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
 from trainer.fit.run_folder import RunFolder
@@ -253,6 +253,8 @@ class TrainingRun:
         folder, fabric, stepper = self.folder, self.place.fabric, self.stepper
         identity = self._identity()
         self.state = folder.load_state(identity, stepper.model, stepper.optimizer, fabric)
+        rows, pathologies = len(self.data.index), len(self.data.manifest.pathologies)
+        check_state(self.state, rows, pathologies, folder.last)
         if len(self.state.history) > self.recipe.epochs:
             raise UsageError(
                 f"{folder.last} already has {len(self.state.history)} epochs: raise --epochs."
