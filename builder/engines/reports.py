@@ -10,6 +10,7 @@ from pathlib import Path
 from builder.contract import SPLITS, CheckError, UsageError, printable, write_last
 from builder.contract import Split as SplitName
 from builder.contract.radiograph import BadImage
+from builder.contract.spreadsheet import as_text
 from builder.write import Shard
 
 _TRAIN: tuple[SplitName, ...] = ("train",)
@@ -82,5 +83,6 @@ def report_rejects(shards: Sequence[Shard], report: Path) -> Mapping[str, int]:
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
-    csv.writer(text).writerows([columns, *rows])
+    cells = ([as_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    csv.writer(text).writerows([columns, *cells])
     write_last(path, text.getvalue().encode())

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.contract import CheckError, Index, sha256_bytes
+from builder.contract.spreadsheet import as_text
 from trainer.stream.order import Rows, coverage
 
 
@@ -101,5 +102,11 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     for row in rows:
-        writer.writerow([round(x, 6) if isinstance(x, float) else x for x in row])
+        writer.writerow([_cell(value) for value in row])
     return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str):
+        return as_text(value)
+    return round(value, 6) if isinstance(value, float) else value

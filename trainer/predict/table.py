@@ -13,6 +13,7 @@ import torch
 
 from builder.contract import UsageError
 from builder.contract.new_file import new_file, remove_leftovers
+from builder.contract.spreadsheet import as_text
 
 AT_ONCE = 1 << 14  # rows that are written together: a row group in parquet
 
@@ -45,14 +46,15 @@ def check_suffix(out: Path) -> None:
 class TableWriter:
     """Rows that wait until there are enough to write."""
 
-    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
-        """`sink` takes tables of that schema."""
-        self._sink, self._schema = sink, schema
+    def __init__(self, sink: Sink, schema: pa.Schema, spelt: Callable[[str], str]) -> None:
+        """`sink` takes tables of that schema; `spelt` is how a text stands in them."""
+        self._sink, self._schema, self._spelt = sink, schema, spelt
         self._waiting: list[pa.RecordBatch] = []
 
     def add(self, texts: Mapping[str, Sequence[str]], probabilities: torch.Tensor) -> None:
         """Append B rows: `texts` [B] by column, `probabilities` float32 [B, L]."""
-        columns = [*texts.values(), *probabilities.T.numpy()]
+        words = [[*map(self._spelt, text)] for text in texts.values()]
+        columns = [*words, *probabilities.T.numpy()]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, self._schema, strict=True)]
         self._waiting.append(pa.record_batch(arrays, schema=self._schema))
         if sum(map(len, self._waiting)) >= AT_ONCE:
@@ -74,6 +76,6 @@ def open_table(out: Path, texts: Sequence[str], names: Sequence[str]) -> Iterato
     schema = pa.schema(fields)
     remove_leftovers(out.parent)
     with new_file(out) as file, WRITERS[out.suffix](file, schema) as sink:
-        writer = TableWriter(sink, schema)
+        writer = TableWriter(sink, schema, as_text if out.suffix == ".csv" else str)
         yield writer
         writer.flush()

@@ -111,3 +111,13 @@ def test_rejects_are_counted_by_reason(
         rows = list(csv.DictReader(file))
     assert [row["reason"] for row in rows] == list(reasons)
     assert rows[1] == {"key": "x-mass-0000001", "target": "Mass", "draw": "1", "reason": "a copy"}
+
+
+def test_names_and_reasons_are_no_formulas_for_a_spreadsheet(
+    shard_of: Callable[..., Shard], tmp_path: Path
+) -> None:
+    bad = (BadImage(image="=1+1.png", reason="@SUM(A1)"), BadImage(image="-1", reason="missing"))
+    with pytest.raises(UsageError, match="None of the 2 real images"):
+        report_bad_images([shard_of((), bad=bad)], tmp_path / "l.csv", skip_bad=True)
+    rows = list(csv.reader((tmp_path / "l.csv").read_text().splitlines()))
+    assert rows[1:] == [["'=1+1.png", "'@SUM(A1)"], ["-1", "missing"]]

@@ -54,3 +54,13 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / ".s.csv.12-0a.tmp").write_text("half")
     write(tmp_path / "s.csv", ("Mass", "Edema"))
     assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
+
+
+def test_a_files_name_is_no_formula_for_a_spreadsheet(tmp_path: Path) -> None:
+    for suffix in (".csv", ".parquet"):
+        with open_table(tmp_path / f"out{suffix}", ("image",), ("Mass",)) as rows:
+            rows.add({"image": ["=1+1.png", "a.png"]}, torch.tensor([[0.25], [0.5]]))
+    found = pyarrow.csv.read_csv(tmp_path / "out.csv")["image"].to_pylist()
+    assert found == ["'=1+1.png", "a.png"]
+    found = pq.read_table(tmp_path / "out.parquet")["image"].to_pylist()
+    assert found == ["=1+1.png", "a.png"]
