@@ -18,16 +18,16 @@ def test_a_manifest_on_disk_is_found_with_its_shards(sealed: Any, cache: Cache) 
     assert found.manifest == sealed.manifest
     assert len(found.index) == len(sealed.index)
     for shard in sealed.manifest.shardlist:
-        assert found.source.path(shard) == sealed.root / shard.url
+        assert found.source.prove(shard)[0] == sealed.root / shard.url
 
 
 def test_shards_may_have_another_root(sealed: Any, cache: Cache, tmp_path: Path) -> None:
     (sealed.root / "shards").rename(tmp_path / "shards")
     found = locate(str(sealed.path), str(tmp_path), cache)
     shard = sealed.manifest.shardlist[0]
-    assert found.source.path(shard) == tmp_path / shard.url
+    assert found.source.prove(shard)[0] == tmp_path / shard.url
     with pytest.raises(CheckError) as error:
-        locate(str(sealed.path), None, cache).source.path(shard)
+        locate(str(sealed.path), None, cache).source.prove(shard)[0]
     assert str(error.value) == (
         f"{sealed.path}: its shards are not here: xbuild rebuild {sealed.path} "
         f"({shard.url} is missing under {sealed.root}; --shards-root names another folder)."
