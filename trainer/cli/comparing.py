@@ -13,6 +13,7 @@ from builder.contract import UsageError
 from trainer.cli.options import (
     OUT,
     cores,
+    external,
     machine,
     memory,
     point,
@@ -23,6 +24,7 @@ from trainer.cli.options import (
     shown,
     training,
 )
+from trainer.cli.terminal import echo
 from trainer.cli.values import (
     PointOptions,
     RunOptions,
@@ -91,6 +93,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     help="Choose each arm's learning rate, batch and optimizer from the paper's grid, with the "
     "first seed.",
 )
+@external
 @click.option(
     "--jobs",
     type=click.IntRange(1),
@@ -115,6 +118,8 @@ def experiment(
     seeds: int,
     weights: tuple[float, ...],
     grid: bool,
+    tests: tuple[str, ...],
+    test_labels: tuple[str, ...],
     jobs: int | None,
     dry_run: bool,
     **options: Unpack[ExperimentOptions],
@@ -127,6 +132,7 @@ def experiment(
     differ in what it shows.
     """
     from builder.contract.lock import hold
+    from trainer.evaluate.external import read_pairs
     from trainer.experiment import devices, estimate, plan, run_local_workers, work
 
     _check_grid(grid)
@@ -143,23 +149,25 @@ def experiment(
         weights=weights or (1.0,),
         grid=grid,
         out=out,
+        tests=tests,
+        test_labels=read_pairs(test_labels),
     )
     if dry_run:
         from rich.console import Console
 
         rows, sentence = estimate(planned, places, threads)
         Console().print(rows)
-        click.echo(sentence)
+        echo(sentence)
         return
     if len(places) > 1 and planned.left():
         run_local_workers(planned, devices=places, threads=threads)
     if not work(planned):
-        click.echo("Other processes are training the runs that are left; the last one reports.")
+        echo("Other processes are training the runs that are left; the last one reports.")
         return
     # Several processes may have seen the last run complete.
     with hold(planned.report, wait=time.sleep):
         found = planned.current_report(options["min_positives"]) or _write(
-            planned.folders(), planned.report, options["min_positives"]
+            planned.folders(), planned.report, options["min_positives"], planned.tests
         )
     _say(found, planned.report)
 
@@ -176,22 +184,29 @@ def _is_given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _write(runs: tuple[Path, ...], out: Path, min_positives: int) -> "Report":
-    """The report of the runs, once all of its files are written."""
+def _write(
+    runs: tuple[Path, ...], out: Path, min_positives: int, tests: tuple[str, ...] | None = None
+) -> "Report":
+    """The report of the runs, once all of its files are written.
+
+    `tests` are the digests of the external tests that it shows; None: all that the runs have.
+    """
     from trainer.report.write import write_report
 
     command = shlex.join(["xtrain", *sys.argv[1:]])
-    return write_report(runs, out, min_positives=min_positives, command=command)
+    return write_report(runs, out, min_positives=min_positives, command=command, tests=tests)
 
 
 def _say(report: "Report", out: Path) -> None:
     """Print what the report in `out` says."""
     for dataset in report.datasets:
-        click.echo(f"{dataset.name}:")
+        echo(f"{dataset.name}:")
         for conclusion in dataset.conclusions:
-            click.echo(f"  {conclusion.sentence}")
+            echo(f"  {conclusion.sentence}")
+        for test in dataset.external:
+            echo(f"{dataset.name}, tested on {test.name}:")
+            for said in test.conclusions:
+                echo(f"  {said.sentence}")
     for note in report.notes:
-        click.echo(f"Note: {note}")
-    click.echo(
-        f"Files: {click.format_filename(out)}/report.html, report.md, report.json, report.tex"
-    )
+        echo(f"Note: {note}")
+    echo(f"Files: {click.format_filename(out)}/report.html, report.md, report.json, report.tex")

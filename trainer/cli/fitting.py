@@ -13,6 +13,7 @@ from trainer.cli.options import (
     OUT,
     arm,
     dataset,
+    external,
     machine,
     memory,
     point,
@@ -23,14 +24,17 @@ from trainer.cli.options import (
     synthetic_weight,
     training,
 )
+from trainer.cli.terminal import echo
 from trainer.cli.values import (
     DatasetOptions,
+    ExternalOptions,
     MachineOptions,
     PointOptions,
     RunOptions,
     WeightOptions,
     scoring_machine,
     settings_of,
+    with_tests,
 )
 from trainer.recipe import Optimizer
 
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
     from trainer.report import RunReport
 
 
-class FitOptions(DatasetOptions, RunOptions, PointOptions, WeightOptions):
+class FitOptions(DatasetOptions, RunOptions, PointOptions, WeightOptions, ExternalOptions):
     """The values of the options of `fit`."""
 
     out: Path | None
@@ -51,7 +55,7 @@ class SweepOptions(DatasetOptions, RunOptions, WeightOptions):
     out: Path | None
 
 
-class EvaluateOptions(MachineOptions):
+class EvaluateOptions(MachineOptions, ExternalOptions):
     """The values of the options of `evaluate`, apart from its dataset."""
 
     min_positives: int
@@ -74,6 +78,7 @@ class EvaluateOptions(MachineOptions):
 @memory
 @saving
 @scoring
+@external
 @click.option("--resume", is_flag=True, help="Resume the run in --out where it last saved.")
 def fit(**options: Unpack[FitOptions]) -> None:
     """Train on a dataset, score the best epoch, write the report.
@@ -94,8 +99,9 @@ def fit(**options: Unpack[FitOptions]) -> None:
     found = request.locate()
     plan = resolve(with_precision(request, found.manifest), found.manifest)
     if options["precision"] == "auto":
-        click.echo(f"Precision: {plan.recipe.precision}.", err=True)
-    show(train(plan, found))
+        echo(f"Precision: {plan.recipe.precision}.", err=True)
+    show(train(with_tests(plan, found, options), found))
+    show_external(plan.out)
 
 
 @click.command()
@@ -169,7 +175,7 @@ def sweep(
     found = request.locate()
     plan = resolve(request, found.manifest, suffix="-sweep")
     trials, best = search(plan, found, grid, storage)
-    click.echo(markdown(trials))
+    echo(markdown(trials))
     show(best)
 
 
@@ -179,12 +185,13 @@ def sweep(
 @shards_root
 @machine
 @scoring
+@external
 def evaluate(
     run: Path, shards: str | None, shards_root: str | None, **options: Unpack[EvaluateOptions]
 ) -> None:
     """Score the best epoch of a run again and rewrite its report.
 
-    RUN is the folder of a run of xtrain fit.
+    RUN is the folder of a run of xtrain fit. With --test it is also scored on other datasets.
     """
     from trainer.config import RunPlan
     from trainer.recipe import read_config
@@ -203,7 +210,9 @@ def evaluate(
         min_positives=options["min_positives"],
         machine=scoring_machine(options),
     )
-    show(rescore(plan, plan.locate()))
+    found = plan.locate()
+    show(rescore(with_tests(plan, found, options), found))
+    show_external(run)
 
 
 def show(report: "RunReport") -> None:
@@ -220,3 +229,15 @@ def show(report: "RunReport") -> None:
         console.print(note, style="yellow", markup=False)
     files = "report.md, curves.png, report.json, predictions.parquet …"
     console.print(f"Files: {report.config.out}/{files}", markup=False)
+
+
+def show_external(run: Path) -> None:
+    """Print what the run scored on other datasets; of several ranks only the first one does."""
+    if int(os.environ.get("RANK", "0")):
+        return
+    from rich.console import Console
+
+    from trainer.report import external_tables
+
+    for found in external_tables(run):
+        Console().print(found)

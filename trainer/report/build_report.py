@@ -8,12 +8,14 @@ from trainer.progress import progress
 from trainer.report.compare import compare, settings
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
+from trainer.report.dose import dose_curves
 from trainer.report.external import external, external_studies
 from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
 from trainer.report.resampled import effort
 from trainer.report.studies import find_runs, studies
+from trainer.report.variants import variant_studies, variants
 
 
 def build_report(
@@ -27,10 +29,15 @@ def build_report(
 
     `tests` are the digests of the external tests that it shows; None: all that the runs have.
     """
-    found = studies([load_run(folder) for folder in find_runs(paths)])
+    runs = [load_run(folder) for folder in find_runs(paths)]
+    found = studies(runs)
+    named = [run.report.manifest.digest for run in runs]
+    in_order = sorted(found, key=lambda study: named.index(study.report.manifest.digest))
+    differing = variant_studies(in_order)
     how, datasets = settings(min_positives), []
     elsewhere = {study.name: external_studies(study, tests) for study in found}
     every = [*found, *(test.study for tests in elsewhere.values() for test in tests)]
+    every += (each.study for each in differing)
     with progress("comparing", sum(map(effort, every)), unit="AUCs") as advance:
         for study in found:
             result = compare(study, min_positives=min_positives, advance=advance)
@@ -42,10 +49,17 @@ def build_report(
                 for test in elsewhere[study.name]
             )
             datasets.append(replace(result, external=tuple(tested)))
+        against_plain = [
+            row
+            for each in differing
+            for row in variants(each, min_positives=min_positives, advance=advance)
+        ]
     return Report(
         settings=how,
         notes=tuple(note for dataset in datasets for note in notes(dataset, how)),
         datasets=tuple(datasets),
         command=command,
         software=software(),
+        doses=dose_curves(datasets),
+        variants=tuple(against_plain),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from builder.contract.record import Count, as_record
+from trainer.report.across import DoseCurve, Variant
 from trainer.report.results import DatasetResult
 from trainer.report.run_report import nested_config, read_facts
 
@@ -34,6 +35,8 @@ class Report:
     datasets: tuple[DatasetResult, ...]  # by regime and name
     command: str
     software: dict[str, str]
+    doses: tuple[DoseCurve, ...] = ()  # of datasets that differ in the share alone
+    variants: tuple[Variant, ...] = ()  # arms with synthetic images against plain gan
 
     def to_json(self) -> str:
         """The text of report.json."""

@@ -7,14 +7,12 @@ intervals, Holm's correction over the targets that it labels, and the same words
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from builder.contract import UsageError
 from trainer.evaluate.external import ExternalTest
 from trainer.progress import Advance
 from trainer.report.compare import compare
 from trainer.report.conclusions import conclusions
-from trainer.report.load import Elsewhere, Predictions, RunResult
+from trainer.report.load import Elsewhere, RunResult
 from trainer.report.results import (
     CarriesOver,
     Conclusion,
@@ -93,20 +91,8 @@ def _tested_there(arm: ArmRuns, test: ExternalTest, names: Sequence[str]) -> Arm
                 f"{run.folder} was scored on {test.name} with other labels than other runs: score"
                 " all of them again with the same --test-label."
             )
-        runs.append(replace(run, test=_columns(there.test, names)))
+        runs.append(replace(run, test=there.test.only(names)))
     return replace(arm, runs=tuple(runs))
-
-
-def _columns(found: Predictions, names: Sequence[str]) -> Predictions:
-    """The predictions of some pathologies, without subgroups."""
-    at = np.array([found.names.index(name) for name in names])
-    return replace(
-        found,
-        names=tuple(names),
-        groups={},
-        labels=found.labels[:, at],
-        probabilities=found.probabilities[:, at],
-    )
 
 
 def external(

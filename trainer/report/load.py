@@ -6,7 +6,7 @@ A run's files may be a stranger's: every value that is read is checked, here and
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,17 @@ class Predictions:
     groups: Mapping[str, Texts]  # view, sex, age, where the dataset has them
     labels: Labels  # [N, L] in {1, 0, -1 = unknown}
     probabilities: Probabilities  # [N, L]
+
+    def only(self, names: Sequence[str]) -> "Predictions":
+        """Those of some pathologies, without subgroups."""
+        at = np.array([self.names.index(name) for name in names], int)
+        return replace(
+            self,
+            names=tuple(names),
+            groups={},
+            labels=self.labels[:, at],
+            probabilities=self.probabilities[:, at],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from trainer.report import paper_values
 from trainer.report.chart import Chart
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import BALANCED
+from trainer.report.dose_figure import doses
 from trainer.report.figures import aucs, calibration, external, forest, losses, rocs
 from trainer.report.results import Conclusion, DatasetResult
 from trainer.report.sentences import percent, with_minus
@@ -31,6 +32,8 @@ SECTIONS = {  # in reading order; one with nothing to show is left out
     "arms": "The arms",
     "table1": "Table 1: images",
     "table2": "Table 2: test AUC",
+    "dose": "Dose curve",
+    "variants": "Variants against plain gan",
     "external": "Other test sets",
     "rocs": "ROC curves",
     "training": "Figure 4: training",
@@ -134,6 +137,7 @@ def page(
         scope=_scope(report),
         glance=_glance(datasets) if len(datasets) > 1 else {},
         arms=_arms(report),
+        doses=doses(report.doses, {t: arm.style for t, arm in _arms(report).items()}),
         audits=audits,
         ci=f"{percent(report.settings.level)} CI",
         balanced=BALANCED,
@@ -167,7 +171,7 @@ def _is_shown(
 ) -> bool:
     if section == "external":
         return any(dataset.result.external for dataset in datasets)
-    if section in ("table1", "table2", "training", "repeat"):
+    if section in ("table1", "table2", "dose", "variants", "training", "repeat"):
         return section in of_all
     always = section in ("answer", "arms", "method")
     return always or any(dataset.shows(section) for dataset in datasets)

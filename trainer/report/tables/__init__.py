@@ -4,6 +4,7 @@ A dash marks a missing figure, and the note below the table says why it is missi
 """
 
 from trainer.report.comparison_report import Report
+from trainer.report.tables.across import doses, variants
 from trainer.report.tables.cells import Table
 from trainer.report.tables.dataset import differences, figures, others, subgroups
 from trainer.report.tables.external import external_aucs, external_differences
@@ -24,5 +25,5 @@ def tables(report: Report) -> list[Table]:
     found = [table1(datasets), table2(datasets, settings)]
     for dataset in datasets:
         found += [make(dataset, settings) for make in OF_A_DATASET]
-    found += [training(datasets), repeat(report)]
+    found += [doses(report), variants(report), training(datasets), repeat(report)]
     return [table for table in found if table.rows]

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from trainer.report.comparison_report import ReportSettings
-from trainer.report.conclusions import EFFECTS, balanced_of, plain_of, treated
+from trainer.report.conclusions import EFFECTS
+from trainer.report.dose import judged
 from trainer.report.results import Comparison, DatasetResult, SubgroupResult
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import (
@@ -71,7 +72,7 @@ def differences(dataset: DatasetResult, settings: ReportSettings) -> Table:
 
 def others(dataset: DatasetResult, settings: ReportSettings) -> Table:
     """The effect of each arm with synthetic images on the pathologies that are not targets."""
-    pairs = _judged(dataset)
+    pairs = judged(dataset)
     by_name: dict[str, dict[tuple[str, str], Comparison]] = {}
     for row in dataset.comparisons:
         if not row.target and (row.arm, row.control) in pairs:
@@ -158,7 +159,7 @@ def figures(dataset: DatasetResult, settings: ReportSettings) -> Table:
 
 def subgroups(dataset: DatasetResult, settings: ReportSettings) -> Table:
     """Targets in each group of the test images: AUC of each arm and differences."""
-    pairs, titles = _judged(dataset), [arm.title for arm in dataset.arms]
+    pairs, titles = judged(dataset), [arm.title for arm in dataset.arms]
     few = range(settings.min_positives, settings.few)
     rows = tuple(
         (
@@ -204,13 +205,3 @@ def _subgroup_notes(dataset: DatasetResult, settings: ReportSettings) -> Iterato
         yield f"{WEAK} Fewer than {few} positives: read with care."
     missing = [row for row in dataset.subgroups if row.missing and row.positives >= least]
     yield from sorted({f"{row.value}, {row.pathology}: {row.missing}." for row in missing})
-
-
-def _judged(dataset: DatasetResult) -> list[tuple[str, str]]:
-    """The arms with synthetic images, each with the controls of its conclusions, by title."""
-    return [
-        (arm.title, control.title)
-        for arm in treated(dataset)
-        for control in (plain_of(dataset, arm), balanced_of(dataset, arm))
-        if control
-    ]

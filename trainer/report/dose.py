@@ -1,0 +1,93 @@
+"""Datasets that differ only in the share of their targets → dose curves: difference over share.
+
+The share is that of a dataset's own plan, and what else a recipe holds must agree; names do not
+matter. The differences are those of each dataset: nothing is computed again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from trainer.report.across import DoseCurve, DosePoint
+from trainer.report.conclusions import balanced_of, plain_of, treated
+from trainer.report.results import Comparison, DatasetResult
+from trainer.report.run_report import Description
+
+# What two doses may differ in: a name, the share, and a limit that only says which plans are made.
+FREE = ("name", "share", "max_per_real")
+
+
+def dose_curves(datasets: Sequence[DatasetResult]) -> tuple[DoseCurve, ...]:
+    """The curves of every group of datasets that differ in the share alone, two shares or more."""
+    groups: dict[str, list[DatasetResult]] = {}
+    for dataset in datasets:
+        if dataset.plan and "share" in dataset.build:
+            groups.setdefault(_but_for_share(dataset), []).append(dataset)
+    return tuple(curve for group in groups.values() for curve in _curves(group))
+
+
+def but_for(build: Description, *free: str) -> dict[str, object]:
+    """A recipe without some of its fields."""
+    return {name: value for name, value in build.items() if name not in free}
+
+
+def share_of(dataset: DatasetResult) -> float:
+    """The share that the dataset's plan reaches; ValueError where it has no plan."""
+    if dataset.plan is None:
+        raise ValueError("A dataset of real images alone has no share.")
+    return dataset.plan.share[0] / dataset.plan.share[1]
+
+
+def _but_for_share(dataset: DatasetResult) -> str:
+    return json.dumps([but_for(dataset.build, *FREE), dataset.targets], sort_keys=True)
+
+
+def _curves(group: Sequence[DatasetResult]) -> Iterator[DoseCurve]:
+    ordered = sorted(group, key=lambda dataset: (share_of(dataset), dataset.name))
+    found: dict[tuple[str, str, str], list[DosePoint]] = {}
+    for dataset in ordered:
+        rows = {(r.arm, r.control, r.pathology): r for r in dataset.comparisons}
+        for target in dataset.targets:
+            for pair in judged(dataset):
+                if point := _point(dataset, rows.get((*pair, target))):
+                    found.setdefault((target, *pair), []).append(point)
+    for (target, arm, control), points in found.items():
+        if len({point.share for point in points}) > 1:
+            about = f"{ordered[0].name} to {ordered[-1].name}"
+            yield DoseCurve(
+                about=about, pathology=target, arm=arm, control=control, points=tuple(points)
+            )
+
+
+def judged(dataset: DatasetResult) -> list[tuple[str, str]]:
+    """The arms with synthetic images, each with the controls of its conclusions, by title."""
+    return [
+        (arm.title, control.title)
+        for arm in treated(dataset)
+        for control in (plain_of(dataset, arm), balanced_of(dataset, arm))
+        if control
+    ]
+
+
+def _point(dataset: DatasetResult, row: Comparison | None) -> DosePoint | None:
+    if row is None or row.value is None or row.verdict is None or dataset.plan is None:
+        return None
+    return DosePoint(
+        dataset=dataset.name,
+        share=share_of(dataset),
+        synthetic=dataset.plan.synthetic,
+        value=row.value,
+        low=row.low,
+        high=row.high,
+        holm=row.holm,
+        verdict=row.verdict,
+    )
+
+
+def curves_by_figure(curves: Sequence[DoseCurve]) -> Mapping[str, list[DoseCurve]]:
+    """The curves of each figure by its title: a target, with its datasets where others differ."""
+    found: dict[str, list[DoseCurve]] = {}
+    several = len({curve.about for curve in curves}) > 1
+    for curve in curves:
+        title = f"{curve.pathology}, {curve.about}" if several else curve.pathology
+        found.setdefault(title, []).append(curve)
+    return found
