@@ -14,6 +14,7 @@ from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
 from builder.engines.local import images_per_call
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
+from builder.engines.parts import Made, Mine, Part
 from builder.engines.reports import report_rejects
 from builder.engines.rounds import Throughput
 from builder.labels import LabelTable, check_files, find_pathology
@@ -99,8 +100,89 @@ def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
         return seal(real, layout=layout, name=recipe.name, plan=None, facts=facts)
 
 
+def pack_part(request: RealRequest, cohort: Cohort, work: Work, part: Part) -> list[str]:
+    """The real shards of other parts that are missing, once those of this part are complete."""
+    _check_images(cohort.table, "add --root FOLDER")
+    recipe = resolve_real(request, cohort.table)
+    layout = Layout(root=work.out, pathologies=cohort.table.pathologies, image=recipe.image)
+    mine = Mine(part)
+    with claimed(work.out, shared=True):
+        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=True)
+        keep_recipes(real_recipes(recipe, layout), shared=True)
+        pack_shards(recipe, cohort, layout, replace(work, share=mine))
+    return mine.missing()
+
+
 def synth(blueprint: Blueprint, work: Work) -> Built:
     """The sealed dataset under `work.out`; what an interrupted run completed is kept."""
+    ready = _ready(blueprint, work)
+    blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
+    with claimed(work.out):
+        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
+        keep_recipes(recipes(recipe, ready.loaded, layout))
+        packed = recipe.real == "pack"
+        real = pack_shards(recipe, blueprint.cohort, layout, work) if packed else []
+        plan, drawn = _draw(blueprint, real)
+        synthetic, throughput = render_shards(
+            recipe, drawn, ready.renderer, real=real, layout=layout, work=work
+        )
+        rejects = report_rejects(synthetic, work.out / f"{recipe.name}-rejected.csv")
+        facts = Facts(
+            recipe=recipe.noted(),
+            generator=_generator_facts(ready.loaded, ready.renderer.label_map, rejects),
+            source=_source(blueprint.cohort.table, real),
+            software=software(ready.loaded),
+        )
+        shards = [*real, *synthetic]
+        manifest = seal(shards, layout=layout, name=recipe.name, plan=plan.proof(), facts=facts)
+    return Built(manifest=manifest, throughput=throughput)
+
+
+def synth_part(blueprint: Blueprint, work: Work, part: Part) -> list[str]:
+    """The shards of other parts that are missing, once those of this part are complete.
+
+    Parts run in any order, at once, on machines that share the folder. Nothing is sealed. Where
+    the plan or a check depends on all real images, CheckError names the real shards that are
+    missing; those of this part are complete then, too.
+    """
+    if blueprint.request.batch == "auto":
+        raise UsageError("--batch auto differs from machine to machine: give parts a number.")
+    ready = _ready(blueprint, work)
+    blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
+    mine = Mine(part)
+    with claimed(work.out, shared=True):
+        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
+        keep_recipes(recipes(recipe, ready.loaded, layout), shared=True)
+        real: list[Shard] = []
+        if recipe.real == "pack":
+            pack_shards(recipe, blueprint.cohort, layout, replace(work, share=mine))
+            if work.skip_bad or any(check.needs for check in ready.renderer.checks):
+                whole = replace(work, share=Made())
+                real = pack_shards(recipe, blueprint.cohort, layout, whole)
+        _, drawn = _draw(blueprint, real)
+        render_shards(
+            replace(recipe, checks=tuple(c for c in recipe.checks if c != DUPLICATE)),
+            drawn,
+            ready.renderer,
+            real=real,
+            layout=layout,
+            work=replace(work, share=mine),
+        )
+    return mine.missing()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """What a build is made by, once its generator is loaded and found to suit."""
+
+    blueprint: Blueprint
+    loaded: generators.Loaded
+    renderer: Renderer
+    recipe: Recipe
+    layout: Layout
+
+
+def _ready(blueprint: Blueprint, work: Work) -> _Ready:
     table = blueprint.cohort.table
     if blueprint.request.real == "pack":
         _check_images(
@@ -115,29 +197,15 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
     blueprint = replace(blueprint, request=replace(blueprint.request, batch=batch))
     recipe = resolve(blueprint, loaded, checks, label_map)
     _check_generator(blueprint, recipe, loaded, label_map)
-    renderer = Renderer(
-        spec=spec, generator=loaded.generator, batch=batch, checks=checks, label_map=label_map
+    return _Ready(
+        blueprint=blueprint,
+        loaded=loaded,
+        renderer=Renderer(
+            spec=spec, generator=loaded.generator, batch=batch, checks=checks, label_map=label_map
+        ),
+        recipe=recipe,
+        layout=Layout(root=work.out, pathologies=table.pathologies, image=recipe.image),
     )
-    layout = Layout(root=work.out, pathologies=table.pathologies, image=recipe.image)
-    with claimed(work.out):
-        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
-        keep_recipes(recipes(recipe, loaded, layout))
-        packed = recipe.real == "pack"
-        real = pack_shards(recipe, blueprint.cohort, layout, work) if packed else []
-        plan, drawn = _draw(blueprint, real)
-        synthetic, throughput = render_shards(
-            recipe, drawn, renderer, real=real, layout=layout, work=work
-        )
-        rejects = report_rejects(synthetic, work.out / f"{recipe.name}-rejected.csv")
-        facts = Facts(
-            recipe=recipe.noted(),
-            generator=_generator_facts(loaded, label_map, rejects),
-            source=_source(table, real),
-            software=software(loaded),
-        )
-        shards = [*real, *synthetic]
-        manifest = seal(shards, layout=layout, name=recipe.name, plan=plan.proof(), facts=facts)
-    return Built(manifest=manifest, throughput=throughput)
 
 
 def _check_images(table: LabelTable, what_to_do: str) -> None:

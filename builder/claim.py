@@ -14,23 +14,27 @@ from pathlib import Path
 from builder import generators
 from builder.contract import Refusal, UsageError, load_manifest, write_last
 from builder.contract.lock import NoLocksError, hold
-from builder.contract.new_file import remove_leftovers
+from builder.contract.new_file import remove_leftovers, write_first
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
 from builder.render import device_facts
 
 _SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
 
+class BusyError(UsageError):
+    """Another build holds the folder."""
+
+
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Hold `out` for this process; UsageError if another build holds it.
+def claimed(out: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold `out` for this process, or `shared` with parts of builds; BusyError if it is held.
 
     What a killed build had not finished to write is removed, but only under the lock.
     """
     with ExitStack() as stack:
         try:
-            if not stack.enter_context(hold(out, wait=None)):
-                raise UsageError(
+            if not stack.enter_context(hold(out, wait=None, shared=shared)):
+                raise BusyError(
                     f"Another xbuild is writing into {out}: wait for it, or use another --out."
                 )
             check_links(out)
@@ -58,19 +62,23 @@ def _entries(folder: Path) -> list["os.DirEntry[str]"]:
     return [*os.scandir(folder)] if folder.is_dir() and not folder.is_symlink() else []
 
 
-def keep_recipes(recipes: Mapping[Path, Mapping[str, object]]) -> None:
+def keep_recipes(recipes: Mapping[Path, Mapping[str, object]], *, shared: bool = False) -> None:
     """Note in each folder the recipe that it is filled with; UsageError names a field that differs.
 
     All are compared before the first is written. The recipe of a folder in which nothing is
-    finished may change.
+    finished may change, unless the folder is `shared` with others who have begun at this moment.
     """
     wanted = {folder: json.loads(json.dumps(recipe)) for folder, recipe in recipes.items()}
     for folder, recipe in wanted.items():
-        begun = any(folder.glob("*.tar")) or (folder / "snapshot.pt").exists()
+        begun = shared or any(folder.glob("*.tar")) or (folder / "snapshot.pt").exists()
         if begun and (folder / "recipe.json").exists():
             _compare(str(folder), _noted(folder / "recipe.json"), recipe, "--out")
     for folder, recipe in wanted.items():
-        write_last(folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode())
+        path, text = folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode()
+        if not shared:
+            write_last(path, text)
+        elif not write_first(path, text):
+            _compare(str(folder), _noted(path), recipe, "--out")
 
 
 def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> None:

@@ -15,7 +15,7 @@ from typing import IO
 
 from builder.contract.errors import UsageError
 
-LOCK = ".lock"  # a file, because over NFS only what is open for writing can be locked
+LOCK = ".lock"  # a file: over NFS it must be open for writing, and for reading to be shared
 LOOK = 1.0  # seconds between two attempts
 
 _WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -27,17 +27,20 @@ class NoLocksError(UsageError):
 
 
 @contextmanager
-def hold(folder: Path, *, wait: Callable[[float], object] | None) -> Iterator[bool]:
+def hold(
+    folder: Path, *, wait: Callable[[float], object] | None, shared: bool = False
+) -> Iterator[bool]:
     """Whether this process has the folder's lock, until the block ends or the process dies.
 
     While another process has it, `wait(seconds)` is called again and again, and may raise; with
-    None the answer is False at once. A thread that has the lock gets it again. NoLocksError where
-    the file system has no locks.
+    None the answer is False at once. A `shared` lock keeps out those alone who want it for
+    themselves. A thread that has the lock gets it again. NoLocksError where the file system has no
+    locks.
     """
     if holds(folder):
         yield True
         return
-    while not (file := _locked(folder)) and wait is not None:
+    while not (file := _locked(folder, shared)) and wait is not None:
         wait(LOOK)
     if not file:
         yield False
@@ -60,7 +63,7 @@ def _thread() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()  # a fork has the thread number of its parent
 
 
-def _locked(folder: Path) -> IO[bytes] | None:
+def _locked(folder: Path, shared: bool) -> IO[bytes] | None:
     """The folder's lock file, locked; None where another has it."""
     path = folder / LOCK
     while True:
@@ -68,7 +71,8 @@ def _locked(folder: Path) -> IO[bytes] | None:
         with suppress(FileNotFoundError):  # a failed run has just removed its folder
             file = _open(path)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     return file
             except BlockingIOError:
@@ -90,7 +94,7 @@ def _open(path: Path) -> IO[bytes]:
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         try:
-            return os.fdopen(os.open(path, flags | os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+            return os.fdopen(os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
         except PermissionError:  # it belongs to another user; it can be locked, except over NFS
             return os.fdopen(os.open(path, flags | os.O_RDONLY), "rb")
     except OSError as error:

@@ -51,6 +51,22 @@ class NewFile:
         os.replace(self.temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
         self.temporary = ""
 
+    def complete_first(self) -> bool:
+        """The same, unless a file has that name already: that one stays, and the answer is False.
+
+        Where the file system has no hard links, nothing keeps two writers at once apart.
+        """
+        self.sync()
+        try:
+            os.link(self.temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except FileExistsError:
+            return False
+        except OSError:
+            if _is_there(self._name, self._folder):
+                return False
+            self.complete()
+        return True
+
     def discard(self) -> None:
         """Leave nothing of a file that was not completed; what is called again does nothing."""
         if not self._open:
@@ -96,6 +112,16 @@ def write_last(path: Path, data: bytes) -> None:
     """
     with new_file(path) as file:
         file.write(data)
+
+
+def write_first(path: Path, data: bytes) -> bool:
+    """Whether `data` was written; a file that is there already stays as it is, and it was not."""
+    new = NewFile(path)
+    try:
+        new.file.write(data)
+        return new.complete_first()
+    finally:
+        new.discard()
 
 
 def temporary_name(name: str) -> str:
@@ -152,4 +178,11 @@ def _is_at(number: int, name: str, folder: int) -> bool:
     with suppress(FileNotFoundError):
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         return os.path.samestat(os.fstat(number), found)
+    return False
+
+
+def _is_there(name: str, folder: int) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return True
     return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
+from builder.claim import check_shards
 from builder.contract import UsageError
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
@@ -17,6 +18,7 @@ from builder.engines.engine import EngineOf
 from builder.engines.jobs import real_jobs, synthetic_jobs
 from builder.engines.local import LocalEngine
 from builder.engines.painter import GeneratorPainter
+from builder.engines.parts import Share, Whole
 from builder.engines.reports import kinds_of, report_bad_images, why
 from builder.engines.rounds import Throughput, render_rounds
 from builder.pack import real_painter, real_samples
@@ -40,6 +42,7 @@ class Work:
     progress: Progress
     keep_rejects: bool = False
     engine: EngineOf = LocalEngine.of
+    share: Share = field(default_factory=Whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +58,13 @@ class Renderer:
 
 def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) -> list[Shard]:
     """The finished shards of the real images."""
-    jobs = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
+    jobs = work.share.choose(real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad))
     if sum(len(job.samples) for job in jobs) >= _MANY and not any(j.path.exists() for j in jobs):
         _try_some(recipe, cohort, skip_bad=work.skip_bad)
     engine = work.engine(None, work.workers)
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
         shards = engine.write_shards(jobs, advance)
-    report = layout.root / f"{recipe.name}-left-out.csv"
+    report = layout.root / f"{recipe.name}{work.share.mark}-left-out.csv"
     asked = {job.samples[0].split for job in jobs}
     report_bad_images(shards, report, skip_bad=work.skip_bad, asked=asked)
     return shards
@@ -119,12 +122,14 @@ def render_shards(
         )
 
         def jobs(banned: frozenset[str]) -> list[ShardJob]:
-            return synthetic_jobs(
+            made = synthetic_jobs(
                 drawn,
                 painter.banning(banned),
                 shard_size=recipe.shard_size,
                 threads=engine.threads,
             )
+            check_shards(folder, [job.path for job in made])
+            return [*work.share.choose(made)]
 
         return render_rounds(
             engine, jobs, folder, distinct=DUPLICATE in recipe.checks, progress=work.progress

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from builder.checks.duplicate import duplicates
-from builder.claim import check_shards
 from builder.contract import Bytes, CheckError, decode_image, tar, write_last
 from builder.contract.record import read_record
 from builder.engines.engine import Engine
@@ -49,7 +48,6 @@ def render_rounds(
     interrupted build resumes the same round.
     """
     todo = jobs(frozenset())
-    check_shards(folder, [job.path for job in todo])
     note = folder / "duplicates.json"
     if distinct and (banned := _noted_duplicates(note, todo)):
         todo = jobs(banned)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builder.checks import Redraws, Reject
-from builder.contract import Bytes, CheckError, Sample, UsageError
+from builder.contract import Bytes, CheckError, Sample
 from builder.engines.local import LocalEngine
 from builder.engines.rounds import render_rounds
 from builder.progress import Advance
@@ -72,18 +72,6 @@ def test_throughput_is_of_this_run_alone(jobs: Jobs, layout: Layout) -> None:
     again, kept = render_rounds(ENGINE, jobs, folder, distinct=False, progress=quiet)
     assert (kept.images, sum(kept.waited.values())) == (0, 0.0)
     assert [shard.entry for shard in again] == [shard.entry for shard in shards]
-
-
-def test_a_shard_of_another_plan_is_refused(jobs: Jobs, layout: Layout) -> None:
-    render_rounds(ENGINE, jobs, layout.shards("x"), distinct=False, progress=quiet)
-    with pytest.raises(UsageError, match="belongs to another plan than today's"):
-        render_rounds(
-            ENGINE,
-            lambda banned: jobs(banned)[:1],
-            layout.shards("x"),
-            distinct=False,
-            progress=quiet,
-        )
 
 
 def test_duplicates_are_noted_before_they_are_replaced(jobs: Jobs, layout: Layout) -> None:
