@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from builder.contract import CheckError, Manifest, UsageError
-from builder.contract.checkpoint import load_checkpoint
+from builder.contract.checkpoint import check_finite, load_checkpoint
 from builder.contract.networks import DENSENET, MIN_SIDE, last_layer
 from builder.contract.weights import load_tensors, make_network, read_header
 from trainer.pretrained import Tensors, adapted, fetch, from_imagenet
@@ -54,6 +54,7 @@ def build(
         except (ValueError, RuntimeError):
             what = "DenseNet-121" if network == DENSENET else network
             raise CheckError(f"{init} does not hold the weights of a {what}.") from None
+        check_finite(model.state_dict(), init)
     return model.to(memory_format=torch.channels_last)  # 1.6 times faster, on a CPU too
 
 

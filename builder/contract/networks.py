@@ -21,6 +21,7 @@ MEAN, STD = 0.449, 0.226  # of grey in [0, 1]: ImageNet's, the means over its co
 COLOURS = 3
 Halves = tuple[Callable[..., "Tensor"], Callable[..., "Tensor"]]
 WITH_HELPERS = ("googlenet", "inception_v3")  # their helping outputs of training are left out
+_LAST_LAYER = 4096 * 1000  # numbers of the largest last layer, VGG's
 _SIDES = 100  # larger sides that are tried, to name one that suits
 
 
@@ -42,6 +43,25 @@ def check_name(name: str) -> None:
             f"--network {printable(name)} is unknown: choose a classifier of torchvision, such as"
             f" {', '.join(near)}."
         )
+
+
+def least_numbers(name: str) -> int:
+    """How many numbers the weights of a network have at least, known before any is made.
+
+    From what torchvision says of it, less the last layer for ImageNet's thousand classes, and a
+    part that helps in training alone.
+    """
+    from torchvision.models import get_model_weights
+
+    weights: Any = get_model_weights(name)
+    known = [one.meta["num_params"] for one in weights]
+    return max(0, min(known) // 2 - _LAST_LAYER) if known else 0
+
+
+def shapes_of(name: str, outputs: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's weights by name, most networks' without making any."""
+    state = _on_meta(name, outputs, height, width).state_dict()
+    return {weight: tuple(tensor.shape) for weight, tensor in state.items()}
 
 
 def check_size(name: str, height: int, width: int) -> None:
@@ -129,7 +149,7 @@ def _suits(name: str, height: int, width: int) -> bool:
     import torch
 
     try:
-        network = _on_meta(name, height, width)
+        network = _on_meta(name, 1, height, width)
         with torch.inference_mode():
             network(torch.zeros(2, 1, height, width, device="meta"))
     except (RuntimeError, ValueError, AssertionError):
@@ -137,14 +157,14 @@ def _suits(name: str, height: int, width: int) -> bool:
     return True
 
 
-def _on_meta(name: str, height: int, width: int) -> "nn.Module":
+def _on_meta(name: str, outputs: int, height: int, width: int) -> "nn.Module":
     import torch
 
     try:
         with torch.device("meta"):
-            return torchvision_network(name, 1, height, width).eval()
+            return torchvision_network(name, outputs, height, width).eval()
     except (RuntimeError, NotImplementedError):  # RegNet computes with tensors as it is made
-        return torchvision_network(name, 1, height, width).eval().to("meta")
+        return torchvision_network(name, outputs, height, width).eval().to("meta")
 
 
 def _sides(name: str, height: int, width: int) -> Iterator[int]:

@@ -7,12 +7,14 @@ the file holds tensors alone and is read without pickle.
 """
 
 import json
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builder.contract.checkpoint import check_finite
 from builder.contract.errors import CheckError, Refusal, UsageError
 from builder.contract.image import MAX_SIDE, ImageSpec
 from builder.contract.names import check_pathologies
@@ -20,9 +22,12 @@ from builder.contract.networks import (
     DENSENET,
     MIN_SIDE,
     check_name,
+    least_numbers,
+    shapes_of,
     torchvision_network,
 )
 from builder.contract.record import as_record, parse_json
+from builder.contract.tensors import TensorsHeader, read_tensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,20 +86,14 @@ def read_header(path: Path) -> WeightsHeader:
 
     UsageError where there is no such file, CheckError where it is not one that xtrain saved.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise UsageError(f"{path} is missing: name the best.safetensors of a run.")
-    opener: Any = safe_open  # its stubs have no types
-    try:
-        with opener(path, framework="pt") as file:
-            text = (file.metadata() or {})[METADATA]
-            names = file.keys()
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-    except (SafetensorError, KeyError, OSError):
-        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
+    found = _read_tensors_header(path)
+    text = found.metadata.get(METADATA)
+    if text is None:
+        raise _not_ours(path)
     header = as_record(parse_json(text.encode(), str(path)), WeightsHeader, str(path), exact=False)
-    _check(header, shapes, path)
+    _check(header, {name: entry.shape for name, entry in found.tensors.items()}, path)
     return header
 
 
@@ -106,6 +105,9 @@ def load_network(path: Path) -> "tuple[nn.Module, WeightsHeader]":
     header = read_header(path)
     size = (header.image.height, header.image.width)
     try:
+        if header.network != DENSENET:  # which is small
+            outputs = len(header.pathologies)
+            _check_shapes(shapes_of(header.network, outputs, *size), path)
         network = make_network(len(header.pathologies), header.network, size)
     except (RuntimeError, ValueError, AssertionError):
         raise CheckError(f"{path} is for images that {header.network} cannot take.") from None
@@ -114,11 +116,13 @@ def load_network(path: Path) -> "tuple[nn.Module, WeightsHeader]":
 
 
 def load_into(network: "nn.Module", path: Path) -> None:
-    """Give the network the weights at `path`; CheckError where they belong to another network."""
-    try:
-        network.load_state_dict(load_tensors(path))
-    except RuntimeError:
-        raise CheckError(f"{path} holds the weights of another network.") from None
+    """Give the network the weights at `path`; CheckError where they belong to another network.
+
+    The shapes in the file are compared before a tensor is read.
+    """
+    state = network.state_dict()
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in state.items()}, path)
+    network.load_state_dict(load_tensors(path))
 
 
 def load_tensors(path: Path) -> "dict[str, Tensor]":
@@ -126,11 +130,33 @@ def load_tensors(path: Path) -> "dict[str, Tensor]":
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _read_tensors_header(path)
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError):
-        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.") from None
+        raise _not_ours(path) from None
+    check_finite(tensors, str(path))
     return tensors
+
+
+def _check_shapes(wanted: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    if wanted != {name: each.shape for name, each in _read_tensors_header(path).tensors.items()}:
+        raise _other_network(path)
+
+
+def _read_tensors_header(path: Path) -> TensorsHeader:
+    try:
+        return read_tensors_header(path)
+    except (CheckError, OSError):
+        raise _not_ours(path) from None
+
+
+def _not_ours(path: Path) -> CheckError:
+    return CheckError(f"{path} is cut, damaged or not a file that xtrain saved.")
+
+
+def _other_network(path: Path) -> CheckError:
+    return CheckError(f"{path} holds the weights of another network.")
 
 
 def _check(header: WeightsHeader, shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
@@ -144,7 +170,7 @@ def _check(header: WeightsHeader, shapes: Mapping[str, tuple[int, ...]], path: P
     if not names or not (MIN_SIDE if usual else 1) <= min(sides) <= max(sides) <= MAX_SIDE:
         raise CheckError(f"{path} does not say for which pathologies and image size it is.")
     if usual and "classifier.bias" not in shapes:
-        raise CheckError(f"{path} is cut, damaged or not a file that xtrain saved.")
+        raise _not_ours(path)
     # Checked before anything of that size is made.
     if usual:
         fits = shapes["classifier.bias"] == (count,)
@@ -152,3 +178,7 @@ def _check(header: WeightsHeader, shapes: Mapping[str, tuple[int, ...]], path: P
         fits = any(len(shape) > 1 and shape[0] == count for shape in shapes.values())
     if not fits:
         raise CheckError(f"{path} does not have one output for each of its {count} names.")
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    last = shapes.get("classifier.weight", ())
+    if last[:1] != (count,) if usual else numbers < least_numbers(header.network):
+        raise _other_network(path)

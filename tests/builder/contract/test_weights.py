@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from builder.contract import CheckError, ImageSpec, UsageError
+from builder.contract.networks import shapes_of
 from builder.contract.weights import (
     METADATA,
     WeightsHeader,
@@ -116,3 +118,64 @@ def test_an_image_of_the_smallest_side_passes(rewritten: Callable[[object], Path
     small = replace(HEADER, image=replace(HEADER.image, height=29, width=29))
     network, _ = load_network(rewritten(asdict(small)))
     assert network(torch.zeros(1, 1, 29, 29)).shape == (1, 2)
+
+
+def header_of(names: tuple[str, ...], network: str) -> dict[str, str]:
+    return {METADATA: json.dumps(asdict(replace(HEADER, pathologies=names, network=network)))}
+
+
+SMALL = {  # weights of some KB that ask for a network of gigabytes
+    "regnet_y_128gf": {"fc.weight": torch.zeros(2, 8)},
+    "vit_h_14": {"heads.head.weight": torch.zeros(2, 8)},
+    "densenet121": {"classifier.bias": torch.zeros(2), "classifier.weight": torch.zeros(1, 1)},
+}
+
+
+@pytest.mark.parametrize("network", SMALL)
+def test_a_network_larger_than_its_weights_is_never_made(
+    network: str, tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "best.safetensors"
+    make_network(2)  # what is imported for it does not count
+    path.write_bytes(save(SMALL[network], metadata=header_of(("Edema", "Mass"), network)))
+    with bearable(), pytest.raises(CheckError, match="the weights of another network"):
+        load_network(path)
+
+
+def test_a_hundred_thousand_outputs_are_no_weights(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    names = tuple(f"Name {i}" for i in range(100_000))
+    tensors = {"classifier.bias": torch.zeros(100_000), "classifier.weight": torch.zeros(1, 1024)}
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(save(tensors, metadata=header_of(names, "densenet121")))
+    with bearable(), pytest.raises(CheckError, match="the weights of another network"):
+        load_network(path)
+
+
+def test_a_position_for_every_patch_of_a_large_image_is_never_made(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Weights of a network for 224 pixels, whose header asks for one of 4,096."""
+    image = replace(HEADER.image, height=4096, width=4096)
+    header = asdict(replace(HEADER, image=image, network="vit_b_32"))
+    tensors = {
+        name: torch.zeros(shape)
+        for name, shape in shapes_of("vit_b_32", 2, 224, 224).items()
+        if "layer_0" in name or "head" in name or "embedding" in name
+    }
+    tensors["much"] = torch.zeros(50_000_000, dtype=torch.int8)
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(save(tensors, metadata={METADATA: json.dumps(header)}))
+    with bearable(), pytest.raises(CheckError, match="the weights of another network"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(saved: Path, tmp_path: Path, value: float) -> None:
+    tensors = load_file(saved)
+    tensors["classifier.bias"][1] = value
+    path = tmp_path / "best.safetensors"
+    path.write_bytes(save(tensors, metadata={METADATA: json.dumps(asdict(HEADER))}))
+    with pytest.raises(CheckError, match=r"its weights classifier\.bias hold values that are no"):
+        load_network(path)

@@ -115,6 +115,51 @@ def test_a_cut_or_changed_checkpoint_is_refused(tmp_path: Path, recipe: Recipe, 
             run(tmp_path, recipe, resume=True)
 
 
+def test_a_forged_checkpoint_is_refused(tmp_path: Path, recipe: Recipe, run: Run) -> None:
+    run(tmp_path, replace(recipe, epochs=1))
+    path = tmp_path / "last.pt"
+    state = torch.load(path, weights_only=True)
+    weights, kept, part = (state[name] for name in ("model", "optimizer", "partial"))
+    name, first = next(iter(weights.items()))
+    moments = kept["state"][0]
+    misfits = r"does not fit this version: "
+    forged: list[tuple[str, dict[str, Any]]] = [
+        (misfits + "its weights .* another shape", {"model": weights | {name: first[:1]}}),
+        (misfits + "its weights have other names", {"model": weights | {"x": first}}),
+        ("hold values that are no finite", {"model": weights | {name: first * torch.nan}}),
+        ("hold values that are no finite", {"model": weights | {name: first / 0}}),
+        (misfits + "it has no state of an optimizer", {"optimizer": {"state": [moments]}}),
+        (misfits + "it has no state of an optimizer", {"optimizer": 7}),
+        (misfits + "the state of its opt", {"optimizer": kept | {"state": {10**6: moments}}}),
+        (misfits + "the state of its opt", {"optimizer": kept | {"state": {0: {"step": 1}}}}),
+        (misfits + "it has no unfinished epoch", {"partial": {}}),
+        (misfits + "its unfinished epoch", {"partial": part | {"sums": torch.zeros(9)}}),
+        (misfits + "its unfinished epoch", {"partial": part | {"seconds": "long"}}),
+        ("its epochs or rows", {"partial": part | {"seen": torch.zeros(3, dtype=torch.int32)}}),
+        ("its epochs or rows", {"unread": {10**9: "cut"}}),
+        ("its epochs or rows", {"history": [{**state["history"][0], "val_auc": ()}]}),
+        ("its epochs or rows", {"history": []}),
+        ("its epochs or rows", {"cursor": state["cursor"].replace('"epoch": 2', '"epoch": 9')}),
+    ]
+    for words, change in forged:
+        torch.save(state | change, path)
+        with pytest.raises(CheckError, match=words):
+            run(tmp_path, recipe, resume=True)
+
+
+def test_the_recipe_decides_how_the_optimizer_steps(
+    tmp_path: Path, recipe: Recipe, run: Run, same: Any
+) -> None:
+    run(tmp_path / "whole", recipe)
+    run(tmp_path / "out", replace(recipe, epochs=1))
+    path = tmp_path / "out" / "last.pt"
+    state = torch.load(path, weights_only=True)
+    state["optimizer"]["param_groups"][0] |= {"lr": "high", "betas": None}
+    torch.save(state, path)
+    run(tmp_path / "out", recipe, resume=True)
+    assert same(tmp_path / "out", tmp_path / "whole")
+
+
 def test_a_checkpoint_holds_nothing_that_runs(
     data: Dataset,
     tmp_path: Path,
