@@ -81,13 +81,13 @@ def bearable() -> Callable[[], AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def locked() -> Callable[[Path], AbstractContextManager[None]]:
+def locked() -> Callable[..., AbstractContextManager[None]]:
     """A folder's lock, held as another process would."""
 
     @contextmanager
-    def elsewhere(folder: Path) -> Iterator[None]:
+    def elsewhere(folder: Path, *, shared: bool = False) -> Iterator[None]:
         with ThreadPoolExecutor(1) as thread:
-            lock = hold(folder, wait=None)
+            lock = hold(folder, wait=None, shared=shared)
             assert thread.submit(lock.__enter__).result()
             try:
                 yield

@@ -16,6 +16,7 @@ from builder.cli.options import (
 )
 from builder.cli.real_options import real_options
 from builder.cli.sharing import tell_faults, verify_release
+from builder.cli.terminal import echo
 from builder.contract import Manifest, UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def plan(as_json: bool, **request: Any) -> None:
 
     blueprint = prepare(Request(**request))
     _show_notes(blueprint.cohort.table.notes)
-    click.echo(plan_json(blueprint) if as_json else plan_text(blueprint))
+    echo(plan_json(blueprint) if as_json else plan_text(blueprint))
 
 
 @click.command()
@@ -93,7 +94,7 @@ def pack(
             out=out, workers=workers, skip_bad=skip_bad, progress=progress, engine=engine_of
         )
         manifest = build(asked, cohort, work)
-    click.echo(packed_text(manifest))
+    echo(packed_text(manifest))
     _show_sealed(manifest, out)
 
 
@@ -184,9 +185,9 @@ def synth(
 
     blueprint = prepare(_with_images(Request(**request)))
     _show_notes(blueprint.cohort.table.notes)
-    click.echo(plan_text(blueprint))
+    echo(plan_text(blueprint))
     if blueprint.generator.name == "phantom" and blueprint.request.dataset != "demo":
-        click.echo(
+        echo(
             "Note: phantoms are drawings, not radiographs; name a generator by --generator.",
             err=True,
         )
@@ -202,7 +203,7 @@ def synth(
             engine=engine_of,
         )
         built = build(blueprint, work)
-    click.echo(f"\n{throughput_text(built)}")
+    echo(f"\n{throughput_text(built)}")
     _show_sealed(built.manifest, out)
 
 
@@ -218,7 +219,7 @@ def _with_images(request: _Asked) -> _Asked:
 
 def _show_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        echo(f"Note: {note}", err=True)
 
 
 def _show_sealed(manifest: Manifest, out: Path) -> None:
@@ -231,7 +232,7 @@ def _show_sealed(manifest: Manifest, out: Path) -> None:
     path = out / "manifests" / f"{manifest.name}.json"
     sheet = path.with_suffix(".png")
     pictures = f"; pictures in {sheet}" if contact_sheet(manifest, path, sheet) else ""
-    click.echo(f"Sealed {path} ({manifest.index.rows:,} images){pictures}.")
+    echo(f"Sealed {path} ({manifest.index.rows:,} images){pictures}.")
 
 
 @click.command()
@@ -264,4 +265,4 @@ def verify(manifest: Path, allowed_signers: Path | None, shards_root: Path | Non
         faults = list(faults_of(manifest, root=shards_root, advance=advance))
     tell_faults(manifest, faults)
     shards = len(sealed.shardlist)
-    click.echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {manifest} says.")
+    echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {manifest} says.")

@@ -202,3 +202,10 @@ def test_a_name_belongs_to_one_kind_of_dataset(built: Path) -> None:
     path.write_text("{")
     check_name(path, {}, real_only=True)  # what is damaged is sealed again
     check_name(built / "manifests" / "new.json", {}, real_only=True)
+
+
+def test_parts_that_begin_at_once_agree_on_the_recipe(tmp_path: Path) -> None:
+    keep_recipes({tmp_path: {"seed": 0}}, shared=True)
+    keep_recipes({tmp_path: {"seed": 0}}, shared=True)
+    with pytest.raises(UsageError, match="was begun with seed = 0 and now 1 is asked for"):
+        keep_recipes({tmp_path: {"seed": 1}}, shared=True)  # though nothing is finished

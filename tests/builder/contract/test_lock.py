@@ -89,7 +89,7 @@ def test_another_users_lock_can_be_held(
     ours = os.open
 
     def theirs(path: Path, flags: int, *more: Any) -> Any:
-        if flags & os.O_WRONLY:
+        if flags & (os.O_WRONLY | os.O_RDWR):
             raise PermissionError(errno.EACCES, "Permission denied")
         return ours(path, flags, *more)
 
@@ -113,3 +113,15 @@ def test_a_lock_that_comes_free_is_taken(tmp_path: Path, locked: Callable[..., A
     other.__enter__()
     with hold(tmp_path, wait=lambda _: other.__exit__(None, None, None)) as held:
         assert held
+
+
+def test_parts_share_a_folder_and_keep_out_who_wants_it_alone(
+    tmp_path: Path, locked: Callable[..., Any]
+) -> None:
+    with locked(tmp_path), hold(tmp_path, wait=None, shared=True) as held:
+        assert not held
+    with locked(tmp_path, shared=True):
+        with hold(tmp_path, wait=None, shared=True) as held:
+            assert held
+        with hold(tmp_path, wait=None) as held:
+            assert not held

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.contract import UsageError
-from builder.contract.new_file import NewFile, new_file, remove_leftovers, write_last
+from builder.contract.new_file import NewFile, new_file, remove_leftovers, write_first, write_last
 
 WRITES = """
 import sys
@@ -159,3 +159,23 @@ def test_without_locks_files_are_written_and_nothing_is_removed(
     remove_leftovers(tmp_path)
     assert left.exists()
     assert (tmp_path / "a").read_bytes() == b"x"
+
+
+def test_of_two_first_writers_one_writes(tmp_path: Path) -> None:
+    assert write_first(tmp_path / "a", b"first")
+    assert not write_first(tmp_path / "a", b"second")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"first"
+
+
+def test_without_hard_links_the_first_writer_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert write_first(tmp_path / "a", b"first")
+    assert not write_first(tmp_path / "a", b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
