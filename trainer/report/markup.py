@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from builder.contract import printable
 from trainer.report.comparison_report import Report
 from trainer.report.sentences import with_minus
 from trainer.report.tables import Table, tables
@@ -43,24 +44,24 @@ LATEX = str.maketrans(
 
 def markdown(report: Report) -> str:
     """The report for people, as GitHub reads it."""
-    lines = [f"# {_plain(_title(report))}", ""]
+    lines = [f"# {plain(_title(report))}", ""]
     for note in report.notes:
-        lines += [f"> {_plain(note)}", ">"]
+        lines += [f"> {plain(note)}", ">"]
     lines = [*lines[:-1], ""] if report.notes else lines
     lines += ["## Conclusions", ""]
     for name, sentences in _conclusions(report):
         lines += [
-            f"**{_plain(name)}**",
+            f"**{plain(name)}**",
             "",
-            *(f"- {_plain(sentence)}" for sentence in sentences),
+            *(f"- {plain(sentence)}" for sentence in sentences),
             "",
         ]
     for name, sentences in _audits(report):
-        lines += [f"## Audit of the synthetic images of {_plain(name)}", ""]
-        lines += [*(f"- {_plain(sentence)}" for sentence in sentences), ""]
+        lines += [f"## Audit of the synthetic images of {plain(name)}", ""]
+        lines += [*(f"- {plain(sentence)}" for sentence in sentences), ""]
     for table in tables(report):
-        lines += [f"## {_plain(table.title)}", "", *_markdown_table(table), ""]
-        lines += [_plain(table.note), ""]
+        lines += [f"## {plain(table.title)}", "", *_markdown_table(table), ""]
+        lines += [plain(table.note), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -88,12 +89,12 @@ def _audits(report: Report) -> list[tuple[str, list[str]]]:
 def _markdown_table(table: Table) -> list[str]:
     rules = {"r": "---:"}
     lines = [
-        _line(_plain(name) for name in table.columns),
+        _line(plain(name) for name in table.columns),
         _line(rules.get(letter, "---") for letter in table.align),
     ]
     for number, row in enumerate(table.rows):
         cells = [
-            _code(cell) if letter == "m" else _plain(cell)
+            code(cell) if letter == "m" else plain(cell)
             for cell, letter in zip(row, table.align, strict=True)
         ]
         if number in table.strong:
@@ -106,15 +107,15 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
-    """The text, escaped for Markdown."""
-    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", " ".join(text.split()))
+def plain(text: str) -> str:
+    """The text in one line, escaped for Markdown."""
+    text = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", _one_line(text))
     return re.sub(r"<(?=[\w/!?])|&(?=[\w#])", r"\\\g<0>", text)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """The text as a code span; a bar is escaped even there, because the table is parsed first."""
-    text = " ".join(text.split()).replace("|", r"\|")
+    text = _one_line(text).replace("|", r"\|")
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence, air = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{air}{text}{air}{fence}"
@@ -192,15 +193,21 @@ def _columns(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """The text, escaped for LaTeX; the hyphen of a number becomes a minus sign."""
-    return _letters(with_minus(" ".join(text.split())))
+    return _letters(with_minus(_one_line(text)))
 
 
 def _broken(text: str) -> str:
     """Monospaced text that may break after each piece."""
-    words = " ".join(text.split())
+    words = _one_line(text)
     pieces = [words[at : at + PIECE] for at in range(0, len(words), PIECE)]
     quoted = (_letters(piece).replace("'", r"\textquotesingle{}") for piece in pieces)
     return r"\texttt{" + r"\allowbreak{}".join(quoted) + "}"
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks, runs of blanks and control characters."""
+    text = " ".join(text.split())
+    return printable(text, len(text))
 
 
 def _letters(text: str) -> str:

@@ -15,6 +15,7 @@ from trainer.evaluate.bootstrap import RESAMPLES
 from trainer.evaluate.external_scores import FOLDER, ExternalScores
 from trainer.evaluate.metrics import SPECIFICITY
 from trainer.fit.history import Epoch
+from trainer.report.markup import code
 from trainer.report.run_report import PathologyReport, RunReport
 from trainer.report.sentences import DASH
 from trainer.report.style import COLOURS, GREY
@@ -82,8 +83,8 @@ def _repeat(report: RunReport) -> list[str]:
         "",
         "| | |",
         "|---|---|",
-        f"| generator | `{report.generator_name or DASH}` |",
-        *(f"| {name} | `{value}` |" for name, value in report.config.to_json().items()),
+        f"| generator | {code(report.generator_name or DASH)} |",
+        *(f"| {name} | {code(str(value))} |" for name, value in report.config.to_json().items()),
         *(f"| {name} | {number} |" for name, number in report.software.items()),
     ]
 

@@ -16,6 +16,7 @@ from builder.contract import write_last
 from builder.contract.lock import hold
 from builder.contract.record import to_json
 from trainer.report import COLOURS, GREY
+from trainer.report.markup import plain
 from trainer.sweep.grid import VARIED
 from trainer.sweep.trial import SweepResult, Trial, best_of
 
@@ -53,7 +54,7 @@ def markdown(trials: Sequence[Trial]) -> str:
     for trial in trials:
         cells = [str(value) for value in astuple(trial.params)]
         if trial.val_auc is None:
-            cells += [f"failed: {trial.failed}".replace("|", "\\|"), "", ""]
+            cells += [plain(f"failed: {trial.failed}"), "", ""]
         else:
             minutes = "" if trial.seconds is None else f"{trial.seconds / 60:.1f}"
             cells += [f"{trial.val_auc:.4f}", str(trial.best_epoch or ""), minutes]

@@ -163,3 +163,9 @@ def test_latex_does_nothing_that_a_dataset_is_called(report: Report) -> None:
 def test_a_label_is_given_once(report: Report) -> None:
     labels = re.findall(r"\\label\{([^}]*)\}", latex(report))
     assert labels == [f"tab:{table.key}" for table in tables(report)]
+
+
+def test_no_control_sequence_is_in_the_texts(report: Report) -> None:
+    report = replace(report, notes=("a \x1b[2J\u202e name",))
+    for text in (markdown(report), latex(report)):
+        assert all(line.isprintable() for line in text.splitlines())

@@ -13,15 +13,17 @@ from trainer.sweep import Trial, markdown, picture, save, winner
 
 def test_tables_hold_every_point(tmp_path: Path, run: Callable[..., tuple[Trial, ...]]) -> None:
     trials = run(tmp_path)
-    trials = (replace(trials[0], val_auc=None, best_epoch=None, failed="a | b"), *trials[1:])
+    trials = (replace(trials[0], val_auc=None, best_epoch=None, failed="a | <b>"), *trials[1:])
     save(trials, tmp_path, time.sleep)
     facts = json.loads((tmp_path / "sweep.json").read_bytes())
     assert facts == {"best": winner(trials).folder, "points": [asdict(trial) for trial in trials]}
     rows = list(csv.DictReader((tmp_path / "sweep.csv").read_text().splitlines()))
-    assert [row["failed"] for row in rows] == ["a | b"] + [""] * 7
+    assert [row["failed"] for row in rows] == ["a | <b>"] + [""] * 7
     assert float(rows[1]["val_auc"]) == trials[1].val_auc
     table = (tmp_path / "sweep.md").read_text().splitlines()
-    assert table[2] == "| 0.1 | 2 | momentum | failed: a \\| b |  |  | `lr0.1-batch2-momentum` |"
+    assert (
+        table[2] == "| 0.1 | 2 | momentum | failed: a \\| \\<b> |  |  | `lr0.1-batch2-momentum` |"
+    )
     bold = [line for line in table if "**" in line]
     assert len(bold) == 1
     assert f"**{winner(trials).val_auc:.4f}**" in bold[0]
