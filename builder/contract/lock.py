@@ -19,7 +19,7 @@ LOCK = ".lock"  # a file: over NFS it must be open for writing, and for reading 
 LOOK = 1.0  # seconds between two attempts
 
 _WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-_mine: dict[Path, tuple[int, int]] = {}  # the thread that holds the folder
+_mine: set[tuple[Path, int, int]] = set()  # locks, each with the process and thread that has it
 
 
 class NoLocksError(UsageError):
@@ -45,22 +45,23 @@ def hold(
     if not file:
         yield False
         return
-    path = folder.resolve() / LOCK
+    mine = _here(folder)
     with file:
-        _mine[path] = _thread()
+        _mine.add(mine)
         try:
             yield True
         finally:
-            del _mine[path]
+            _mine.remove(mine)
 
 
 def holds(folder: Path) -> bool:
     """Whether this thread is in a block of `hold` on the folder."""
-    return _mine.get(folder.resolve() / LOCK) == _thread()
+    return _here(folder) in _mine
 
 
-def _thread() -> tuple[int, int]:
-    return os.getpid(), threading.get_ident()  # a fork has the thread number of its parent
+def _here(folder: Path) -> tuple[Path, int, int]:
+    # A fork has the thread number of its parent.
+    return folder.resolve() / LOCK, os.getpid(), threading.get_ident()
 
 
 def _locked(folder: Path, shared: bool) -> IO[bytes] | None:
