@@ -52,8 +52,8 @@ class Nowhere:
 
     size = 0
 
-    def write(self, data):
-        self.size += len(data)
+    def write(self, *parts):
+        self.size += sum(map(len, parts))
 
     def hexdigest(self):
         return "0" * 64

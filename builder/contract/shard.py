@@ -50,18 +50,20 @@ class Sample:
 
         No null, no patient, no path, and none of GROUPS.
         """
-        labels = _label_format(tuple(pathologies)) % self.labels
-        target = json.dumps(self.target)
+        target, labels = _json_parts(tuple(pathologies), self.target, self.labels)
         return (
             f'{{"key":"{self.key}","split":"{self.split}","origin":"{self.origin}",'
             f'"target":{target},"draw":{self.draw},"labels":{{{labels}}}}}'
         ).encode()
 
 
-@lru_cache(maxsize=8)
-def _label_format(pathologies: tuple[str, ...]) -> str:
-    """The labels in a JSON member; %d stands for each of them."""
-    return ",".join(f"{json.dumps(name).replace('%', '%%')}:%d" for name in pathologies)
+@lru_cache(maxsize=4096)  # label vectors: datasets hold some thousand
+def _json_parts(
+    pathologies: tuple[str, ...], target: str, labels: tuple[int, ...]
+) -> tuple[str, str]:
+    """A target and labels as they stand in JSON members."""
+    pairs = zip(map(json.dumps, pathologies), labels, strict=True)
+    return json.dumps(target), ",".join(f"{name}:{label:d}" for name, label in pairs)
 
 
 def check_shard(shard: ShardEntry, root: Path) -> Path:

@@ -32,19 +32,39 @@ def sketch_of(pixels: Bytes) -> Bytes:
 
 def sketches_of(images: Sequence[Bytes]) -> Bytes:
     """uint8 [N, 16]: `sketch_of` each of N images of one size; some at a time cost half of it."""
-    height, width = images[0].shape
-    grid = _grid(height, width)
-    bands = np.empty((len(images), SIDE, width), grid.kind)
-    for pixels, band in zip(images, bands, strict=True):
-        if height % SIDE == 0:
-            np.add.reduce(pixels.reshape(SIDE, -1, width), 1, grid.kind, out=band)
-            continue
+    some = Sketches(len(images), *images[0].shape)
+    for pixels in images:
+        some.add(pixels)
+    return some.finish()
+
+
+class Sketches:
+    """The sketches of some images of one size, each seen while the caches still hold it."""
+
+    def __init__(self, most: int, height: int, width: int) -> None:
+        """At most so many images."""
+        self._grid = grid = _grid(height, width)
+        self._bands = np.empty((most, SIDE, width), grid.kind)
+        self._count, self._even = 0, height % SIDE == 0
+
+    def add(self, pixels: Bytes) -> None:
+        """One more image, uint8 [H, W]."""
+        band, kind = self._bands[self._count], self._grid.kind
+        self._count += 1
+        if self._even:
+            np.add.reduce(pixels.reshape(SIDE, -1, pixels.shape[1]), 1, kind, out=band)
+            return
+        rows = self._grid.rows
         for i in range(SIDE):
-            np.add.reduce(pixels[grid.rows[i] : grid.rows[i + 1]], 0, grid.kind, out=band[i])
-    sums = np.add.reduceat(bands, grid.columns, axis=2, dtype=np.uint32)
-    sums += grid.half
-    sums //= grid.counts
-    return sums.astype(np.uint8).reshape(len(images), SKETCH_BYTES)
+            np.add.reduce(pixels[rows[i] : rows[i + 1]], 0, kind, out=band[i])
+
+    def finish(self) -> Bytes:
+        """uint8 [N, 16]: the sketch of each image that was added."""
+        grid, bands = self._grid, self._bands[: self._count]
+        sums = np.add.reduceat(bands, grid.columns, axis=2, dtype=np.uint32)
+        sums += grid.half
+        sums //= grid.counts
+        return sums.astype(np.uint8).reshape(self._count, SKETCH_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.contract.errors import CheckError
+from builder.contract.errors import CheckError, printable
 from builder.contract.names import KEY
 from builder.contract.paths import open_file
 from builder.contract.shard import MAX_JSON_BYTES
@@ -21,8 +21,10 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 # mode, uid and gid; size and mtime; the checksum counts as eight spaces while it is computed.
 _FIXED = b"0000644\0" + b"0000000\0" * 2
-_TAIL = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
-_FIXED_SUM = sum(_FIXED) + sum(_TAIL) + 8 * 0x20
+_TIME = b"\0" + b"0" * 11 + b"\0"
+_KIND = b"0" + bytes(100) + b"ustar\x0000" + bytes(247)
+_FIXED_SUM = sum(_FIXED) + sum(_TIME) + sum(_KIND) + 8 * 0x20
+_ZEROS = bytes(100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +48,10 @@ class Member:
 
 def header(name: str, size: int) -> bytes:
     """The 512-byte ustar header of a regular file: mode 0644, owner 0, time 0."""
-    word, numbers = name.encode("ascii"), b"%011o\0%011o\0" % (size, 0)
-    checksum = sum(word) + sum(numbers) + _FIXED_SUM
-    return b"%b%b%b%06o\0 %b" % (word.ljust(100, b"\0"), _FIXED, numbers, checksum, _TAIL)
+    word, octal = name.encode("ascii"), b"%011o" % size
+    checksum = sum(word) + sum(octal) + _FIXED_SUM
+    start = word + _ZEROS[len(word) :] + _FIXED + octal + _TIME
+    return b"%b%06o\0 %b" % (start, checksum, _KIND)
 
 
 def padding(size: int) -> bytes:
@@ -98,7 +101,7 @@ def _member(
         raise CheckError(f"{path.name} is not a shard: unreadable member header.") from None
     key = name.removesuffix(f".{extension}")
     if key == name or not KEY.fullmatch(key):
-        raise CheckError(f"{path.name} holds {name!r} where KEY.{extension} must be.")
+        raise CheckError(f"{path.name} holds {printable(repr(name))} where KEY.{extension} must be.")
     if not 0 < size <= most:
         raise CheckError(f"{path.name}: {name} has {size} bytes; at most {most} are possible.")
     if header(name, size) != block:

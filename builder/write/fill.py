@@ -11,9 +11,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from builder.checks import Reject, RejectedSample
-from builder.contract import Bytes, Sample, tar
+from builder.contract import Sample, tar
 from builder.contract.radiograph import BadImage
-from builder.contract.sketch import sketches_of
+from builder.contract.sketch import SKETCH_BYTES, Sketches
 from builder.progress import Advance
 from builder.render import Picture
 from builder.render.threads import threads
@@ -33,26 +33,28 @@ class Hashed:
         self._file = file
         self._sha256 = hashlib.sha256()
 
-    def write(self, data: bytes) -> None:
-        """Append the bytes. (A thread of its own for this was measured, and was no faster.)"""
-        self._file.write(data)
-        self._sha256.update(data)
-        self.size += len(data)
+    def write(self, *parts: bytes) -> None:
+        """Append the parts. (A thread of its own for this was measured, and was no faster.)"""
+        self._file.writelines(parts)
+        for part in parts:
+            self._sha256.update(part)
+            self.size += len(part)
 
     def hexdigest(self) -> str:
         """The sha256 of all bytes."""
         return self._sha256.hexdigest()
 
 
-_Placed = tuple[Sample, int, int, bytes]  # sample, offset within its block, size, sketch
+_Placed = tuple[Sample, int, int]  # sample, offset within its block, size
 
 
 @dataclass(slots=True, kw_only=True)
 class _Encoded:
     """Some items of a shard: the bytes of the members, and what they hold and do not hold."""
 
-    members: bytes = b""
+    members: list[bytes] = field(default_factory=list)  # in parts
     stored: list[_Placed] = field(default_factory=list)
+    sketches: bytes = b""  # one after the other
     bad: list[BadImage] = field(default_factory=list)
     rejects: list[RejectedSample] = field(default_factory=list)
 
@@ -108,47 +110,47 @@ class Filling:
             encoded = self._waiting.popleft()()
         with _timed(self._waited, STAGES[2]):
             start = self._out.size
-            self._out.write(encoded.members)
+            self._out.write(*encoded.members)
         self._stored += [
             StoredSample(sample=sample, offset=start + offset, size=size, sketch=sketch)
-            for sample, offset, size, sketch in encoded.stored
+            for (sample, offset, size), sketch in zip(
+                encoded.stored, _cut(encoded.sketches), strict=True
+            )
         ]
         self._bad += encoded.bad
         self._rejects += encoded.rejects
         self._advance(len(encoded.stored) + len(encoded.bad))
 
 
+def _cut(sketches: bytes) -> list[bytes]:
+    return [sketches[i : i + SKETCH_BYTES] for i in range(0, len(sketches), SKETCH_BYTES)]
+
+
 def _encoded(job: ShardJob, block: Sequence[Picture | Reject | BadImage]) -> _Encoded:
     """The members of a block's pictures as they stand in the tar."""
-    out = _Encoded()
-    parts: list[bytes] = []
-    size = 0
-    pictures = [item for item in block if isinstance(item, Picture)]
-    sketches: Iterator[Bytes] = iter(
-        sketches_of([each.pixels for each in pictures]) if pictures else ()
-    )
+    out, layout = _Encoded(), job.layout
+    codec, size = layout.image.codec, 0
+    sketches = Sketches(len(block), layout.image.height, layout.image.width)
     for item in block:
         if isinstance(item, Reject):
             out.rejects.append(RejectedSample(sample=item.sample, reason=item.reason))
         elif isinstance(item, BadImage):
             out.bad.append(item)
         else:
-            members, length = _members(job, item)
-            out.stored.append((item.sample, size + tar.BLOCK, length, next(sketches).tobytes()))
-            parts += members
-            size += sum(map(len, members))
-    out.members = b"".join(parts)
+            key, data = item.sample.key, encode(item.pixels, layout.image)
+            sketches.add(item.pixels)
+            json, length = item.sample.to_json(layout.pathologies), len(data)
+            rest = (
+                tar.padding(length),
+                tar.header(f"{key}.json", len(json)),
+                json,
+                tar.padding(len(json)),
+            )
+            out.stored.append((item.sample, size + tar.BLOCK, length))
+            out.members += (tar.header(f"{key}.{codec}", length), data, b"".join(rest))
+            size += tar.BLOCK + length + len(out.members[-1])
+    out.sketches = sketches.finish().tobytes()
     return out
-
-
-def _members(job: ShardJob, picture: Picture) -> tuple[list[bytes], int]:
-    """A picture's two members in parts, and the bytes of its image."""
-    layout, key = job.layout, picture.sample.key
-    data, json = encode(picture.pixels, layout.image), picture.sample.to_json(layout.pathologies)
-    parts = []
-    for name, content in ((f"{key}.{layout.image.codec}", data), (f"{key}.json", json)):
-        parts += [tar.header(name, len(content)), content, tar.padding(len(content))]
-    return parts, len(data)
 
 
 @contextmanager
