@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from builder import generators
-from builder.contract import Refusal, UsageError, load_manifest, write_last
+from builder.contract import Refusal, UsageError, load_manifest, printable, write_last
 from builder.contract.lock import NoLocksError, hold
 from builder.contract.new_file import remove_leftovers, write_first
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
@@ -166,8 +166,8 @@ def _compare(
         if isinstance(old, dict) and isinstance(new, dict):
             _compare(where, old, new, option)
         raise UsageError(
-            f"{where} was begun with {field} = {old!r} and now {new!r} is asked for: repeat the "
-            f"first, or use another {option}."
+            f"{where} was begun with {field} = {printable(repr(old))} and now "
+            f"{printable(repr(new))} is asked for: repeat the first, or use another {option}."
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.contract.dicom_pixels import decode
+from builder.contract.errors import printable
 from builder.contract.grey import MAX_PIXELS, TOO_MANY, check_depth
 from builder.contract.png import Bytes
 
@@ -109,7 +110,7 @@ def _open(file: Path, tags: list[str]) -> "FileDataset":
                 pass
             return header
     except Exception as error:  # what pydicom raises where bytes are damaged
-        raise ValueError(f"its DICOM header is damaged ({error})") from None
+        raise ValueError(f"its DICOM header is damaged ({printable(str(error))})") from None
     raise ValueError(f"{Deflated.name} is not read: save it uncompressed")  # its size is unknown
 
 

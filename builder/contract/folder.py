@@ -56,10 +56,16 @@ class Inside:
         return any(real == place or real.startswith(f"{place}/") for place in self.places)
 
 
-def check_links(names: Sequence[str], root: Path, links_to: Sequence[Path] = ()) -> None:
+def check_links(
+    names: Sequence[str],
+    root: Path,
+    links_to: Sequence[Path] = (),
+    advice: str = "allow it by --links-to {}, or name the real folder by --root",
+) -> None:
     """Raise UsageError for the first of the files `names` below `root` that a link leads out of it.
 
-    Links may lead to what lies below `root` and `links_to`.
+    Links may lead to what lies below `root` and `links_to`. `advice` says what to do; {} stands for
+    the folder that the link leads to.
     """
     folders: set[str] = set()
     for name in names:
@@ -77,8 +83,7 @@ def check_links(names: Sequence[str], root: Path, links_to: Sequence[Path] = ())
                     near = real if real.is_dir() else real.parent
                     raise UsageError(
                         f"{root / printable(name, 300)} is a link to {real}, which is not below "
-                        f"the image folder: allow it by --links-to {near}, or name the real folder "
-                        "by --root."
+                        f"the image folder: {advice.format(near)}."
                     )
 
 

@@ -165,7 +165,7 @@ def _explained(error: csv.Error) -> str:
         return "a quotation mark opens here and is never closed"
     if "expected after" in str(error):
         return "text follows a closing quotation mark (inside a cell, double it)"
-    return f"the row cannot be read ({error})"
+    return f"the row cannot be read ({printable(str(error))})"
 
 
 def _reader(lines: Iterable[str], separator: str, *, strict: bool = False) -> "Reader":

@@ -130,7 +130,7 @@ def _findings(findings: pd.Series, path: Path) -> pd.DataFrame:
         for word in str(words).split("|"):
             if (name := canonical(word)) not in columns:
                 row = int(np.argmax(codes == i))
-                why = f"{word!r} is not an NIH finding"
+                why = f"{printable(repr(word))} is not an NIH finding"
                 raise UsageError(cell_message(path, row, "Finding Labels", why))
             matrix[i, columns[name]] = 1
     return pd.DataFrame(matrix[codes], columns=list(NIH))

@@ -113,7 +113,7 @@ def _read_rows(text: TableText, as_text: set[str], wanted: set[str] | None) -> "
         try:
             table = _parse(_rewritten(text), ",", len(names), types, chosen)
         except pa.ArrowInvalid as error:
-            reason = printable(str(error).splitlines()[0], 200)
+            reason = printable(str(error).splitlines()[0])
             raise UsageError(f"{text.path} is not a readable table: {reason}.") from None
     table = _trimmed(table.select(range(len(chosen))).rename_columns([names[i] for i in chosen]))
     whole = _without_blank_rows(table)
@@ -242,7 +242,7 @@ def _read_parquet(path: Path, as_text: set[str]) -> "pa.Table":
             for name, column in zip(names, table.columns, strict=True)
         ]
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = printable(str(error).strip().splitlines()[0].rstrip("."), 200)
+        reason = printable(str(error).strip().splitlines()[0].rstrip("."))
         raise UsageError(f"{path} is not a readable parquet file: {reason}.") from None
     return _named_columns(_trimmed(pa.table(columns, names=names)))
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from builder.contract import UsageError
+from builder.contract import UsageError, printable
 from builder.progress import Advance, Progress
 from builder.share.leaks import LONG, Forbidden, bare, even, names_of, parts_of
 
@@ -85,7 +85,7 @@ def _rows_of(text: str, path: Path, advance: Advance) -> Iterator[list[str]]:
             if number % _STEP == 0:
                 advance(_STEP)
     except csv.Error as error:
-        raise UsageError(f"{path} is no table of text: {error}.") from None
+        raise UsageError(f"{path} is no table of text: {printable(str(error))}.") from None
 
 
 def _words(cells: Counter[str]) -> Counter[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from builder.contract import CheckError, UsageError, printable
-from builder.contract.folder import image_files
+from builder.contract.folder import check_links, image_files
 from builder.contract.radiograph import BadImage, Reading, read_radiograph
 from trainer.progress import progress
 from trainer.stream.prefetch import prefetch
@@ -36,13 +36,17 @@ class Chunk:
 
 
 def find_images(paths: Sequence[Path]) -> Images:
-    """The files as given; for one folder every image below it, sorted by path."""
+    """The files as given; for one folder every image below it, sorted by path.
+
+    UsageError where there is none, or where a link leads out of the folder.
+    """
     if len(paths) == 1 and paths[0].is_dir():
         names = image_files(paths[0])
         if not names:
             raise UsageError(
                 f"{paths[0]} holds no PNG, JPEG, TIFF or DICOM file: name a folder of images."
             )
+        check_links(names, paths[0], advice="name the folder {}, or the files one by one")
         return Images(root=paths[0], names=names)
     if not paths:
         raise UsageError("There is no image to predict: name files, or a folder of them.")

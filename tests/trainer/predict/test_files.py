@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from builder.contract import Bytes
+from builder.contract import Bytes, UsageError
 from builder.contract.radiograph import Reading
 from trainer.predict import files as module
 
@@ -52,3 +52,15 @@ def test_a_folder_of_an_archive_is_read(tmp_path: Path) -> None:
     (chunk,) = module.read_ahead(images, 64, Reading(), **how)
     shown = chunk.images.numpy().ravel()
     assert np.array_equal(shown, np.floor(255.5 - values * (255 / 4095)))
+
+
+def test_a_link_out_of_the_folder_is_read_only_where_it_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    secret, link = tmp_path / "elsewhere/secret.png", folder / "link.png"
+    secret.parent.mkdir()
+    next(folder.glob("*.png")).rename(secret)
+    link.symlink_to(secret)
+    with pytest.raises(UsageError, match=rf"name the folder {secret.parent}, or the files one by"):
+        module.find_images([folder])
+    assert module.find_images([link]).names == [str(link)]
