@@ -4,14 +4,15 @@
         --generator gan.safetensors --generator phantom --out quality
 
 `real64.json` seals real images alone; the generator must have been trained on its train split.
-`runs/real64` is a run of xtrain on it: its classifier gives the features and the AUC. The script
-prints a Markdown table and writes three things to --out: the table, the figures as JSON, and a
-sheet of the ten nearest pairs for each generator (synthetic above, its nearest training image
-below). Those sheets show real images: do not publish them.
+Generators of more pixels are reduced to its size. Held-out images are those of split val; test is
+not looked at. `runs/real64` is a run of xtrain: its classifier, of any network, gives the features
+and the AUC. The script prints a Markdown table and writes three things to --out: the table, the
+figures as JSON, and a sheet of the ten nearest pairs for each generator (synthetic above, its
+nearest training image below). Those sheets show real images: do not publish them.
 
-- KID: unbiased MMD² with the kernel (xᵀy/d + 1)³ (Bińkowski et al. 2018) over pooled DenseNet-121
-  features; mean and standard deviation over 50 random subsets. The column "real" compares held-out
-  with training images, in subsets of the same size.
+- KID: unbiased MMD² with the kernel (xᵀy/d + 1)³ (Bińkowski et al. 2018) over the features that
+  the classifier's last layer sees; mean and standard deviation over 50 random subsets. The column
+  "real" compares held-out with training images, in subsets of the same size.
 - AUC: of the classifier on synthetic images whose labels are drawn from real training rows, for
   pathologies with 50 training positives. The column "real" has held-out images, for pathologies
   with 10 positives there.
@@ -39,6 +40,7 @@ from sklearn.metrics import roc_auc_score
 from torchmetrics.image import MultiScaleStructuralSimilarityIndexMeasure
 
 from builder import generators
+from builder.audit.features import ClassifierFeatures, classifier_features
 from builder.contract import (
     Bytes,
     Index,
@@ -50,7 +52,6 @@ from builder.contract import (
     load_index,
     load_manifest,
 )
-from builder.contract.weights import load_network, scale
 from builder.plan import philox
 from builder.render import render
 
@@ -70,7 +71,7 @@ class Images:
 
     pixels: Bytes  # uint8 [N, H, W]
     labels: Labels  # int8 [N, L]
-    features: Floats  # [N, 1024]
+    features: Floats  # [N, D]
     probabilities: npt.NDArray[np.float32]  # [N, L]
 
     @property
@@ -120,7 +121,7 @@ class Bench:
     """What every generator is measured with: real images and the classifier."""
 
     manifest: Manifest
-    model: torch.nn.Module
+    classifier: ClassifierFeatures
     train: Images
     held_out: Images
 
@@ -231,19 +232,14 @@ def generator_quality(bench: Bench, images: Images) -> Quality:
 # --- images --------------------------------------------------------------------------------------
 
 
-@torch.inference_mode()
-def seen(model: torch.nn.Module, pixels: Bytes, labels: Labels) -> Images:
+def seen(classifier: ClassifierFeatures, pixels: Bytes, labels: Labels) -> Images:
     """Images with the classifier's features and probabilities."""
-    features, probabilities = [], []
-    for start in range(0, len(pixels), 64):
-        x = scale(torch.from_numpy(pixels[start : start + 64][:, None]))
-        features.append(torch.relu(model.features(x)).mean(dim=(2, 3)))
-        probabilities.append(torch.sigmoid(model.classifier(features[-1])))
+    features, probabilities = classifier.read(pixels)
     return Images(
         pixels=pixels,
         labels=labels,
-        features=torch.cat(features).double().numpy(),
-        probabilities=torch.cat(probabilities).numpy(),
+        features=features.astype(np.float64),
+        probabilities=probabilities,
     )
 
 
@@ -263,12 +259,14 @@ def load_bench(manifest_path: Path, run: Path) -> Bench:
     """The real images of a sealed dataset and the classifier of a run on it."""
     manifest, root = load_manifest(manifest_path), dataset_root(manifest_path)
     index = load_index(manifest, root)
-    model, _ = load_network(run / "best.safetensors")
+    classifier = classifier_features(run / "best.safetensors")
+    if classifier.pathologies != manifest.pathologies:
+        raise SystemExit(f"{run} was not trained on the pathologies of {manifest.name}.")
     train, held_out = (
-        seen(model, sealed_pixels(manifest, index, root, rows), index.labels[rows])
-        for rows in map(np.flatnonzero, (index.split == "train", index.split != "train"))
+        seen(classifier, sealed_pixels(manifest, index, root, rows), index.labels[rows])
+        for rows in (np.flatnonzero(index.split == split) for split in ("train", "val"))
     )
-    return Bench(manifest=manifest, model=model, train=train, held_out=held_out)
+    return Bench(manifest=manifest, classifier=classifier, train=train, held_out=held_out)
 
 
 def rendered(bench: Bench, name: str) -> Images:
@@ -295,7 +293,7 @@ def rendered(bench: Bench, name: str) -> Images:
         image_size=manifest.image.height,
         seed=0,
     )
-    return seen(bench.model, np.stack(list(pixels)), rows)
+    return seen(bench.classifier, np.stack(list(pixels)), rows)
 
 
 def nearest_pairs(bench: Bench, images: Images) -> Bytes:

@@ -7,6 +7,7 @@ import click
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, seed, shards_root
+from builder.cli.terminal import echo
 from builder.contract.precision import ASKED_PRECISIONS
 
 
@@ -30,9 +31,9 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     from builder.labels import CHEXPERT
 
     made = convert(pickle, out, labels or CHEXPERT)
-    click.echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
+    echo(f"{out}: {made.design.resolution} pixels, labels {', '.join(made.design.labels)}.")
     if made.ignored:
-        click.echo(f"Without effect on the images: {', '.join(made.ignored)}.")
+        echo(f"Without effect on the images: {', '.join(made.ignored)}.")
 
 
 @click.command()
@@ -78,7 +79,20 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     "--grow/--no-grow",
     default=False,
     show_default=True,
-    help="Progressive growing.",
+    help="Progressive growing: train at few pixels first, and fade in more.",
+)
+@option(
+    "--grow-from",
+    type=int,
+    default=4,
+    show_default=True,
+    help="Pixels on a side at which --grow begins.",
+)
+@option(
+    "--grow-kimg",
+    type=click.FloatRange(0, min_open=True),
+    show_default="such that the first half grows",
+    help="Length of a stage of --grow; half of it fades a resolution in, half trains on it.",
 )
 @option(
     "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per iteration."
@@ -89,6 +103,14 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
     default=0.002,
     show_default=True,
     help="Learning rate of both networks.",
+)
+@option(
+    "--lr-decay",
+    type=click.FloatRange(0, 1),
+    default=0,
+    show_default=True,
+    help="Last share of the run, in which the learning rate falls to 0. Before that begins, the "
+    "same run may be given another --kimg.",
 )
 @option(
     "--gamma",
@@ -180,4 +202,4 @@ def fit_gan(
         root=shards_root,
         progress=progress,
     )
-    click.echo(f"{out}; its card is {out.with_suffix('.card.md')}.")
+    echo(f"{out}; its card is {out.with_suffix('.card.md')}.")

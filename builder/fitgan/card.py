@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from builder.contract import Manifest
 from builder.fitgan.data import Reals
@@ -28,6 +28,7 @@ def card(
     settings: Settings,
     history: Sequence[HistoryRow],
     name: str,
+    software: Mapping[str, str],
 ) -> str:
     """The Markdown of the generator's file `name`: data, settings, scores, limits, licence."""
     lines = [
@@ -46,7 +47,7 @@ def card(
         "",
         "| | |",
         "|---|---|",
-        *(f"| {key} | {value} |" for key, value in asdict(settings).items()),
+        *(f"| {key} | {value} |" for key, value in {**asdict(settings), **software}.items()),
         "",
         "## Scores at the end",
         "",
@@ -73,7 +74,11 @@ def card(
 def command_line(manifest: str, settings: Settings, name: str) -> str:
     """The command that asks for these settings; those at their defaults are left out."""
     usual = asdict(Settings())
-    usual["gamma"] = Settings(resolution=settings.resolution, batch=settings.batch).gamma
+    plain = Settings(resolution=settings.resolution, batch=settings.batch)
+    usual["gamma"] = plain.gamma
+    if settings.grow:
+        start = {"grow": True, "grow_from": settings.grow_from}
+        usual["grow_kimg"] = replace(plain, kimg=settings.kimg, **start).grow_kimg
     words = [f"xbuild fit-gan manifests/{manifest}.json"]
     for key, value in asdict(settings).items():
         if key in ("resolution", "kimg") or value != usual[key]:

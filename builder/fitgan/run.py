@@ -34,6 +34,7 @@ from builder.fitgan.history import Iteration, history_csv, history_row
 from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.samples import Samples, draw_samples, sheet_png
 from builder.fitgan.settings import Settings
+from builder.fitgan.software import software
 from builder.fitgan.train import Networks, iterate, make_networks
 from builder.fitgan.trial import fastest
 from builder.generators.pggan_format import pack
@@ -166,9 +167,7 @@ def _begin(run: _Run, device: torch.device) -> Networks:
     """The networks of a new run, or of the last snapshot."""
     settings, folder = run.settings, run.folder
     if run.ranks.is_first:
-        for leftover in folder.glob(".*.tmp"):
-            leftover.unlink()
-        keep_recipes({folder: {**_recipe(settings), "manifest": run.manifest.digest}})
+        keep_recipes({folder: {**_recipe(settings, device), "manifest": run.manifest.digest}})
     networks = make_networks(settings, run.reals.pathologies, device)
     run.ranks.wait()
     snapshot.restore(networks, folder / "snapshot.pt")
@@ -177,17 +176,27 @@ def _begin(run: _Run, device: torch.device) -> Networks:
             f"{folder} has already seen {settings.kimg_at(networks.iteration):g} kimg and --kimg "
             f"asks for {settings.kimg:g}: ask for at least as many, or use another --out."
         )
+    _check_learning_rate(networks, settings, folder)
     if run.ranks.is_first and networks.history:  # a kill may fall between snapshot and history
         write_last(folder / "history.csv", history_csv(networks.history))
     return networks
 
 
-def _recipe(settings: Settings) -> dict[str, object]:
-    """What must be the same to resume; without growing, a run may be prolonged by more kimg."""
+def _recipe(settings: Settings, device: torch.device) -> dict[str, object]:
+    """What must be the same to resume; a run may be prolonged by more kimg."""
     recipe: dict[str, object] = asdict(settings)
-    if not settings.grow:
-        del recipe["kimg"]
-    return recipe
+    del recipe["kimg"]
+    return {**recipe, "software": software(device)}
+
+
+def _check_learning_rate(networks: Networks, settings: Settings, folder: Path) -> None:
+    """UsageError where the last iteration had another learning rate than these settings give it."""
+    used = networks.g_optimizer.param_groups[0]["lr"]
+    if networks.iteration and used != settings.lr_at(networks.iteration - 1):
+        raise UsageError(
+            f"The learning rate of {folder} has begun to fall, for another --kimg than"
+            f" {settings.kimg:g}: repeat the first one, or use another --out."
+        )
 
 
 def _chunks(
@@ -209,7 +218,7 @@ def _chunks(
 
 def _end_chunk(run: _Run, networks: Networks, iterations: Sequence[Iteration]) -> None:
     """Check what the average makes, add a row to the history, and write a snapshot."""
-    samples = draw_samples(networks.average, run.reals, run.settings)
+    samples = draw_samples(networks.average, run.reals, run.settings, iterations[-1].lod)
     device = next(networks.average.parameters()).device  # NCCL averages on the GPU alone
     figures = torch.tensor([samples.spread, samples.label_effect], device=device)
     spread, label_effect = run.ranks.mean(figures).tolist()
@@ -238,6 +247,7 @@ def _write_result(run: _Run, networks: Networks, out: Path) -> None:
     """Curves and card, then the generator: it exists = the run is complete."""
     history = networks.history
     write_last(run.folder / "curves.png", curves_png(history))
-    text = card(run.manifest, run.reals, run.settings, history, out.name)
+    used = software(next(networks.average.parameters()).device)
+    text = card(run.manifest, run.reals, run.settings, history, out.name, used)
     write_last(out.with_suffix(".card.md"), text.encode())
     write_last(out, export(networks.average, run.reals.unseen))

@@ -27,15 +27,18 @@ class Samples:
 
 
 @torch.inference_mode()
-def draw_samples(average: GeneratorNetwork, reals: Reals, settings: Settings) -> Samples:
-    """The same latents under every label; a pure function of the weights and the seed."""
+def draw_samples(
+    average: GeneratorNetwork, reals: Reals, settings: Settings, lod: float
+) -> Samples:
+    """The same latents under every label; a pure function of the weights, the lod and the seed."""
     count = len(reals.pathologies)
     device = next(average.parameters()).device
     latents = torch.randn(
         COLUMNS, settings.latent_size, generator=stream(settings.seed, 0, "sheet")
     ).to(device)
     labels = torch.cat([torch.zeros(1, count), torch.eye(count)]).to(device)
-    images = torch.stack([average(latents, row.expand(COLUMNS, -1))[:, 0] for row in labels]).cpu()
+    rows = [average(latents, row.expand(COLUMNS, -1), lod)[:, 0] for row in labels]
+    images = torch.stack(rows).cpu()
     chosen = reals.sample(64, stream(settings.seed, 0, "spread"))
     real = to_float(reals.images[chosen]).std(dim=0).mean()
     return Samples(

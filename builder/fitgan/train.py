@@ -90,8 +90,11 @@ def iterate(
     device = next(networks.generator.parameters()).device
     step = _Step(networks=networks, settings=settings, ranks=ranks, device=device)
     waiting: _Unread | None = None
+    optimizers = (networks.g_optimizer, networks.d_optimizer)
     with arithmetic(step.precision):
         while networks.iteration < (settings.iterations if end is None else end):
+            for group in (group for each in optimizers for group in each.param_groups):
+                group["lr"] = settings.lr_at(networks.iteration)
             lod, figures = step.lod, _iterate_once(step, reals)
             networks.iteration += 1
             before, waiting = waiting, _Unread(settings.kimg_at(networks.iteration), lod, figures)

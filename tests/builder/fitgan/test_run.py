@@ -22,7 +22,7 @@ from builder.fitgan import run
 from builder.fitgan.settings import Settings
 from builder.fitgan.train import Networks
 from builder.generators.pggan import load
-from builder.progress import Advance
+from builder.progress import Advance, Progress
 
 Fit = Callable[..., Networks]
 CheckSame = Callable[[Path, Path], None]
@@ -31,12 +31,11 @@ CheckSame = Callable[[Path, Path], None]
 # --- a run killed and resumed --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("iterations", [1, 5, 12])
-def test_stopped_anywhere_and_resumed_it_ends_as_the_unbroken_run(
-    fit: Fit, unbroken: Path, check_same: CheckSame, tmp_path: Path, iterations: int
-) -> None:
+def stopping(iterations: int) -> Progress:
+    """A progress bar that interrupts a run after so many iterations."""
+
     @contextmanager
-    def stopping(title: str, total: int) -> Iterator[Advance]:  # noqa: ARG001 - the protocol
+    def show(title: str, total: int) -> Iterator[Advance]:  # noqa: ARG001 - the protocol
         left = [iterations + 1]  # the first advance tells what was done before
 
         def advance(images: int) -> None:  # noqa: ARG001
@@ -46,9 +45,16 @@ def test_stopped_anywhere_and_resumed_it_ends_as_the_unbroken_run(
 
         yield advance
 
+    return show
+
+
+@pytest.mark.parametrize("iterations", [1, 5, 12])
+def test_stopped_anywhere_and_resumed_it_ends_as_the_unbroken_run(
+    fit: Fit, unbroken: Path, check_same: CheckSame, tmp_path: Path, iterations: int
+) -> None:
     out = tmp_path / "gan.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        fit(out, progress=stopping)
+        fit(out, progress=stopping(iterations))
     assert not out.exists()
     fit(out)
     check_same(out, unbroken)
@@ -115,6 +121,23 @@ def test_more_kimg_continue_a_run_and_fewer_are_refused(
     assert fit(copied, replace(tiny, kimg=0.4)).iteration == 25
     with pytest.raises(UsageError, match=r"already seen 0.4 kimg and --kimg asks for 0.32"):
         fit(copied)
+
+
+def test_another_length_is_refused_once_the_learning_rate_has_begun_to_fall(
+    fit: Fit, tiny: Settings, tmp_path: Path
+) -> None:
+    out, settings = tmp_path / "gan.safetensors", replace(tiny, lr_decay=0.25)
+    with pytest.raises(KeyboardInterrupt):
+        fit(out, replace(settings, kimg=1.6), progress=stopping(11))
+    longer = replace(settings, kimg=0.32)
+    networks = fit(out, longer)  # it had not begun after 10 of 100 iterations
+    rates = {group["lr"] for group in networks.d_optimizer.param_groups}
+    assert [*rates] == [pytest.approx(tiny.lr * 0.2)]
+    with pytest.raises(UsageError, match=r"for another --kimg than 0\.4"):
+        fit(out, replace(settings, kimg=0.4))
+    whole = tmp_path / "whole.safetensors"
+    fit(whole, longer)
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_a_run_with_another_recipe_is_refused_with_its_field(

@@ -16,7 +16,7 @@ from builder.fitgan.train import make_networks
 def test_samples_depend_on_weights_and_seed_alone(manifest: Path, tiny: Settings) -> None:
     reals = load_reals(load_manifest(manifest), manifest.parents[1], 16)
     networks = make_networks(tiny, reals.pathologies, torch.device("cpu"))
-    one, other = (draw_samples(networks.average, reals, tiny) for _ in range(2))
+    one, other = (draw_samples(networks.average, reals, tiny, 0.0) for _ in range(2))
     assert one.images.shape == (4, COLUMNS, 16, 16)
     assert torch.equal(one.images, other.images)
     assert one.spread == other.spread > 0

@@ -19,6 +19,12 @@ from builder.fitgan.settings import Settings
         ({"compile": True, "grow": True}, "--compile is for networks that do not change"),
         ({"kimg": 0}, "kimg must be positive"),
         ({"gamma": -1.0}, "gamma must not be negative"),
+        ({"lr_decay": 1.5}, "--lr-decay is a share from 0 to 1, got 1.5"),
+        ({"grow": True, "grow_from": 12}, "power of two from 4 to --resolution 16, got 12"),
+        ({"grow": True, "grow_from": 32}, "power of two from 4 to --resolution 16, got 32"),
+        ({"grow": True, "grow_kimg": -1.0}, "grow_kimg must not be negative"),
+        ({"grow": True, "grow_kimg": 0.2}, "Growing takes 0.5 kimg and --kimg asks for 0.32"),
+        ({"grow_from": 8}, "are for growing: add --grow"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -48,3 +54,25 @@ def test_growing_fades_every_resolution_in_by_the_half_of_the_run(tiny: Settings
     assert all(lods[i] - lods[i + 1] < 0.01 for i in range(len(lods) - 1))
     assert not any(lods[len(lods) // 2 :])
     assert {1.0, 2.0, 3.0} <= set(lods)
+
+
+def test_growing_begins_where_it_is_told_and_takes_its_own_time(tiny: Settings) -> None:
+    settings = replace(tiny, resolution=64, kimg=160, grow=True, grow_from=16, grow_kimg=16.0)
+    lods = [settings.lod_at(round(kimg * 1000 / settings.batch)) for kimg in range(161)]
+    assert lods[:9] == [2.0] * 9  # half a stage
+    assert lods[16] == 1.0
+    assert lods[24] == 1.0
+    assert 0 < lods[31] < lods[25] < 1
+    assert not any(lods[32:])
+    assert [replace(settings, kimg=500).lod_at(i) for i in (0, 700, 1700)] == [
+        settings.lod_at(i) for i in (0, 700, 1700)
+    ]
+
+
+def test_the_learning_rate_falls_at_the_end_alone(tiny: Settings) -> None:
+    assert {tiny.lr_at(i) for i in range(20)} == {tiny.lr}
+    falling = replace(tiny, lr_decay=0.4)
+    rates = [falling.lr_at(i) / tiny.lr for i in range(20)]
+    assert rates[:13] == [1.0] * 13
+    assert rates[16] == pytest.approx(0.5)
+    assert rates[19] == pytest.approx(0.125)
