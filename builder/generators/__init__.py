@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from builder.contract import CheckError, UsageError, sha256_file
 from builder.contract.record import as_record, parse_json
+from builder.contract.tensors import read_tensors_header
 from builder.generators.kinds import GENERATOR, check_kind
 from builder.render import Generator
 
@@ -107,18 +107,15 @@ def _check_options(name: str, function: Load, options: Options) -> None:
 
 def _generator_of(path: Path) -> str:
     """The name of the generator whose weights a .safetensors file holds, from its header."""
-    from safetensors import SafetensorError, safe_open
-
     if not path.is_file():
         raise UsageError(f"Cannot read the generator {path}: there is no such file.")
-    opener: Any = safe_open  # its stubs have no types
     try:
         check_kind(path, "a generator", (GENERATOR,))
-        with opener(path, framework="np") as file:
-            text = (file.metadata() or {})["header"]
     except OSError as error:
-        raise UsageError(f"Cannot read the generator {path}: {error}.") from None
-    except (SafetensorError, KeyError):
+        raise UsageError(f"Cannot read the generator {path}: {error.strerror}.") from None
+    try:
+        text = read_tensors_header(path).metadata["header"]
+    except (CheckError, OSError, KeyError):
         raise CheckError(
             f"{path} is not a generator: it is truncated, or has no header that names one."
         ) from None

@@ -4,6 +4,7 @@ The folder is refused if it holds code or pickles, names classes other than Stab
 lacks a tensor: every weight comes from a safetensors file of the folder.
 """
 
+import math
 import re
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 from builder.contract import CheckError, UsageError
 from builder.contract.record import parse_json, printable, read_bytes
+from builder.contract.tensors import read_tensors_header
 
 SCHEDULERS = (  # all noise that these add comes from the torch.Generator of the image
     "DDIMScheduler",
@@ -30,6 +32,11 @@ _PARTS = {  # of a Stable Diffusion pipeline: the classes that may be loaded, an
     "unet": ("diffusers.UNet2DConditionModel",),
     "vae": ("diffusers.AutoencoderKL",),
 }
+_CONFIGS = ("config.json", "scheduler_config.json")
+_MAX_NUMBER = 1 << 17  # a vocabulary has half of it
+_MAX_LAYERS = 64  # in a row; of a block, or of a text encoder
+_MAX_BLOCKS = 16
+_SMALL = 10_000_000  # numbers that may be made without asking
 _UNREAD = ("safety_checker", "feature_extractor", "image_encoder")  # made for photographs
 _UNSAFE = re.compile(r"\.(bin|ckpt|h5|joblib|msgpack|npz|pickle|pkl|pt|pth|pyc?|so)", re.IGNORECASE)
 
@@ -46,6 +53,7 @@ def open_pipeline(
     if not argument or not (folder / _INDEX).is_file():
         raise UsageError(f"{argument!r} is not a folder with a pipeline's {_INDEX}.")
     check_folder(folder)
+    check_configs(folder)
     try:
         import torch
 
@@ -88,6 +96,53 @@ def check_folder(folder: Path) -> None:
             )
 
 
+def check_configs(folder: Path) -> None:
+    """Raise CheckError where a part's own numbers are larger than those of any such network.
+
+    They decide how much memory is taken, and for how long layers are made, before a weight is read.
+    """
+    for part in _PARTS:
+        for path in sorted((folder / part).glob("*.json")):
+            raw = parse_json(read_bytes(path), str(path))
+            if path.name in _CONFIGS:
+                _check_numbers(raw, path)
+
+
+def _check_numbers(raw: object, path: Path, name: str = "") -> None:
+    most = _MAX_LAYERS if "layers" in name else _MAX_NUMBER
+    if isinstance(raw, int | float) and abs(raw) > most:
+        shown = printable(f"{name} is {raw}")
+        raise CheckError(f"{path} is refused: its {shown}, and at most {most} is possible.")
+    if isinstance(raw, list) and len(raw) > _MAX_BLOCKS and name != "trained_betas":
+        raise CheckError(f"{path} is refused: its {printable(name)} has {len(raw)} entries.")
+    pairs = raw.items() if isinstance(raw, dict) else ()
+    for own, value in pairs:
+        _check_numbers(value, path, own)
+    for value in raw if isinstance(raw, list) else ():
+        _check_numbers(value, path, name)
+
+
+def _check_weights(folder: Path, name: str, model: Any) -> None:
+    """Raise ValueError where the network of a part is far larger than its weights.
+
+    Which tensor is missing is said later, when the network has been made.
+    """
+    import torch
+    import transformers
+
+    raw = parse_json(read_bytes(folder / name / "config.json"), name)
+    with torch.device("meta"):
+        if name == "text_encoder":
+            network = model(transformers.CLIPTextConfig.from_dict(raw))
+        else:
+            network = model.from_config(raw)
+    needed = sum(weight.numel() for weight in network.parameters())
+    headers = map(read_tensors_header, (folder / name).glob("*.safetensors"))
+    entries = [entry for header in headers for entry in header.tensors.values()]
+    if needed > 2 * sum(math.prod(entry.shape) for entry in entries) + _SMALL:
+        raise ValueError(f"{name} needs {needed:,} weights, more than it has")
+
+
 def _load(folder: Path, scheduler: str) -> Any:
     """The pipeline on the CPU; CheckError for whatever two libraries dislike about the folder."""
     import diffusers
@@ -107,6 +162,7 @@ def _load(folder: Path, scheduler: str) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):  # about old configurations, read correctly
             for name, model in models.items():
+                _check_weights(folder, name, model)
                 parts[name], found = model.from_pretrained(
                     folder / name, output_loading_info=True, **safely
                 )
@@ -117,6 +173,6 @@ def _load(folder: Path, scheduler: str) -> Any:
                 kind = getattr(diffusers, scheduler)
                 pipeline.scheduler = kind.from_config(pipeline.scheduler.config)
     except Exception as error:  # a stranger's folder makes the two libraries raise anything
-        why = f"{type(error).__name__}, {error}".splitlines()[0].rstrip(". ")
+        why = printable(f"{type(error).__name__}, {error}".splitlines()[0], 200).rstrip(". ")
         raise CheckError(f"{folder} is not a complete pipeline in safetensors: {why}.") from None
     return pipeline

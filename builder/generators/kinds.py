@@ -3,19 +3,18 @@
 Files that people take for a generator are web pages, pointers and the weights of other programs.
 """
 
-import json
 import pickletools
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from builder.contract import CheckError
+from builder.contract.record import MAX_JSON, parse_json
 
 GENERATOR, TF_PICKLE, PICKLE = "generator", "TensorFlow pickle", "pickle"
 
 _HEAD = 4096  # bytes that are looked at
 _OPCODES = 10_000  # of a pickle; the first objects come long before
-_MAX_HEADER = 100_000_000  # bytes, safetensors' own limit
 _AGAIN = "download or copy it again"
 _OTHERS = "wrap its network as a plug-in generator, or train one by xbuild fit-gan"
 
@@ -116,19 +115,19 @@ def _kind_of_tensors(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > _MAX_HEADER:
+        if length > MAX_JSON:
             return ""
         text = file.read(length)
     if len(text) < length:
         return "cut"
     try:
-        header = json.loads(text)
+        header = parse_json(text, "The header")
         metadata = header.pop("__metadata__", {})
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if size < 8 + length + end:
             return "cut"
         return next((kind for key, kind in _METADATA.items() if key in metadata), "tensors")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+    except (CheckError, KeyError, TypeError, AttributeError, IndexError):
         return ""
 
 

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from builder.contract import Bytes, CheckError, UsageError
+from builder.contract import Bytes, CheckError, UsageError, printable
+from builder.contract.tensors import read_tensors_header
 from builder.generators.pggan_format import (
     MAX_BYTES,
     Design,
@@ -229,23 +230,26 @@ def _read(path: Path) -> tuple[Design, dict[str, Tensor]]:
         raise CheckError(f"The file has {size} bytes, more than the {MAX_BYTES} of any generator.")
     if not path.is_file():
         raise CheckError("This is not a regular file; a .safetensors file is needed.")
+    try:
+        found = read_tensors_header(path)
+    except CheckError:
+        raise CheckError("The file is cut off or not safetensors.") from None
+    header = found.metadata.get("header")
+    if header is None:
+        raise CheckError("The file has no generator header: make it with fit-gan or import-gan.")
+    design = parse_header(header)
+    check_shapes(design, {name: entry.shape for name, entry in found.tensors.items()})
+    for name, entry in found.tensors.items():
+        if entry.dtype not in _DTYPES:
+            raise CheckError(f"{printable(name)} is {entry.dtype}, expected one of {_DTYPES}.")
     opener: Any = safetensors.safe_open  # its stubs have no types
     try:
         with opener(path, "pt") as file:
-            header = (file.metadata() or {}).get("header")
-            if header is None:
-                raise CheckError(
-                    "The file has no generator header: make it with fit-gan or import-gan."
-                )
-            design = parse_header(header)
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 — no dict
-            check_shapes(design, {name: tuple(s.get_shape()) for name, s in slices.items()})
-            for name, stored in slices.items():
-                if stored.get_dtype() not in _DTYPES:
-                    raise CheckError(f"{name} is {stored.get_dtype()}, expected one of {_DTYPES}.")
-            tensors = {name: file.get_tensor(name) for name in slices}
+            tensors = {name: file.get_tensor(name) for name in found.tensors}
     except safetensors.SafetensorError as error:
-        raise CheckError(f"The file is cut off or not safetensors ({error}).") from None
+        raise CheckError(
+            f"The file is cut off or not safetensors ({printable(str(error))})."
+        ) from None
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise CheckError(f"{name} holds values that are not finite numbers.")

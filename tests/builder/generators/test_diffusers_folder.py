@@ -5,6 +5,7 @@ import pickle
 import shutil
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -181,4 +182,51 @@ def test_a_damaged_pipeline_is_refused(folder: Path, load_tiny: Load) -> None:
     (folder / UNET).write_bytes(weights)
     (folder / "scheduler" / "scheduler_config.json").unlink()
     with pytest.raises(CheckError, match="is not a complete pipeline in safetensors"):
+        load_tiny(folder)
+
+
+SIZES: dict[str, tuple[str, dict[str, object], str]] = {
+    "a wide network": (
+        "unet/config.json",
+        {"block_out_channels": [8192, 8192], "norm_num_groups": 32},
+        "unet needs .* weights, more than it has",
+    ),
+    "a large vocabulary": (
+        "text_encoder/config.json",
+        {"vocab_size": 100_000, "hidden_size": 8192},
+        "text_encoder needs .* weights, more than it has",
+    ),
+    "a million layers": (
+        "text_encoder/config.json",
+        {"num_hidden_layers": 10**6},
+        "its num_hidden_layers is 1000000, and at most 64 is possible",
+    ),
+    "layers of blocks": ("unet/config.json", {"layers_per_block": [1, 999]}, "layers_per_block is"),
+    "blocks": ("vae/config.json", {"block_out_channels": [32] * 99}, "channels has 99 entries"),
+    "steps": (
+        "scheduler/scheduler_config.json",
+        {"num_train_timesteps": 10**10},
+        "its num_train_timesteps is 10000000000, and at most",
+    ),
+    "an infinite step": ("scheduler/scheduler_config.json", {"beta_end": -1e300}, "beta_end is"),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_a_config_that_asks_for_more_than_there_is_is_refused(
+    folder: Path,
+    load_tiny: Load,
+    case: str,
+    bearable: Callable[[], AbstractContextManager[None]],
+) -> None:
+    file, changes, said = SIZES[case]
+    edit(folder, file, **changes)
+    with bearable(), pytest.raises(CheckError, match=said):
+        load_tiny(folder)
+
+
+@pytest.mark.parametrize("file", ["unet/config.json", "tokenizer/vocab.json"])
+def test_nested_json_of_a_part_is_refused(folder: Path, load_tiny: Load, file: str) -> None:
+    (folder / file).write_text("[" * 100_000)
+    with pytest.raises(CheckError, match=rf"{Path(file).name} is refused: .* nested too deeply"):
         load_tiny(folder)

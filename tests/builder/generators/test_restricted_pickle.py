@@ -7,6 +7,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,24 @@ def test_a_pickle_that_is_cut_anywhere_is_refused(tmp_path: Path) -> None:
 def test_no_limit_on_size_is_worked_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("builder.generators.restricted_pickle.MAX_BYTES", 10)
     assert "more than any" in refusal(tmp_path, pickle.dumps("eleven characters"))
+
+
+def test_a_dtype_that_was_made_without_a_code_is_refused(tmp_path: Path) -> None:
+    """NEWOBJ makes an object and never calls its __init__."""
+    dtype = b"cnumpy\ndtype\n)\x81"
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(NNNtR"
+    data = b"\x80\x02" + array + b"(K\x01(K\x01t" + dtype + b"\x89U\x04\0\0\0\0tb."
+    array_of_none = load(tmp_path, data)
+    with pytest.raises(CheckError, match="an array of dtype None"):
+        array_of_none.numbers()
+
+
+def test_a_text_that_is_encoded_again_and_again_is_refused(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    text = b"X" + (1 << 20).to_bytes(4, "little") + b"x" * (1 << 20) + b"q\x00"
+    once = b"c_codecs\nencode\nq\x01(h\x00U\x06latin1tR"
+    again = b"h\x01(h\x00U\x06latin1tR" * 2000
+    with bearable():
+        said = refusal(tmp_path, b"\x80\x02(" + text + once + again + b"l.")
+    assert "the same bytes again and again" in said

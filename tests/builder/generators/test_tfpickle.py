@@ -58,9 +58,11 @@ STATES: list[tuple[dict[str, object], str]] = [
     ({"static_kwargs": None}, "static_kwargs"),
     ({"variables": None}, "not a list of names and arrays"),
 ]
+SHARED = np.zeros(9, "f4")
 VARIABLES: list[tuple[str, tuple[tuple[str, object], ...], str]] = [
     ("8x8/Conv1/bias", (), "'8x8/Conv1/bias' is missing"),
     ("", (("extra", np.zeros(1, "f4")),), "'extra' does not belong"),
+    ("", (("one", SHARED), ("two", SHARED)), "'two' is the same array as another one"),
     ("", (("lod", np.float32(1)),), "'lod' is not an array or appears twice"),
     ("lod", (("lod", np.zeros(2, "f4")),), "'lod' has shape [2]"),
     ("lod", (("lod", np.float32(-1)),), "of at least 0.0 at lod"),
