@@ -1,8 +1,9 @@
 """The command line of xbuild → calls of the line.
 
-`building`, `auditing`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options`
-and `real_options` what several of them take, `environment` gives every option its variable, and
-`plan_text` and `next_step` are what they print. Nothing heavy is imported before a command runs.
+`building`, `auditing`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options`,
+`real_options` and `synth_options` what several of them take, `environment` gives every option its
+variable, `engines` starts what makes shards, and `plan_text` and `next_step` are what is printed.
+Nothing heavy is imported before a command runs.
 """
 
 import sys
@@ -10,7 +11,7 @@ import sys
 import click
 
 from builder.cli.auditing import audit
-from builder.cli.building import pack, plan, synth, verify
+from builder.cli.building import pack, plan, seal, synth, verify
 from builder.cli.datasets import datasets
 from builder.cli.environment import RULE
 from builder.cli.gans import fit_gan, import_gan
@@ -35,6 +36,7 @@ commands = (
     plan,
     pack,
     synth,
+    seal,
     verify,
     audit,
     view,

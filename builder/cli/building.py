@@ -1,6 +1,8 @@
-"""Commands around one dataset: plan, pack, synth, verify."""
+"""Commands around one dataset: plan, pack, synth, seal, verify."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,28 +12,25 @@ from builder.cli.environment import option
 from builder.cli.options import (
     FILE,
     balance_options,
+    engine_options,
+    part_option,
     reading_options,
     shard_options,
     shards_root,
 )
 from builder.cli.real_options import real_options
 from builder.cli.sharing import tell_faults, verify_release
+from builder.cli.synth_options import synth_options
 from builder.cli.terminal import echo
 from builder.contract import Manifest, UsageError
 
 if TYPE_CHECKING:
+    from builder.blueprint import Blueprint
+    from builder.build import Built
+    from builder.engines.parts import Part
     from builder.recipe import RealRequest
 
 _Asked = TypeVar("_Asked", bound="RealRequest")
-
-
-def _batch(value: str) -> int | str:
-    """A number of images, or auto."""
-    if value == "auto":
-        return value
-    if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**6):
-        raise click.BadParameter(f"{value!r} is neither a whole number of 1 or more nor auto.")
-    return int(value)
 
 
 @click.command()
@@ -64,15 +63,9 @@ def plan(as_json: bool, **request: Any) -> None:
 )
 @reading_options
 @shard_options
-def pack(
-    out: Path,
-    skip_bad: bool,
-    workers: int | None,
-    engine: str,
-    address: str | None,
-    name: str | None,
-    **request: Any,
-) -> None:
+@part_option
+@engine_options
+def pack(part: str | None, name: str | None, **options: Any) -> None:
     """Seal real images alone, to train a generator on them.
 
     Shards, index and manifest, in the folders shards/ and manifests/ of --out. No generator is
@@ -80,129 +73,118 @@ def pack(
     """
     from builder.blueprint import read_cohort
     from builder.build import pack as build
-    from builder.cli.engines import started
+    from builder.build import pack_part
+    from builder.cli.engines import divided, working
     from builder.cli.plan_text import packed_text
-    from builder.engines.make import Work
-    from builder.progress import progress
+    from builder.engines.parts import Part
     from builder.recipe import RealRequest
 
+    mine = None if part is None else Part.parse(part)
+    how, request = divided(options)
     asked = _with_images(RealRequest(name=name, **request))
     cohort = read_cohort(asked)
     _show_notes(cohort.table.notes)
-    with started(engine, address) as engine_of:
-        work = Work(
-            out=out, workers=workers, skip_bad=skip_bad, progress=progress, engine=engine_of
-        )
-        manifest = build(asked, cohort, work)
-    echo(packed_text(manifest))
-    _show_sealed(manifest, out)
+    with working(how) as work:
+        if mine and (missing := pack_part(asked, cohort, work, mine)):
+            _show_missing(mine, missing, "xbuild pack with the same options and without --part")
+            return
+        with _sealing(mine):
+            manifest = build(asked, cohort, work)
+            echo(packed_text(manifest))
+            _show_sealed(manifest, work.out)
 
 
 @click.command()
-@real_options
-@balance_options
-@option("--name", help="Name of the dataset.  [default: gan and the regime]")
-@option(
-    "--generator",
-    metavar="NAME|FILE",
-    help="Generator of the images: NAME or NAME:ARGUMENT of an installed one, or a .safetensors "
-    "file.  [default: nih64 for --dataset nih, otherwise phantom]",
-)
-@option(
-    "--generator-option",
-    "options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Option that the generator takes; repeat for more.",
-)
-@option(
-    "--label-map",
-    multiple=True,
-    metavar="PATHOLOGY=LABEL",
-    help="Show a pathology that the generator lacks as another of its labels: "
-    "'Lung Lesion=Mass'; repeat for more.",
-)
-@option(
-    "--precision",
-    type=click.Choice(["fp32", "tf32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    help="Precision in which the generator computes; tf32 is fp32 on a CPU.",
-)
-@option(
-    "--batch",
-    type=_batch,
-    show_default="64, or 128 on a GPU",
-    help="Images per call of the generator, or auto: the fastest by trial on a GPU, where pixels "
-    "depend on it.",
-)
-@option(
-    "--check",
-    "checks",
-    multiple=True,
-    metavar="NAME[:ARGUMENT]",
-    help="Check that rendered images must pass, or they are drawn again: duplicate, copy, "
-    "classifier:FILE, or your own; repeat for more.  [always: constant]",
-)
-@option("--keep-rejects", is_flag=True, help="Keep rejected images in NAME-rejected/.")
-@option(
-    "--image-size",
-    type=click.IntRange(16, 1024),
-    help="Pixels on a side.  [default: the generator's, at most 224]",
-)
-@option(
-    "--real",
-    type=click.Choice(["pack", "none"]),
-    default="pack",
-    show_default=True,
-    help="With none, the synthetic half alone is built: it needs labels but no images.",
-)
-@reading_options
-@shard_options
+@synth_options
+@part_option
+@engine_options
 @option("--dry-run", is_flag=True, help="Print the plan and stop.")
-def synth(
-    out: Path,
-    skip_bad: bool,
-    workers: int | None,
-    engine: str,
-    address: str | None,
-    keep_rejects: bool,
-    dry_run: bool,
-    **request: Any,
-) -> None:
+def synth(part: str | None, dry_run: bool, **options: Any) -> None:
     """Build and seal a balanced dataset.
 
     Real and synthetic shards, index and manifest, in the folders shards/ and manifests/ of --out.
     After an interruption, the same command resumes the build.
     """
-    from builder.blueprint import prepare
     from builder.build import synth as build
-    from builder.cli.engines import started
-    from builder.cli.plan_text import plan_text, throughput_text
-    from builder.engines.make import Work
-    from builder.progress import progress
+    from builder.build import synth_part
+    from builder.cli.engines import divided, working
+    from builder.engines.parts import Made, Part
+
+    mine = None if part is None else Part.parse(part)
+    how, request = divided(options)
+    blueprint = _planned(request)
+    if dry_run:
+        return
+    with working(how) as work:
+        if mine:
+            if missing := synth_part(blueprint, work, mine):
+                _show_missing(mine, missing, "xbuild seal with the same options")
+                return
+            work = replace(work, share=Made())
+        with _sealing(mine):
+            _show_built(build(blueprint, work), work.out)
+
+
+@click.command()
+@synth_options
+@engine_options
+def seal(**options: Any) -> None:
+    """Seal a balanced dataset whose shards were made by `xbuild synth --part`.
+
+    Takes the options of `xbuild synth`. Every shard is proved to be what they ask for; those that
+    are missing are named. With --check duplicate, images are compared across all shards, and
+    duplicates are drawn again.
+    """
+    from builder.build import synth as build
+    from builder.cli.engines import divided, working
+    from builder.engines.parts import Made
+
+    how, request = divided(options)
+    blueprint = _planned(request)
+    with working(how) as work:
+        _show_built(build(blueprint, replace(work, share=Made())), work.out)
+
+
+def _planned(request: Mapping[str, Any]) -> "Blueprint":
+    """What the labels decide, and the plan on the terminal."""
+    from builder.blueprint import prepare
+    from builder.cli.plan_text import plan_text
     from builder.recipe import Request
 
     blueprint = prepare(_with_images(Request(**request)))
     _show_notes(blueprint.cohort.table.notes)
     echo(plan_text(blueprint))
     if blueprint.generator.name == "phantom" and blueprint.request.dataset != "demo":
-        echo(
-            "Note: phantoms are drawings, not radiographs; name a generator by --generator.",
-            err=True,
-        )
-    if dry_run:
-        return
-    with started(engine, address) as engine_of:
-        work = Work(
-            out=out,
-            workers=workers,
-            skip_bad=skip_bad,
-            progress=progress,
-            keep_rejects=keep_rejects,
-            engine=engine_of,
-        )
-        built = build(blueprint, work)
+        _show_notes(["phantoms are drawings, not radiographs; name a generator by --generator."])
+    return blueprint
+
+
+def _show_missing(part: "Part", missing: Sequence[str], then: str) -> None:
+    from builder.engines.parts import named
+
+    shards = "shard of another part is" if len(missing) == 1 else "shards of other parts are"
+    echo(
+        f"Part {part} is complete. {len(missing):,} {shards} not there yet: {named(missing)}. The "
+        f"part that ends last seals the dataset; so does {then}."
+    )
+
+
+@contextmanager
+def _sealing(part: "Part | None") -> Iterator[None]:
+    """The end of a build; of two parts that end at once, the later one seals."""
+    from builder.claim import BusyError
+
+    try:
+        yield
+    except BusyError:
+        if part is None:
+            raise
+        echo(f"Part {part} is complete, and so are all others: one that still runs seals.")
+
+
+def _show_built(built: "Built", out: Path) -> None:
+    from builder.cli.plan_text import throughput_text
+
     echo(f"\n{throughput_text(built)}")
     _show_sealed(built.manifest, out)
 

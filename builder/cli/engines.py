@@ -1,18 +1,38 @@
-"""--engine and --address → the engine that makes shards."""
+"""The options of a build → where and by whom its shards are made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.contract import UsageError
 
 if TYPE_CHECKING:
     from builder.engines.engine import EngineOf
+    from builder.engines.make import Work
+
+_HOW = ("out", "workers", "skip_bad", "keep_rejects", "engine", "address")
+
+
+def divided(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """How a dataset is built, for `working`, and the options that say what it holds."""
+    how = {name: value for name, value in options.items() if name in _HOW}
+    return how, {name: value for name, value in options.items() if name not in _HOW}
 
 
 @contextmanager
-def started(engine: str, address: str | None) -> Iterator["EngineOf"]:
+def working(how: Mapping[str, Any]) -> Iterator["Work"]:
+    """The place, and the engine at work; UsageError where Ray is not there."""
+    from builder.engines.make import Work
+    from builder.progress import progress
+
+    rest = dict(how)
+    with _started(rest.pop("engine"), rest.pop("address")) as engine_of:
+        yield Work(**rest, progress=progress, engine=engine_of)
+
+
+@contextmanager
+def _started(engine: str, address: str | None) -> Iterator["EngineOf"]:
     """The engine that was asked for; UsageError where Ray is not installed or does not answer."""
     if engine == "local":
         from builder.engines.local import LocalEngine

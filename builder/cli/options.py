@@ -106,6 +106,13 @@ def shard_options(command: Command) -> Command:
             help="Images per shard.",
         ),
         option("--skip-bad", is_flag=True, help="Leave out real images that are unreadable."),
+    )
+
+
+def engine_options(command: Command) -> Command:
+    """The options that say who makes the shards: of `pack`, `synth` and `seal`."""
+    return with_options(
+        command,
         option(
             "--workers",
             type=click.IntRange(1),
@@ -125,6 +132,19 @@ def shard_options(command: Command) -> Command:
             metavar="HOST:PORT",
             help="Ray cluster to use, or auto for the one of this machine; every node needs the "
             "same folders.  [default: a new one on this machine]",
+        ),
+    )
+
+
+def part_option(command: Command) -> Command:
+    """The option that divides a build: of `pack` and `synth`."""
+    return with_options(
+        command,
+        option(
+            "--part",
+            metavar="NUMBER/COUNT",
+            help="Make this part of the shards alone, such as 3/16, in any order or at once with "
+            "the other parts in the same --out; the part that ends last seals.",
         ),
     )
 
