@@ -74,11 +74,9 @@ def card(
 def command_line(manifest: str, settings: Settings, name: str) -> str:
     """The command that asks for these settings; those at their defaults are left out."""
     usual = asdict(Settings())
-    plain = Settings(resolution=settings.resolution, batch=settings.batch)
-    usual["gamma"] = plain.gamma
+    usual["gamma"] = Settings(resolution=settings.resolution, batch=settings.batch).gamma
     if settings.grow:
-        start = {"grow": True, "grow_from": settings.grow_from}
-        usual["grow_kimg"] = replace(plain, kimg=settings.kimg, **start).grow_kimg
+        usual["grow_kimg"] = replace(settings, grow_kimg=0.0).grow_kimg
     words = [f"xbuild fit-gan manifests/{manifest}.json"]
     for key, value in asdict(settings).items():
         if key in ("resolution", "kimg") or value != usual[key]:

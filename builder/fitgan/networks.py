@@ -6,6 +6,7 @@ Convolutions take and give channels last: faster on CPUs and GPUs, in bfloat16 a
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +48,7 @@ class GeneratorNetwork(nn.Module):
 
     def _first_block(self, inputs: Tensor) -> Tensor:
         weight, bias = self._layer("4x4/Dense")
-        x = _pixel_norm(inputs) @ weight + bias.repeat_interleave(16)
+        x = pixel_norm(inputs) @ weight + bias.repeat_interleave(16)
         x = channels_last(x.view(-1, self.design.maps[0], 4, 4))
         return self._convolve(_activate(x), "4x4/Conv")
 
@@ -170,12 +171,35 @@ def _four_shifts(kernel: Tensor) -> Tensor:
 
 
 def _activate(x: Tensor) -> Tensor:
-    return _pixel_norm(F.leaky_relu(x, _SLOPE))
+    return pixel_norm(F.leaky_relu(x, _SLOPE))
 
 
-def _pixel_norm(x: Tensor) -> Tensor:
-    """Each pixel's channels divided by their root mean square."""
-    return x * torch.rsqrt(x.float().square().mean(dim=1, keepdim=True) + 1e-8).to(x.dtype)
+class _PixelNorm(torch.autograd.Function):
+    """`pixel_norm` with a gradient of its own: half the time of torch's at 128 pixels on a CPU.
+
+    It is no function to differentiate twice; nothing does that to a generator.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        # Squares are added in float32, and no copy of x is made for them.
+        norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
+        scale = norm.square_().div_(x.shape[1]).add_(1e-8).rsqrt_().to(x.dtype)
+        y = x * scale
+        ctx.save_for_backward(y, scale)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (gradient,), (y, scale) = gradients, ctx.saved_tensors
+        along = (gradient * y).mean(dim=1, keepdim=True)
+        return torch.addcmul(gradient, y, along, value=-1).mul_(scale)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Each pixel's channels divided by their root mean square: [B, C, …] as x."""
+    normed: Tensor = _PixelNorm.apply(x)  # type: ignore[no-untyped-call]
+    return normed
 
 
 def _with_stddev(x: Tensor, group: int = 4) -> Tensor:

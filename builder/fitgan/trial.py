@@ -20,8 +20,8 @@ def fastest(settings: Settings, labels: Sequence[str], device: torch.device) -> 
     """The precision in which such a run is fastest on the device; the trial takes seconds."""
 
     def seconds(precision: Precision) -> float:
-        whole = {"grow": False, "grow_from": 4, "grow_kimg": 0.0, "compile": False}
-        tried = replace(settings, precision=precision, batch=batch, **whole)
+        whole = replace(settings, grow=False, grow_from=4, grow_kimg=0.0, compile=False)
+        tried = replace(whole, precision=precision, batch=batch)
         networks = make_networks(tried, tuple(labels), device)
         networks.iteration = 1  # without R1, as 15 of 16 iterations are
         start = time.perf_counter()

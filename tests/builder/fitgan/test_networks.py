@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from builder.contract import UsageError
-from builder.fitgan.networks import Discriminator, GeneratorNetwork
+from builder.fitgan.networks import Discriminator, GeneratorNetwork, pixel_norm
 from builder.fitgan.settings import Conditioning, Settings
 from builder.fitgan.train import stream
 from builder.generators.pggan import PgganGenerator
@@ -37,6 +37,22 @@ def test_the_discriminator_grows_smoothly(conditioning: Conditioning) -> None:
     after, logits = critic(images, labels, 1.0 - 1e-4)
     assert torch.allclose(before, after, atol=1e-2)
     assert logits.shape == (4, 2 if conditioning == "acgan" else 0)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
+def test_pixel_norm_has_the_gradient_of_its_formula(dtype: torch.dtype, tolerance: float) -> None:
+    random = stream(0, 0, "x")
+    x, gradient = (torch.randn(2, 8, 3, 3, generator=random).to(dtype) for _ in range(2))
+    exact = x.double().requires_grad_()
+    wanted = exact / (exact.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+    normed = pixel_norm(x.requires_grad_())
+    assert normed.dtype == dtype
+    found, right = (
+        torch.autograd.grad(y, of, gradient.to(y.dtype))[0]
+        for y, of in ((normed, x), (wanted, exact))
+    )
+    for one, other in ((normed, wanted), (found, right)):
+        torch.testing.assert_close(one.double(), other, rtol=tolerance, atol=tolerance)
 
 
 def test_a_label_never_seen_is_refused_as_a_target() -> None:

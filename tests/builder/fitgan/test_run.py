@@ -35,7 +35,7 @@ def stopping(iterations: int) -> Progress:
     """A progress bar that interrupts a run after so many iterations."""
 
     @contextmanager
-    def show(title: str, total: int) -> Iterator[Advance]:  # noqa: ARG001 - the protocol
+    def show(title: str, total: int, unit: str = "") -> Iterator[Advance]:  # noqa: ARG001
         left = [iterations + 1]  # the first advance tells what was done before
 
         def advance(images: int) -> None:  # noqa: ARG001
