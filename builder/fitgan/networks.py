@@ -185,7 +185,7 @@ class _PixelNorm(torch.autograd.Function):
         # Squares are added in float32, and no copy of x is made for them.
         norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
         scale = norm.square_().div_(x.shape[1]).add_(1e-8).rsqrt_().to(x.dtype)
-        y = x * scale
+        y: Tensor = x * scale
         ctx.save_for_backward(y, scale)
         return y
 
@@ -193,12 +193,13 @@ class _PixelNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (gradient,), (y, scale) = gradients, ctx.saved_tensors
         along = (gradient * y).mean(dim=1, keepdim=True)
-        return torch.addcmul(gradient, y, along, value=-1).mul_(scale)
+        across: Tensor = torch.addcmul(gradient, y, along, value=-1).mul_(scale)
+        return across
 
 
 def pixel_norm(x: Tensor) -> Tensor:
     """Each pixel's channels divided by their root mean square: [B, C, …] as x."""
-    normed: Tensor = _PixelNorm.apply(x)  # type: ignore[no-untyped-call]
+    normed: Tensor = _PixelNorm.apply(x)
     return normed
 
 
