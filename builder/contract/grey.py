@@ -1,7 +1,8 @@
 """A PNG, JPEG or TIFF file into 8-bit greys, upright; what cannot be read rightly is refused."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from builder.contract.image import check_scans
 from builder.contract.png import Bytes
 
-MAX_PIXELS = 89_478_485  # more than any radiograph has; Pillow's own limit
+MAX_PIXELS = 50_000_000  # more than any radiograph has: a chest at 60 micrometres
 TOO_MANY = "more pixels than any radiograph has"
 FORMATS = ("PNG", "JPEG", "TIFF")
 
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")  # what Pillow makes grey by itself
 _SEE_THROUGH = ("LA", "La", "PA", "RGBA", "RGBa")
+_JPEG = b"\xff\xd8\xff"
 _METADATA = (b"\xff\xe1", b"\xff\xe2")  # of JPEG: EXIF, XMP, several images in one file
+_LARGE = 64 << 20  # bytes of a file that is not read before its header was
+_PIXEL_BYTES = 8  # of the widest kind of pixel, four channels of 16 bits
+_STRIP = 1 << 20  # pixels that are worked on together: an image is copied once, at 8 bits
+_MAX_FRAMES = 100
 _WHITE_IS_ZERO, _BITS, _PHOTOMETRIC = 0, 258, 262  # of TIFF 6.0, section 8
 
 
@@ -27,14 +34,17 @@ def read_picture(file: Path, depth: int | None) -> Bytes:
     `depth` is how many bits a 16-bit file uses. ValueError says what is wrong; damaged bytes may
     raise whatever Pillow raises, UnidentifiedImageError where the file is of another format.
     """
+    _check_size(file)
     data = file.read_bytes()
+    if data.startswith(_JPEG):
+        check_scans(data)
     if (grey := _plain_jpeg(data)) is not None:
         return grey
     # By its path, Pillow maps an uncompressed TIFF into memory, wrongly where it is to be turned.
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise ValueError(TOO_MANY)
-        if (count := getattr(picture, "n_frames", 1)) > 1:
+        if (count := _frames(picture)) > 1:
             raise ValueError(f"{count} images in one {picture.format} file: one is expected")
         halved = any(";16" in str(tile[3]) for tile in picture.tile)  # if Pillow drops low bytes
         ImageOps.exif_transpose(picture, in_place=True)
@@ -44,6 +54,31 @@ def read_picture(file: Path, depth: int | None) -> Bytes:
         if halved:
             _check_full_range(grey, depth)
         return grey
+
+
+def _check_size(file: Path) -> None:
+    """ValueError where a file has far more bytes than its pixels need, before it is read."""
+    if (size := file.stat().st_size) <= _LARGE:
+        return
+    with Image.open(file, formats=FORMATS) as picture:
+        pixels = picture.width * picture.height
+    if pixels > MAX_PIXELS:
+        raise ValueError(TOO_MANY)
+    if size > _PIXEL_BYTES * pixels + _LARGE:
+        raise ValueError(f"its {pixels:,} pixels are stored in {size:,} bytes")
+
+
+def _frames(picture: Image.Image) -> int:
+    """How many images the file has, at most _MAX_FRAMES of a TIFF: each of them is looked for."""
+    if picture.format != "TIFF":
+        return int(getattr(picture, "n_frames", 1))
+    count = 1
+    with suppress(EOFError):
+        while count < _MAX_FRAMES:
+            picture.seek(count)
+            count += 1
+    picture.seek(0)
+    return count
 
 
 def scale(depth: int) -> Bytes:
@@ -79,7 +114,7 @@ def _plain_jpeg(data: bytes) -> Bytes | None:
 
     None where Pillow must see it; the pixels are the same.
     """
-    if not data.startswith(b"\xff\xd8\xff"):
+    if not data.startswith(_JPEG):
         return None
     head = data[: data.find(b"\xff\xda")]  # up to the scan
     if any(marker in head for marker in _METADATA):
@@ -99,16 +134,25 @@ def _plain_jpeg(data: bytes) -> Bytes | None:
 def _sixteen_bit(picture: Image.Image, depth: int | None) -> Bytes:
     """uint8 [H, W] of one channel of 16 bits, or of a TIFF that says it has 12."""
     tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
-    values: npt.NDArray[np.integer] = np.asarray(picture)
-    darkest, brightest = int(values.min()), int(values.max())
-    if darkest < 0 or brightest > 0xFFFF:
-        raise ValueError(f"values from {darkest} to {brightest}: 16-bit greys are expected")
-    if "transparency" in picture.info:
-        values = np.where(values == picture.info["transparency"], 0, values)
+    clear = picture.info.get("transparency")
+
+    def values(strip: Image.Image) -> npt.NDArray[np.integer]:
+        found: npt.NDArray[np.integer] = np.asarray(strip)
+        if found.min() < 0 or found.max() > 0xFFFF:
+            span = f"{found.min()} to {found.max()}"
+            raise ValueError(f"values from {span}: 16-bit greys are expected")
+        return found if clear is None else np.where(found == clear, 0, found)
+
+    strips = (values(strip) for _, strip in _strips(picture))
+    limits = np.array([(strip.min(), strip.max()) for strip in strips])
     if tags.get(_BITS) == (12,):
         depth = 12
-    table = scale(check_depth(values, depth))
-    grey: Bytes = (255 - table if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else table)[values]
+    table = scale(check_depth(limits, depth))
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        table = 255 - table
+    grey = np.empty((picture.height, picture.width), np.uint8)
+    for rows, strip in _strips(picture):
+        grey[rows] = table[values(strip)]
     return grey
 
 
@@ -118,11 +162,21 @@ def _eight_bit(picture: Image.Image) -> Bytes:
     if mode not in (*_PLAIN, *_SEE_THROUGH):
         what = "32-bit floating-point values" if mode == "F" else f"pixels of the kind {mode}"
         raise ValueError(f"{what} have no known grey: save 8-bit or 16-bit grey")
-    if mode in _SEE_THROUGH or "transparency" in picture.info:
-        layer = picture.convert("RGBA")
-        picture = Image.new("RGB", picture.size)
-        picture.paste(layer, mask=layer.getchannel("A"))
-    return np.asarray(picture.convert("L"))
+    grey = np.empty((picture.height, picture.width), np.uint8)
+    for rows, strip in _strips(picture):
+        if mode in _SEE_THROUGH or "transparency" in picture.info:
+            layer, strip = strip.convert("RGBA"), Image.new("RGB", strip.size)
+            strip.paste(layer, mask=layer.getchannel("A"))
+        grey[rows] = np.asarray(strip.convert("L"))
+    return grey
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Some rows at a time, and which they are."""
+    step = max(1, _STRIP // picture.width)
+    for top in range(0, picture.height, step):
+        bottom = min(top + step, picture.height)
+        yield slice(top, bottom), picture.crop((0, top, picture.width, bottom))
 
 
 def _check_full_range(grey: Bytes, depth: int | None) -> None:

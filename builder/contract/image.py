@@ -11,6 +11,7 @@ from msgspec import Meta
 from builder.contract.png import Bytes, decode_png
 
 MAX_SIDE = 4096  # pixels
+MAX_SCANS = 24  # of a JPEG; a progressive one of greys has ten
 
 # Markers of JPEG (ITU-T T.81, table B.1): of frames, and of what may stand before one.
 _FRAMES = (0xC0, 0xC1, 0xC2)
@@ -60,12 +61,22 @@ def image_decoder(image: ImageSpec) -> Callable[[bytes, Bytes], object]:
 
     def decode(data: bytes, out: Bytes) -> None:
         nonlocal seen
+        check_scans(data)
         if not data.startswith(seen):  # an encoder begins all images of one size alike
             _check_header(data, shape)
             seen = _frame_header(data) or seen
         decode_jpeg(data, "GRAY", buffer=out)
 
     return decode
+
+
+def check_scans(data: bytes) -> None:
+    """ValueError where a JPEG has more scans than any: each of some 60 bytes takes as long as all.
+
+    Two bytes 0xff 0xda are never part of the pixels (ITU-T T.81, B.1.1.5).
+    """
+    if data.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"it has more than {MAX_SCANS} scans")
 
 
 def _check_header(data: bytes, shape: tuple[int, int]) -> None:

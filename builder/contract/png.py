@@ -12,11 +12,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from builder.contract.errors import printable
+
 Bytes = npt.NDArray[np.uint8]
 _Chunk = tuple[bytes, memoryview]  # kind and content
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY = bytes((8, 0, 0, 0, 0))  # bits, colour type, deflate, filters, not interlaced
+_GREY = (8, 0, 0, 0)  # bits, colour type, deflate, filters
 _UP = 2  # the filter of a row that is stored minus the one above it
 
 
@@ -28,12 +30,15 @@ def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
     (kind, header), *body = _chunks(data)
     if kind != b"IHDR" or len(header) != 13:
         raise ValueError("it has no PNG header")
+    if any(kind == b"IHDR" for kind, _ in body):
+        raise ValueError("it has two PNG headers")
     width, height = struct.unpack_from(">II", header)
     if (height, width) != shape:
         raise ValueError(f"found {height}×{width}, expected {shape[0]}×{shape[1]} 8-bit grey")
+    _check_kind(header, shape)
     pixels = _plain(header, body, shape)
     if pixels is None:
-        pixels = _by_pillow(data, shape)
+        pixels = _by_pillow(header, body, shape)
     if out is None:
         return pixels
     out[:] = pixels
@@ -60,12 +65,20 @@ def _chunks(data: bytes) -> Iterator[_Chunk]:
         place = end + 4
 
 
+def _check_kind(header: memoryview, shape: tuple[int, int]) -> None:
+    """ValueError unless it is 8-bit grey, stored in the one way that PNG knows."""
+    kind, lace = tuple(header[8:12]), header[12]
+    if kind != _GREY or lace > 1:
+        bits, colour, *_ = kind
+        found = f"{shape[0]}×{shape[1]} of {bits} bits and colour type {colour}"
+        raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
+
+
 def _plain(header: memoryview, body: list[_Chunk], shape: tuple[int, int]) -> Bytes | None:
     """The pixels of a file that our writer may have made; None where Pillow must read it."""
-    data = body[:-1]
-    if header[8:] != _GREY or {kind for kind, _ in data} != {b"IDAT"}:
+    if header[12] or {kind for kind, _ in body[:-1]} != {b"IDAT"}:
         return None
-    rows = _inflate(b"".join(part for _, part in data), shape)
+    rows = _inflate(b"".join(part for _, part in body[:-1]), shape)
     return _add_up(rows) if (rows[:, 0] == _UP).all() else None
 
 
@@ -99,14 +112,24 @@ def _add_up(rows: Bytes) -> Bytes:
     return sums[:, 1:]
 
 
-def _by_pillow(data: bytes, shape: tuple[int, int]) -> Bytes:
+def _by_pillow(header: memoryview, body: list[_Chunk], shape: tuple[int, int]) -> Bytes:
+    """The pixels by Pillow, which sees the header and the pixel data and no other chunk."""
     from PIL import Image
 
+    parts = [(b"IHDR", header), *((kind, part) for kind, part in body if kind == b"IDAT")]
+    data = b"".join(_chunk(kind, part) for kind, part in (*parts, (b"IEND", memoryview(b""))))
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if picture.mode != "L":
-                found = f"{picture.height}×{picture.width} {picture.mode}"
-                raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
-            return np.asarray(picture)
-    except (OSError, SyntaxError) as error:  # Pillow's refusals
-        raise ValueError(str(error)) from None
+        with Image.open(io.BytesIO(_SIGNATURE + data), formats=["PNG"]) as picture:
+            pixels = np.asarray(picture)
+    except Exception as error:  # what Pillow raises where bytes are damaged is no short list
+        raise ValueError(printable(str(error) or type(error).__name__)) from None
+    if pixels.shape != shape or pixels.dtype != np.uint8:
+        raise ValueError(f"its pixels are not {shape[0]} rows of {shape[1]}")
+    return pixels
+
+
+def _chunk(kind: bytes, part: memoryview) -> bytes:
+    from isal import isal_zlib
+
+    content = kind + part.tobytes()
+    return struct.pack(">I", len(part)) + content + struct.pack(">I", isal_zlib.crc32(content))

@@ -5,7 +5,8 @@ import itertools
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -203,3 +204,59 @@ def test_no_more_is_inflated_than_an_image_has() -> None:
 def test_what_is_no_png_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^it "):
         decode_image(data, spec((9, 7)))
+
+
+def bare(size: tuple[int, int]) -> bytes:
+    """The header chunk of an 8-bit grey PNG."""
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", size[1], size[0], 8, 0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("other", [(1, 1), (2350, 2350), (60_000, 60_000), (9, 7)])
+def test_a_second_header_is_never_followed(
+    other: tuple[int, int], bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Pillow decodes what the last header says, and one pixel would fill a whole image."""
+    pixels = noise((9, 7))
+    good = file((9, 7), filtered(pixels, [4] * 9))
+    after = 8 + len(bare((9, 7)))
+    small = zlib.compress(filtered(noise((1, 1)), [0]))
+    rest = good[after:] if other == (9, 7) else chunk(b"IDAT", small) + chunk(b"IEND", b"")
+    out = np.zeros((9, 7), np.uint8)
+    with bearable(), pytest.raises(ValueError, match="it has two PNG headers"):
+        decode_image(good[:after] + bare(other) + rest, spec((9, 7)), out)
+    assert not out.any()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20))),
+        chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(200 << 20))),
+        chunk(b"tRNS", b""),
+        chunk(b"acTL", b""),
+        chunk(b"fcTL", bytes(3)),
+        chunk(b"gAMA", b""),
+        chunk(b"eXIf", b"\xff"),
+        chunk(b"PLTE", bytes(3)),
+    ],
+    ids=lambda data: data[4:8].decode(),
+)
+def test_no_other_chunk_reaches_pillow(
+    extra: bytes, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    pixels = noise((9, 7))
+    good = file((9, 7), filtered(pixels, [4] * 9))
+    after = 8 + len(bare((9, 7)))
+    with bearable():
+        found = decode_image(good[:after] + extra + good[after:], spec((9, 7)))
+    assert np.array_equal(found, pixels)
+
+
+def test_damage_that_pillow_trips_over_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trip(*_: object, **__: object) -> None:
+        raise Image.DecompressionBombError("too \x1b[31m large")
+
+    monkeypatch.setattr(Image, "open", trip)
+    with pytest.raises(ValueError, match=r"^too .*large$") as caught:
+        decode_image(FILES["Paeth"], spec((9, 7)))
+    assert str(caught.value).isprintable()

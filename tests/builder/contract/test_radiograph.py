@@ -1,13 +1,17 @@
+import io
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import Bytes
+from builder.contract import Bytes, ImageSpec, decode_image
 from builder.contract.radiograph import Reading, read_radiograph, resize
 
 
@@ -139,3 +143,78 @@ def test_a_file_that_is_no_image_is_told_from_an_empty_one(
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(ValueError, match=words):
         read_radiograph(tmp_path / "a.png", 32, Reading())
+
+
+def grey_png(side: int, bits: int) -> bytes:
+    """A black square; its rows are compressed one by one, because a large one takes memory."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    row, packer = bytes(1 + side * bits // 8), zlib.compressobj(9)
+    data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
+    head = struct.pack(">IIBBBBB", side, side, bits, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        chunk(kind, part) for kind, part in ((b"IHDR", head), (b"IDAT", data), (b"IEND", b""))
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "said"), [(9_400, "more pixels than any"), (7_000, "every pixel is the same")]
+)
+def test_a_small_file_of_many_pixels_is_refused_within_bounds(
+    side: int, said: str, tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(grey_png(side, 16))
+    assert path.stat().st_size < 200_000
+    with bearable(), pytest.raises(ValueError, match=said):
+        read_radiograph(path, 64, Reading(depth=16))
+
+
+def test_a_file_of_gigabytes_is_refused_unread(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(grey_png(32, 8))
+    with path.open("r+b") as file:
+        file.truncate(4 << 30)
+    with bearable(), pytest.raises(ValueError, match="its 1,024 pixels are stored in 4,294,967"):
+        read_radiograph(path, 16, Reading())
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    data = io.BytesIO()
+    Image.fromarray(np.full((2048, 2048), 99, np.uint8)).save(data, "JPEG", progressive=True)
+    good = data.getvalue()
+    path = tmp_path / "x.jpg"
+    path.write_bytes(good[:-2] + good[good.rfind(b"\xff\xc4") : -2] * 1000 + good[-2:])
+    assert path.stat().st_size < 200_000
+    with bearable(), pytest.raises(ValueError, match="more than 24 scans"):
+        read_radiograph(path, 64, Reading())
+    spec = ImageSpec(height=2048, width=2048, codec="jpg", quality=95)
+    with bearable(), pytest.raises(ValueError, match="more than 24 scans"):
+        decode_image(path.read_bytes(), spec)
+
+
+def test_a_tiff_of_a_hundred_thousand_images_is_refused_soon(
+    tmp_path: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    data = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(data, "TIFF")
+    whole = bytearray(data.getvalue())
+    first = struct.unpack_from("<I", whole, 4)[0]
+    last = first + 2 + 12 * struct.unpack_from("<H", whole, first)[0]
+    directory = bytes(whole[first:last])
+    for _ in range(5_000):
+        whole[last : last + 4] = struct.pack("<I", len(whole))
+        last = len(whole) + len(directory)
+        whole += directory + bytes(4)
+    path = tmp_path / "x.tif"
+    path.write_bytes(whole)
+    with bearable(), pytest.raises(ValueError, match="100 images in one TIFF file"):
+        read_radiograph(path, 4, Reading())
