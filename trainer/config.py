@@ -12,6 +12,7 @@ from builder.contract.precision import AskedPrecision, Precision
 from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
 from trainer.evaluate.external import ExternalTest
+from trainer.fit.devices import device_facts
 from trainer.fit.track import TrackerName
 from trainer.fit.trial import fastest
 from trainer.recipe import (
@@ -201,6 +202,7 @@ def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
         ranks=fabric.world_size,
         workers=plan.machine.workers,
         skip_bad=plan.skip_bad,
+        **device_facts(fabric.device),
     )
 
 

@@ -76,6 +76,9 @@ class RunConfig:
     ranks: Positive
     workers: Positive
     skip_bad: bool
+    card: str = ""  # the name of the GPU; "" on a CPU, and in runs from before it was noted
+    torch: str = ""  # versions: of this, and of cuDNN where a GPU trains
+    cudnn: str = ""
 
     def to_json(self) -> dict[str, object]:
         """The flat fields, as config.json and report.json hold them."""

@@ -14,7 +14,7 @@ FLAT = [
     "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
     "optimizer", "arm", "augment", "mix", "steps", "init", "seed", "precision", "accumulate",
     "compile", "sync_batchnorm", "network", "synthetic_weight", "init_sha256", "device", "ranks",
-    "workers", "skip_bad",
+    "workers", "skip_bad", "card", "torch", "cudnn",
 ]  # fmt: skip
 
 
@@ -80,3 +80,12 @@ def test_what_is_no_config_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckError, match=r"config\.json"):
         read_config(tmp_path)
+
+
+def test_a_config_from_before_the_card_was_noted_is_read(config: RunConfig, tmp_path: Path) -> None:
+    old = {k: v for k, v in config.to_json().items() if k not in ("card", "torch", "cudnn")}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    read = read_config(tmp_path)
+    assert (read.card, read.torch, read.cudnn) == ("", "", "")
+    assert read.recipe == config.recipe
+    assert config.torch

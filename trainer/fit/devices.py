@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -111,3 +111,12 @@ def total(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:
     if fabric.world_size > 1:
         torch.distributed.all_reduce(summed)
     return summed
+
+
+def device_facts(device: torch.device) -> dict[str, str]:
+    """`card`, `torch` and `cudnn` of RunConfig: figures of a run depend on them a little."""
+    facts = {"torch": str(torch.__version__)}
+    if device.type == "cuda":
+        cudnn: Callable[[], object] = torch.backends.cudnn.version  # it has no types
+        facts |= {"card": torch.cuda.get_device_name(device), "cudnn": str(cudnn())}
+    return facts

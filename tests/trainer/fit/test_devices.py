@@ -5,7 +5,7 @@ from torch import nn
 from builder.contract import UsageError
 from builder.contract.precision import Precision
 from trainer.fit import devices
-from trainer.fit.devices import connect, pick_device, total
+from trainer.fit.devices import connect, device_facts, pick_device, total
 
 
 def test_a_device_that_is_not_here_is_refused() -> None:
@@ -70,3 +70,14 @@ def test_a_rank_opens_its_own_gpu_alone(
     fabric = devices._one_of(8, torch.device("cuda"), "fp32")
     assert fabric.device == torch.device("cuda", own)
     assert fabric._strategy._timeout == devices.TIMEOUT  # type: ignore[attr-defined]
+
+
+def test_a_run_notes_card_torch_and_cudnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert device_facts(torch.device("cpu")) == {"torch": torch.__version__}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
+    assert device_facts(torch.device("cuda", 1)) == {
+        "torch": torch.__version__,
+        "card": "card 1",
+        "cudnn": "91002",
+    }
