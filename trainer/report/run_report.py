@@ -210,6 +210,8 @@ def _faults(report: RunReport) -> Iterator[str]:
     yield from _repeated("plan.targets", report.targets)
     if strange := [name for name in report.targets if name not in names]:
         yield f"the plan's target {printable(strange[0])!r} is not among its pathologies"
+    if plan and not plan.real + plan.synthetic:
+        yield "its plan is one of no image at all"
     if plan and not 0 < plan.share[0] < plan.share[1]:
         yield f"plan.share {list(plan.share)} is no fraction between 0 and 1"
 
