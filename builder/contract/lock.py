@@ -96,8 +96,11 @@ def _open(path: Path) -> IO[bytes]:
     try:
         try:
             return os.fdopen(os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666), "r+b", 0)
-        except PermissionError:  # it belongs to another user; it can be locked, except over NFS
-            return os.fdopen(os.open(path, flags | os.O_RDONLY), "rb")
+        except PermissionError as denied:
+            try:  # it belongs to another user; it can be locked, except over NFS
+                return os.fdopen(os.open(path, flags | os.O_RDONLY), "rb")
+            except FileNotFoundError:  # the folder may not be written
+                raise denied from None
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

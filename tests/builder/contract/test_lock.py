@@ -101,6 +101,21 @@ def test_another_users_lock_can_be_held(
         assert held
 
 
+def test_a_folder_that_may_not_be_written_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = os.open
+
+    def read_only(path: Path, flags: int, *more: Any) -> Any:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return ours(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        hold(tmp_path, wait=None).__enter__()
+
+
 def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path: Path) -> None:
     (tmp_path / LOCK).symlink_to(tmp_path / "outside")
     with pytest.raises(UsageError, match="is a link, which is not followed: remove it"):
