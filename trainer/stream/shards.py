@@ -252,6 +252,8 @@ class Ahead:
 
     def reach(self, position: int) -> None:
         """Prepare the AHEAD shards after the one of the image at `position`, which is read next."""
+        if self._asked == len(self._coming):
+            return
         until = int(np.searchsorted(self._first, position, "right")) + AHEAD
         self._source.expect(self._coming[self._asked : until])
         self._asked = max(self._asked, min(until, len(self._coming)))
