@@ -2,8 +2,10 @@
 
 import errno
 import os
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,3 +118,18 @@ def test_a_failure_at_the_end_comes_out_and_leaves_nothing(
     with pytest.raises(OSError, match="no space"):
         write_shard(job)
     assert not list(job.path.parent.iterdir())
+
+
+def test_two_that_write_one_shard_at_once_leave_the_same_whole_shard(
+    job: ShardJob, hashes: Callable[[Path], dict[str, str]], tmp_path: Path
+) -> None:
+    write_shard(job)
+    alone = hashes(tmp_path)
+    job.path.unlink()
+    both = threading.Barrier(2)  # neither ends before the other has begun
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [pool.submit(write_shard, job, lambda _: both.wait(10)) for _ in range(2)]
+        shards = [task.result() for task in tasks]
+    assert shards[0].entry == shards[1].entry
+    assert hashes(tmp_path) == alone
+    assert not [*job.path.parent.glob(".*.tmp")]
