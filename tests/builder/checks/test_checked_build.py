@@ -96,6 +96,31 @@ def test_the_bytes_do_not_depend_on_batch_workers_or_interruptions(
     assert files(tmp_path / "two") == wanted
 
 
+def test_duplicates_across_parts_are_replaced_when_the_dataset_is_sealed(
+    build: Build, tmp_path: Path
+) -> None:
+    words = ["--check", "duplicate", "--workers", 1]
+    assert build(*words, "--out", tmp_path / "one").returncode == 0
+    for part in ("2/2", "1/2"):
+        made = build(*words, "--out", tmp_path / "two", "--part", part)
+        assert made.returncode == 0, made.stderr
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
+def test_a_part_whose_check_needs_all_real_images_says_which_are_missing(
+    build: Build, tmp_path: Path
+) -> None:
+    words = ["--check", "copy:0.4", "--holdout", "0.2", "0.1", "--workers", 1]
+    first = build(*words, "--out", tmp_path / "two", "--part", "1/2")
+    assert first.returncode == 1
+    assert "shards are missing: shards/real/" in first.stderr
+    for part in ("2/2", "1/2"):  # the real shards of 1/2 were complete
+        made = build(*words, "--out", tmp_path / "two", "--part", part)
+        assert made.returncode == 0, made.stderr
+    assert build(*words, "--out", tmp_path / "one").returncode == 0
+    assert files(tmp_path / "two") == files(tmp_path / "one")
+
+
 def test_a_build_that_was_refused_can_be_run_with_other_options(
     build: Build, tmp_path: Path
 ) -> None:
