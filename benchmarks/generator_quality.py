@@ -6,9 +6,10 @@
 `real64.json` seals real images alone; the generator must have been trained on its train split.
 Generators of more pixels are reduced to its size. Held-out images are those of split val; test is
 not looked at. `runs/real64` is a run of xtrain: its classifier, of any network, gives the features
-and the AUC. The script prints a Markdown table and writes three things to --out: the table, the
-figures as JSON, and a sheet of the ten nearest pairs for each generator (synthetic above, its
-nearest training image below). Those sheets show real images: do not publish them.
+and the AUC. It sees images as large as the dataset's, whatever size it was trained on. The script
+prints a Markdown table and writes three things to --out: the table, the figures as JSON, and a
+sheet of the ten nearest pairs for each generator (synthetic above, its nearest training image
+below). Those sheets show real images: do not publish them.
 
 - KID: unbiased MMD² with the kernel (xᵀy/d + 1)³ (Bińkowski et al. 2018) over the features that
   the classifier's last layer sees; mean and standard deviation over 50 random subsets. The column
@@ -28,7 +29,7 @@ nearest training image below). Those sheets show real images: do not publish the
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ from builder.render import render
 
 COUNT = 1500  # synthetic images
 SUBSETS, PAIRS, DRAWS = 50, 400, 20
-SUBSET = 150  # images, at most
+SUBSET = 500  # images, at most
 MIN_TRAIN, MIN_HELD_OUT = 50, 10  # positives for an AUC
 SEED = "judge"  # of all draws: the figures in nih64's card have it
 
@@ -260,6 +261,7 @@ def load_bench(manifest_path: Path, run: Path) -> Bench:
     manifest, root = load_manifest(manifest_path), dataset_root(manifest_path)
     index = load_index(manifest, root)
     classifier = classifier_features(run / "best.safetensors")
+    classifier = replace(classifier, image=manifest.image)  # so that nothing is reduced
     if classifier.pathologies != manifest.pathologies:
         raise SystemExit(f"{run} was not trained on the pathologies of {manifest.name}.")
     train, held_out = (
