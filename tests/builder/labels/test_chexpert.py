@@ -126,6 +126,8 @@ def test_an_absolute_path_names_the_image_under_the_root_alone(
         ("train/patient1/../../../x.jpg", "leads out of the image folder"),
         ("/data/patient1/x.jpg", "below the image folder"),
         ("train/someone/x.jpg", "not recognised"),
+        ('"train/patient1/x\n/../../../../x.jpg"', "has a line break"),
+        ('"\n/../../data/patient1/x.jpg"', "leads out|has a line break|below the image folder"),
     ],
 )
 def test_a_path_that_is_none_is_refused_with_its_line(
