@@ -83,7 +83,7 @@ def test_a_run_leaves_its_files_and_learns(done: Path) -> None:
 def test_a_run_that_exists_is_scored_elsewhere_once_and_not_trained(
     shared: Any, done: Path, plan_of: PlanOf, sealer: Callable[..., Any], tmp_path: Path
 ) -> None:
-    there = sealer(tmp_path / "there", counts={("test", "real"): 60})
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 60})
     out = shutil.copytree(done, tmp_path / "run")
     plan, found = plan_of(shared, out)
     tests = external_tests([(str(there.path), there.located())], found, ())

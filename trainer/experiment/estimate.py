@@ -14,16 +14,18 @@ def estimate(experiment: Experiment, devices: Sequence[str], threads: int) -> tu
 
     Each of `devices`, which may repeat, has a process of `threads` threads, and the processes share
     the runs. Their speed is measured once for each image size that is left. A run or grid that was
-    begun counts as if it were new; the report is not counted.
+    begun counts as if it were new; the report and other test sets are not counted.
     """
-    left = experiment.left()
+    unscored = experiment.left()
+    left = [job for job in unscored if not job.is_trained()]
     speeds: dict[tuple[int, int], TimeEstimate] = {}  # by image size
     for job in left:
         if job.size not in speeds:
             speeds[job.size] = measure(job, devices, threads)
     shown = _table(experiment, left, speeds)
     if not left:
-        return shown, f"All {len(experiment.jobs)} runs are complete."
+        what = f"trained; {len(unscored)} are left to score elsewhere" if unscored else "complete"
+        return shown, f"All {len(experiment.jobs)} runs are {what}."
     processes = len(devices)
     rates = ", ".join(
         f"{height}×{width} px: training {each.training:,.0f}, scoring {each.scoring:,.0f} images/s"

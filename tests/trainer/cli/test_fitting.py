@@ -237,7 +237,7 @@ def test_a_run_is_scored_on_other_datasets(
     call: Call, refused: Refused, done: Path, sealer: Callable[..., Any], tmp_path: Path
 ) -> None:
     run = shutil.copytree(done, tmp_path / "run")
-    there = sealer(tmp_path / "there", counts={("test", "real"): 60}).path
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 60}).path
     result = call("evaluate", run, "--test", there, "--device", "cpu", "--workers", 1)
     assert result.exit_code == 0, result.output
     assert "on its test images" in result.output

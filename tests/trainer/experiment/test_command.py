@@ -69,7 +69,7 @@ def test_the_command_trains_compares_and_reports(
     again = CliRunner().invoke(main, ["paper", *words(out)[1:]])
     assert (again.exit_code, again.stdout) == (0, done.stdout)
     assert (out / "report/report.html").stat().st_mtime_ns == before
-    there = sealer(tmp_path / "there", counts={("test", "real"): 60})
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 60})
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("last.pt")}
     done = CliRunner().invoke(main, words(out, f"--test={there.path}"))
     assert done.exit_code == 0, done.output

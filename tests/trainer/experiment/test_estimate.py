@@ -1,6 +1,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +35,20 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
         finish(job.plan, job.digest)
     monkeypatch.setattr(ESTIMATE, "measure", None)  # there is nothing to measure for
     assert estimate(experiment, ["cpu"] * jobs, threads=1)[1] == "All 4 runs are complete."
+
+
+def test_scoring_elsewhere_is_no_training(
+    planned: Planned,
+    finish: Callable[[RunPlan, str], None],
+    sealer: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 20})
+    experiment = planned(seeds=1, tests=[str(there.path)])
+    for job in experiment.jobs:
+        finish(job.plan, job.digest)
+    said = "All 2 runs are trained; 2 are left to score elsewhere."
+    assert estimate(experiment, ["cpu"], threads=1)[1] == said
 
 
 def test_a_grid_is_shared_by_all_processes_and_its_runs_follow(

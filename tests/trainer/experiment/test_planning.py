@@ -237,12 +237,12 @@ def test_runs_with_and_without_a_grid_do_not_share_a_folder(
 def test_every_run_is_scored_on_the_tests_that_all_datasets_can_have(
     planned: Planned, sealer: Callable[..., Any], tmp_path: Path
 ) -> None:
-    there = sealer(tmp_path / "there", counts={("test", "real"): 20})
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 20})
     experiment = planned(tests=[str(there.path)])
     assert {job.plan.tests for job in experiment.jobs} == {experiment.jobs[0].plan.tests}
     assert experiment.tests == (there.manifest.digest,)
     with pytest.raises(UsageError, match="is named twice"):
         planned(tests=[str(there.path)] * 2)
-    (there.root / there.manifest.shardlist[0].url).unlink()
+    (there.root / there.manifest.shardlist[-1].url).unlink()
     with pytest.raises(CheckError, match="is missing under"):
         planned(tests=[str(there.path)])

@@ -32,7 +32,7 @@ def test_manifests_that_differ_are_told_apart_from_training_to_the_page(
         own = plan if name != "d" else replace(plan, share=(5, 100))
         manifest = replace(sealed.manifest, schema=2, name=name, recipe=recipe, plan=own)
         save_manifest(manifest, sealed.path.with_name(f"{name}.json"))
-    there = sealer(tmp_path / "there", counts={("test", "real"): 40})
+    there = sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 40})
     words = ["experiment", *(str(sealed.path.with_name(f"{name}.json")) for name in recipes)]
     words += [f"--out={tmp_path / 'runs'}", "--arm=none", "--arm=gan"]
     words += ["--seeds=1", "--epochs=1", "--batch=16", "--init=random", "--device=cpu"]

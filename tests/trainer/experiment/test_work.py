@@ -184,7 +184,9 @@ def test_scores_that_cannot_be_read_back_end_the_work(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    there = str(sealer(tmp_path / "there", counts={("test", "real"): 20}).path)
+    there = str(
+        sealer(tmp_path / "there", counts={("train", "real"): 9, ("test", "real"): 20}).path
+    )
     monkeypatch.setattr(WORK, "score_elsewhere", lambda _: None)
     work(planned(seeds=1, arms=("none",)))
     with pytest.raises(CheckError, match="what was scored there cannot be read back"):
