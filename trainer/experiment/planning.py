@@ -56,8 +56,7 @@ def plan(
         )
     cache = settings.machine.cache
     found = [(path, locate(path, shards_root, cache)) for path in find_manifests(paths)]
-    manifests = [located.manifest for _, located in found]
-    _check_names(manifests)
+    _check_names([located.manifest for _, located in found])
     _check_real(found)
     elsewhere = [(path, locate(path, None, cache)) for path in tests]
     jobs: list[RunJob] = []
@@ -80,17 +79,29 @@ def plan(
     experiment = Experiment(out=out, jobs=tuple(jobs))
     for job in jobs:
         job.check()
-    if left := experiment.left():
-        used = [] if all(job.is_trained() for job in left) else found
-        if not settings.skip_bad:
-            for _, located in used:
-                located.source.check_present(located.manifest.shardlist)
-            for _, located in elsewhere:
-                shards = [s for s in located.manifest.shardlist if s.split == "test"]
-                located.source.check_present(shards)
-        if used:
-            _check_start(settings, manifests)
+    _check_left(experiment, found, elsewhere, settings)
     return experiment
+
+
+def _check_left(
+    experiment: Experiment,
+    found: Sequence[tuple[str, Located]],
+    elsewhere: Sequence[tuple[str, Located]],
+    settings: Settings,
+) -> None:
+    """Raise UsageError or CheckError where shards or settings would end a run that is left."""
+    left = experiment.left()
+    if not left:
+        return
+    used = [] if all(job.is_trained() for job in left) else found
+    if not settings.skip_bad:
+        for _, located in used:
+            located.source.check_present(located.manifest.shardlist)
+        for _, located in elsewhere:
+            shards = [s for s in located.manifest.shardlist if s.split == "test"]
+            located.source.check_present(shards)
+    if used:
+        _check_start(settings, [located.manifest for _, located in used])
 
 
 def find_manifests(paths: Sequence[str]) -> list[str]:
