@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from builder import generators
-from builder.contract import Refusal, UsageError, load_manifest, printable, write_last
+from builder.contract import CheckError, Refusal, UsageError, load_manifest, printable, write_last
 from builder.contract.lock import NoLocksError, hold
 from builder.contract.new_file import remove_leftovers, write_first
+from builder.contract.record import parse_json, read_bytes
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
 from builder.render import device_facts
 
@@ -143,10 +144,10 @@ def noted_batch(folder: Path) -> int | None:
 
 def _noted(path: Path) -> Mapping[str, object]:
     try:
-        found = json.loads(path.read_bytes())
+        found = parse_json(read_bytes(path), str(path))
         if isinstance(found, dict):
             return found
-    except ValueError:
+    except CheckError:
         pass
     raise UsageError(f"{path} is damaged: use another --out.")
 

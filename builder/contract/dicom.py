@@ -27,6 +27,7 @@ Values = npt.NDArray[np.float64]  # one for each value that can be stored, in th
 SUFFIXES = (".dcm", ".dicom")
 _OTHERS = (b"\x89PNG", b"\xff\xd8", b"II*\0", b"MM\0*")  # pictures with a wrong name
 _GREYS = ("MONOCHROME1", "MONOCHROME2")
+_OTHERWISE = 64 << 20  # bytes of all that is no pixel
 _TAILS = 0.005  # of the pixels, at either end, that the window "percentile" leaves out
 _PIXELS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
@@ -91,6 +92,8 @@ def _header(file: Path, tags: list[str]) -> "FileDataset":
     top, signed = header.get("HighBit", bits - 1), _whole(header, "PixelRepresentation")
     if not 1 < bits <= 16 or top != bits - 1 or samples != 1 or signed not in (0, 1):
         raise ValueError(f"BitsStored {bits} with HighBit {top} is not read: 2 to 16 grey bits are")
+    if (size := file.stat().st_size) > 8 * header.Rows * header.Columns + _OTHERWISE:
+        raise ValueError(f"its {header.Rows}×{header.Columns} pixels are stored in {size:,} bytes")
     return header
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from builder.contract.image import check_scans
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -40,6 +42,8 @@ def decode(whole: "Dataset") -> Pixels:
     shape = (whole.Rows, whole.Columns)
     if _size(frame) != shape:  # before a decoder makes room for it
         raise ValueError("the compressed image has another size than the header says")
+    if codec is imagecodecs.jpeg8_decode:
+        check_scans(frame)
     if codec is imagecodecs.jpeg8_decode and b"\xff\xd9" not in frame[-16:]:
         raise ValueError("the compressed image is cut")  # where this decoder would fill it up
     pixels = codec(frame)

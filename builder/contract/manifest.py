@@ -189,6 +189,8 @@ def _check_files(manifest: Manifest) -> None:
         check_url(url)
     if len(urls) != 1 + len(manifest.shardlist):
         raise CheckError("A shard is listed twice.")
+    if not manifest.shardlist:
+        raise CheckError("It lists no shard, so there is no image.")
     for shard in manifest.shardlist:
         if shard.origin == "synthetic" and shard.split != "train":
             raise CheckError(f"{shard.url} puts synthetic images into {shard.split}: refused.")
@@ -202,6 +204,8 @@ def _check_plan(plan: PlanProof, pathologies: tuple[str, ...]) -> None:
     names = [target.pathology for target in plan.targets]
     if len({*names}) < len(names) or not {*names} <= {*pathologies}:
         raise CheckError("The plan's targets are not distinct pathologies of the dataset.")
+    if not plan.real + plan.synthetic:
+        raise CheckError("The plan is one of no image at all, so it has no share.")
     if not 0 < plan.share[0] < plan.share[1]:
         raise CheckError(f"The plan's share {plan.share} is no fraction between 0 and 1.")
     if broken := plan.broken():

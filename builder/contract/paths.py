@@ -13,6 +13,7 @@ from stat import S_ISREG
 
 from builder.contract.errors import CheckError, UsageError, printable
 
+_MAX_URL = 255  # characters
 _URL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe is opened at once, and refused
@@ -27,7 +28,7 @@ def dataset_root(manifest_path: Path) -> Path:
 def check_url(url: str) -> None:
     """Raise CheckError unless `url` is a plain relative path: no scheme, no `..`, not absolute."""
     path = PurePosixPath(url)
-    if not _URL.fullmatch(url) or ".." in path.parts or str(path) != url:
+    if not _URL.fullmatch(url) or len(url) > _MAX_URL or ".." in path.parts or str(path) != url:
         raise CheckError(
             f"The path {printable(repr(url))} is refused: only plain relative paths are allowed."
         )

@@ -5,16 +5,16 @@ bytes, and a reader refuses anything it would not have written itself: links, ot
 times, long names.
 """
 
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from builder.contract.errors import CheckError, printable
 from builder.contract.names import KEY
 from builder.contract.paths import open_file
+from builder.contract.record import as_record, parse_json
 from builder.contract.shard import MAX_JSON_BYTES
 
 BLOCK = 512
@@ -37,13 +37,26 @@ class Member:
     json: bytes
 
     def drawn(self) -> tuple[str, int]:
-        """The target and the draw number in the JSON member."""
-        record = json.loads(self.json)
-        return record["target"], record["draw"]
+        """The target and the draw number in the JSON member; CheckError where it has none."""
+        asked = self._asked()
+        return asked.target, asked.draw
 
     def labels(self) -> tuple[int, ...]:
-        """The labels in the JSON member, in their order."""
-        return tuple(json.loads(self.json)["labels"].values())
+        """The labels in the JSON member, in their order; CheckError where it has none."""
+        return tuple(self._asked().labels.values())
+
+    def _asked(self) -> "_Asked":
+        what = f"The member {self.key}.json"
+        return as_record(parse_json(self.json, what), _Asked, what, exact=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is read of a JSON member."""
+
+    target: str
+    draw: int
+    labels: dict[str, Literal[1, 0, -1]]
 
 
 def header(name: str, size: int) -> bytes:
@@ -101,7 +114,9 @@ def _member(
         raise CheckError(f"{path.name} is not a shard: unreadable member header.") from None
     key = name.removesuffix(f".{extension}")
     if key == name or not KEY.fullmatch(key):
-        raise CheckError(f"{path.name} holds {printable(repr(name))} where KEY.{extension} must be.")
+        raise CheckError(
+            f"{path.name} holds {printable(repr(name))} where KEY.{extension} must be."
+        )
     if not 0 < size <= most:
         raise CheckError(f"{path.name}: {name} has {size} bytes; at most {most} are possible.")
     if header(name, size) != block:
