@@ -92,6 +92,16 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
         lambda raw: raw.update(plan=None, generator=None),
         "synthetic images and no plan",
     ),
+    "a plan of nothing": (
+        lambda raw: raw["plan"].update(real=0, synthetic=0),
+        "one of no image at all",
+    ),
+    "no shard": (
+        lambda raw: (raw["shardlist"].clear(), raw["index"].update(rows=0)),
+        "It lists no shard",
+    ),
+    "a long path": (put("shardlist", 0, "url", value="a/" * 200 + "a.tar"), "is refused"),
+    "a name of megabytes": (put("pathologies", value=["x" * (3 << 20)]), "cannot be used"),
     "an older field": (put("plan", "fewest", value=0), r"plan\.fewest is no field"),
 }
 

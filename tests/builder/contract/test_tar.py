@@ -109,3 +109,23 @@ def test_links_and_foreign_headers_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not a tar at all".ljust(2048, b"."))
     with pytest.raises(CheckError, match="not a shard"):
         walk(path)
+
+
+def member(json: bytes) -> tar.Member:
+    return tar.Member(key="a-1", offset=512, image=b"x", json=json)
+
+
+def test_a_json_member_says_what_was_asked() -> None:
+    asked = member(b'{"key":"a-1","target":"Mass","draw":7,"labels":{"Mass":1,"Gout":-1}}')
+    assert (asked.drawn(), asked.labels()) == (("Mass", 7), (1, -1))
+
+
+@pytest.mark.parametrize(
+    "json",
+    [b"", b"[]", b"{}", b"[" * 60_000, b'{"target":1,"draw":0,"labels":{}}', b"\xff"]
+    + [b'{"target":"","draw":0,"labels":%b}' % labels for labels in (b"[1]", b'{"Mass":300}')],
+)
+def test_a_json_member_that_is_none_is_refused(json: bytes) -> None:
+    for ask in (member(json).drawn, member(json).labels):
+        with pytest.raises(CheckError, match=r"The member a-1\.json is "):
+            ask()
