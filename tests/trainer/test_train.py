@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,15 @@ FILES = [
     "report.md",
     "timing.csv",
 ]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '{"epochs": 1' + "0" * 400 + "}", "\xff"])
+def test_a_damaged_report_of_a_sweeps_winner_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "report.json").write_text(text, encoding="latin1")
+    nothing: Any = None
+    plan: Any = SimpleNamespace(out=tmp_path)
+    with pytest.raises((CheckError, UsageError), match=r"report\.json"):
+        module._score_once(nothing, plan)
 
 
 @pytest.fixture(scope="module")
