@@ -19,7 +19,7 @@ APART = 0.35  # per cent of share between curves, so that their intervals do not
 
 
 def doses(curves: Sequence[DoseCurve], style: Mapping[str, Style]) -> list[Chart]:
-    """A figure for each target; a curve has the style of its control.
+    """A figure for each target; a curve has its control's colour and its arm's marker.
 
     Styles by the arms' titles.
     """
@@ -40,24 +40,24 @@ def doses(curves: Sequence[DoseCurve], style: Mapping[str, Style]) -> list[Chart
 def _dose(axes: Axes, *, curves: Sequence[DoseCurve], style: Mapping[str, Style]) -> None:
     axes.axhline(0, color=INK, lw=1)
     for number, curve in enumerate(curves):
-        own = style[curve.control]
+        colour, own = style[curve.control].colour, style[curve.arm]
         shift = APART * (number - (len(curves) - 1) / 2)
         share = np.array([100 * point.share + shift for point in curve.points])
         for x, point in zip(share, curve.points, strict=True):
             if point.low is not None and point.high is not None:
-                axes.plot([x, x], [point.low, point.high], color=own.colour, lw=1.6)
+                axes.plot([x, x], [point.low, point.high], color=colour, lw=1.6)
         axes.plot(
             share,
             [point.value for point in curve.points],
-            color=own.colour,
+            color=colour,
             linestyle=own.dashes,
             marker=own.marker,
-            markerfacecolor=own.face,
+            markerfacecolor="white" if own.face == "white" else colour,
             label=fill(f"{curve.arm} − {curve.control}", 2 * MAX_LETTERS),
         )
     shares = sorted({100 * point.share for curve in curves for point in curve.points})
     axes.set_xticks(shares, [f"{share:g} %" for share in shares])
     axes.set_xlim(min(shares) - 2, max(shares) + 2)
-    axes.set(xlabel="share of training images that every target reaches", ylabel="AUC difference")
+    axes.set(xlabel="share of each target in training", ylabel="AUC difference")
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.22), borderaxespad=0)

@@ -9,6 +9,7 @@ from trainer.report.style import COLOURS, Style
 
 STYLE = {
     "none": Style(colour=COLOURS[5], marker="o", dashes="-", face=COLOURS[5]),
+    "gan": Style(colour=COLOURS[0], marker="s", dashes="-", face=COLOURS[0]),
     "oversample": Style(colour=COLOURS[1], marker="^", dashes="--", face=COLOURS[1]),
 }
 
@@ -25,7 +26,7 @@ def curves() -> list[DoseCurve]:
     return [
         DoseCurve(about="a to b", pathology=name, arm="gan", control=control, points=points)
         for name in ("Mass <&>", "Hernia")
-        for control in STYLE
+        for control in ("none", "oversample")
     ]
 
 
@@ -39,6 +40,7 @@ def test_each_target_has_a_figure_with_every_share_and_control(curves: list[Dose
     for chart in found:
         assert {"5 %", "25 %", "gan − none", "gan − oversample"} <= {*texts(chart)}
         assert STYLE["oversample"].colour in chart.svg
+        assert STYLE["gan"].colour not in chart.svg
         said = ElementTree.fromstring(chart.svg).get("aria-label") or ""
         assert "gan minus none: +0.005 at 5 %, +0.025 at 25 %" in said
 
