@@ -20,9 +20,11 @@ DOCS = [ROOT / "README.md", ROOT / "manifests/README.md", *sorted((ROOT / "docs"
 PAGES = [*DOCS, ROOT / "builder/generators/nih64.card.md"]
 COMMANDS = {"xbuild": xbuild, "xtrain": xtrain}
 
-# Options of torchrun, Slurm and Chromium.
+# Options of torchrun, Slurm, Ray and Chromium.
 FOREIGN = {
-    "--nproc-per-node", "--no-python", "--signal",
+    "--nproc-per-node", "--no-python", "--standalone", "--signal", "--array", "--job-name", "--gpus",
+    "--gpus-per-node", "--nodes", "--cpus-per-task", "--mem", "--time", "--requeue", "--parsable",
+    "--dependency", "--min-nodes",
     "--headless", "--hide-scrollbars", "--window-size", "--screenshot",
 }  # fmt: skip
 

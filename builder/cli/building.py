@@ -129,7 +129,7 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
 @synth_options
 @engine_options
 def seal(**options: Any) -> None:
-    """Seal a balanced dataset whose shards were made by `xbuild synth --part`.
+    """Seal the dataset that parts have made.
 
     Takes the options of `xbuild synth`. Every shard is proved to be what they ask for; those that
     are missing are named. With --check duplicate, images are compared across all shards, and

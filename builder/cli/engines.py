@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from builder.contract import UsageError
 
 if TYPE_CHECKING:
-    from builder.engines.engine import EngineOf
     from builder.engines.make import Work
+    from builder.engines.rounds import EngineOf
 
 _HOW = ("out", "workers", "skip_bad", "keep_rejects", "engine", "address")
 
 
-def divided(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def divided(options: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """How a dataset is built, for `working`, and the options that say what it holds."""
     how = {name: value for name, value in options.items() if name in _HOW}
     return how, {name: value for name, value in options.items() if name not in _HOW}

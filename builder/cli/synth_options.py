@@ -22,10 +22,17 @@ def _batch(value: str) -> int | str:
 
 
 def synth_options(command: Command) -> Command:
-    """All that the bytes of a balanced dataset depend on, and where and by whom it is made."""
+    """All that the bytes of a balanced dataset depend on, and where it is written."""
     own = with_options(
-        reading_options(shard_options(command)),
+        _generator_options(reading_options(shard_options(command))),
         option("--name", help="Name of the dataset.  [default: gan and the regime]"),
+    )
+    return real_options(balance_options(own))
+
+
+def _generator_options(command: Command) -> Command:
+    return with_options(
+        command,
         option(
             "--generator",
             metavar="NAME|FILE",
@@ -82,4 +89,3 @@ def synth_options(command: Command) -> Command:
             help="With none, the synthetic half alone is built: it needs labels but no images.",
         ),
     )
-    return real_options(balance_options(own))

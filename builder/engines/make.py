@@ -14,13 +14,12 @@ from builder.claim import check_shards
 from builder.contract import UsageError
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
-from builder.engines.engine import EngineOf
 from builder.engines.jobs import real_jobs, synthetic_jobs
 from builder.engines.local import LocalEngine
 from builder.engines.painter import GeneratorPainter
 from builder.engines.parts import Share, Whole
 from builder.engines.reports import kinds_of, report_bad_images, why
-from builder.engines.rounds import Throughput, render_rounds
+from builder.engines.rounds import EngineOf, Throughput, render_rounds
 from builder.pack import real_painter, real_samples
 from builder.progress import Progress
 from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe

@@ -6,15 +6,39 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from builder.checks.duplicate import duplicates
 from builder.contract import Bytes, CheckError, decode_image, tar, write_last
 from builder.contract.record import read_record
-from builder.engines.engine import Engine
-from builder.progress import Progress
+from builder.progress import Advance, Progress
+from builder.render import Generator
 from builder.write import STAGES, Shard, ShardJob
+
+
+class Engine(Protocol):
+    """Processes that make shards; who makes one, and in which order, changes no byte."""
+
+    @property
+    def threads(self) -> int:
+        """Threads that encode, in each process."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether other machines take part, which share the output folder alone."""
+
+    def write_shards(self, jobs: Sequence[ShardJob], advance: Advance) -> list[Shard]:
+        """The finished shards of all jobs, in the jobs' order.
+
+        Shards that an earlier run completed are proved and kept. CheckError or UsageError where a
+        shard cannot be made; what is complete stays.
+        """
+
+
+EngineOf = Callable[[Generator | None, int | None], Engine]
+"""The engine for images by a generator (None: real images), with at most so many processes."""
 
 Jobs = Callable[[frozenset[str]], list[ShardJob]]
 """The shards to make when images with the given keys must not be in them."""

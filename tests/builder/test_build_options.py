@@ -3,16 +3,13 @@
 import csv
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from builder.blueprint import prepare, with_images
-from builder.contract import Index, Manifest, UsageError, load_index, load_manifest
-from builder.recipe import RealRequest, Request
+from builder.contract import Index, Manifest, load_index, load_manifest
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,26 +81,6 @@ def test_a_table_too_small_for_its_holdout_is_not_sealed(
     assert "60 training images of regime 100 %, 0 val and 0 test images" in done.stdout
 
 
-def test_a_target_that_no_training_image_has_is_told_where_it_is(clinic: Path) -> None:
-    request = Request(
-        dataset="table",
-        labels=clinic,
-        targets=("Mass",),
-        holdout=("0.1", "0.1"),
-        uncertain="mask",
-    )
-    split = prepare(request).cohort.split
-    with clinic.open(newline="") as file:
-        patients = [row["patient"] for row in csv.DictReader(file)]
-    held = {patients[row] for row in split.val}
-    rewrite(clinic, lambda row: {**row, "Mass": "1" if row["patient"] in held else "-1"})
-    with pytest.raises(UsageError, match="Mass has no positive among the") as caught:
-        prepare(request)
-    assert f"{len(split.val)} are in val and 0 in test, choose another --seed" in str(caught.value)
-    assert f"{len(split.train)} are unknown, --uncertain ones makes" in str(caught.value)
-    assert prepare(replace(request, uncertain="ones")).plan
-
-
 # --- labels of the generator ----------------------------------------------------------------------
 
 
@@ -164,26 +141,3 @@ def test_small_images_are_enlarged_only_where_that_is_asked_for(
     done = xbuild(*words, "--upsample")
     assert done.returncode == 0, done.stderr
     assert loaded(tmp_path / "out", "real100")[0].recipe["upsample"] is True
-
-
-# --- CheXpert without --root ----------------------------------------------------------------------
-
-
-def test_only_what_needs_chexperts_images_looks_for_them(tmp_path: Path) -> None:
-    root = tmp_path / "CheXpert-v1.0-small"
-    request = Request(dataset="chexpert")
-    for asked in (
-        replace(request, real="none"),
-        replace(request, root=tmp_path),
-        Request(dataset="nih"),
-        RealRequest(dataset="demo"),
-    ):
-        assert with_images(asked, tmp_path) == asked
-    with pytest.raises(UsageError, match=r"No CheXpert images were found.*--real none"):
-        with_images(request, tmp_path)
-    with pytest.raises(UsageError, match="--dataset demo, which needs no images") as caught:
-        with_images(RealRequest(dataset="chexpert"), tmp_path)
-    assert "--real none" not in str(caught.value)
-    (root / "train" / "patient00001").mkdir(parents=True)
-    assert with_images(request, tmp_path).root in (root, tmp_path)
-    assert with_images(request, root).root == root

@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from builder.claim import software
 from builder.contract import CheckError, UsageError
 from builder.engines.local import LocalEngine
 from builder.render import Generator
@@ -164,21 +163,6 @@ def test_an_error_of_a_shard_is_the_same_as_here(
 ) -> None:
     with pytest.raises(CheckError, match=r"^The image is bad\.$"):
         engine.write_shards(jobs_of(painters.Refused()), quiet)
-
-
-def test_a_machine_that_would_make_other_bytes_is_refused(
-    engine: RayEngine, jobs_of: Callable[..., list[ShardJob]], painters: ModuleType
-) -> None:
-    other = replace(engine, facts={**software(), "pillow": "1.0"})
-    with pytest.raises(CheckError, match=r"has pillow .* and this process 1\.0"):
-        other.write_shards(jobs_of(painters.Plain()), quiet)
-
-
-def test_a_machine_without_the_output_folder_is_refused(
-    engine: RayEngine, job_of: Callable[..., ShardJob], painters: ModuleType
-) -> None:
-    with pytest.raises(CheckError, match="--out must be on a disk that all machines"):
-        engine.write_shards([job_of(0, painter=painters.Plain())], quiet)
 
 
 def test_actors_take_what_the_cluster_has(
