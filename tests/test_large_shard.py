@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from builder.contract import (
@@ -27,61 +28,31 @@ SIDE, COUNT = 4096, 130  # 2.03 GiB of noise
 URL, TABLE = "shards/real/train-00000-of-00001.tar", "manifests/large.parquet"
 
 
+NAMES = ("Mass",)
+KEYS = [f"real-{i:05d}" for i in range(COUNT)]
+IMAGE = ImageSpec(height=SIDE, width=SIDE, codec="png", quality=0)
+
+
 def seal(root: Path) -> Path:
     """The manifest of a dataset of one shard; all of its images are the same noise."""
-    image = ImageSpec(height=SIDE, width=SIDE, codec="png", quality=0)
     noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
-    data, names = encode(noise, image), ("Mass",)
-    keys = [f"real-{i:05d}" for i in range(COUNT)]
-    shard, lines, offsets = root / URL, list[str](), list[int]()
-    shard.parent.mkdir(parents=True)
-    with shard.open("wb") as file:
-        for key in keys:
-            sample = Sample(
-                key=key, split="train", origin="real", target="", draw=-1, patient="", labels=(1,)
-            )
-            text = sample.to_json(names)
-            file.write(tar.header(f"{key}.png", len(data)))
-            offsets.append(file.tell())
-            file.write(data + tar.padding(len(data)))
-            file.write(tar.header(f"{key}.json", len(text)) + text + tar.padding(len(text)))
-            lines.append(tar.idx_line(key, "png", offsets[-1], len(data), len(text)))
-        file.write(tar.END)
-    shard.with_suffix(".idx").write_bytes(tar.idx_text(lines))
-
-    def words(*values: str) -> np.ndarray:
-        return np.array(values * (COUNT // len(values)), dtype=object)
-
-    index = Index(
-        key=words(*keys),
-        split=words("train"),
-        origin=words("real"),
-        shard=words(URL),
-        offset=np.array(offsets, np.int64),
-        size=np.full(COUNT, len(data), np.int32),
-        labels=np.ones((COUNT, 1), np.int8),
-        target=words(""),
-        draw=np.full(COUNT, -1, np.int64),
-        patient=words(*(f"{i:016x}" for i in range(COUNT))),
-        **{name: words("") for name in ("view", "sex", "age")},
-        sketch=np.empty((COUNT, 0), np.uint8),
-    )
-    table = index_bytes(index, names)
+    data = encode(noise, IMAGE)
+    table = index_bytes(index_of(write(root / URL, data), len(data)), NAMES)
     (root / TABLE).parent.mkdir()
     (root / TABLE).write_bytes(table)
     entry = ShardEntry(
         url=URL,
         nsamples=COUNT,
-        filesize=shard.stat().st_size,
-        sha256=sha256_file(shard),
+        filesize=(root / URL).stat().st_size,
+        sha256=sha256_file(root / URL),
         split="train",
         origin="real",
     )
     manifest = Manifest(
         schema=2,
         name="large",
-        pathologies=names,
-        image=image,
+        pathologies=NAMES,
+        image=IMAGE,
         recipe={},
         plan=None,
         generator=None,
@@ -92,9 +63,48 @@ def seal(root: Path) -> Path:
     )
     path = root / "manifests" / "large.json"
     save_manifest(manifest, path)
-    index = load_index(manifest, root)
-    assert int(index.offset[-1]) > 1 << 31
+    assert int(load_index(manifest, root).offset[-1]) > 1 << 31
     return path
+
+
+def write(shard: Path, data: bytes) -> list[int]:
+    """The shard with the image `data` in each sample; where the images begin."""
+    lines, offsets = list[str](), list[int]()
+    shard.parent.mkdir(parents=True)
+    with shard.open("wb") as file:
+        for key in KEYS:
+            sample = Sample(
+                key=key, split="train", origin="real", target="", draw=-1, patient="", labels=(1,)
+            )
+            text = sample.to_json(NAMES)
+            file.write(tar.header(f"{key}.png", len(data)))
+            offsets.append(file.tell())
+            file.write(data + tar.padding(len(data)))
+            file.write(tar.header(f"{key}.json", len(text)) + text + tar.padding(len(text)))
+            lines.append(tar.idx_line(key, "png", offsets[-1], len(data), len(text)))
+        file.write(tar.END)
+    shard.with_suffix(".idx").write_bytes(tar.idx_text(lines))
+    return offsets
+
+
+def index_of(offsets: list[int], size: int) -> Index:
+    def words(*values: str) -> npt.NDArray[np.object_]:
+        return np.array(values * (COUNT // len(values)), dtype=object)
+
+    return Index(
+        key=words(*KEYS),
+        split=words("train"),
+        origin=words("real"),
+        shard=words(URL),
+        offset=np.array(offsets, np.int64),
+        size=np.full(COUNT, size, np.int32),
+        labels=np.ones((COUNT, 1), np.int8),
+        target=words(""),
+        draw=np.full(COUNT, -1, np.int64),
+        patient=words(*(f"{i:016x}" for i in range(COUNT))),
+        **{name: words("") for name in ("view", "sex", "age")},
+        sketch=np.empty((COUNT, 0), np.uint8),
+    )
 
 
 @pytest.mark.slow
@@ -103,4 +113,4 @@ def test_a_shard_of_more_than_2_gib_verifies_and_streams(tmp_path: Path) -> None
     assert (tmp_path / URL).stat().st_size > 1 << 31
     assert list(verify(path)) == []
     keys = [item["key"] for item in StreamDataset(path, threads=1)]
-    assert sorted(keys) == [f"real-{i:05d}" for i in range(COUNT)]
+    assert sorted(keys) == KEYS
