@@ -164,3 +164,17 @@ def test_light_commands_import_nothing_heavy(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_a_sweep_needs_optuna() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['optuna', 'sqlalchemy', 'alembic']))\n"
+        "import trainer.train, trainer.experiment, trainer.config\n"
+        "from builder.contract import UsageError\n"
+        "try: trainer.train.sweep(*[None] * 4)\n"
+        "except UsageError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == (
+        "xtrain sweep needs optuna, which is not installed: pip install optuna.\n"
+    ), done.stderr

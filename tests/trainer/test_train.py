@@ -1,8 +1,6 @@
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -288,17 +286,3 @@ def test_a_sweep_scores_test_once_by_the_best_point(
     assert len(scored) == 1
     assert [trial.params for trial in again] == [trial.params for trial in trials]
     assert same.pathologies == found.pathologies
-
-
-def test_only_a_sweep_needs_optuna() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(['optuna', 'sqlalchemy', 'alembic']))\n"
-        "import trainer.train, trainer.experiment, trainer.config\n"
-        "from builder.contract import UsageError\n"
-        "try: trainer.train.sweep(*[None] * 4)\n"
-        "except UsageError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == (
-        "xtrain sweep needs optuna, which is not installed: pip install optuna.\n"
-    ), done.stderr
