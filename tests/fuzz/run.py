@@ -1,0 +1,249 @@
+"""Every target of tests/fuzz for its share of the time, in processes of their own.
+
+    python tests/fuzz/run.py --minutes 20
+
+Coverage leads the way where atheris is installed, chance alone elsewhere. An input that breaks a
+promise, a crash and a hang are findings: each is kept in build/fuzz/TARGET/failed, and later runs
+try these first. Prints executions and findings per target; exit code 1 with a finding.
+"""
+
+import argparse
+import io
+import json
+import os
+import random
+import resource
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+
+GUIDED = find_spec("atheris") is not None
+if GUIDED:
+    import atheris
+
+    quiet = redirect_stderr(io.StringIO())  # it names every module
+    with quiet, atheris.instrument_imports(include=["builder", "trainer"]):
+        from targets import TARGETS
+else:
+    from targets import TARGETS
+
+from bounds import fault  # noqa: E402 - what they import is to be instrumented, too
+from mutation import MAX_BYTES, apply, random_edit  # noqa: E402
+
+KEPT = Path(__file__).resolve().parents[2] / "build/fuzz"
+ROOM = 3 << 30  # bytes of address space that an input may take
+HANGS = 60.0  # seconds of one input
+JUNK = 0.02  # of the inputs
+OWN = 0.2  # of the inputs are changed by the engine that knows the coverage
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done with a target."""
+
+    executions: int = 0
+    seconds: float = 0.0
+    findings: dict[str, str] = field(default_factory=dict)  # what does not hold: the input's file
+
+
+def keep(name: str, data: bytes) -> str:
+    """The file of an input that failed."""
+    path = KEPT / name / "failed" / sha256(data).hexdigest()[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return str(path)
+
+
+class Worker:
+    """Tries inputs of one target, in a process of its own.
+
+    The folder `scratch` tells the parent of it: `note` how far it came, as JSON, `current` the
+    input, `told` what was printed.
+    """
+
+    def __init__(self, name: str, scratch: Path) -> None:
+        self.name, self.scratch, self.tally = name, scratch, Tally()
+        self.target = TARGETS[name]
+        self.seeds = self.target.seeds()
+
+    def run(self, seconds: float) -> None:
+        """The inputs that failed once, then new ones until the time is over."""
+        end = time.monotonic() + seconds
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * PAGE + ROOM, resource.RLIM_INFINITY))
+        for path in sorted((KEPT / self.name / "failed").glob("*")):
+            self.attempt(path.read_bytes())
+        if GUIDED:
+            self._by_coverage(end - time.monotonic())
+        chance = random.Random(time.time_ns())
+        while time.monotonic() < end:
+            if chance.random() < JUNK:
+                self.attempt(chance.randbytes(chance.randrange(300)))
+            else:
+                self.attempt(self._changed(chance.choice(self.seeds), chance))
+        self._tell()
+
+    def attempt(self, data: bytes) -> None:
+        """Try one input."""
+        (self.scratch / "current").write_bytes(data)
+        folder = self.scratch / "folder"
+        folder.mkdir()
+        said = fault(self.target, data, folder)
+        rmtree(folder)
+        self.tally.executions += 1
+        if said and said not in self.tally.findings:
+            self.tally.findings[said] = keep(self.name, data)
+        if said or self.tally.executions % 50 == 0:
+            self._tell()
+
+    def _by_coverage(self, seconds: float) -> None:
+        """By libFuzzer, which ends the process."""
+        corpus = KEPT / self.name / "corpus"
+        corpus.mkdir(parents=True, exist_ok=True)
+        for data in self.seeds:
+            (corpus / sha256(data).hexdigest()[:16]).write_bytes(data)
+        options = {
+            **{"max_total_time": max(1, int(seconds)), "max_len": MAX_BYTES, "rss_limit_mb": 0},
+            **{"timeout": int(HANGS), "detect_leaks": 0, "artifact_prefix": f"{self.scratch}/"},
+        }
+
+        def mutator(data: bytes, size: int, seed: int) -> bytes:
+            chance = random.Random(seed)
+            if chance.random() < OWN:
+                return bytes(atheris.Mutate(data, size))
+            return self._changed(data, chance)[:size]
+
+        words = [f"-{name}={value}" for name, value in options.items()]
+        atheris.Setup([sys.argv[0], *words, str(corpus)], self.attempt, custom_mutator=mutator)
+        atheris.Fuzz()
+
+    def _changed(self, data: bytes, chance: random.Random) -> bytes:
+        edits = [random_edit(chance) for _ in range(chance.choice((1, 1, 2, 3, 5)))]
+        return apply(data, edits, self.seeds, self.target.layers)
+
+    def _tell(self) -> None:
+        path = self.scratch / "note.new"
+        path.write_text(json.dumps([self.tally.executions, self.tally.findings]))
+        path.replace(self.scratch / "note")
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker as its parent sees it."""
+
+    name: str
+    seconds: float
+    scratch: Path
+    process: int
+    begun: float = field(default_factory=time.monotonic)
+
+    def ended(self) -> str | None:
+        """How its end is a finding, "" where it is none; None while it goes on."""
+        process, status = os.waitpid(self.process, os.WNOHANG)
+        if process:
+            code = os.waitstatus_to_exitcode(status)
+            return f"the process ended with {code}: {self._last_line()}" if code else ""
+        current = self.scratch / "current"
+        if not current.exists() or time.time() - current.stat().st_mtime < HANGS:
+            return None
+        os.kill(self.process, 9)
+        os.waitpid(self.process, 0)
+        return f"an input took more than {HANGS:.0f} seconds"
+
+    def add_to(self, tally: Tally, said: str) -> None:
+        """What it did, and its end if that is a finding."""
+        tally.seconds += time.monotonic() - self.begun
+        note, current = self.scratch / "note", self.scratch / "current"
+        executions, findings = json.loads(note.read_text()) if note.exists() else (0, {})
+        tally.executions += executions
+        tally.findings |= findings
+        if said:
+            data = current.read_bytes() if current.exists() else b""
+            tally.findings[said] = keep(self.name, data)
+        rmtree(self.scratch)
+
+    def _last_line(self) -> str:
+        lines = (self.scratch / "told").read_text(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else ""
+
+
+def begun(name: str, seconds: float) -> Child:
+    """A worker in a process that has all modules from the start."""
+    scratch = Path(mkdtemp(prefix="fuzz-"))
+    if process := os.fork():
+        return Child(name, seconds, scratch, process)
+    code = 1
+    try:
+        told = os.open(scratch / "told", os.O_WRONLY | os.O_CREAT)
+        os.dup2(told, 1)
+        os.dup2(told, 2)
+        Worker(name, scratch).run(seconds)
+        code = 0
+    except BaseException as error:
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def spend(shares: dict[str, float], tallies: dict[str, Tally], jobs: int) -> None:
+    """Try every target for its share of seconds, `jobs` at a time.
+
+    After a crash or a hang, which are findings, a target goes on for the rest of its share.
+    """
+    waiting, running = deque(shares.items()), []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            running.append(begun(*waiting.popleft()))
+        time.sleep(0.1)
+        for child in [*running]:
+            if (said := child.ended()) is not None:
+                running.remove(child)
+                child.add_to(tallies[child.name], said)
+                left = child.seconds - (time.monotonic() - child.begun)
+                if said and left > 1:
+                    waiting.append((child.name, left))
+
+
+@contextmanager
+def report(tallies: dict[str, Tally]) -> Iterator[None]:
+    """Prints what was done, also when the user ends it."""
+    try:
+        yield
+    finally:
+        for name, tally in tallies.items():
+            print(f"{name:12} {tally.executions:9,} executions  {len(tally.findings)} findings")
+            for said, path in tally.findings.items():
+                print(f"    {said}\n    {path}")
+        total = sum(tally.executions for tally in tallies.values())
+        found = sum(len(tally.findings) for tally in tallies.values())
+        print(f"{total:,} executions led by {'coverage' if GUIDED else 'chance'}, {found} findings")
+
+
+def main() -> int:
+    """Half of the time in equal shares; the rest by what an input of each target costs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--target", action="append", choices=TARGETS, help="this one alone")
+    asked = parser.parse_args()
+    tallies = {name: Tally() for name in asked.target or TARGETS}
+    half = 30 * asked.minutes * asked.jobs
+    with report(tallies):
+        spend(dict.fromkeys(tallies, half / len(tallies)), tallies, asked.jobs)
+        costs = {name: each.seconds / max(1, each.executions) for name, each in tallies.items()}
+        shares = {name: half * cost / sum(costs.values()) for name, cost in costs.items()}
+        spend(shares, tallies, asked.jobs)
+    return any(tally.findings for tally in tallies.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

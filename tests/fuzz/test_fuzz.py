@@ -1,0 +1,48 @@
+"""Whatever a stranger's bytes are: a result or one sentence, soon, and nothing outside is touched.
+
+`make fuzz` runs the same targets for as long as you like.
+"""
+
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+from bounds import fault
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutation import KINDS, RANGE, Edit, apply
+from targets import TARGETS
+
+INPUTS = 200  # for each target: all of them together take a minute
+
+numbers = st.integers(0, RANGE - 1)
+edits = st.lists(
+    st.builds(Edit, st.sampled_from(KINDS), numbers, numbers, numbers), min_size=1, max_size=4
+)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_valid_examples_are_read(name: str, tmp_path: Path) -> None:
+    for number, data in enumerate(TARGETS[name].examples()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        TARGETS[name].call(data, folder)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", TARGETS)
+def test_no_input_breaks_it(name: str, tmp_path: Path) -> None:
+    target, examples = TARGETS[name], TARGETS[name].seeds()
+    folder = tmp_path / "input"
+
+    @settings(max_examples=INPUTS, suppress_health_check=[*HealthCheck])
+    @given(st.sampled_from(range(len(examples))), edits, st.none() | st.binary(max_size=300))
+    def holds(number: int, changes: list[Edit], junk: bytes | None) -> None:
+        data = junk or apply(examples[number], changes, examples, target.layers)
+        folder.mkdir()
+        try:
+            assert not fault(target, data, folder)
+        finally:
+            rmtree(folder)
+
+    holds()
