@@ -55,6 +55,7 @@ from builder.contract import (
 )
 from builder.plan import philox
 from builder.render import render
+from builder.render.lanczos import resize_block
 
 COUNT = 1500  # synthetic images
 SUBSETS, PAIRS, DRAWS = 50, 400, 20
@@ -165,32 +166,31 @@ def similarity(images: Images) -> float:
     return float(compare(pairs[:, :1], pairs[:, 1:]))
 
 
-def nearest(a: Floats, b: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """For each row of `a`, distance and place of its nearest neighbour in `b`."""
+def distances(a: Floats, b: Floats) -> Floats:
+    """Between each row of `a` and each row of `b`: [N, M]."""
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-    place = squares.argmin(axis=1)
-    return np.sqrt(np.maximum(squares[np.arange(len(a)), place], 0)), place
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
 
 
-def nearer_to_train(synthetic: Floats, train: Floats, held_out: Floats) -> Spread:
+def nearer_to_train(to_train: Floats, to_held_out: Floats) -> Spread:
     """The share whose nearest neighbour is a training image, over draws of training images."""
-    to_held_out, _ = nearest(synthetic, held_out)
     shares = []
     for number in range(DRAWS):
         random = np.random.Generator(philox("train draw", number))
-        drawn = train[random.choice(len(train), len(held_out), replace=False)]
-        shares.append((nearest(synthetic, drawn)[0] < to_held_out).mean())
+        drawn = random.choice(to_train.shape[1], to_held_out.shape[1], replace=False)
+        shares.append((to_train[:, drawn].min(axis=1) < to_held_out.min(axis=1)).mean())
     return float(np.mean(shares)), float(np.std(shares))
 
 
 def nearness(synthetic: Floats, train: Floats, held_out: Floats) -> Nearness:
     """All distances in one space."""
-    own, real = nearest(synthetic, train)[0], nearest(held_out, train)[0]
+    to_train = distances(synthetic, train)
+    own, real = to_train.min(axis=1), distances(held_out, train).min(axis=1)
     return Nearness(
         synthetic=float(np.median(own)),
         held_out=float(np.median(real)),
         p=float(mannwhitneyu(own, real, alternative="less").pvalue),
-        nearer_to_train=nearer_to_train(synthetic, train, held_out),
+        nearer_to_train=nearer_to_train(to_train, distances(synthetic, held_out)),
     )
 
 
@@ -295,14 +295,15 @@ def rendered(bench: Bench, name: str) -> Images:
         image_size=manifest.image.height,
         seed=0,
     )
-    return seen(bench.classifier, np.stack(list(pixels)), rows)
+    own = np.stack(list(pixels))
+    return seen(bench.classifier, resize_block(own, manifest.image.height), rows)
 
 
 def nearest_pairs(bench: Bench, images: Images) -> Bytes:
     """uint8 [2·H, 10·W]: the ten images nearest to a training image, and those below."""
-    distance, place = nearest(images.flat, bench.train.flat)
-    closest = np.argsort(distance)[:10]
-    pairs = np.stack([images.pixels[closest], bench.train.pixels[place[closest]]])
+    apart = distances(images.flat, bench.train.flat)
+    closest = np.argsort(apart.min(axis=1))[:10]
+    pairs = np.stack([images.pixels[closest], bench.train.pixels[apart[closest].argmin(axis=1)]])
     side = pairs.shape[-1]
     return pairs.transpose(0, 2, 1, 3).reshape(2 * side, 10 * side)
 
