@@ -1,4 +1,4 @@
-"""Folders of runs, comparisons of them, weights and checkpoints, generators, runs of fit-gan."""
+"""Folders of runs, comparisons of them, weights and checkpoints of classifiers."""
 
 import io
 import json
@@ -15,17 +15,11 @@ import torch
 from borrowed import conftest
 from bounds import Target
 from layers import CHECKPOINT, PARQUET, TENSORS, inner_json
-from safetensors.torch import save
 from torch import nn
 
 from builder.contract import ImageSpec
 from builder.contract.checkpoint import load_checkpoint
 from builder.contract.weights import WeightsHeader, load_tensors, read_header, weights_bytes
-from builder.fitgan import snapshot
-from builder.generators import pggan
-from builder.generators.diffusers_folder import check_configs
-from builder.generators.pggan_format import Design, layer_shapes
-from builder.generators.tfpickle import convert
 from trainer.fit.checkpoint import (
     Identity,
     Partial,
@@ -186,109 +180,6 @@ def classifier(data: bytes, folder: Path) -> None:
     load_tensors(path)
 
 
-# --- generators ----------------------------------------------------------------------------------
-
-
-@cache
-def generators() -> Sequence[bytes]:
-    made = Design(
-        labels=LABELS,
-        resolution=8,
-        num_channels=1,
-        latent_size=4,
-        fmap_base=32,
-        fmap_decay=1.0,
-        fmap_max=4,
-        normalize_latents=True,
-        use_wscale=True,
-        use_pixelnorm=True,
-        pixelnorm_epsilon=1e-8,
-        use_leakyrelu=True,
-        fused_scale=True,
-        lod=0.0,
-    )
-    random = torch.Generator().manual_seed(0)
-    tensors = {}
-    for layer, (weight, bias) in layer_shapes(made).items():
-        tensors[f"{layer}/weight"] = torch.randn(weight, generator=random)
-        tensors[f"{layer}/bias"] = torch.randn(bias, generator=random)
-    return [save(tensors, metadata={"header": made.to_json()})]
-
-
-def generator(data: bytes, folder: Path) -> None:
-    path = folder / "generator.safetensors"
-    path.write_bytes(data)
-    pggan.load(str(path), 64)
-
-
-@cache
-def pickles() -> Sequence[bytes]:
-    made = conftest("builder/generators")
-    size = {"resolution": 8, "latent_size": 4, "label_size": 2, "fmap_base": 32, "fmap_max": 4}
-    random = np.random.default_rng(0)
-    variables: list[tuple[str, object]] = [("lod", np.float32(0))]
-    for name, (weight, bias) in made._paper_layers(size).items():
-        variables.append((f"{name}/weight", random.normal(0, 1, weight).astype("f4")))
-        variables.append((f"{name}/bias", random.normal(0, 0.3, bias).astype("f4")))
-    state = {
-        "version": 2,
-        "name": "Gs",
-        "static_kwargs": size,
-        "build_module_src": "raise SystemExit('never run')",
-        "build_func_name": "G_paper",
-        "variables": variables,
-    }
-    other = made.Network({**state, "build_func_name": "D_paper", "variables": []})
-    networks = (other, other, made.Network(state))
-    return [made._dump(networks, protocol) for protocol in (2, 4)]
-
-
-def published_pickle(data: bytes, folder: Path) -> None:
-    path = folder / "network-final.pkl"
-    path.write_bytes(data)
-    convert(path, folder / "generator.safetensors", LABELS)
-
-
-def pipelines() -> Sequence[bytes]:
-    parts = {"block_out_channels": [8, 16], "layers_per_block": 1, "sample_size": 8}
-    return [json.dumps({"_class_name": "UNet2DConditionModel", **parts}).encode()]
-
-
-def pipeline(data: bytes, folder: Path) -> None:
-    (folder / "unet").mkdir()
-    (folder / "unet" / "config.json").write_bytes(data)
-    check_configs(folder)
-
-
-# --- a run of fit-gan ----------------------------------------------------------------------------
-
-
-def gan_run() -> Any:
-    """What a snapshot is put into: networks of a layer each."""
-    parts = {name: network()[0] for name in ("generator", "discriminator", "average")}
-    optimizers = {
-        f"{name[0]}_optimizer": torch.optim.Adam(parts[name].parameters())
-        for name in ("generator", "discriminator")
-    }
-    return SimpleNamespace(iteration=0, history=[], **parts, **optimizers)
-
-
-@cache
-def snapshots() -> Sequence[bytes]:
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "snapshot.pt"
-        snapshot.save(gan_run(), path)
-        return [path.read_bytes()]
-
-
-def gan_snapshot(data: bytes, folder: Path) -> None:
-    path = folder / "snapshot.pt"
-    path.write_bytes(data)
-    snapshot.restore(gan_run(), path)
-
-
 TARGETS = {
     "report": run_target("report.json"),
     "history": run_target("history.csv"),
@@ -300,10 +191,4 @@ TARGETS = {
     "classifier": Target(
         examples=classifiers, call=classifier, layers=(TENSORS, inner_json("xtrain"))
     ),
-    "generator": Target(
-        examples=generators, call=generator, layers=(TENSORS, inner_json("header"))
-    ),
-    "pickle": Target(examples=pickles, call=published_pickle),
-    "pipeline": Target(examples=pipelines, call=pipeline),
-    "snapshot": Target(examples=snapshots, call=gan_snapshot, layers=(CHECKPOINT,)),
 }
