@@ -5,7 +5,6 @@ gan.card.md           what it was made from, how, and its limits
 gan.run/              recipe.json · snapshot.pt · history.csv · curves.png · sheets of fixed latents
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from builder.contract import (
 from builder.contract.precision import PRECISIONS, Precision, check_precision
 from builder.contract.ranks import own_gpu
 from builder.contract.ranks import ranks as number_of_ranks
+from builder.contract.record import parse_json, read_bytes
 from builder.fitgan import snapshot
 from builder.fitgan.card import card, curves_png
 from builder.fitgan.data import Reals, load_reals
@@ -143,8 +143,8 @@ def _noted_precision(folder: Path) -> Precision | None:
     if not (folder / "snapshot.pt").exists():
         return None
     try:
-        found = json.loads((folder / "recipe.json").read_bytes())["precision"]
-    except (OSError, ValueError, LookupError, TypeError):  # what is wrong is said when it is kept
+        found = parse_json(read_bytes(folder / "recipe.json"), "recipe.json")["precision"]
+    except (CheckError, LookupError, TypeError):  # what is wrong is said when it is kept
         return None
     return found if found in PRECISIONS else None
 

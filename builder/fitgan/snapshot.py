@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from builder.contract import CheckError, UsageError, write_last
+from builder.contract.checkpoint import read_inert, read_tensors
+from builder.contract.paths import open_file
 from builder.contract.record import as_record
 from builder.fitgan.history import HistoryRow
 from builder.fitgan.train import Networks
@@ -40,7 +42,9 @@ def restore(networks: Networks, path: Path) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with open_file(path) as file:
+            read_inert(file, str(path))
+            state = read_tensors(file, str(path))
         for name in _STATEFUL:
             getattr(networks, name).load_state_dict(state[name])
         networks.history = [as_record(row, HistoryRow, "history") for row in state["history"]]

@@ -262,3 +262,10 @@ def test_the_files_of_a_run(unbroken: Path) -> None:
         kimg = [float(row["kimg"]) for row in csv.DictReader(file)]
     assert kimg == pytest.approx([0.08, 0.16, 0.24, 0.32])
     assert unbroken.with_suffix(".card.md").exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"precision": ["fp32"]}', "\xff"])
+def test_a_recipe_that_is_none_notes_no_precision(tmp_path: Path, text: str) -> None:
+    (tmp_path / "snapshot.pt").touch()
+    (tmp_path / "recipe.json").write_text(text, encoding="latin-1")
+    assert run._noted_precision(tmp_path) is None

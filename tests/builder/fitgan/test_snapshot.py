@@ -1,6 +1,8 @@
 """A snapshot is complete or absent, and a damaged one is refused in a sentence."""
 
+import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +37,17 @@ def test_a_damaged_snapshot_is_one_sentence(
 ) -> None:
     spoil(copied.with_suffix(".run") / "snapshot.pt")
     with pytest.raises(UsageError, match="is damaged or belongs to another version: remove"):
+        fit(copied)
+
+
+def test_a_snapshot_that_asks_for_gigabytes_gets_none(
+    fit: Fit, copied: Path, bearable: Callable[[], AbstractContextManager[None]]
+) -> None:
+    asks = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x01\x85R."
+    with zipfile.ZipFile(copied.with_suffix(".run") / "snapshot.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", asks)
+        archive.writestr("archive/version", "3\n")
+    with bearable(), pytest.raises(UsageError, match="is damaged or belongs to another version"):
         fit(copied)
 
 
