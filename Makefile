@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 LOCKS := build/manifests
+# How long make fuzz takes, and how many interruptions make faults tries.
+MINUTES ?= 20
+COUNT ?= 500
 # What a machine with PyTorch and the usual packages lacks, and the Python that it has.
 GPU_PYTHON := 3.12
 GPU_PACKAGES := torchxrayvision simplejpeg isal msgspec lightning-fabric lightning-utilities
@@ -10,7 +13,7 @@ GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manyl
 AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests axe test quick check gpu gpu-wheels clean
+.PHONY: help install demo manifests axe test quick fuzz faults check gpu gpu-wheels clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -58,6 +61,13 @@ test: install  ## run all tests, two at a time
 
 quick: install  ## run the tests that take less than ten seconds each
 	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m 'not slow'
+
+fuzz: install  ## read mutated inputs for MINUTES=20; those that fail are kept in build/fuzz
+	-$(BIN)/pip install --quiet --only-binary=:all: atheris  # inputs follow coverage where it is there
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --minutes $(MINUTES)
+
+faults: install  ## interrupt commands COUNT=500 times, and run each of them again
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python tests/faults/run.py --count $(COUNT)
 
 check: install  ## check lint, format and types
 	$(BIN)/ruff check .

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 TESTS = Path(__file__).parents[1]
-MANIFEST = "sealed/out/manifests/clinic.json"
+MANIFEST = "sealed/out/manifests/large.json"
 HEAVY = (  # what commands import when they need it; a forked process has it at once
     *("builder.build", "builder.cli", "builder.fitgan.run", "trainer.cli", "trainer.train"),
     *("pandas", "pyarrow.csv", "pyarrow.parquet", "scipy.optimize", "sklearn.metrics"),
@@ -33,9 +36,18 @@ def preload() -> None:
 
 
 def make_inputs(folder: Path) -> None:
-    """A small clinic with its label table, and a dataset sealed from it."""
+    """A small clinic with its label table, and a larger one that is sealed."""
     conftest("builder").make_clinic(folder / "clinic")
-    run_inside("xbuild", _pack(folder, folder / "sealed"))
+    large = folder / "large"  # enough for a generator
+    large.mkdir()
+    random = np.random.default_rng(0)
+    rows = ["image,patient,Mass,Edema"]
+    for number in range(110):
+        pixels = random.integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).save(large / f"{number}.png")
+        rows.append(f"{number}.png,p{number // 2},{number % 3 % 2},{number % 5 % 2}")
+    (large / "labels.csv").write_text("\n".join(rows) + "\n")
+    run_inside("xbuild", _pack(folder, folder / "sealed", "large"))
 
 
 def run_inside(program: str, words: Sequence[object]) -> None:
@@ -63,20 +75,20 @@ def conftest(room: str) -> Any:
     return module
 
 
-def _table(inputs: Path) -> Sequence[object]:
-    labels = inputs / "clinic" / "labels.csv"
+def _table(inputs: Path, name: str) -> Sequence[object]:
+    labels = inputs / name / "labels.csv"
     return ["--dataset", "table", "--labels", labels, "--image-size", 32, "--shard-size", 16]
 
 
-def _pack(inputs: Path, own: Path) -> Sequence[object]:
-    holdout = ("--holdout", "0.2", "0.2", "--workers", 1, "--out", own / "out")
-    return ["pack", *_table(inputs), "--name", "clinic", *holdout]
+def _pack(inputs: Path, own: Path, name: str = "clinic") -> Sequence[object]:
+    holdout = ("--holdout", "0.15", "0.15", "--workers", 1, "--out", own / "out")
+    return ["pack", *_table(inputs, name), "--name", name, *holdout]
 
 
 def _synth(inputs: Path, own: Path) -> Sequence[object]:
     targets = ("--target", "Mass", "--target", "Pleural_Thickening", "--share", "0.2")
     rest = ("--holdout", "0.1", "0.1", "--workers", 1, "--out", own / "out")
-    return ["synth", *_table(inputs), *targets, *rest]
+    return ["synth", *_table(inputs, "clinic"), *targets, *rest]
 
 
 def _fit_gan(inputs: Path, own: Path) -> Sequence[object]:
@@ -85,7 +97,7 @@ def _fit_gan(inputs: Path, own: Path) -> Sequence[object]:
     rest = ("--precision", "fp32", "--device", "cpu", "--out", own / "out" / "gan.safetensors")
     return [
         "fit-gan",
-        inputs / "sealed" / "out" / "manifests" / "clinic.json",
+        inputs / MANIFEST,
         *size,
         *length,
         *rest,
@@ -112,6 +124,6 @@ SCENES = {
     "fit": Scene(
         "xtrain",
         _fit,
-        ["history.csv", "receipts.csv", "best.safetensors", "predictions.parquet", "config.json"],
+        ["history.csv", "receipts.csv", "best.safetensors", "predictions.parquet"],
     ),
 }

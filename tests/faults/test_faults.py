@@ -1,0 +1,35 @@
+"""Interrupted at a boundary and run again, a command ends as if nothing had happened.
+
+`make faults` tries many more of the same.
+"""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).with_name("run.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--count=8", "--command=synth", "--command=pack"],
+        ["--count=6", "--command=fit-gan", "--command=fit"],
+    ],
+    ids=["builds", "trainings"],
+)
+def test_an_interrupted_command_is_resumed_by_itself(words: list[str]) -> None:
+    """The faults are drawn anew each time; what is printed holds the seed."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    done = subprocess.run(
+        [sys.executable, RUN, f"--seed={seed}", *words],
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
