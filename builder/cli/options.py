@@ -124,8 +124,8 @@ def engine_options(command: Command) -> Command:
             type=click.Choice(["local", "ray"]),
             default="local",
             show_default=True,
-            help="Where shards are made: on this machine, or on those of a Ray cluster; the bytes "
-            "do not depend on it.",
+            help="What makes the shards: this machine, or those of a Ray cluster; the bytes do not "
+            "depend on it.",
         ),
         option(
             "--address",

@@ -37,7 +37,7 @@ def _generator_options(command: Command) -> Command:
             "--generator",
             metavar="NAME|FILE",
             help="Generator of the images: NAME or NAME:ARGUMENT of an installed one, or a "
-            ".safetensors file.  [default: nih64 for --dataset nih, otherwise phantom]",
+            ".safetensors file.  [default: nih128 for --dataset nih, otherwise phantom]",
         ),
         option(
             "--generator-option",

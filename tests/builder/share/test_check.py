@@ -83,8 +83,8 @@ def test_what_a_recipient_built_next_to_it_is_no_fault(shared_folder: Path) -> N
 FORGED = {
     "shard": ("data/train-00000-of-*.tar", "is not the shard that the manifest lists"),
     "idx": ("data/train-00000-of-*.idx", "does not point at the members"),
-    "real": ("real.parquet", "real.parquet is missing or not readable"),
-    "metadata": ("metadata/train.parquet", "metadata/train.parquet is missing or not readable"),
+    "real": ("real.parquet", "real.parquet is cut, damaged or not readable"),
+    "metadata": ("metadata/train.parquet", "metadata/train.parquet is cut, damaged or not readable"),
     "manifest": ("manifests/gan100.json", "not valid JSON"),
 }
 
