@@ -17,14 +17,14 @@ from trainer.cli import main as xtrain
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", ROOT / "manifests/README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PAGES = [*DOCS, ROOT / "builder/generators/nih64.card.md"]
+PAGES = [*DOCS, *(ROOT / f"builder/generators/nih{side}.card.md" for side in (64, 128))]
 COMMANDS = {"xbuild": xbuild, "xtrain": xtrain}
 
 # Options of torchrun, Slurm, Ray and Chromium.
 FOREIGN = {
-    "--nproc-per-node", "--no-python", "--standalone", "--signal", "--array", "--job-name", "--gpus",
-    "--gpus-per-node", "--nodes", "--cpus-per-task", "--mem", "--time", "--requeue", "--parsable",
-    "--dependency", "--min-nodes",
+    "--nproc-per-node", "--no-python", "--standalone", "--signal", "--array", "--job-name",
+    "--gpus", "--gpus-per-node", "--nodes", "--cpus-per-task", "--mem", "--time", "--requeue",
+    "--parsable", "--dependency", "--min-nodes",
     "--headless", "--hide-scrollbars", "--window-size", "--screenshot",
 }  # fmt: skip
 
