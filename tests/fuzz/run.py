@@ -13,6 +13,7 @@ import json
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections import deque
@@ -155,7 +156,7 @@ class Child:
         current = self.scratch / "current"
         if not current.exists() or time.time() - current.stat().st_mtime < HANGS:
             return None
-        os.kill(self.process, 9)
+        os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
         return f"an input took more than {HANGS:.0f} seconds"
 
@@ -183,6 +184,7 @@ def begun(name: str, seconds: float) -> Child:
         return Child(name, seconds, scratch, process)
     code = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         told = os.open(scratch / "told", os.O_WRONLY | os.O_CREAT)
         os.dup2(told, 1)
         os.dup2(told, 2)
@@ -200,6 +202,19 @@ def spend(shares: dict[str, float], tallies: dict[str, Tally], jobs: int) -> Non
     After a crash or a hang, which are findings, a target goes on for the rest of its share.
     """
     waiting, running = deque(shares.items()), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        _spend(waiting, running, tallies, jobs)
+    finally:
+        for child in running:  # the user ended it
+            os.kill(child.process, signal.SIGKILL)
+            os.waitpid(child.process, 0)
+            child.add_to(tallies[child.name], "")
+
+
+def _spend(
+    waiting: deque[tuple[str, float]], running: list[Child], tallies: dict[str, Tally], jobs: int
+) -> None:
     while waiting or running:
         while waiting and len(running) < jobs:
             running.append(begun(*waiting.popleft()))
