@@ -35,7 +35,7 @@ demo: install  ## build synthetic radiographs and a phantom dataset, and compare
 	$(BIN)/xtrain experiment $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --init random --epochs 2 --seeds 1 \
 	  --arm oversample --arm gan
 	@echo
-	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih64), $(DEMO)/manifests/gan1.png (phantoms)'
+	@echo 'Pictures: $(DEMO)/manifests/nih1.png (nih128), $(DEMO)/manifests/gan1.png (phantoms)'
 	@echo 'Report:   $(DEMO)/runs/report/report.html'
 
 manifests: install  ## seal the datasets of manifests/ again, for this version; takes minutes

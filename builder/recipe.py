@@ -105,7 +105,7 @@ class Request(RealRequest):
                 "--generator-option sets each option once, and the precision is set by --precision."
             )
         return GeneratorSpec(
-            name=self.generator or ("nih64" if self.dataset == "nih" else "phantom"),
+            name=self.generator or ("nih128" if self.dataset == "nih" else "phantom"),
             image_size=self.image_size or IMAGE_SIZE,
             options=tuple(pairs),
         )

@@ -47,7 +47,7 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
 
 
 def test_a_generator_is_described_once() -> None:
-    assert Request(dataset="nih").generator_spec() == GeneratorSpec(name="nih64", image_size=224)
+    assert Request(dataset="nih").generator_spec() == GeneratorSpec(name="nih128", image_size=224)
     assert Request(dataset="table").generator_spec().name == "phantom"
     spec = Request(
         dataset="nih",

@@ -66,13 +66,13 @@ def test_the_pair_of_nih10_is_packed_for_its_regime() -> None:
     command = pack_command(nih10)
     assert command == (
         "xbuild pack --dataset nih --regime 10 --split hash --seed 0 --holdout 0.05 0.05 "
-        "--image-size 64 --root YOUR-IMAGES"
+        "--image-size 128 --root YOUR-IMAGES"
     )
     page = (ROOT / "docs" / "sharing.md").read_text()
     (line,) = re.findall(r"^xbuild pack .*$", page, re.M)
     mine = {*re.findall(r"--[a-z-]+ \S+", line.replace("/data/nih", "YOUR-IMAGES"))}
     assert mine <= {*re.findall(r"--[a-z-]+ \S+", command)}
-    assert {"--dataset nih", "--regime 10", "--image-size 64"} <= mine
+    assert {"--dataset nih", "--regime 10", "--image-size 128"} <= mine
     assert "\nxbuild merge nih10/manifests/nih10.json manifests/real10.json " in page
 
 
