@@ -109,7 +109,7 @@ DAMAGED = (
     b"\x89PNG\0\0",
     b"one column\n1\n",
     b"\x1f\x8bbroken",
-    gzip.compress(MIMIC.encode() * 9)[:10] + b"\xff" * 20,  # a header, then no deflate
+    gzip.compress(MIMIC.encode() * 9, mtime=0)[:10] + b"\xff" * 20,  # a header, then no deflate
 )
 
 
