@@ -13,7 +13,7 @@ GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manyl
 AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests axe test quick fuzz faults check gpu gpu-wheels clean
+.PHONY: help install demo manifests axe test long quick fuzz faults check gpu gpu-wheels clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -56,8 +56,12 @@ axe: $(AXE)  ## fetch axe-core by npm: tests check with it that pages can be rea
 $(AXE):
 	npm install --silent --no-save --prefix build/axe axe-core@4.14.1
 
-test: install  ## run all tests, two at a time
-	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+test: install  ## run all tests but the long ones, two at a time
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal \
+	  -m 'not long'
+
+long: install  ## run the long tests: a Ray cluster, a shard of 2 GiB, parts that are killed
+	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
 
 quick: install  ## run the tests that take less than ten seconds each
 	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m 'not slow'

@@ -108,6 +108,7 @@ def index_of(offsets: list[int], size: int) -> Index:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_shard_of_more_than_2_gib_verifies_and_streams(tmp_path: Path) -> None:
     path = seal(tmp_path)
     assert (tmp_path / URL).stat().st_size > 1 << 31

@@ -50,6 +50,7 @@ def test_parts_in_any_order_end_in_the_same_bytes(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_parts_at_once_of_which_some_are_killed_lose_nothing(
     tmp_path: Path, parted: list[object], xbuild: Xbuild, hashes: Hashes, whole: dict[str, str]
 ) -> None:

@@ -75,6 +75,7 @@ def submit(cluster: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_parts_are_rendered_sealed_and_trained_on(cluster: Path) -> None:
     said = submit(cluster)
     assert "Part 1/2 is complete." in said

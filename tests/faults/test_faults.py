@@ -17,8 +17,8 @@ RUN = Path(__file__).with_name("run.py")
 @pytest.mark.parametrize(
     "words",
     [
-        ["--count=8", "--command=synth", "--command=pack"],
-        ["--count=6", "--command=fit-gan", "--command=fit"],
+        ["--count=4", "--command=synth", "--command=pack"],
+        ["--count=3", "--command=fit-gan", "--command=fit"],
     ],
     ids=["builds", "trainings"],
 )

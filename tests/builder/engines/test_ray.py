@@ -19,6 +19,8 @@ ray = pytest.importorskip("ray", reason="Ray, of the extra [ray], is not install
 
 from builder.engines.ray import Cluster, RayEngine, ray_cluster  # noqa: E402
 
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
 # Actors find these painters by the name of a module on their path.
 PAINTERS = '''
 import os
