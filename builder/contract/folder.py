@@ -50,6 +50,14 @@ class Inside:
         """`root`, and the folders that the user named besides."""
         self.places = tuple(f"{folder.resolve()}".rstrip("/") for folder in (root, *links_to))
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the other's places are the same."""
+        return isinstance(other, Inside) and self.places == other.places
+
+    def __hash__(self) -> int:
+        """By its places."""
+        return hash(self.places)
+
     def holds(self, file: Path) -> bool:
         """Whether the file lies there."""
         real = os.path.realpath(file)

@@ -199,7 +199,7 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
         pathologies=NAMES,
         image=ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0),
         recipe={"regime": "10"},
-        plan=plan_proof(index),
+        plan=plan_proof(index) if "train" in index.split else None,
         generator={"name": "phantom", "sha256": "0" * 64},
         source={"dataset": "demo"},
         software={},
