@@ -193,14 +193,15 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
     parquet, url = index_bytes(index, NAMES), "manifests/tiny.parquet"
     write_last(root / url, parquet)
     entry = IndexEntry(url=url, rows=len(index), sha256=sha256_bytes(parquet))
+    trained = "train" in index.split  # no plan is one of no image
     manifest = Manifest(
-        schema=1,
+        schema=1 if trained else 2,
         name="tiny",
         pathologies=NAMES,
         image=ImageSpec(height=SIDE, width=SIDE, codec=codec, quality=95 if codec == "jpg" else 0),
         recipe={"regime": "10"},
-        plan=plan_proof(index) if "train" in index.split else None,
-        generator={"name": "phantom", "sha256": "0" * 64},
+        plan=plan_proof(index) if trained else None,
+        generator={"name": "phantom", "sha256": "0" * 64} if trained else None,
         source={"dataset": "demo"},
         software={},
         index=entry,
