@@ -88,9 +88,10 @@ class Made:
     def choose(self, jobs: Sequence[ShardJob]) -> Sequence[ShardJob]:
         """All of them; CheckError names those that are missing."""
         if missing := [job.url for job in jobs if not job.path.exists()]:
+            are = "is" if len(missing) == 1 else "are"
             raise CheckError(
-                f"{len(missing):,} of {len(jobs):,} shards are missing: {named(missing)}; run the "
-                "parts that make them, or the whole command without --part."
+                f"{len(missing):,} of {len(jobs):,} shards {are} missing: {named(missing)}; run "
+                "the parts again, or the whole command without --part."
             )
         return jobs
 

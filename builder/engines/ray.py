@@ -156,9 +156,9 @@ class _Line:
         if self._deadly:
             urls = ", ".join(self._jobs[number].url for number in self._deadly[:3])
             raise CheckError(
-                f"{len(self._deadly):,} of {len(self._jobs):,} shards killed every process that "
-                f"made them, the first {urls} (out of memory?); the others are complete: run the "
-                "same command again, with fewer --workers where memory is short."
+                f"Every process that made {urls} died (out of memory?), {len(self._deadly):,} of "
+                f"{len(self._jobs):,} shards in all; the others are complete: run the same command "
+                "again, with fewer --workers where memory is short."
             )
         return [self._made[number] for number in range(len(self._jobs))]
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from builder.contract import CheckError, UsageError, write_last
-from builder.contract.checkpoint import read_inert, read_tensors
+from builder.contract.checkpoint import check_finite, read_inert, read_tensors
+from builder.contract.optimizer_state import load_state, state_fits
 from builder.contract.paths import open_file
 from builder.contract.record import as_record
 from builder.fitgan.history import HistoryRow
 from builder.fitgan.train import Networks
 
-_STATEFUL = ("generator", "discriminator", "average", "g_optimizer", "d_optimizer")
+_NETWORKS = ("generator", "discriminator", "average")
+_OPTIMIZERS = ("g_optimizer", "d_optimizer")
 
 
 def save(networks: Networks, path: Path) -> None:
@@ -22,7 +24,7 @@ def save(networks: Networks, path: Path) -> None:
     state = {
         "iteration": networks.iteration,
         "history": [asdict(row) for row in networks.history],
-        **{name: getattr(networks, name).state_dict() for name in _STATEFUL},
+        **{name: getattr(networks, name).state_dict() for name in (*_NETWORKS, *_OPTIMIZERS)},
     }
     torch.save(state, buffer)
     try:
@@ -43,10 +45,18 @@ def restore(networks: Networks, path: Path) -> None:
         return
     try:
         with open_file(path) as file:
-            read_inert(file, str(path))
+            stored = read_inert(file, str(path))
+            if not all(state_fits(stored[name], getattr(networks, name)) for name in _OPTIMIZERS):
+                raise ValueError("the state of an optimizer is another one's")
             state = read_tensors(file, str(path))
-        for name in _STATEFUL:
+        for name in _NETWORKS:
             getattr(networks, name).load_state_dict(state[name])
+            check_finite(state[name], str(path))
+        for name in _OPTIMIZERS:
+            optimizer = getattr(networks, name)
+            load_state(optimizer, state[name])
+            for group in optimizer.param_groups:  # to compare; every iteration sets its own
+                group["lr"] = float(state[name]["param_groups"][0]["lr"])
         networks.history = [as_record(row, HistoryRow, "history") for row in state["history"]]
         networks.iteration = int(state["iteration"])
     except Exception:  # a damaged or forged file makes torch raise nearly anything

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,8 @@ SEPARATORS = (",", ";", "\t", "|")
 PARQUET = b"PAR1"
 _HEADER_BYTES = 1 << 20  # a header is shorter than this
 _LONGEST = 200  # bytes in which a file says what it is
+_FREE, _MAX_RATIO = 64 << 20, 100  # bytes a table may decompress to, and more for each stored one
+_PIECE = 1 << 20  # bytes that are decompressed at once
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 # A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
 _LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -201,9 +203,11 @@ def _decompressed(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
-            data = igzip.decompress(data)  # type: ignore[no-untyped-call]
+            with igzip.open(io.BytesIO(data)) as file:  # type: ignore[no-untyped-call]
+                data = _bounded(path, file, len(data))
         elif data.startswith(b"BZh"):
-            data = bz2.decompress(data)
+            with bz2.open(io.BytesIO(data)) as file:
+                data = _bounded(path, file, len(data))
         elif data.startswith(b"PK\x03\x04"):
             data = _unzipped(path, data)
     except (
@@ -239,7 +243,22 @@ def _unzipped(path: Path, data: bytes) -> bytes:
             raise UsageError(f"{path} holds {len(files)} files: unpack it and name the table.")
         if archive.getinfo(files[0]).flag_bits & 1:
             raise UsageError(f"{path} has a password: unpack it.")
-        return archive.read(files[0])
+        with archive.open(files[0]) as file:
+            return _bounded(path, file, len(data))
+
+
+def _bounded(path: Path, file: IO[bytes], stored: int) -> bytes:
+    """All that an open file holds; UsageError where that is more than tables of text come to."""
+    most, parts, size = _FREE + _MAX_RATIO * stored, list[bytes](), 0
+    while part := file.read(_PIECE):
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            raise UsageError(
+                f"{path} is refused: its {stored:,} bytes decompress to more than {most:,}, which "
+                "no table of labels does; decompress it yourself if you trust it."
+            )
+    return b"".join(parts)
 
 
 def _utf8(path: Path, data: bytes) -> bytes:

@@ -192,7 +192,6 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
     index = sealer.index()
     parquet, url = index_bytes(index, NAMES), "manifests/tiny.parquet"
     write_last(root / url, parquet)
-    entry = IndexEntry(url=url, rows=len(index), sha256=sha256_bytes(parquet))
     trained = "train" in index.split  # no plan is one of no image
     manifest = Manifest(
         schema=1 if trained else 2,
@@ -204,7 +203,7 @@ def seal(root: Path, *, counts: Counts, codec: str = "jpg") -> Sealed:
         generator={"name": "phantom", "sha256": "0" * 64} if trained else None,
         source={"dataset": "demo"},
         software={},
-        index=entry,
+        index=IndexEntry(url=url, rows=len(index), sha256=sha256_bytes(parquet)),
         shardlist=shards,
     )
     sealed = Sealed(root / "manifests/tiny.json", manifest, index)

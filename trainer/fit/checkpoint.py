@@ -13,6 +13,7 @@ from torch import nn
 from builder.contract import CheckError, UsageError, printable
 from builder.contract.checkpoint import StoredTensor, check_finite, read_inert, read_tensors
 from builder.contract.networks import DENSENET
+from builder.contract.optimizer_state import has_shape, load_state, state_fits
 from builder.contract.paths import open_file
 from builder.contract.record import as_record
 from trainer.fit.devices import merged, total
@@ -147,9 +148,7 @@ def restore(
     try:
         partial = _own_part(Partial(**facts["partial"]), fabric)
         model.load_state_dict(facts["model"])
-        # What the recipe says of the optimizer is not the file's to say.
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": facts["optimizer"]["state"], "param_groups": groups})
+        load_state(optimizer, facts["optimizer"])
     except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
         raise CheckError(f"{path} does not fit this version: {printable(str(error))}.") from None
     return RunState(
@@ -184,41 +183,20 @@ def _misfits(
     weights, parts = stored.get("model"), stored.get("optimizer")
     if not isinstance(weights, dict) or weights.keys() != shapes.keys():
         yield "its weights have other names"
-    elif wrong := [name for name, part in weights.items() if not _is(part, shapes[name])]:
+    elif wrong := [name for name, part in weights.items() if not has_shape(part, shapes[name])]:
         yield f"its weights {wrong[0]} have another shape"
-    sizes = [tuple(p.shape) for group in optimizer.param_groups for p in group["params"]]
-    states = parts.get("state") if isinstance(parts, dict) else None
-    if not isinstance(states, dict) or any(type(n) is not int for n in states):
-        yield "it has no state of an optimizer"
-    elif not all(0 <= n < len(sizes) and _fits(states[n], sizes[n], optimizer) for n in states):
+    if not state_fits(parts, optimizer):
         yield "the state of its optimizer is another one's"
     partial = stored.get("partial")
     if not isinstance(partial, dict) or partial.keys() != {"sums", "seen", "seconds", "waited"}:
         yield "it has no unfinished epoch"
     elif not (
-        _is(partial["sums"], (2,))
+        has_shape(partial["sums"], (2,))
         and isinstance(partial["seen"], StoredTensor)
         and (len(partial["seen"].shape), partial["seen"].storage) == (1, "IntStorage")
         and all(type(partial[name]) is float for name in ("seconds", "waited"))
     ):
         yield "its unfinished epoch is damaged"
-
-
-def _is(part: object, shape: tuple[int, ...]) -> bool:
-    return isinstance(part, StoredTensor) and part.shape == shape
-
-
-def _fits(part: object, shape: tuple[int, ...], optimizer: torch.optim.Optimizer) -> bool:
-    """Whether it is what the optimizer keeps of a parameter of that shape, or nothing yet."""
-    adam = isinstance(optimizer, torch.optim.Adam)
-    names = {"step", "exp_avg", "exp_avg_sq"} if adam else {"momentum_buffer"}
-    if not isinstance(part, dict) or part.keys() not in (names, set()):
-        return False
-    shapes: dict[str, tuple[int, ...]] = {"step": ()}
-    return all(
-        _is(value, shapes.get(name, shape)) or (value is None and not adam)
-        for name, value in part.items()
-    )
 
 
 def _own_part(partial: Partial, fabric: Fabric) -> Partial:

@@ -29,6 +29,5 @@ def test_no_other_module_of_the_command_line_prints() -> None:
 def test_what_click_says_of_a_files_name_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.show(click.BadParameter("File 'a\x1b[2J.png' does not exist."))
     said = capsys.readouterr().err  # click takes some sequences away, depending on the terminal
-    assert re.fullmatch(
-        r"Error: Invalid value: File 'a(\ufffd\[2J)?\.png' does not exist\.\n", said
-    )
+    shown = r"Error: Invalid value: File 'a(\ufffd\[2J)?\.png' does not exist\.\n"
+    assert re.fullmatch(shown, said)

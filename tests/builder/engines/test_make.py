@@ -201,3 +201,20 @@ def test_checks_look_at_the_real_images_that_they_need(
     looked = len(cohort.split.train) + len(cohort.split.val)
     expected = {"reading real images": (looked, looked)} if checks else {}
     assert {t: n for t, n in bars.told.items() if t.startswith("reading")} == expected
+
+
+def test_a_shard_of_another_plan_is_refused(
+    recipe: Recipe, drawn: Draw, clinic_layout: Layout, work: Work
+) -> None:
+    renderer = Renderer(
+        spec=GeneratorSpec(name="phantom", image_size=32),
+        generator=generators.load("phantom", 32),
+        batch=8,
+        checks=(),
+    )
+    other = clinic_layout.shards(recipe.name) / "train-00000-of-00009.tar"
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with pytest.raises(UsageError, match="belongs to another plan than today's"):
+        render_shards(recipe, drawn, renderer, real=[], layout=clinic_layout, work=work)
+    assert [*other.parent.iterdir()] == [other]

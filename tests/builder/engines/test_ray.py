@@ -155,7 +155,9 @@ def test_a_shard_that_kills_every_actor_is_named_and_the_others_are_made(
 ) -> None:
     jobs = jobs_of(*[painters.Plain()] * 17)  # a run has two of them
     jobs[3] = replace(jobs[3], painter=painters.Poisoned())
-    with pytest.raises(CheckError, match=r"1 of 17 shards killed .*/train-00003-of-00008\.tar"):
+    with pytest.raises(
+        CheckError, match=r"made \S+/train-00003-of-00008\.tar died .* 1 of 17 shards"
+    ):
         engine.write_shards(jobs, quiet)
     assert [job.path.is_file() for job in jobs] == [number != 3 for number in range(17)]
 

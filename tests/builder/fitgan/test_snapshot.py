@@ -23,14 +23,29 @@ def spoil_history(path: Path) -> None:
     torch.save(state, path)
 
 
+def spoil_optimizer(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    first = state["g_optimizer"]["state"][0]
+    first["exp_avg"] = torch.zeros(3)
+    torch.save(state, path)
+
+
+def spoil_weights(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    next(iter(state["average"].values())).fill_(float("nan"))
+    torch.save(state, path)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda path: path.write_bytes(b"no archive"),
         lambda path: torch.save({"iteration": 3}, path),
         spoil_history,
+        spoil_optimizer,
+        spoil_weights,
     ],
-    ids=["cut off", "another version", "text for a number"],
+    ids=["cut off", "another version", "text for a number", "another shape", "no numbers"],
 )
 def test_a_damaged_snapshot_is_one_sentence(
     fit: Fit, copied: Path, spoil: Callable[[Path], object]
@@ -38,6 +53,22 @@ def test_a_damaged_snapshot_is_one_sentence(
     spoil(copied.with_suffix(".run") / "snapshot.pt")
     with pytest.raises(UsageError, match="is damaged or belongs to another version: remove"):
         fit(copied)
+
+
+def test_settings_of_the_optimizers_are_not_the_files_to_say(
+    fit: Fit, copied: Path, tiny: Settings
+) -> None:
+    path = copied.with_suffix(".run") / "snapshot.pt"
+    state = torch.load(path, weights_only=True)
+    for name in ("g_optimizer", "d_optimizer"):
+        state[name]["param_groups"][0] |= {"eps": 1e9, "maximize": True}
+    torch.save(state, path)
+    resumed = fit(copied, replace(tiny, kimg=0.4))
+    assert all(
+        (group["eps"], group["maximize"]) == (1e-8, False)
+        for each in (resumed.g_optimizer, resumed.d_optimizer)
+        for group in each.param_groups
+    )
 
 
 def test_a_snapshot_that_asks_for_gigabytes_gets_none(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from builder.contract import UsageError
+from builder.labels import dialect
 from builder.labels.dialect import begins_with, plain, read_text, records, well_quoted
 
 TEXT = "image,patient,Größe\nä.png,1,0\nb.png,2,1\n"
@@ -18,7 +19,7 @@ TEXT = "image,patient,Größe\nä.png,1,0\nb.png,2,1\n"
 
 def zipped(**members: bytes) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
     return out.getvalue()
@@ -95,6 +96,19 @@ def test_what_is_no_table_is_named(tmp_path: Path, case: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         read_text(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lambda data: zipped(a=data)])
+def test_a_table_that_decompresses_to_more_than_tables_do_is_refused_early(
+    tmp_path: Path, pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialect, "_FREE", 1 << 16)
+    path = tmp_path / "t.csv"
+    path.write_bytes(pack(TEXT.encode() + b"1,2\n" * 3_000_000))
+    with pytest.raises(UsageError, match=r"is refused: its [\d,]+ bytes decompress to more than"):
+        read_text(path)
+    path.write_bytes(pack(TEXT.encode()))
+    assert read_text(path).data.decode() == TEXT
 
 
 def test_lines_are_those_of_an_editor(write_csv: Callable[[str], Path]) -> None:

@@ -84,7 +84,10 @@ FORGED = {
     "shard": ("data/train-00000-of-*.tar", "is not the shard that the manifest lists"),
     "idx": ("data/train-00000-of-*.idx", "does not point at the members"),
     "real": ("real.parquet", "real.parquet is cut, damaged or not readable"),
-    "metadata": ("metadata/train.parquet", "train.parquet is cut, damaged or not readable"),
+    "metadata": (
+        "metadata/train.parquet",
+        "metadata/train.parquet is cut, damaged or not readable",
+    ),
     "manifest": ("manifests/gan100.json", "not valid JSON"),
 }
 

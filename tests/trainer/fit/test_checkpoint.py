@@ -128,8 +128,11 @@ def test_a_forged_checkpoint_is_refused(tmp_path: Path, recipe: Recipe, run: Run
         (misfits + "its weights have other names", {"model": weights | {"x": first}}),
         ("hold values that are no finite", {"model": weights | {name: first * torch.nan}}),
         ("hold values that are no finite", {"model": weights | {name: first / 0}}),
-        (misfits + "it has no state of an optimizer", {"optimizer": {"state": [moments]}}),
-        (misfits + "it has no state of an optimizer", {"optimizer": 7}),
+        (
+            misfits + "the state of its optimizer is another one's",
+            {"optimizer": {"state": [moments]}},
+        ),
+        (misfits + "the state of its optimizer is another one's", {"optimizer": 7}),
         (misfits + "the state of its opt", {"optimizer": kept | {"state": {10**6: moments}}}),
         (misfits + "the state of its opt", {"optimizer": kept | {"state": {0: {"step": 1}}}}),
         (misfits + "it has no unfinished epoch", {"partial": {}}),

@@ -143,6 +143,12 @@ def test_numbers_are_finite(run: Path, number: str) -> None:
         load_report(run)
 
 
+def test_half_a_letter_is_no_text(run: Path, edit: Edit) -> None:
+    edit(run).set("source.dataset", "\ud800")
+    with pytest.raises(CheckError, match="is not valid JSON"):
+        load_report(run)
+
+
 @pytest.mark.parametrize("text", ["7", "null", '"text"', "[" * 100_000, "{", "\xff"])
 def test_what_is_no_report_is_refused(run: Path, text: str) -> None:
     (run / "report.json").write_bytes(text.encode("latin-1"))
