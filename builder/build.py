@@ -1,7 +1,9 @@
 """The line itself: labels → split → plan → draw → render → write → seal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from builder.plan import Plan
 from builder.recipe import (
     IMAGE_SIZE,
     Layout,
+    RealRecipe,
     RealRequest,
     Recipe,
     resolve_real,
@@ -84,12 +87,7 @@ def resolve(
 
 def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
     """The sealed dataset of the real images alone; `synth` finds their shards and keeps them."""
-    _check_images(cohort.table, "add --root FOLDER")
-    recipe = resolve_real(request, cohort.table)
-    layout = Layout(root=work.out, pathologies=cohort.table.pathologies, image=recipe.image)
-    with claimed(work.out):
-        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=True)
-        keep_recipes(real_recipes(recipe, layout))
+    with _packing(request, cohort, work.out) as (recipe, layout):
         real = pack_shards(recipe, cohort, layout, work)
         facts = Facts(
             recipe=asdict(recipe),
@@ -102,15 +100,24 @@ def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
 
 def pack_part(request: RealRequest, cohort: Cohort, work: Work, part: Part) -> list[str]:
     """The real shards of other parts that are missing, once those of this part are complete."""
-    _check_images(cohort.table, "add --root FOLDER")
-    recipe = resolve_real(request, cohort.table)
-    layout = Layout(root=work.out, pathologies=cohort.table.pathologies, image=recipe.image)
     mine = Mine(part)
-    with claimed(work.out, shared=True):
-        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=True)
-        keep_recipes(real_recipes(recipe, layout), shared=True)
+    with _packing(request, cohort, work.out, shared=True) as (recipe, layout):
         pack_shards(recipe, cohort, layout, replace(work, share=mine))
     return mine.missing()
+
+
+@contextmanager
+def _packing(
+    request: RealRequest, cohort: Cohort, out: Path, *, shared: bool = False
+) -> Iterator[tuple[RealRecipe, Layout]]:
+    """The recipe of real images alone and its place, which is held until the block ends."""
+    _check_images(cohort.table, "add --root FOLDER")
+    recipe = resolve_real(request, cohort.table)
+    layout = Layout(root=out, pathologies=cohort.table.pathologies, image=recipe.image)
+    with claimed(out, shared=shared):
+        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=True)
+        keep_recipes(real_recipes(recipe, layout), shared=shared)
+        yield recipe, layout
 
 
 def synth(blueprint: Blueprint, work: Work) -> Built:
