@@ -44,6 +44,7 @@ if rank == 0:  # the other one is gone
             dist.all_reduce(torch.ones(1))
     except CheckError as error:
         print(error)
+dist.destroy_process_group()  # as both trainers do: a thread of gloo at exit aborts the process
 """
 
 
