@@ -13,8 +13,8 @@ from builder.contract.png import Bytes, decode_png
 MAX_SIDE = 4096  # pixels
 MAX_SCANS = 24  # of a JPEG; a progressive one of greys has ten
 
-# Markers of JPEG (ITU-T T.81, table B.1): of frames, and of what may stand before one.
-_FRAMES = (0xC0, 0xC1, 0xC2)
+# Markers of JPEG (ITU-T T.81, table B.1): of sequential frames, and of what may stand before one.
+_SEQUENTIAL = (0xC0, 0xC1)
 _BEFORE_FRAMES = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 
 Codec = Literal["jpg", "png"]
@@ -57,14 +57,14 @@ def image_decoder(image: ImageSpec) -> Callable[[bytes, Bytes], object]:
         return lambda data, out: decode_png(data, shape, out)
     from simplejpeg import decode_jpeg
 
-    seen = b"none yet"  # the frame header of the latest image, with all that is before it
+    seen = b"none yet"  # a frame header that was checked, with all that is before it
 
     def decode(data: bytes, out: Bytes) -> None:
         nonlocal seen
-        check_scans(data)
         if not data.startswith(seen):  # an encoder begins all images of one size alike
+            check_scans(data)
             _check_header(data, shape)
-            seen = _frame_header(data) or seen
+            seen = _sequential_header(data) or seen
         decode_jpeg(data, "GRAY", buffer=out)
 
     return decode
@@ -89,17 +89,17 @@ def _check_header(data: bytes, shape: tuple[int, int]) -> None:
         raise ValueError(f"found {found}, expected {shape[0]}×{shape[1]} 8-bit grey")
 
 
-def _frame_header(data: bytes) -> bytes:
-    """A JPEG up to the end of its frame header, which holds size and colours; else nothing.
+def _sequential_header(data: bytes) -> bytes:
+    """A JPEG up to the end of its frame header, where its greys come in one scan; else nothing.
 
     A decoder that reads these bytes knows size and colours, whatever follows them: it refuses a
-    second frame header.
+    second frame header, and a second scan of a single colour.
     """
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF:
         kind = data[place + 1]
         place += 2 + int.from_bytes(data[place + 2 : place + 4])
-        if kind in _FRAMES:
+        if kind in _SEQUENTIAL:
             return data[:place]
         if kind not in _BEFORE_FRAMES:
             break

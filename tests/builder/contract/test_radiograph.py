@@ -13,6 +13,7 @@ from PIL import Image
 
 from builder.contract import Bytes, ImageSpec, decode_image
 from builder.contract.radiograph import Reading, read_radiograph, resize
+from builder.write.encode import encode
 
 
 def noise(*shape: int) -> Bytes:
@@ -199,6 +200,20 @@ def test_a_jpeg_of_a_thousand_scans_is_refused(
     spec = ImageSpec(height=2048, width=2048, codec="jpg", quality=95)
     with bearable(), pytest.raises(ValueError, match="more than 24 scans"):
         decode_image(path.read_bytes(), spec)
+    decode_image(good, spec)  # of progressive images, each is counted again
+    with bearable(), pytest.raises(ValueError, match="more than 24 scans"):
+        decode_image(path.read_bytes(), spec)
+
+
+def test_a_sequential_jpeg_of_a_thousand_scans_is_refused_soon(
+    bearable: Callable[[], AbstractContextManager[None]],
+) -> None:
+    spec = ImageSpec(height=2048, width=2048, codec="jpg", quality=95)
+    good = encode(np.full((2048, 2048), 99, np.uint8), spec)
+    decode_image(good, spec)  # its header is known, so the next one's scans are not counted
+    many = good[:-2] + good[good.rfind(b"\xff\xda") : -2] * 1000 + good[-2:]
+    with bearable(), pytest.raises(ValueError, match="more than one scan"):
+        decode_image(many, spec)
 
 
 def test_a_tiff_of_a_hundred_thousand_images_is_refused_soon(
