@@ -30,13 +30,14 @@ class Draw:
 
     def samples(self, start: int, stop: int) -> Iterator[Sample]:
         """The samples `start` … `stop`, without pixels."""
+        stems = [f"{self.name}-{slug(target)}" for target in self.targets]
         for i in range(start, stop):
-            target, number = self.targets[self.target[i]], int(self.number[i])
+            which, number = self.target[i], int(self.number[i])
             yield Sample(
-                key=f"{self.name}-{slug(target)}-{number:07d}",
+                key=f"{stems[which]}-{number:07d}",
                 split="train",
                 origin="synthetic",
-                target=target,
+                target=self.targets[which],
                 draw=number,
                 patient="",
                 labels=tuple(self.labels[i].tolist()),

@@ -65,6 +65,8 @@ class Redraws:
 
     def redrawn(self, sample: Sample, times: int) -> Sample:
         """The sample of a slot after so many redraws."""
+        if not times:
+            return sample
         draw = sample.draw + times * self.draws_per_target[sample.target]
         stem = sample.key.removesuffix(f"{sample.draw:07d}")
         return replace(sample, draw=draw, key=f"{stem}{draw:07d}")
