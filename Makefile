@@ -6,6 +6,8 @@ LOCKS := build/manifests
 # How long make fuzz takes, and how many interruptions make faults tries.
 MINUTES ?= 20
 COUNT ?= 500
+# The interpreter of a venv with the loaders of others (benchmarks/stream.py says which).
+PEERS ?=
 # What a machine with PyTorch and the usual packages lacks, and the Python that it has.
 GPU_PYTHON := 3.12
 GPU_PACKAGES := torchxrayvision simplejpeg isal msgspec lightning-fabric lightning-utilities
@@ -13,7 +15,7 @@ GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manyl
 AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests axe test long quick fuzz faults check gpu gpu-wheels clean
+.PHONY: help install demo manifests axe test long quick fuzz faults bench check gpu gpu-wheels clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -72,6 +74,9 @@ fuzz: install  ## read mutated inputs for MINUTES=20; those that fail are kept i
 
 faults: install  ## interrupt commands COUNT=500 times, and run each of them again
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python tests/faults/run.py --count $(COUNT)
+
+bench: install  ## run all benchmarks, PEERS=PYTHON with other loaders; writes docs/benchmarks.md; 25 minutes
+	$(BIN)/python benchmarks/bench.py --peers '$(PEERS)'
 
 check: install  ## check lint, format and types
 	$(BIN)/ruff check .

@@ -23,8 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from recipes import recipe
-from rich.console import Console
-from rich.table import Table
 from stream_images import Images, loosened, originals, sealed
 from stream_peers import BITS, Work
 
@@ -177,15 +175,14 @@ def main() -> None:
 
 
 def show(seen: dict[str, list[tuple[float, float]]], device: torch.device) -> None:
-    table = Table(title=f"DenseNet-121 at 224 px on {device.type}")
-    for name in ("contender", "images/s", "× the paper's loop", "waiting for data"):
-        table.add_column(name, justify="left" if name == "contender" else "right")
+    print(f"DenseNet-121 at 224 px on {device.type}\n")
+    print("| contender | images/s | × the paper's loop | waiting for data |")
+    print("|---|---:|---:|---:|")
     rates = {name: statistics.median(rate for rate, _ in found) for name, found in seen.items()}
     for name, found in seen.items():
         ratio = rates[name] / rates["the paper's loop"]
         waited = statistics.median(wait for _, wait in found)
-        table.add_row(name, f"{rates[name]:.1f}", f"{ratio:.2f}", f"{waited:.2%}")
-    Console().print(table)
+        print(f"| {name} | {rates[name]:.1f} | {ratio:.2f} | {waited:.2%} |")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from stream_images import SHARDS, SIDE, members, prepare
 from stream_peers import BATCH, BITS, PEERS, WORKERS, Contender, Pass, Run, Work, serve, timed
 from stream_report import (
     FLOAT,
+    LATER,
     LIMIT,
     LIMIT_1,
     MIXED,
@@ -161,7 +162,7 @@ OWN: dict[str, Contender] = {
         start=partial(limit, processes=1), family="limit, one core", cores=1, **BARE
     ),
     OURS: Contender(start=ours, **TWO),
-    "ours: uint8, 2 threads, a later epoch": Contender(start=partial(ours, opened=True), **TWO),
+    LATER: Contender(start=partial(ours, opened=True), **TWO),
     FLOAT: Contender(start=partial(ours, floats=True), **TWO),
     OURS_1: Contender(start=partial(ours, threads=1), **ONE),
     "ours: float32, 1 thread, one core": Contender(
