@@ -63,6 +63,7 @@ def _generator_options(command: Command) -> Command:
         option(
             "--batch",
             type=_batch,
+            metavar="NUMBER",
             show_default="64, or 128 on a GPU",
             help="Images per call of the generator, or auto: the fastest by trial on a GPU, where "
             "pixels depend on it.",
