@@ -13,10 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from builder.checks import Redraws
+from builder.cli import main
 from builder.contract import ImageSpec, Sample, Split
+from builder.engines import local
 from builder.recipe import Layout
 from builder.render import Picture
 from builder.share.check import check_release
@@ -72,11 +75,36 @@ Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def xbuild() -> Xbuild:
+    """Run the command in this process; stdout, stderr and exit code come back as from its own.
+
+    The start of a process costs more than most of its work here: shards are made in this one, too,
+    unless a test asks for `--workers`. `installed` runs the command as a user does.
+    """
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words, code = list(map(str, arguments)), None
+        with pytest.MonkeyPatch.context() as patch, CliRunner().isolation() as (out, err, _):
+            patch.setattr(local, "usable_cores", lambda: 1)
+            patch.setattr(sys, "argv", ["xbuild", *words])
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+            sys.stdout.flush()
+        assert code is None or isinstance(code, int)
+        said, told = (stream.getvalue().decode() for stream in (out, err))
+        return subprocess.CompletedProcess(["xbuild", *words], code or 0, said, told)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def installed() -> Xbuild:
     """Run the installed command as a user does; stdout, stderr and exit code come back."""
 
-    def run(*arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [Path(sys.executable).with_name("xbuild"), *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
     return run
 

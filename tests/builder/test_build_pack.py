@@ -141,14 +141,14 @@ def test_bad_images_stop_packing_or_are_left_out(
 
 
 def test_packing_needs_no_torch(
-    arguments: list[object], tmp_path: Path, xbuild: Xbuild, monkeypatch: pytest.MonkeyPatch
+    arguments: list[object], tmp_path: Path, installed: Xbuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder with broken packages of these names stands first in the path."""
     for name in ("torch", "torchvision", "torchxrayvision"):
         (tmp_path / "broken" / name).mkdir(parents=True)
         (tmp_path / "broken" / name / "__init__.py").write_text("raise SystemExit('imported')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    done = xbuild("pack", *arguments)
+    done = installed("pack", *arguments)
     assert done.returncode == 0, done.stderr
 
 

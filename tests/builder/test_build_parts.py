@@ -5,14 +5,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from builder.contract.lock import hold
-
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 Hashes = Callable[[Path], dict[str, str]]
+Locked = Callable[..., AbstractContextManager[None]]
 
 SMALL_SHARDS = ("--share", "0.4", "--shard-size", "8")
 
@@ -76,11 +76,11 @@ def test_parts_at_once_of_which_some_are_killed_lose_nothing(
 
 
 def test_the_later_of_two_parts_that_end_at_once_seals(
-    tmp_path: Path, parted: list[object], xbuild: Xbuild
+    tmp_path: Path, parted: list[object], xbuild: Xbuild, locked: Locked
 ) -> None:
     out = tmp_path / "parts"
     xbuild(*parted, "--out", out, "--part", "1/2")
-    with hold(out, wait=None, shared=True):  # another part still runs
+    with locked(out, shared=True):  # another part still runs
         made = xbuild(*parted, "--out", out, "--part", "2/2")
     assert made.returncode == 0
     assert "one that still runs seals" in made.stdout

@@ -34,6 +34,7 @@ def test_a_dataset_is_rendered_with_a_generator_from_another_package(
     trained: bool,
     small: list[object],
     tmp_path: Path,
+    installed: Xbuild,
     xbuild: Xbuild,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -44,7 +45,7 @@ def test_a_dataset_is_rendered_with_a_generator_from_another_package(
         identity = tmp_path / "weights.npy"
         np.save(identity, np.random.default_rng(0).normal(size=(19, 64, 64)))
         name = f"lab:{identity}"
-    done = xbuild(*small, "--generator", name, "--out", tmp_path / "out", "--workers", 1)
+    done = installed(*small, "--generator", name, "--out", tmp_path / "out", "--workers", 1)
     assert done.returncode == 0, done.stderr
     path = tmp_path / "out" / "manifests" / "gan100.json"
     manifest = load_manifest(path)
