@@ -27,9 +27,9 @@ from builder.share.check import SIGNATURE, SUMS
 from builder.share.growing import Place, check_space, first_fault, grown, is_there
 from builder.share.place import link
 from builder.share.receiving import Giver, giver_of
-from builder.share.sending import mebibytes
 from builder.share.shards import synthetic_shards
 from builder.store import Cache, OutOfReach, default_cache_folder, is_url
+from builder.store.sending import mebibytes
 from builder.store.threads import Threads
 
 CACHE_BYTES = 100 * 10**9  # as for xtrain

@@ -14,8 +14,8 @@ from builder.contract import CheckError, UsageError, printable, resolve
 from builder.contract.new_file import temporary_name
 from builder.contract.record import read_bytes
 from builder.share.growing import copied
-from builder.share.hub import DATASET
 from builder.store import Cache, Remote, is_url
+from builder.store.hub import DATASET
 from builder.store.url import without_secrets
 
 Advance = Callable[[int], object]  # (bytes done since the last call; below 0 where they are redone)

@@ -15,7 +15,6 @@ from builder.contract import (
     index_root,
     load_index,
     load_manifest,
-    sha256_bytes,
     sha256_file,
 )
 from builder.contract.audit import audit_bytes
@@ -30,21 +29,11 @@ from builder.share.publisher import Publisher
 from builder.share.shards import examine
 from builder.share.summary import summarise
 from builder.share.tables import read_tables
+from builder.store.sending import Outgoing, made
 
 GENERATOR_CARD = "generator.md"
 
 _CHECKED = ("key", "sha256")  # columns that `shards` compared with a pattern
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseFile:
-    """A file of a release: its bytes, or the sealed file that they are copied from."""
-
-    path: str
-    size: int
-    sha256: str
-    data: bytes | None = None
-    source: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +44,7 @@ class Release:
     digest: str  # of the manifest
     images: int
     real: int  # images that are listed, not sent
-    files: tuple[ReleaseFile, ...]
+    files: tuple[Outgoing, ...]
 
     @property
     def sums(self) -> bytes:
@@ -88,51 +77,51 @@ def compose(
     forbidden = read_tables(tables, progress)
     examined = examine(manifest, index, root or dataset_root(manifest_path), progress)
     tars = [
-        ReleaseFile(
+        Outgoing(
             path=each.path, size=each.entry.filesize, sha256=each.entry.sha256, source=each.file
         )
         for each in examined.shipped
     ]
-    tables_of = [_made(METADATA, metadata_bytes(examined.rows, manifest.pathologies))]
+    tables_of = [made(METADATA, metadata_bytes(examined.rows, manifest.pathologies))]
     if examined.real:
-        tables_of.append(_made(REAL, real_bytes(examined.real)))
+        tables_of.append(made(REAL, real_bytes(examined.real)))
     else:  # the sealed index holds synthetic images alone, so xtrain can use it as it is
         data = (own / manifest.index.url).read_bytes()
-        tables_of.append(_made(f"manifests/{manifest.name}.parquet", data))
+        tables_of.append(made(f"manifests/{manifest.name}.parquet", data))
     small = [
         *tables_of,
-        _made(f"manifests/{manifest.name}.json", manifest.to_json().encode()),
-        _made("croissant.json", croissant_json(manifest, publisher, *_listed(tars, tables_of[0]))),
-        _made("LICENSE.md", licence_text(publisher).encode()),
+        made(f"manifests/{manifest.name}.json", manifest.to_json().encode()),
+        made("croissant.json", croissant_json(manifest, publisher, *_listed(tars, tables_of[0]))),
+        made("LICENSE.md", licence_text(publisher).encode()),
     ]
     if card := publisher.generator_card or _own_card(manifest):
-        small.append(_made(GENERATOR_CARD, card.encode()))
+        small.append(made(GENERATOR_CARD, card.encode()))
     if audited:
-        small.append(_made(AUDIT, audit_bytes(for_strangers(audited))))
+        small.append(made(AUDIT, audit_bytes(for_strangers(audited))))
     summary = summarise(manifest, index)
     paths = [file.path for file in small]
     text = card_text(manifest, publisher, summary, paths, audited)
-    small.append(_made("README.md", text.encode()))
+    small.append(made("README.md", text.encode()))
     names = "\n".join(sorted(examined.rows.names()))
     _refuse([*text_leaks(names, "a key", forbidden), *_leaks(small, forbidden)])
-    idx = [_made(each.path.replace(".tar", ".idx"), each.idx) for each in examined.shipped]
+    idx = [made(each.path.replace(".tar", ".idx"), each.idx) for each in examined.shipped]
     files = [*tars, *idx, *small]
     return Release(
         name=manifest.name,
         digest=manifest.digest,
         images=len(examined.rows.key),
         real=len(examined.real),
-        files=(*files, _made(SUMS, sums_text(files))),
+        files=(*files, made(SUMS, sums_text(files))),
     )
 
 
-def sums_text(files: Sequence[ReleaseFile]) -> bytes:
+def sums_text(files: Sequence[Outgoing]) -> bytes:
     """SHA256SUMS, as `sha256sum -c` reads it, in the order of the paths."""
     lines = [f"{file.sha256}  {file.path}\n" for file in sorted(files, key=lambda f: f.path)]
     return "".join(lines).encode()
 
 
-def _listed(tars: Sequence[ReleaseFile], parquet: ReleaseFile) -> tuple[list[Listed], Listed]:
+def _listed(tars: Sequence[Outgoing], parquet: Outgoing) -> tuple[list[Listed], Listed]:
     """The shards and their index as Croissant lists them."""
     files = [Listed(path=f.path, size=f.size, sha256=f.sha256) for f in (*tars, parquet)]
     return files[:-1], files[-1]
@@ -148,11 +137,7 @@ def _own_card(manifest: Manifest) -> str:
     return ""
 
 
-def _made(path: str, data: bytes) -> ReleaseFile:
-    return ReleaseFile(path=path, size=len(data), sha256=sha256_bytes(data), data=data)
-
-
-def _leaks(files: Sequence[ReleaseFile], forbidden: Forbidden) -> Iterator[str]:
+def _leaks(files: Sequence[Outgoing], forbidden: Forbidden) -> Iterator[str]:
     """What the files would tell of patients or of this machine, a sentence for each kind."""
     for file in files:
         data = file.data or b""

@@ -9,9 +9,9 @@ from builder.contract import CheckError, UsageError, sha256_file, write_last
 from builder.progress import Progress
 from builder.share.check import SIGNATURE
 from builder.share.growing import Place, check_space, copied, grown, is_there
-from builder.share.release import Release, ReleaseFile
-from builder.share.sending import mebibytes
+from builder.share.release import Release
 from builder.share.sign import sign
+from builder.store.sending import Outgoing, mebibytes
 
 
 def write_release(release: Release, folder: Path, *, key: Path | None, progress: Progress) -> bool:
@@ -41,7 +41,7 @@ def write_release(release: Release, folder: Path, *, key: Path | None, progress:
     return True
 
 
-def _write(file: ReleaseFile, path: Path) -> None:
+def _write(file: Outgoing, path: Path) -> None:
     """Put a file there, unless it is there as it must be."""
     if path.is_file() and path.stat().st_size == file.size and sha256_file(path) == file.sha256:
         return

@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import PurePosixPath
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from builder.contract import UsageError
-from builder.store.threads import Threads
+from builder.store.threads import within
 from builder.store.url import WEB
 
 BLOCK = 8 << 20  # bytes per request, and per repeated request
@@ -25,8 +25,6 @@ LISTING = 300  # seconds for what has no size, such as a list
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 _FOR_ANY_HOST = ("ssl", "proxy", "proxy_auth", "proxy_headers")  # of what the user set
-
-T = TypeVar("T")
 
 
 def file_system(scheme: str) -> Any:  # fsspec has no types
@@ -68,7 +66,7 @@ class StoreFile:
         """Name → bytes of the folder's files; None where listing is refused."""
         try:
             ask = partial(self._files.ls, self._url, detail=True, refresh=True)
-            entries = self._within(LISTING, ask)
+            entries = within(LISTING, ask)
         except FileNotFoundError:
             return {}
         except PermissionError:  # many public buckets give their files but no lists
@@ -77,23 +75,16 @@ class StoreFile:
 
     def size(self) -> int | None:
         """The size in bytes."""
-        return cast(int, self._within(LISTING, partial(self._files.info, self._url))["size"])
+        return cast(int, within(LISTING, partial(self._files.info, self._url))["size"])
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, or to the end of the file."""
         end = {"size": stop} if self._url.startswith("hf:") else {}  # hf would read on otherwise
         ask = partial(self._files.cat_file, self._url, start=start, end=stop, **end)
-        return cast(bytes, self._within(TIMEOUT + (stop - start) / SLOWEST_BLOCK, ask))
+        return cast(bytes, within(TIMEOUT + (stop - start) / SLOWEST_BLOCK, ask))
 
     def close(self) -> None:
         """Nothing is open."""
-
-    def _within(self, seconds: float, ask: Callable[[], T]) -> T:
-        """What `ask` gives; TimeoutError where it takes longer, and then nobody waits for it."""
-        thread = Threads(1)
-        answer = thread.submit(ask)
-        thread.shutdown(wait=False)  # after this task
-        return answer.result(seconds)
 
 
 class WebFile:

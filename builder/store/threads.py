@@ -6,7 +6,7 @@ do nothing until a connection times out.
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 GRACE = 1.0  # seconds in which a task can end by itself
+LOOK = 0.2  # seconds between two looks whether anybody still wants what is waited for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -80,3 +81,19 @@ class Threads(Executor):
                     future.set_result(call())
                 except BaseException as error:  # it is raised where the result is asked for
                     future.set_exception(error)
+
+
+def within(seconds: float, ask: Callable[[], T], alive: Callable[[], object] = lambda: None) -> T:
+    """What `ask` gives; TimeoutError where it takes longer, and then nobody waits for it.
+
+    `alive` is called again and again meanwhile, and ends the wait where it raises.
+    """
+    thread = Threads(1)
+    answer = thread.submit(ask)
+    thread.shutdown(wait=False)  # after this task
+    last = time.monotonic() + seconds
+    while wait([answer], min(LOOK, max(last - time.monotonic(), 0))).not_done:
+        alive()
+        if time.monotonic() > last:
+            raise TimeoutError
+    return answer.result()

@@ -17,12 +17,12 @@ import pytest
 from builder.contract import Index, Manifest, load_index, load_manifest
 from builder.engines.make import Work
 from builder.progress import progress
-from builder.share import sending
 from builder.share.lockfile import Own
 from builder.share.publisher import Publisher, read_publisher
 from builder.share.rebuild import Outcome, rebuild
 from builder.share.release import Release, compose
 from builder.share.writing import write_release
+from builder.store import sending
 
 SAID = {
     "license": "CC-BY-4.0",

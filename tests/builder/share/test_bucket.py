@@ -9,13 +9,13 @@ import fsspec
 import pytest
 from moto.server import ThreadedMotoServer
 
-from builder.contract import CheckError, UsageError
+from builder.contract import CheckError, UsageError, sha256_file
 from builder.progress import progress
-from builder.share import bucket, sending
 from builder.share.bucket import send_to_bucket
 from builder.share.check import SIGNATURE, SUMS, check_release
 from builder.share.release import Release
-from builder.store import OutOfReach
+from builder.store import OutOfReach, bucket, sending
+from builder.store.bucket import BucketTarget
 
 Files = Any  # fsspec has no types
 
@@ -71,13 +71,13 @@ def test_sums_come_last(
     composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
-    real = bucket._Target._create
+    real = BucketTarget._create
 
-    def noted(self: Any, file: Any) -> None:
+    def noted(self: Any, file: Any, alive: Any) -> None:
         sent.append(file.path)
-        real(self, file)
+        real(self, file, alive)
 
-    monkeypatch.setattr(bucket._Target, "_create", noted)
+    monkeypatch.setattr(BucketTarget, "_create", noted)
     send(composed, place, signature=b"signed")
     assert sent[-3:] == ["manifests/gan100.json", SIGNATURE, SUMS]
     assert {*sent} == names(s3, place)
@@ -90,17 +90,17 @@ def faulty(
     monkeypatch: pytest.MonkeyPatch, faults: list[BaseException | None], after: bool = False
 ) -> None:
     """Each of the next uploads fails so; `after`: it arrives, and the answer is lost."""
-    real = bucket._Target._create
+    real = BucketTarget._create
 
-    def create(self: Any, file: Any) -> None:
+    def create(self: Any, file: Any, alive: Any) -> None:
         fault = faults.pop(0) if faults else None
         if fault is not None and not after:
             raise fault
-        real(self, file)
+        real(self, file, alive)
         if fault is not None:
             raise fault
 
-    monkeypatch.setattr(bucket._Target, "_create", create)
+    monkeypatch.setattr(BucketTarget, "_create", create)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -140,7 +140,7 @@ def test_another_release_in_its_place_is_not_written_over(
     send(composed, place)
     before = s3.cat_file(f"{place}/{SUMS}")
     sums = replace(composed.files[-1], data=b"x", size=1)
-    with pytest.raises(UsageError, match="holds another SHA256SUMS than this release"):
+    with pytest.raises(UsageError, match="holds another SHA256SUMS than the one to be sent"):
         send(replace(composed, files=(*composed.files[:-1], sums)), place)
     assert s3.cat_file(f"{place}/{SUMS}") == before
 
@@ -186,14 +186,14 @@ def test_a_place_may_be_a_whole_bucket(composed: Release, s3: Files, place: str)
 def test_a_second_publisher_at_the_same_time_is_noticed(
     composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = bucket._Target._create
+    real = BucketTarget._create
 
-    def raced(self: Any, file: Any) -> None:
+    def raced(self: Any, file: Any, alive: Any) -> None:
         if file.path == "README.md":
             s3.pipe_file(f"{place}/README.md", b"somebody else's")
-        real(self, file)
+        real(self, file, alive)
 
-    monkeypatch.setattr(bucket._Target, "_create", raced)
+    monkeypatch.setattr(BucketTarget, "_create", raced)
     with pytest.raises(UsageError, match=r"holds another README\.md"):
         send(composed, place)
     assert s3.cat_file(f"{place}/README.md") == b"somebody else's"
@@ -203,13 +203,13 @@ def test_a_second_publisher_at_the_same_time_is_noticed(
 def test_a_store_that_gives_other_bytes_back_is_noticed(
     composed: Release, s3: Files, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = bucket._Target._read
+    real = BucketTarget._read
 
     def lie(self: Any, path: str, start: int, stop: int) -> bytes:
         data = real(self, path, start, stop)
         return bytes([data[0] ^ 1]) + data[1:] if path.endswith(".tar") else data
 
-    monkeypatch.setattr(bucket._Target, "_read", lie)
+    monkeypatch.setattr(BucketTarget, "_read", lie)
     with pytest.raises(CheckError, match=r"does not give data/train-00000-of-00001\.tar back"):
         send(composed, place)
     assert SUMS not in names(s3, place)
@@ -227,7 +227,7 @@ def test_a_large_shard_goes_in_parts(
     monkeypatch.setattr(bucket, "PART", 5 << 20)
     big = tmp_path / "big.tar"
     big.write_bytes(bytes(range(256)) * (11 << 12))
-    size, digest = big.stat().st_size, bucket.hashlib.sha256(big.read_bytes()).hexdigest()
+    size, digest = big.stat().st_size, sha256_file(big)
     first = replace(composed.files[0], source=big, size=size, sha256=digest)
     assert send(replace(composed, files=(first, composed.files[-1])), place)
     assert s3.info(f"{place}/{first.path}")["size"] == size

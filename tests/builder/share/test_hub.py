@@ -94,7 +94,7 @@ def test_a_kill_shows_nothing_and_the_rerun_sends_no_shard_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("builder.share.hub._Repository._commit", kill)
+        patch.setattr("builder.store.hub.Repository._commit", kill)
         with pytest.raises(KeyboardInterrupt):
             send(composed)
     assert hub.commits == []

@@ -71,6 +71,6 @@ def test_what_one_builds_and_shares_another_pulls_rebuilds_and_trains_on(
 
     ben.run(
         f"xtrain --shards {path} --epochs 1 --init random --batch 64 --min-positives 1 --out run "
-        "--workers 1"
+        "--workers 1 --network shufflenet_v2_x0_5"
     )
     assert (ben.home / "run" / "report.json").is_file()

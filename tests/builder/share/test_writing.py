@@ -10,8 +10,9 @@ from builder.contract.lock import hold
 from builder.progress import progress
 from builder.share import growing, writing
 from builder.share.check import check_release
-from builder.share.release import Release, ReleaseFile
+from builder.share.release import Release
 from builder.share.writing import write_release
+from builder.store.sending import Outgoing
 
 Hashes = Callable[[Path], dict[str, str]]
 
@@ -51,7 +52,7 @@ def test_a_kill_leaves_nothing_visible_and_the_rerun_keeps_what_is_right(
 ) -> None:
     folder, done, real = tmp_path / "gan100", [], writing._write
 
-    def killed(file: ReleaseFile, path: Path) -> None:
+    def killed(file: Outgoing, path: Path) -> None:
         if len(done) == after:
             raise Killed
         real(file, path)
