@@ -15,7 +15,7 @@ GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manyl
 AXE := build/axe/node_modules/axe-core/axe.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo manifests axe test long quick fuzz faults bench check gpu gpu-wheels clean
+.PHONY: help install demo manifests axe test long quick fuzz faults bench check docs gpu gpu-wheels clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | \
@@ -75,13 +75,18 @@ fuzz: install  ## read mutated inputs for MINUTES=20; those that fail are kept i
 faults: install  ## interrupt commands COUNT=500 times, and run each of them again
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python tests/faults/run.py --count $(COUNT)
 
-bench: install  ## run all benchmarks, PEERS=PYTHON with other loaders; writes docs/benchmarks.md; 25 minutes
+bench: install  ## run all benchmarks, PEERS=PYTHON with other loaders; writes docs/benchmarks.md; half an hour
 	$(BIN)/python benchmarks/bench.py --peers '$(PEERS)'
 
 check: install  ## check lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## write the pages that come from the code, and build the site into build/site
+	$(BIN)/python docs/make/reference.py
+	$(BIN)/python docs/make/schema.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 gpu:  ## check and time everything on a GPU by $(PYTHON) as it is; writes docs/gpu.md; ten minutes
 	set -e; if ls build/wheels/*.whl >/dev/null 2>&1 && ! $(PYTHON) -c \

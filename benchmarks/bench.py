@@ -1,6 +1,6 @@
 """Every benchmark of this machine on one page: ours, the limit, each peer, and each promise.
 
-    make bench                                                 # all of them, 25 minutes
+    make bench                                                 # all of them, half an hour
     python benchmarks/bench.py --only stream --peers PYTHON    # one of them again
 
 Each runs by its own command, one after another. docs/benchmarks.md holds what they print, word for
@@ -170,6 +170,21 @@ BENCHMARKS = {
     "plan": Benchmark(title="Plans", command="python benchmarks/plan.py"),
     "pack": Benchmark(title="Packing real images", command="python benchmarks/pack.py"),
     "bootstrap": Benchmark(title="Intervals", command="python benchmarks/bootstrap.py"),
+    "render": Benchmark(
+        title="How much of a generator's speed reaches the disk",
+        command="python benchmarks/render.py --generator nih64 --images 2048",
+    ),
+    "rows": Benchmark(
+        title="A label table of ten million rows",
+        command="python benchmarks/plan.py --rows 10000000",
+    ),
+    "memory": Benchmark(
+        title="Memory of a build of 98,773 images", command="python benchmarks/memory.py"
+    ),
+    "kill": Benchmark(
+        title="A build that is killed twenty times",
+        command="python benchmarks/kill.py -- --dataset demo --regime 10 --image-size 64",
+    ),
 }
 
 
