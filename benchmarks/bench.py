@@ -261,7 +261,8 @@ def promise_row(
         kept = "met" if measured >= least else "**not met**"
     anchor = re.sub(r"[^a-z0-9 -]", "", benchmark.title.lower()).replace(" ", "-")
     figures = f"{shown(least)} | {shown(measured)} | {kept}"
-    return f"| {what} | {figures} | [{benchmark.title}](#{anchor}) |\n"
+    where = benchmark.title if kept == "not run" else f"[{benchmark.title}](#{anchor})"
+    return f"| {what} | {figures} | {where} |\n"  # a section that is not there has no anchor
 
 
 def shown(value: float | None) -> str:
