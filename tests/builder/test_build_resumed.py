@@ -47,8 +47,9 @@ def test_lost_and_damaged_files_are_made_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.long)])
 def test_sigkill_at_any_moment_loses_nothing(
-    tmp_path: Path, small: list[object], xbuild: Xbuild, hashes: Hashes
+    tmp_path: Path, small: list[object], xbuild: Xbuild, hashes: Hashes, kills: int
 ) -> None:
     """Killed at random moments, its workers spared: they must end by themselves."""
     words = [*small, "--share", "0.4", "--shard-size", "8"]
@@ -57,7 +58,7 @@ def test_sigkill_at_any_moment_loses_nothing(
     command = [Path(sys.executable).with_name("xbuild"), *map(str, words), "--out", str(out)]
     seed = random.SystemRandom().randrange(1 << 32)
     moments = random.Random(seed)
-    for _ in range(6):
+    for _ in range(kills):
         process = subprocess.Popen(
             [*command, "--workers", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -106,7 +107,7 @@ def test_a_killed_worker_is_one_sentence_and_the_next_run_resumes(
 ) -> None:
     out, words = (
         tmp_path / "out",
-        ["--regime", "1", "--image-size", "64", "--holdout", ".02", ".02"],
+        ["--regime", "1", "--image-size", "64", "--holdout", ".005", ".005"],
     )
     process = begun(out, *words)
     (temporary, *_) = out.glob("shards/*/*.tar.*.tmp")

@@ -14,19 +14,11 @@ RUN = Path(__file__).with_name("run.py")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--count=4", "--command=synth", "--command=pack"],
-        ["--count=3", "--command=fit-gan", "--command=fit"],
-    ],
-    ids=["builds", "trainings"],
-)
-def test_an_interrupted_command_is_resumed_by_itself(words: list[str]) -> None:
+def test_an_interrupted_command_is_resumed_by_itself() -> None:
     """The faults are drawn anew each time; what is printed holds the seed."""
     seed = random.SystemRandom().randrange(1 << 32)
     done = subprocess.run(
-        [sys.executable, RUN, f"--seed={seed}", *words],
+        [sys.executable, RUN, f"--seed={seed}", "--count=5"],
         capture_output=True,
         text=True,
         timeout=1200,

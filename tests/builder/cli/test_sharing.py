@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -251,25 +250,3 @@ def test_a_pull_that_is_refused_is_one_sentence_and_leaves_nothing(
 def test_a_source_that_is_none_is_one_sentence(xbuild: Xbuild, source: str) -> None:
     done = xbuild("pull", source)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-
-
-@pytest.mark.slow
-def test_from_one_home_to_another_and_into_training(
-    xbuild: Xbuild, release: Path, clinic: Path, path: Path, tmp_path: Path
-) -> None:
-    home = tmp_path / "home"
-    assert xbuild("pull", release, "--out", home).returncode == 0
-    manifest = home / "manifests" / "gan100.json"
-    done = xbuild("rebuild", manifest, "--labels", clinic, "--root", clinic.parent)
-    assert done.returncode == 0, done.stderr
-    assert load_manifest(manifest).digest == load_manifest(path).digest
-    xtrain = Path(sys.executable).with_name("xtrain")
-    words = ["--shards", manifest, "--epochs", 1, "--init", "random", "--batch", 16]
-    trained = subprocess.run(
-        [xtrain, *map(str, words), "--out", tmp_path / "run"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert trained.returncode == 0, trained.stderr
-    assert (tmp_path / "run" / "report.json").is_file()

@@ -82,6 +82,7 @@ def test_killed_by_sigkill_it_ends_as_the_unbroken_run(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_command_killed_at_a_random_moment_ends_as_the_unbroken_run(
     manifest: Path, check_same: CheckSame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
