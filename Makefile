@@ -86,7 +86,7 @@ check: install  ## check lint, format and types
 docs: install  ## write the pages that come from the code, and build the site into build/site
 	$(BIN)/python docs/make/reference.py
 	$(BIN)/python docs/make/schema.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 gpu:  ## check and time everything on a GPU by $(PYTHON) as it is; writes docs/gpu.md; ten minutes
 	set -e; if ls build/wheels/*.whl >/dev/null 2>&1 && ! $(PYTHON) -c \
