@@ -1,9 +1,8 @@
 """The line itself: labels → split → plan → draw → render → write → seal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from builder import generators
 from builder.blueprint import Blueprint
 from builder.checks import Check, find_checks
 from builder.checks.check import DUPLICATE
-from builder.claim import check_name, claimed, keep_recipes, real_recipes, recipes, software
+from builder.claim import begin, check_destination, claimed, real_recipes, recipes, software
 from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
 from builder.engines.local import images_per_call
@@ -35,7 +34,7 @@ from builder.render import (
     recorded_batch,
     resolve_label_map,
 )
-from builder.seal import Facts, seal
+from builder.seal import Facts, generator_facts, seal, source_facts
 from builder.split import Cohort
 from builder.write import Shard
 
@@ -87,12 +86,12 @@ def resolve(
 
 def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
     """The sealed dataset of the real images alone; `synth` finds their shards and keeps them."""
-    with _packing(request, cohort, work.out) as (recipe, layout):
+    with _packing(request, cohort, work) as (recipe, layout):
         real = pack_shards(recipe, cohort, layout, work)
         facts = Facts(
             recipe=asdict(recipe),
             generator=None,
-            source=_source(cohort.table, real),
+            source=source_facts(cohort.table, real),
             software=software(),
         )
         return seal(real, layout=layout, name=recipe.name, plan=None, facts=facts)
@@ -101,23 +100,33 @@ def pack(request: RealRequest, cohort: Cohort, work: Work) -> Manifest:
 def pack_part(request: RealRequest, cohort: Cohort, work: Work, part: Part) -> list[str]:
     """The real shards of other parts that are missing, once those of this part are complete."""
     mine = Mine(part)
-    with _packing(request, cohort, work.out, shared=True) as (recipe, layout):
+    with _packing(request, cohort, work, shared=True) as (recipe, layout):
         pack_shards(recipe, cohort, layout, replace(work, share=mine))
     return mine.missing()
 
 
 @contextmanager
 def _packing(
-    request: RealRequest, cohort: Cohort, out: Path, *, shared: bool = False
+    request: RealRequest, cohort: Cohort, work: Work, *, shared: bool = False
 ) -> Iterator[tuple[RealRecipe, Layout]]:
     """The recipe of real images alone and its place, which is held until the block ends."""
+    check_destination(work.destination, dataset=request.dataset, packs=True)
     _check_images(cohort.table, "add --root FOLDER")
     recipe = resolve_real(request, cohort.table)
-    layout = Layout(root=out, pathologies=cohort.table.pathologies, image=recipe.image)
-    with claimed(out, shared=shared):
-        check_name(layout.manifest(recipe.name), asdict(recipe), real_only=True)
-        keep_recipes(real_recipes(recipe, layout), shared=shared)
+    layout = _layout(recipe, cohort.table, work)
+    with claimed(work.out, shared=shared):
+        own = real_recipes(recipe, layout)
+        begin(layout, recipe.name, asdict(recipe), own, real_only=True, shared=shared)
         yield recipe, layout
+
+
+def _layout(recipe: RealRecipe, table: LabelTable, work: Work) -> Layout:
+    return Layout(
+        root=work.out,
+        pathologies=table.pathologies,
+        image=recipe.image,
+        destination=work.destination,
+    )
 
 
 def synth(blueprint: Blueprint, work: Work) -> Built:
@@ -125,8 +134,7 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
     ready = _ready(blueprint, work)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out):
-        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
-        keep_recipes(recipes(recipe, ready.loaded, layout))
+        begin(layout, recipe.name, recipe.noted(), recipes(recipe, ready.loaded, layout))
         packed = recipe.real == "pack"
         real = pack_shards(recipe, blueprint.cohort, layout, work) if packed else []
         plan, drawn = _draw(blueprint, real)
@@ -136,8 +144,8 @@ def synth(blueprint: Blueprint, work: Work) -> Built:
         rejects = report_rejects(synthetic, work.out / f"{recipe.name}-rejected.csv")
         facts = Facts(
             recipe=recipe.noted(),
-            generator=_generator_facts(ready.loaded, ready.renderer.label_map, rejects),
-            source=_source(blueprint.cohort.table, real),
+            generator=generator_facts(ready.loaded, ready.renderer.label_map, rejects),
+            source=source_facts(blueprint.cohort.table, real),
             software=software(ready.loaded),
         )
         shards = [*real, *synthetic]
@@ -154,12 +162,12 @@ def synth_part(blueprint: Blueprint, work: Work, part: Part) -> list[str]:
     """
     if blueprint.request.batch == "auto":
         raise UsageError("--batch auto differs from machine to machine: give parts a number.")
-    ready = _ready(blueprint, work)
-    blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     mine = Mine(part)
+    ready = _ready(blueprint, replace(work, share=mine))
+    blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out, shared=True):
-        check_name(layout.manifest(recipe.name), recipe.noted(), real_only=False)
-        keep_recipes(recipes(recipe, ready.loaded, layout), shared=True)
+        own = recipes(recipe, ready.loaded, layout)
+        begin(layout, recipe.name, recipe.noted(), own, shared=True)
         real: list[Shard] = []
         if recipe.real == "pack":
             pack_shards(recipe, blueprint.cohort, layout, replace(work, share=mine))
@@ -190,8 +198,14 @@ class _Ready:
 
 
 def _ready(blueprint: Blueprint, work: Work) -> _Ready:
-    table = blueprint.cohort.table
-    if blueprint.request.real == "pack":
+    table, packs = blueprint.cohort.table, blueprint.request.real == "pack"
+    check_destination(work.destination, dataset=table.dataset, packs=packs)
+    if work.destination and DUPLICATE in blueprint.request.checks and work.share.parted:
+        raise UsageError(
+            "--check duplicate draws images of finished shards again, and those that parts have "
+            f"sent to {work.destination.shown} stay as they are: leave out --part, or the check."
+        )
+    if packs:
         _check_images(
             table, "add --root FOLDER, or build the synthetic half alone with --real none"
         )
@@ -211,7 +225,7 @@ def _ready(blueprint: Blueprint, work: Work) -> _Ready:
             spec=spec, generator=loaded.generator, batch=batch, checks=checks, label_map=label_map
         ),
         recipe=recipe,
-        layout=Layout(root=work.out, pathologies=table.pathologies, image=recipe.image),
+        layout=_layout(recipe, table, work),
     )
 
 
@@ -273,20 +287,3 @@ def _draw(blueprint: Blueprint, real: Sequence[Shard]) -> tuple[Plan, Draw]:
     if not plan.synthetic and request.real == "none":
         raise UsageError("Every target holds its share already: there is nothing to render.")
     return plan, draw(plan, labels, blueprint.name)
-
-
-def _generator_facts(
-    loaded: generators.Loaded, label_map: LabelMap, rejects: Mapping[str, int]
-) -> Mapping[str, object]:
-    facts = {**asdict(loaded.facts()), "rejected": rejects}
-    return {**facts, "label_map": dict(label_map)} if label_map else facts
-
-
-def _source(table: LabelTable, real: Sequence[Shard]) -> Mapping[str, object]:
-    return {
-        "dataset": table.dataset,
-        "labels_sha256": table.sha256,
-        "rows": len(table),
-        "patients": int(table.rows["patient"].nunique()),
-        "left_out": sum(len(shard.bad) for shard in real),
-    }

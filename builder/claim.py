@@ -15,9 +15,11 @@ from builder import generators
 from builder.contract import CheckError, Refusal, UsageError, load_manifest, printable, write_last
 from builder.contract.lock import NoLocksError, hold
 from builder.contract.new_file import remove_leftovers, write_first
-from builder.contract.record import parse_json, read_bytes
+from builder.contract.record import MAX_JSON, parse_json, read_bytes
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
 from builder.render import device_facts
+from builder.store.destination import Destination, Target
+from builder.store.sending import made
 
 _SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
@@ -75,11 +77,67 @@ def keep_recipes(recipes: Mapping[Path, Mapping[str, object]], *, shared: bool =
         if begun and (folder / "recipe.json").exists():
             _compare(str(folder), _noted(folder / "recipe.json"), recipe, "--out")
     for folder, recipe in wanted.items():
-        path, text = folder / "recipe.json", (json.dumps(recipe, indent=2) + "\n").encode()
+        path, text = folder / "recipe.json", _text(recipe)
         if not shared:
             write_last(path, text)
         elif not write_first(path, text):
             _compare(str(folder), _noted(path), recipe, "--out")
+
+
+def check_destination(destination: Destination | None, *, dataset: str, packs: bool) -> None:
+    """Raise UsageError where images of patients would go onto the Hub."""
+    if (
+        destination is not None
+        and destination.url.startswith("hf:")
+        and packs
+        and dataset != "demo"
+    ):
+        raise UsageError(
+            f"{destination.shown} is on the Hugging Face Hub, where images of patients never go: "
+            "add --real none for the synthetic half alone, or build into a bucket of your own."
+        )
+
+
+def begin(
+    layout: Layout,
+    name: str,
+    noted: Mapping[str, object],
+    recipes: Mapping[Path, Mapping[str, object]],
+    *,
+    real_only: bool = False,
+    shared: bool = False,
+) -> None:
+    """Note the recipes of a build, here and where it goes; UsageError where another was begun.
+
+    `noted` is the recipe of the dataset `name`, and stands in its manifest.
+    """
+    manifest = layout.manifest(name)
+    target = layout.destination and layout.destination.open()
+    if target:
+        target.prepare()
+        url = manifest.relative_to(layout.root).as_posix()
+        if (sealed := target.read(url, MAX_JSON)) is None:
+            manifest.unlink(missing_ok=True)  # of a place that was emptied since
+        else:
+            write_last(manifest, sealed)
+    check_name(manifest, noted, real_only=real_only)
+    if target:
+        _keep_there(target, {f.relative_to(layout.root): r for f, r in recipes.items()})
+    keep_recipes(recipes, shared=shared)
+
+
+def _keep_there(target: Target, recipes: Mapping[Path, Mapping[str, object]]) -> None:
+    """`keep_recipes` where a build goes: what is there is never replaced."""
+    new = []
+    for folder, recipe in recipes.items():
+        url, text = (folder / "recipe.json").as_posix(), _text(recipe)
+        there = target.read(url, MAX_JSON)
+        if there is not None and there != text:
+            where = f"{target.shown}/{url}"
+            _compare(where, _parsed(there, where), json.loads(text), "--out")
+        if there is None:
+            new.append(made(url, text))
+    target.put(new, lambda _: None)
 
 
 def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> None:
@@ -142,14 +200,26 @@ def noted_batch(folder: Path) -> int | None:
     return batch if isinstance(batch, int) else None
 
 
+def _text(recipe: Mapping[str, object]) -> bytes:
+    return (json.dumps(recipe, indent=2) + "\n").encode()
+
+
 def _noted(path: Path) -> Mapping[str, object]:
     try:
-        found = parse_json(read_bytes(path), str(path))
+        return _parsed(read_bytes(path), str(path))
+    except CheckError:
+        raise UsageError(f"{path} is damaged: use another --out.") from None
+
+
+def _parsed(data: bytes, where: str) -> Mapping[str, object]:
+    """A recipe from its bytes; UsageError where they are damaged."""
+    try:
+        found = parse_json(data, where)
         if isinstance(found, dict):
             return found
     except CheckError:
         pass
-    raise UsageError(f"{path} is damaged: use another --out.")
+    raise UsageError(f"{where} is damaged: use another --out.")
 
 
 def _compare(
@@ -172,11 +242,19 @@ def _compare(
         )
 
 
-def check_shards(folder: Path, expected: Sequence[Path]) -> None:
-    """Raise UsageError if `folder` holds a shard that this build would not make."""
-    for path in sorted(folder.glob("*.tar")):
-        if path not in expected:
+def check_shards(layout: Layout, folder: Path, expected: Sequence[Path]) -> None:
+    """Raise UsageError if `folder` holds a shard that this build would not make.
+
+    So does what was sent from it.
+    """
+    url, names = folder.relative_to(layout.root).as_posix(), {path.name for path in expected}
+    places = {str(folder): (path.name for path in folder.glob("*.tar"))}
+    if layout.destination is not None:
+        there = layout.destination.open().sizes(url)
+        places[f"{layout.destination.shown}/{url}"] = (n for n in there if n.endswith(".tar"))
+    for place, found in places.items():
+        for name in sorted({*found} - names):
             raise UsageError(
-                f"{path} belongs to another plan than today's (were images repaired or left out "
-                f"since?): remove {folder} to render it again."
+                f"{place}/{printable(name)} belongs to another plan than today's (were images "
+                f"repaired or left out since?): remove {place} to render it again."
             )

@@ -18,6 +18,7 @@ from builder.labels import NO_FINDING, LabelTable, canonical, find_pathology
 from builder.labels.source import TableOptions
 from builder.plan import MAX_PER_REAL, Plan, Vectors, plan_balance, rare_targets
 from builder.split import REGIMES, SplitBy
+from builder.store.destination import Destination
 
 IMAGE_SIZE = 224  # pixels on a side that classifiers of radiographs are used to
 QUALITY = 95  # of JPEG
@@ -202,9 +203,10 @@ class Recipe(RealRecipe):
 class Layout:
     """What the shards of a dataset have in common."""
 
-    root: Path  # the folder that holds shards/ and manifests/
+    root: Path  # the folder that holds shards/ and manifests/, or in which those to send are made
     pathologies: tuple[str, ...]  # the labels' names, in order
     image: ImageSpec
+    destination: Destination | None = None  # where all goes from `root`; None: it stays there
 
     def manifest(self, name: str) -> Path:
         """The path of the manifest of that name."""

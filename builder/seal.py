@@ -1,7 +1,7 @@
 """Finished shards into the index and the manifest, which is written last → Manifest."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,11 @@ from builder.contract import (
     sha256_bytes,
     write_last,
 )
+from builder.generators import Loaded
+from builder.labels import LabelTable
 from builder.recipe import Layout
+from builder.render import LabelMap
+from builder.store.sending import made
 from builder.write import Shard
 
 
@@ -37,6 +41,8 @@ def seal(
     shards: Sequence[Shard], *, layout: Layout, name: str, plan: PlanProof | None, facts: Facts
 ) -> Manifest:
     """The manifest of a complete dataset, on disk under `manifests` of its root with its index.
+
+    Where the shards were sent, both follow, the manifest last.
 
     Rows and shards stand in the order train (real, then synthetic), val, test.
     """
@@ -66,8 +72,31 @@ def seal(
         ),
         shardlist=tuple(entries),
     )
-    save_manifest(manifest, layout.root / "manifests" / f"{name}.json")
+    save_manifest(manifest, layout.manifest(name))
+    if layout.destination is not None:
+        own = layout.manifest(name).relative_to(layout.root).as_posix()
+        files = [made(url, data), made(own, manifest.to_json().encode())]
+        layout.destination.open().put(files, lambda _: None)
     return manifest
+
+
+def source_facts(table: LabelTable, real: Sequence[Shard]) -> Mapping[str, object]:
+    """What a manifest says of the labels, and of the images that could not be packed."""
+    return {
+        "dataset": table.dataset,
+        "labels_sha256": table.sha256,
+        "rows": len(table),
+        "patients": int(table.rows["patient"].nunique()),
+        "left_out": sum(len(shard.bad) for shard in real),
+    }
+
+
+def generator_facts(
+    loaded: Loaded, label_map: LabelMap, rejects: Mapping[str, int]
+) -> Mapping[str, object]:
+    """What a manifest says of the generator, and of the images that were rejected."""
+    facts = {**asdict(loaded.facts()), "rejected": rejects}
+    return {**facts, "label_map": dict(label_map)} if label_map else facts
 
 
 def index_of(shards: Sequence[Shard], entries: Sequence[ShardEntry]) -> Index:

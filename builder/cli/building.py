@@ -27,6 +27,7 @@ from builder.contract import Manifest, UsageError
 if TYPE_CHECKING:
     from builder.blueprint import Blueprint
     from builder.build import Built
+    from builder.engines.make import Work
     from builder.engines.parts import Part
     from builder.recipe import RealRequest
 
@@ -91,7 +92,7 @@ def pack(part: str | None, name: str | None, **options: Any) -> None:
         with _sealing(mine):
             manifest = build(asked, cohort, work)
             echo(packed_text(manifest))
-            _show_sealed(manifest, work.out)
+            _show_sealed(manifest, work)
 
 
 @click.command()
@@ -122,7 +123,7 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
                 return
             work = replace(work, share=Made())
         with _sealing(mine):
-            _show_built(build(blueprint, work), work.out)
+            _show_built(build(blueprint, work), work)
 
 
 @click.command()
@@ -142,7 +143,7 @@ def seal(**options: Any) -> None:
     how, request = divided(options)
     blueprint = _planned(request)
     with working(how) as work:
-        _show_built(build(blueprint, replace(work, share=Made())), work.out)
+        _show_built(build(blueprint, replace(work, share=Made())), work)
 
 
 def _planned(request: Mapping[str, Any]) -> "Blueprint":
@@ -182,11 +183,11 @@ def _sealing(part: "Part | None") -> Iterator[None]:
         echo(f"Part {part} is complete, and so are all others: one that still runs seals.")
 
 
-def _show_built(built: "Built", out: Path) -> None:
+def _show_built(built: "Built", work: "Work") -> None:
     from builder.cli.plan_text import throughput_text
 
     echo(f"\n{throughput_text(built)}")
-    _show_sealed(built.manifest, out)
+    _show_sealed(built.manifest, work)
 
 
 def _with_images(request: _Asked) -> _Asked:
@@ -204,14 +205,20 @@ def _show_notes(notes: Sequence[str]) -> None:
         echo(f"Note: {note}", err=True)
 
 
-def _show_sealed(manifest: Manifest, out: Path) -> None:
+def _show_sealed(manifest: Manifest, work: "Work") -> None:
     """Draw the contact sheet, and say where everything is and how many images were left out."""
     from builder.gallery.contact_sheet import contact_sheet
 
     if left_out := manifest.source.get("left_out"):
         images = "real image is" if left_out == 1 else "real images are"
-        _show_notes([f"{left_out:,} {images} left out: see {out / manifest.name}-left-out.csv."])
-    path = out / "manifests" / f"{manifest.name}.json"
+        report = work.out / f"{manifest.name}-left-out.csv"
+        _show_notes([f"{left_out:,} {images} left out: see {report}."])
+    own = f"manifests/{manifest.name}.json"
+    if work.destination is not None:
+        place = f"{work.destination.shown}/{own}"
+        echo(f"Sealed {place} ({manifest.index.rows:,} images); xbuild preview {place} draws them.")
+        return
+    path = work.out / own
     sheet = path.with_suffix(".png")
     pictures = f"; pictures in {sheet}" if contact_sheet(manifest, path, sheet) else ""
     echo(f"Sealed {path} ({manifest.index.rows:,} images){pictures}.")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,23 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 PLACE = click.Path(path_type=Path)
 
 _MAX_SEED = 2**63 - 1
+
+
+class Out(click.ParamType[Path | str]):
+    """A folder, as a path, or a URL, as text."""
+
+    name = "folder|url"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        """The place."""
+        from builder.store import is_url
+
+        if isinstance(value, str) and is_url(value):
+            return value
+        folder: Path = FOLDER.convert(value, param, ctx)
+        return folder
 
 
 def seed(value: str) -> int:
@@ -85,10 +103,16 @@ def shard_options(command: Command) -> Command:
         command,
         option(
             "--out",
-            type=FOLDER,
+            type=Out(),
             default=Path(),
             show_default="the current folder",
-            help="Folder for manifests/ and shards/.",
+            help="Place of manifests/ and shards/: a folder, s3://BUCKET/FOLDER, gs:// or hf://.",
+        ),
+        option(
+            "--work",
+            type=FOLDER,
+            show_default="one in the cache for each URL",
+            help="With a URL as --out, folder in which a shard is made before it is sent.",
         ),
         option(
             "--format",

@@ -20,12 +20,14 @@ from builder.engines.painter import GeneratorPainter
 from builder.engines.parts import Share, Whole
 from builder.engines.reports import kinds_of, report_bad_images, why
 from builder.engines.rounds import EngineOf, Throughput, render_rounds
+from builder.engines.travel import fetched_back, send_all
 from builder.pack import real_painter, real_samples
 from builder.progress import Progress
 from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe
 from builder.render import Generator, LabelMap
 from builder.split import Cohort
-from builder.write import Shard, ShardJob
+from builder.store.destination import Destination
+from builder.write import Shard, ShardJob, absent
 
 _TRIED = 32  # images that are read before all are
 _MANY = 1000  # real images: fewer are read in seconds
@@ -42,6 +44,7 @@ class Work:
     keep_rejects: bool = False
     engine: EngineOf = LocalEngine.of
     share: Share = field(default_factory=Whole)
+    destination: Destination | None = None  # where all goes from `out`; None: it stays there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +61,7 @@ class Renderer:
 def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) -> list[Shard]:
     """The finished shards of the real images."""
     jobs = work.share.choose(real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad))
-    if sum(len(job.samples) for job in jobs) >= _MANY and not any(j.path.exists() for j in jobs):
+    if sum(len(job.samples) for job in jobs) >= _MANY and len(absent(jobs)) == len(jobs):
         _try_some(recipe, cohort, skip_bad=work.skip_bad)
     engine = work.engine(None, work.workers)
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
@@ -102,16 +105,15 @@ def render_shards(
     engine = work.engine(renderer.generator, work.workers)
     draws = drawn.draws_per_target()
     rejects_dir = layout.root / f"{recipe.name}-rejected" if work.keep_rejects else None
-    with _scratch(folder if engine.remote else None) as scratch:
-        context = Context(
-            layout=layout,
-            shards=tuple(shard.entry for shard in real if shard.entry),
-            scratch=scratch,
-        )
+    distinct = DUPLICATE in recipe.checks
+    # Duplicates are drawn again in finished shards, so none is sent before all were compared.
+    here = replace(layout, destination=None) if distinct else layout
+    with _scratch(folder if engine.remote or layout.destination else None) as scratch:
+        context = _context(layout, real, renderer.checks, scratch, work.progress)
         rendered = [target for target, count in draws.items() if count]
         painter = GeneratorPainter(
             generator=renderer.spec,
-            layout=layout,
+            layout=here,
             seed=recipe.seed,
             batch=renderer.batch,
             judges=_judges(renderer.checks, context, rendered, work.progress),
@@ -127,12 +129,31 @@ def render_shards(
                 shard_size=recipe.shard_size,
                 threads=engine.threads,
             )
-            check_shards(folder, [job.path for job in made])
+            check_shards(layout, folder, [job.path for job in made])
             return [*work.share.choose(made)]
 
-        return render_rounds(
-            engine, jobs, folder, distinct=DUPLICATE in recipe.checks, progress=work.progress
+        shards, throughput = render_rounds(
+            engine, jobs, folder, distinct=distinct, progress=work.progress
         )
+        if distinct and layout.destination is not None:
+            send_all(shards, layout, layout.destination, work.progress)
+        return shards, throughput
+
+
+def _context(
+    layout: Layout,
+    real: Sequence[Shard],
+    checks: Sequence[Check],
+    scratch: Path,
+    progress: Progress,
+) -> Context:
+    """What checks may look at: the real shards, which are fetched back where they were sent."""
+    entries = tuple(shard.entry for shard in real if shard.entry)
+    splits = {split for check in checks for split in check.needs}
+    if layout.destination is not None and splits:
+        wanted = [entry for entry in entries if entry.split in splits]
+        layout = fetched_back(wanted, layout, layout.destination, scratch, progress)
+    return Context(layout=layout, shards=entries, scratch=scratch)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from builder.contract import CheckError, UsageError, printable
-from builder.write import ShardJob
+from builder.write import ShardJob, absent
 
 _PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 _NAMED = 3  # missing shards that a message names
@@ -47,6 +47,10 @@ class Share(Protocol):
     def mark(self) -> str:
         """What tells this run's reports from those of runs at the same time."""
 
+    @property
+    def parted(self) -> bool:
+        """Whether others make shards of the same dataset."""
+
     def choose(self, jobs: Sequence[ShardJob]) -> Sequence[ShardJob]:
         """Those of the jobs that the run makes."""
 
@@ -54,7 +58,7 @@ class Share(Protocol):
 class Whole:
     """All shards."""
 
-    mark = ""
+    mark, parted = "", False
 
     def choose(self, jobs: Sequence[ShardJob]) -> Sequence[ShardJob]:
         """All of them."""
@@ -63,6 +67,8 @@ class Whole:
 
 class Mine:
     """The shards of one part, of every kind; it remembers which there are in all."""
+
+    parted = True
 
     def __init__(self, part: Part) -> None:
         """Nothing is made yet."""
@@ -77,17 +83,17 @@ class Mine:
 
     def missing(self) -> list[str]:
         """The shards of other parts that are not there yet."""
-        return [job.url for job in self._jobs if not job.path.exists()]
+        return absent(self._jobs)
 
 
 class Made:
     """What all parts have made: shards are proved, and damaged ones made again."""
 
-    mark = ""
+    mark, parted = "", True
 
     def choose(self, jobs: Sequence[ShardJob]) -> Sequence[ShardJob]:
         """All of them; CheckError names those that are missing."""
-        if missing := [job.url for job in jobs if not job.path.exists()]:
+        if missing := absent(jobs):
             are = "is" if len(missing) == 1 else "are"
             raise CheckError(
                 f"{len(missing):,} of {len(jobs):,} shards {are} missing: {named(missing)}; run "

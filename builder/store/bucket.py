@@ -26,13 +26,10 @@ class BucketTarget:
         """UsageError where the library that speaks the scheme is missing."""
         self._scheme = parse_scheme(url)
         self._url = url.rstrip("/")
+        self.shown = without_secrets(self._url)
+        self._bucket = self.shown.partition("://")[2].partition("/")[0]
         self._files: Any = file_system(self._scheme)  # fsspec has no types
-        self._store = Store(scheme=self._scheme, shown=without_secrets(self._url))
-
-    @property
-    def shown(self) -> str:
-        """The URL as messages may show it."""
-        return self._store.shown
+        self._store = Store(scheme=self._scheme, shown=self.shown)
 
     def names(self) -> set[str]:
         """The paths of all objects below the prefix, without the empty ones that mark folders."""
@@ -43,7 +40,19 @@ class BucketTarget:
         return {path.removeprefix(base) for path in files}
 
     def prepare(self) -> None:
-        """Nothing: whoever may make buckets makes them."""
+        """UsageError where there is no such bucket: whoever may make buckets makes them."""
+
+        def ask() -> bool:
+            try:
+                self._files.ls(self._bucket, refresh=True)
+            except FileNotFoundError:
+                return False
+            return True
+
+        if not self._store.ask(ask):
+            raise UsageError(
+                f"There is no bucket {self._bucket}: check the URL, or make the bucket first."
+            )
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Name → bytes of the objects in a folder."""

@@ -26,6 +26,9 @@ class Target(Protocol):
     def sizes(self, folder: str) -> dict[str, int]:
         """Name → bytes of the files in a folder; none where it is not there."""
 
+    def size(self, path: str) -> int | None:
+        """The bytes of a file; None where there is none."""
+
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """A small file, None where there is none; CheckError where it has more bytes."""
 

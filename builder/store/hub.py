@@ -63,10 +63,9 @@ class Repository:
         sha: str = self._store.ask(lambda: self._api.repo_info(**where).sha)
         return sha
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Name → bytes of the files in a folder, as readers see it now."""
-        places = [(PurePosixPath(entry.path), entry.size) for entry in self._entries(self.head())]
-        return {place.name: size for place, size in places if str(place.parent) == folder}
+    def sizes(self, commit: str) -> dict[str, int]:
+        """Path → bytes of each file at a commit."""
+        return {entry.path: entry.size for entry in self._entries(commit)}
 
     def files(self, commit: str) -> Iterator[tuple[str, str]]:
         """Path, and sha256 or Git's hash, of each file at a commit."""
@@ -133,6 +132,7 @@ class HubTarget:
     def __init__(self, url: str) -> None:
         """UsageError where the URL names none, or the library is missing."""
         self._repository = Repository(url)
+        self._seen: tuple[str, dict[str, int]] | None = None  # a commit, and its files
         self.shown = self._repository.shown
 
     def prepare(self) -> None:
@@ -141,17 +141,27 @@ class HubTarget:
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Name → bytes of the files in a folder."""
-        return self._repository.sizes(folder)
+        found = {PurePosixPath(path): size for path, size in self._now()[1].items()}
+        return {path.name: size for path, size in found.items() if str(path.parent) == folder}
+
+    def size(self, path: str) -> int | None:
+        """The bytes of a file; None where there is none."""
+        return self._now()[1].get(path)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """A small file, None where there is none; CheckError where it has more bytes."""
-        folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-        size = self._repository.sizes(folder).get(name)
-        if size is None:
+        if (size := self.size(path)) is None:
             return None
         if size > max_bytes:
             raise CheckError(f"{self.shown}/{path} has {size:,} bytes: at most {max_bytes:,} fit.")
-        return self._repository.read(path, self._repository.head())
+        return self._repository.read(path, self._now()[0])
+
+    def _now(self) -> tuple[str, dict[str, int]]:
+        """What readers saw when this was asked first: a request for each note would be too many."""
+        if self._seen is None:
+            head = self._repository.head()
+            self._seen = head, self._repository.sizes(head)
+        return self._seen
 
     def put(self, files: Sequence[Outgoing], advance: Advance) -> bool:
         """Whether anything was sent, in one commit; all files are there in the end.
@@ -159,7 +169,7 @@ class HubTarget:
         UsageError where another one is in the place of one. `advance` is called with bytes sent,
         with 0 meanwhile, and ends all where it raises.
         """
-        alive = partial(advance, 0)
+        alive, self._seen = partial(advance, 0), None
         sent: dict[str, Any] = {}
         for _ in range(ATTEMPTS):
             head = self._repository.head()

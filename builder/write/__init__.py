@@ -8,13 +8,16 @@ a shard that an interrupted run completed.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 
 from builder.contract.new_file import NewFile
 from builder.progress import Advance
 from builder.write.fill import Filling, Hashed
 from builder.write.job import STAGES, Painter, Shard, ShardJob, StoredSample, cut
 from builder.write.resume import completed_shard
-from builder.write.sidecars import sync_folder, write_sidecars
+from builder.write.sent import absent, send_shard, sent_shard
+from builder.write.sidecars import remove_local, sync_folder, write_sidecars
+from builder.write.telling import Told
 
 __all__ = [
     "STAGES",
@@ -22,7 +25,10 @@ __all__ = [
     "Shard",
     "ShardJob",
     "StoredSample",
+    "absent",
     "cut",
+    "remove_local",
+    "send_shard",
     "write_each",
     "write_shard",
 ]
@@ -42,38 +48,47 @@ def write_each(jobs: Iterable[ShardJob], advance: Advance = lambda _: None) -> I
     """`write_shard` of each job, in their order.
 
     While a shard is finished (its last blocks encoded, its bytes synchronized with the disk, its
-    name given), the pictures of the next are produced already, so that a GPU need not wait.
-    `advance` is called by both threads.
+    name given, all sent to where it goes), the pictures of the next are produced already, so that a
+    GPU need not wait. `advance` is called by both threads.
     """
     finishing: deque[Future[Shard]] = deque()
+    stopped = Event()
     with ThreadPoolExecutor(1) as finisher:
-        for job in jobs:
-            finishing.append(_begin(job, advance, finisher))
-            if len(finishing) > 1:
+        try:
+            for job in jobs:
+                sends = job.layout.destination is not None
+                told = Told(len(job.samples), advance, stopped, sends=sends)
+                finishing.append(_begin(job, told, finisher))
+                if len(finishing) > 1:
+                    yield finishing.popleft().result()
+            while finishing:
                 yield finishing.popleft().result()
-        while finishing:
-            yield finishing.popleft().result()
+        except BaseException:
+            stopped.set()  # so that nobody waits for a shard to be sent
+            raise
 
 
-def _begin(job: ShardJob, advance: Advance, finisher: ThreadPoolExecutor) -> Future[Shard]:
+def _begin(job: ShardJob, told: Told, finisher: ThreadPoolExecutor) -> Future[Shard]:
     """Produce the pictures of a shard; the future gives it when it is complete."""
+    destination = job.layout.destination
+    if destination is not None and (sent := sent_shard(job, destination)) is not None:
+        remove_local(job.path)  # of a run that ended before it did so
+        return finisher.submit(_end, sent, told)
     if job.path.exists() and (completed := completed_shard(job)) is not None:
-        advance(len(job.samples))
-        kept: Future[Shard] = Future()
-        kept.set_result(completed)
-        return kept
+        told.made(len(job.samples))
+        return finisher.submit(_send, job, completed, told)
     new = NewFile(job.path, job.layout.root)
-    filling = Filling(job, Hashed(new.file), advance)
+    filling = Filling(job, Hashed(new.file), told.made)
     try:
         filling.produce()
-        return finisher.submit(_finish, job, filling, new)
+        return finisher.submit(_finish, job, filling, new, told)
     except BaseException:
         _discard(filling, new)
         raise
 
 
-def _finish(job: ShardJob, filling: Filling, new: NewFile) -> Shard:
-    """Give the tar its name, after all that lies next to it."""
+def _finish(job: ShardJob, filling: Filling, new: NewFile, told: Told) -> Shard:
+    """Give the tar its name, after all that lies next to it, and send them."""
     try:
         shard = filling.finish()
         new.sync()
@@ -84,6 +99,21 @@ def _finish(job: ShardJob, filling: Filling, new: NewFile) -> Shard:
         sync_folder(job.path.parent)
     finally:
         _discard(filling, new)
+    return _send(job, shard, told)
+
+
+def _send(job: ShardJob, shard: Shard, told: Told) -> Shard:
+    """Send a complete shard to where it goes; nothing stays of it on this disk then."""
+    destination = job.layout.destination
+    if destination is not None and shard.entry is not None:
+        told.begin(shard.entry.filesize)
+        send_shard(shard.entry, job.layout, destination, told.sent)
+        remove_local(job.path)
+    return _end(shard, told)
+
+
+def _end(shard: Shard, told: Told) -> Shard:
+    told.end()
     return shard
 
 

@@ -7,7 +7,13 @@ from builder.contract import CheckError, Sample, sha256_file, tar
 from builder.contract.radiograph import BadImage
 from builder.contract.sketch import SKETCH_BYTES
 from builder.write.job import Shard, ShardJob, StoredSample, entry_of
-from builder.write.sidecars import read_rejects, read_sketches, sum_lines, write_sidecars
+from builder.write.sidecars import (
+    Rejects,
+    read_rejects,
+    read_sketches,
+    sum_lines,
+    write_sidecars,
+)
 
 
 def completed_shard(job: ShardJob) -> Shard | None:
@@ -27,10 +33,10 @@ def completed_shard(job: ShardJob) -> Shard | None:
     except CheckError:
         return None
     stored, left_out = _compared(job, members, sketches)
-    bad = _bad_images(job, left_out)
+    bad = bad_images(job, left_out)
     if bad and not job.skip_bad:
         return None
-    rejects = _rejects(job, [each.sample for each in stored])
+    rejects = rejects_of(job, [each.sample for each in stored], lambda: read_rejects(job))
     if rejects is None:
         return None
     write_sidecars(job, stored, rejects, sha256)
@@ -48,8 +54,8 @@ def _compared(
     job: ShardJob, members: Sequence[tar.Member], sketches: bytes
 ) -> tuple[list[StoredSample], set[int]]:
     """The members as the job's samples, and the places of the samples that are not there."""
-    expected = _expected(job)
-    found = [expected(member) for member in members]
+    expected = expected_samples(job)
+    found = [expected(member.key) for member in members]
     stored = [
         StoredSample(
             sample=each[1],
@@ -69,27 +75,37 @@ def _compared(
     return stored, set(range(len(job.samples))) - {*places}
 
 
-def _expected(job: ShardJob) -> Callable[[tar.Member], tuple[int, Sample] | None]:
-    """A function that gives a member's place among the job's samples, and what it must be."""
-    redraws = job.painter.redraws
-    if redraws is None:
-        by_key = {sample.key: (place, sample) for place, sample in enumerate(job.samples)}
-        return lambda member: by_key.get(member.key)
-    slots = {(sample.target, sample.draw): place for place, sample in enumerate(job.samples)}
+def expected_samples(job: ShardJob) -> Callable[[str], tuple[int, Sample] | None]:
+    """A function that gives the sample with a key, and its place among the job's samples.
 
-    def expected(member: tar.Member) -> tuple[int, Sample] | None:
-        target, draw = member.drawn()
-        if not redraws.draws_per_target.get(target):
+    None where the job asks for no such sample, not as a redraw either.
+    """
+    redraws = job.painter.redraws
+    by_key = {sample.key: (place, sample) for place, sample in enumerate(job.samples)}
+    if redraws is None:
+        return by_key.get
+    slots = {(sample.target, sample.draw): place for place, sample in enumerate(job.samples)}
+    targets = {
+        sample.key.removesuffix(f"{sample.draw:07d}"): sample.target for sample in job.samples
+    }
+
+    def expected(key: str) -> tuple[int, Sample] | None:
+        stem, mark, number = key.rpartition("-")
+        target = targets.get(stem + mark)
+        if target is None or not (number.isascii() and number.isdigit()):
             return None
-        place = slots.get((target, redraws.slot(target, draw)))
+        place = slots.get((target, redraws.slot(target, int(number))))
         if place is None:
             return None
-        return place, redraws.redrawn(job.samples[place], redraws.attempt(target, draw))
+        sample = redraws.redrawn(job.samples[place], redraws.attempt(target, int(number)))
+        return (place, sample) if sample.key == key else None
 
     return expected
 
 
-def _rejects(job: ShardJob, samples: Sequence[Sample]) -> list[RejectedSample] | None:
+def rejects_of(
+    job: ShardJob, samples: Sequence[Sample], noted: Callable[[], Rejects]
+) -> list[RejectedSample] | None:
     """The images that were rejected before these were sealed; None where their notes do not fit."""
     redraws = job.painter.redraws
     if redraws is None:
@@ -97,7 +113,7 @@ def _rejects(job: ShardJob, samples: Sequence[Sample]) -> list[RejectedSample] |
     if any(sample.key in redraws.banned for sample in samples):
         return None
     try:
-        rejects = _noted_rejects(job, redraws)
+        rejects = _noted_rejects(job, redraws, noted())
     except (CheckError, KeyError, ZeroDivisionError):
         return None
     if len(rejects) != sum(redraws.attempt(s.target, s.draw) for s in samples):
@@ -108,17 +124,17 @@ def _rejects(job: ShardJob, samples: Sequence[Sample]) -> list[RejectedSample] |
     return rejects
 
 
-def _noted_rejects(job: ShardJob, redraws: Redraws) -> list[RejectedSample]:
+def _noted_rejects(job: ShardJob, redraws: Redraws, noted: Rejects) -> list[RejectedSample]:
     slots = {(sample.target, sample.draw): sample for sample in job.samples}
     rejects = []
-    for target, draw, reason in read_rejects(job):
+    for target, draw, reason in noted:
         first = slots[target, redraws.slot(target, draw)]
         sample = redraws.redrawn(first, redraws.attempt(target, draw))
         rejects.append(RejectedSample(sample=sample, reason=reason))
     return rejects
 
 
-def _bad_images(job: ShardJob, places: set[int]) -> list[BadImage]:
+def bad_images(job: ShardJob, places: set[int]) -> list[BadImage]:
     """Why the samples in these places were left out."""
     if not places:
         return []

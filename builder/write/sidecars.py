@@ -14,7 +14,9 @@ from builder.contract import sha256_bytes, tar, write_last
 from builder.contract.record import as_record, parse_json, read_bytes
 from builder.write.job import ShardJob, StoredSample
 
-_Rejects = tuple[tuple[str, int, str], ...]  # (target, draw number, reason) of each
+NOTES = (".idx", ".sketch", ".rejected.json", ".sha256")  # in the order in which they are written
+
+Rejects = tuple[tuple[str, int, str], ...]  # (target, draw number, reason) of each
 
 
 def sum_lines(shard: Path, sha256: str, sketches: bytes) -> bytes:
@@ -49,16 +51,25 @@ def read_sketches(job: ShardJob) -> bytes:
     return read_bytes(path) if path.is_file() else b""
 
 
-def read_rejects(job: ShardJob) -> _Rejects:
+def read_rejects(job: ShardJob) -> Rejects:
     """(target, draw number, reason) of the images that were rejected for a complete shard.
 
     CheckError where the file does not hold that.
     """
     path = job.path.with_suffix(".rejected.json")
-    if not path.is_file():
-        return ()
-    rejects: _Rejects = as_record(parse_json(read_bytes(path), str(path)), _Rejects, str(path))
+    return parse_rejects(read_bytes(path), str(path)) if path.is_file() else ()
+
+
+def parse_rejects(data: bytes, where: str) -> Rejects:
+    """The same, from the file's bytes."""
+    rejects: Rejects = as_record(parse_json(data, where), Rejects, where)
     return rejects
+
+
+def remove_local(shard: Path) -> None:
+    """Remove a shard and its notes, which are elsewhere by now."""
+    for ending in (".tar", *NOTES):
+        shard.with_suffix(ending).unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

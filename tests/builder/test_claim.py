@@ -14,6 +14,7 @@ from builder.claim import check_name, check_shards, claimed, keep_recipes
 from builder.contract import UsageError
 from builder.contract.lock import holds
 from builder.contract.new_file import new_file
+from builder.recipe import Layout
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 Hashes = Callable[[Path], dict[str, str]]
@@ -185,13 +186,15 @@ def test_a_damaged_recipe_is_said(tmp_path: Path, damage: str) -> None:
         keep_recipes({tmp_path: {"seed": 0}})
 
 
-def test_a_shard_of_another_plan_is_refused(tmp_path: Path) -> None:
-    mine, other = tmp_path / "a.tar", tmp_path / "b.tar"
+def test_a_shard_of_another_plan_is_refused(layout: Layout) -> None:
+    folder = layout.shards("gan10")
+    folder.mkdir(parents=True)
+    mine, other = folder / "a.tar", folder / "b.tar"
     mine.touch()
-    check_shards(tmp_path, [mine])
+    check_shards(layout, folder, [mine])
     other.touch()
     with pytest.raises(UsageError, match=r"b\.tar belongs to another plan than today's"):
-        check_shards(tmp_path, [mine])
+        check_shards(layout, folder, [mine])
 
 
 def test_a_name_belongs_to_one_kind_of_dataset(built: Path) -> None:

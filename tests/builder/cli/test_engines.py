@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 
 from builder.cli import engines
-from builder.cli.engines import divided, working
+from builder.cli.engines import divided, placed, working
 from builder.contract import UsageError
 from builder.engines.local import LocalEngine
 
-HOW = {"out": Path("out"), "workers": 2, "skip_bad": False, "engine": "local", "address": None}
+HOW = {
+    **{"out": Path("out"), "work": None, "workers": 2, "skip_bad": False},
+    **{"engine": "local", "address": None},
+}
 
 
 def test_options_say_how_a_dataset_is_built_and_what_it_holds() -> None:
@@ -21,6 +24,31 @@ def test_options_say_how_a_dataset_is_built_and_what_it_holds() -> None:
 def test_the_engine_of_this_machine_needs_nothing() -> None:
     with working(HOW) as work:
         assert (work.out, work.workers, work.engine) == (Path("out"), 2, LocalEngine.of)
+        assert work.destination is None
+
+
+def test_a_url_has_a_folder_of_its_own_in_the_cache_unless_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first, place = placed("s3://bucket/one/", None)
+    assert place is not None
+    assert place.url == "s3://bucket/one"
+    assert first.parent == tmp_path / "cxr-rebalance" / "builds"
+    assert placed("s3://bucket/one", None)[0] == first
+    assert placed("s3://bucket/two", None)[0] != first
+    assert placed("s3://bucket/one", tmp_path)[0] == tmp_path
+
+
+def test_a_folder_needs_no_work_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--work is for a URL as --out"):
+        placed(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("url", ["https://host/a", "s3://", "s3://a::b", "ftp://a/b", "s3://a?b"])
+def test_other_urls_are_no_places_to_build_into(url: str) -> None:
+    with pytest.raises(UsageError, match="is no place to build into: give a folder, s3://"):
+        placed(url, None)
 
 
 def test_an_address_is_of_a_ray_cluster() -> None:
