@@ -117,7 +117,7 @@ def page(name: str) -> str:
         for each in contexts(name)
     ]
     sections = [command_text(each) for each in contexts(name)]
-    head = [TOP, f"# {name}: every command and option", prose(COMMANDS[name].help or "")]
+    head = [f"# {name}: every command and option", TOP, prose(COMMANDS[name].help or "")]
     return "\n\n".join([*head, f"{VARIABLES[name]} {SHORT}", "\n".join(listed), *sections]) + "\n"
 
 
