@@ -33,6 +33,8 @@ from builder.contract import (
 )
 from builder.contract.sketch import CODEC_DISTANCE
 from builder.progress import Advance
+from builder.store import OutOfReach
+from builder.store.dataset import Near
 
 
 def verify(
@@ -40,12 +42,14 @@ def verify(
     *,
     root: Path | None = None,
     advance: Advance = lambda _: None,
+    near: Near | None = None,
 ) -> Iterator[str]:
     """The faults of a dataset, one sentence each; a sound one has none.
 
     Checks the manifest and the index, each shard's size, sha256, layout, labels, pixels and
     sketches, its .idx, the plan's counts and shares in integers, and the patients. `advance` is
-    called with the number of samples done.
+    called with the number of samples done. `near` brings shards that are elsewhere, one at a time;
+    OutOfReach where the network fails.
     """
     try:
         manifest = load_manifest(manifest_path)
@@ -55,13 +59,33 @@ def verify(
         yield str(error)
         return
     start = 0
-    for shard in manifest.shardlist:
-        yield from _check_shard(manifest, index, shard, start, root)
+    for number, shard in enumerate(manifest.shardlist):
+        if near is not None:
+            near.expect(manifest.shardlist[number + 1 : number + 2])
+        if (fault := _brought(shard, near)) is not None:
+            yield fault
+        else:
+            yield from _check_shard(manifest, index, shard, start, root)
+        if near is not None:
+            near.drop(shard)
         start += shard.nsamples
         advance(shard.nsamples)
     if manifest.plan is not None:  # without one, the contract refuses synthetic images
         yield from _check_plan(manifest, manifest.plan, index)
     yield from _check_patients(index)
+
+
+def _brought(shard: ShardEntry, near: Near | None) -> str | None:
+    """Why a shard that is elsewhere cannot be brought; None where it is on this disk now."""
+    if near is None:
+        return None
+    try:
+        near.bring(shard)
+    except OutOfReach:
+        raise
+    except CheckError as error:
+        return str(error)
+    return None
 
 
 def _check_shard(

@@ -1,6 +1,7 @@
 """Command audit: what judges find in the synthetic images of a sealed dataset."""
 
 import math
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import click
 
 from builder.cli.environment import Command, option
-from builder.cli.next_step import check_here
-from builder.cli.options import FILE, FOLDER, seed, shards_root, with_options
+from builder.cli.near import beside, bring_all, check_there, dataset_near
+from builder.cli.options import FILE, FOLDER, OrUrl, seed, shards_root, with_options
 from builder.cli.terminal import echo
 
 _MOST = 100_000  # of what is counted: more would only fill the memory
@@ -82,7 +83,7 @@ def _settings(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=OrUrl(FILE))
 @option(
     "--classifier",
     type=FILE,
@@ -91,7 +92,7 @@ def _settings(command: Command) -> Command:
 )
 @option(
     "--real",
-    type=FILE,
+    type=OrUrl(FILE),
     metavar="MANIFEST",
     help="Dataset with the real images, of the same size.  [default: MANIFEST itself]",
 )
@@ -108,9 +109,9 @@ def _settings(command: Command) -> Command:
 @_settings
 @shards_root
 def audit(
-    manifest: Path,
+    manifest: Path | str,
     classifier: Path | None,
-    real: Path | None,
+    real: Path | str | None,
     sources: Path | None,
     out: Path | None,
     shards_root: Path | None,
@@ -129,20 +130,25 @@ def audit(
     from builder.contract.audit import audit_path, page_path, write_audit
     from builder.progress import progress
 
-    asked_for = load_manifest(manifest)
-    check_here(asked_for, manifest, shards_root)
-    if real is not None:
-        check_here(load_manifest(real), real, None)
-    record = audit_path(manifest, asked_for.name, out)
-    asked = Asked(
-        manifest=manifest,
-        real=real,
-        classifier=classifier,
-        sources=sources,
-        shards_root=shards_root,
-    )
-    settings = Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
-    found, page = audit_dataset(asked, settings, record.parent, progress)
+    with ExitStack() as stack:
+        here = stack.enter_context(dataset_near(manifest, shards_root))
+        there = None if real is None else stack.enter_context(dataset_near(real))
+        asked_for = load_manifest(here.path)
+        check_there(here, asked_for, shards_root)
+        if there is not None:
+            check_there(there, load_manifest(there.path), None)
+        for each in filter(None, (here, there)):
+            bring_all(each, load_manifest(each.path))
+        record = audit_path(here.path, asked_for.name, beside(manifest, "audits", out))
+        asked = Asked(
+            manifest=here.path,
+            real=None if there is None else there.path,
+            classifier=classifier,
+            sources=sources,
+            shards_root=shards_root,
+        )
+        settings = Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
+        found, page = audit_dataset(asked, settings, record.parent, progress)
     write_last(page_path(record), page.encode())
     write_audit(found, record)
     for finding in findings(found):

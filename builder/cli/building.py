@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from builder.cli.environment import option
+from builder.cli.near import dataset_near, shown_place
 from builder.cli.options import (
     FILE,
+    PLACE,
+    OrUrl,
     balance_options,
     engine_options,
     part_option,
@@ -225,33 +228,36 @@ def _show_sealed(manifest: Manifest, work: "Work") -> None:
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(path_type=Path))
+@click.argument("manifest", type=OrUrl(PLACE))
 @option(
     "--allowed-signers",
     type=FILE,
     help="File of OpenSSH with the keys that you trust; a release must be signed by one of them.",
 )
 @shards_root
-def verify(manifest: Path, allowed_signers: Path | None, shards_root: Path | None) -> None:
+def verify(manifest: Path | str, allowed_signers: Path | None, shards_root: Path | None) -> None:
     """Recompute a dataset from its shards.
 
     Checks sizes, hashes, layout, labels, pixels and shares; prints OK, or every fault. MANIFEST may
-    also be the folder of a release: then every byte in it is checked.
+    also be the folder of a release: then every byte in it is checked. With a URL, shards come one
+    after another, and none is kept.
     """
     from builder.contract import load_manifest
     from builder.progress import progress
     from builder.verify import verify as faults_of
 
-    if manifest.is_dir():
+    if isinstance(manifest, Path) and manifest.is_dir():
         verify_release(manifest, allowed_signers)
         return
     if allowed_signers is not None:
         raise UsageError(
             "--allowed-signers is for the folder of a release; a manifest is unsigned."
         )
-    sealed = load_manifest(manifest)  # for the length of the bar; verify loads its own
-    with progress("verifying", sealed.index.rows) as advance:
-        faults = list(faults_of(manifest, root=shards_root, advance=advance))
-    tell_faults(manifest, faults)
+    with dataset_near(manifest, shards_root, cached=False) as here:
+        sealed = load_manifest(here.path)  # for the length of the bar; verify loads its own
+        with progress("verifying", sealed.index.rows) as advance:
+            faults = list(faults_of(here.path, root=shards_root, advance=advance, near=here))
+    shown = shown_place(manifest)
+    tell_faults(shown, faults)
     shards = len(sealed.shardlist)
-    echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {manifest} says.")
+    echo(f"OK: {sealed.index.rows:,} samples in {shards} shards are as {shown} says.")

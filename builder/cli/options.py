@@ -1,5 +1,6 @@
 """Options that commands of xbuild share."""
 
+import os
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from functools import reduce
@@ -9,29 +10,43 @@ from typing import Any
 import click
 
 from builder.cli.environment import Command, option
+from builder.contract import printable
+from builder.store import is_url
+from builder.store.url import without_secrets
 
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
-PLACE = click.Path(path_type=Path)
+
+class _Here(click.Path):
+    """A path on this disk; a URL is refused before it is taken for one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if isinstance(value, str) and is_url(value):
+            shown = printable(without_secrets(value))
+            self.fail(f"{shown} is a URL, and a path on this disk is needed: copy it here.", param)
+        return super().convert(value, param, ctx)
+
+
+FILE = _Here(dir_okay=False, path_type=Path)
+FOLDER = _Here(file_okay=False, path_type=Path)
+PLACE = _Here(path_type=Path)
 
 _MAX_SEED = 2**63 - 1
 
 
-class Out(click.ParamType[Path | str]):
-    """A folder, as a path, or a URL, as text."""
+class OrUrl(click.ParamType[Path | str]):
+    """A path on this disk, or a URL as text."""
 
-    name = "folder|url"
+    def __init__(self, path: click.Path) -> None:
+        """What is no URL is taken as `path`."""
+        self._path, self.name = path, f"{path.name}|url"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
         """The place."""
-        from builder.store import is_url
-
         if isinstance(value, str) and is_url(value):
             return value
-        folder: Path = FOLDER.convert(value, param, ctx)
-        return folder
+        return Path(os.fsdecode(self._path.convert(value, param, ctx)))
 
 
 def seed(value: str) -> int:
@@ -103,7 +118,7 @@ def shard_options(command: Command) -> Command:
         command,
         option(
             "--out",
-            type=Out(),
+            type=OrUrl(FOLDER),
             default=Path(),
             show_default="the current folder",
             help="Place of manifests/ and shards/: a folder, s3://BUCKET/FOLDER, gs:// or hf://.",

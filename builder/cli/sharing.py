@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
+from builder.cli.near import bring_all, dataset_near
 from builder.cli.next_step import next_step
-from builder.cli.options import FILE, FOLDER, PLACE, shards_root
+from builder.cli.options import FILE, FOLDER, PLACE, OrUrl, shards_root
 from builder.cli.terminal import echo
 from builder.contract import CheckError, UsageError, load_manifest, printable
 
@@ -49,7 +50,7 @@ def _said_options(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=OrUrl(FILE))
 @option(
     "--to",
     "place",
@@ -81,7 +82,7 @@ def _said_options(command: Command) -> Command:
 @option("--dry-run", is_flag=True, help="List what would leave, with sizes, and stop.")
 @shards_root
 def share(
-    manifest: Path,
+    manifest: Path | str,
     place: str,
     audit: Path | None,
     config: Path | None,
@@ -105,16 +106,18 @@ def share(
 
     check_place(place)
     publisher = read_publisher(said, config)
-    _check_summary(manifest, audit)
-    release = compose(
-        manifest, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
-    )
-    echo(release_text(release))
-    if dry_run:
-        echo("Nothing was written.")
-        return
-    gated = bool(publisher.gated)
-    written = publish(release, place, key=key, gated=gated, progress=progress)
+    with dataset_near(manifest, shards_root) as here:
+        bring_all(here, load_manifest(here.path))
+        _check_summary(here.path, audit)
+        release = compose(
+            here.path, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
+        )
+        echo(release_text(release))
+        if dry_run:
+            echo("Nothing was written.")
+            return
+        gated = bool(publisher.gated)
+        written = publish(release, place, key=key, gated=gated, progress=progress)
     shown = without_secrets(place) if is_url(place) else place
     echo(
         f"Shared {release.name} in {shown} (digest {release.digest})."
@@ -191,30 +194,32 @@ def pull(source: str, out: Path | None, digest: str | None, allowed_signers: Pat
 
 
 @click.command()
-@click.argument("manifest", type=PLACE)
-def info(manifest: Path) -> None:
+@click.argument("manifest", type=OrUrl(PLACE))
+def info(manifest: Path | str) -> None:
     """Say what a dataset is.
 
-    MANIFEST is a manifest or a release: its images, how often each pathology is present before and
-    after, its generator, where it comes from, its digest.
+    MANIFEST is a manifest, also behind a URL, or a release: its images, how often each pathology is
+    present before and after, its generator, where it comes from, its digest.
     """
     from builder.share.describe import info_text
 
-    echo(info_text(manifest))
+    with dataset_near(manifest) as here:
+        echo(info_text(here.path))
 
 
 @click.command()
-@click.argument("one", metavar="A", type=PLACE)
-@click.argument("other", metavar="B", type=PLACE)
-def diff(one: Path, other: Path) -> None:
+@click.argument("one", metavar="A", type=OrUrl(PLACE))
+@click.argument("other", metavar="B", type=OrUrl(PLACE))
+def diff(one: Path | str, other: Path | str) -> None:
     """Say in what two datasets differ.
 
-    A and B are manifests or releases. The fields of a recipe stand there as the options that set
-    them.
+    A and B are manifests, also behind a URL, or releases. The fields of a recipe stand there as the
+    options that set them.
     """
     from builder.share.describe import diff_text
 
-    echo(diff_text(one, other))
+    with dataset_near(one) as first, dataset_near(other) as second:
+        echo(diff_text(first.path, second.path))
 
 
 def verify_release(folder: Path, allowed_signers: Path | None) -> None:
@@ -246,7 +251,7 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     )
 
 
-def tell_faults(place: Path, faults: Sequence[str]) -> None:
+def tell_faults(place: Path | str, faults: Sequence[str]) -> None:
     """Print each fault of a dataset; CheckError with their number where there is one."""
     for fault in faults:
         echo(fault, err=True)

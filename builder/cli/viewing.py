@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
-from builder.cli.next_step import check_here
-from builder.cli.options import FILE, FOLDER, shards_root
+from builder.cli.near import beside, bring_all, check_there, dataset_near, shown_place
+from builder.cli.options import FILE, FOLDER, OrUrl, shards_root
 from builder.cli.terminal import echo
 from builder.contract import (
     CheckError,
+    Manifest,
     UsageError,
     dataset_root,
     load_manifest,
@@ -24,7 +25,7 @@ _MIB = 1 << 20
 
 
 @click.command()
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=OrUrl(FILE))
 @option(
     "--out",
     type=FOLDER,
@@ -51,7 +52,7 @@ _MIB = 1 << 20
 )
 @shards_root
 def view(
-    manifest: Path,
+    manifest: Path | str,
     out: Path | None,
     audit: Path | None,
     synthetic_only: bool,
@@ -65,24 +66,29 @@ def view(
     each with its labels.
     """
     from builder.audit.pictures import open_sealed
+    from builder.contract.audit import audit_path
     from builder.gallery.write import KEEP, check_place, write_gallery
     from builder.progress import progress
 
-    asked = load_manifest(manifest)
-    folder = out or dataset_root(manifest) / "galleries" / asked.name
-    check_place(folder)
-    check_here(asked, manifest, shards_root)
-    found = _audit(manifest, audit, asked.name, asked.digest)
-    with progress("checking", asked.index.rows) as advance:
-        sealed = open_sealed(manifest, shards_root, advance)
-    written = write_gallery(
-        sealed,
-        folder,
-        audit=found,
-        synthetic_only=synthetic_only,
-        side=thumbnail,
-        show=progress,
-    )
+    with dataset_near(manifest, shards_root) as here:
+        asked = load_manifest(here.path)
+        galleries = beside(manifest, "galleries", None) or dataset_root(here.path) / "galleries"
+        folder = out or galleries / asked.name
+        check_place(folder)
+        check_there(here, asked, shards_root)
+        record = audit or audit_path(here.path, asked.name, beside(manifest, "audits", None))
+        found = _audit(manifest, record, asked, named=audit is not None)
+        bring_all(here, asked)
+        with progress("checking", asked.index.rows) as advance:
+            sealed = open_sealed(here.path, shards_root, advance)
+        written = write_gallery(
+            sealed,
+            folder,
+            audit=found,
+            synthetic_only=synthetic_only,
+            side=thumbnail,
+            show=progress,
+        )
     if written.real:
         echo(f"Note: {KEEP}", err=True)
     echo(
@@ -91,27 +97,26 @@ def view(
     )
 
 
-def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audit | None":
-    """The audit of that dataset; None without --audit where there is no fitting one."""
-    from builder.contract.audit import audit_path, read_audit
+def _audit(manifest: Path | str, path: Path, asked: Manifest, *, named: bool) -> "Audit | None":
+    """The audit of that dataset; None where none fits and the user `named` none."""
+    from builder.contract.audit import read_audit
 
-    path = record or audit_path(manifest, name)
-    if record is None and not path.is_file():
+    if not named and not path.is_file():
         return None
     audit = read_audit(path)
-    if audit.digest == digest:
+    if audit.digest == asked.digest:
         return audit
-    if record is None:
-        echo(f"Note: {path} is of another {printable(name)}, and is left out.", err=True)
+    if not named:
+        echo(f"Note: {path} is of another {printable(asked.name)}, and is left out.", err=True)
         return None
     raise CheckError(
         f"{path} is an audit of {audit.name} with digest {audit.digest[:12]}…, and not of "
-        f"{manifest} (digest {digest[:12]}…): audit this dataset."
+        f"{shown_place(manifest)} (digest {asked.digest[:12]}…): audit this dataset."
     )
 
 
 @click.command()
-@click.argument("manifest", type=FILE)
+@click.argument("manifest", type=OrUrl(FILE))
 @option(
     "--pathology",
     "pathologies",
@@ -127,7 +132,7 @@ def _audit(manifest: Path, record: Path | None, name: str, digest: str) -> "Audi
 )
 @shards_root
 def preview(
-    manifest: Path, pathologies: tuple[str, ...], out: Path | None, shards_root: Path | None
+    manifest: Path | str, pathologies: tuple[str, ...], out: Path | None, shards_root: Path | None
 ) -> None:
     """Draw the paper's Figure 2 for any pathology.
 
@@ -136,13 +141,17 @@ def preview(
     """
     from builder.gallery.contact_sheet import contact_sheet
 
-    sealed = load_manifest(manifest)
-    path = out or Path(f"{sealed.name}-preview.png")
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path} is not the name of a PNG file: let it end with .png.")
-    check_here(sealed, manifest, shards_root)
-    names = dict.fromkeys(pathologies)
-    if not contact_sheet(sealed, manifest, path, pathologies=tuple(names), root=shards_root):
+    with dataset_near(manifest, shards_root) as here:
+        sealed = load_manifest(here.path)
+        path = out or Path(f"{sealed.name}-preview.png")
+        if path.suffix.lower() != ".png":
+            raise UsageError(f"{path} is not the name of a PNG file: let it end with .png.")
+        check_there(here, sealed, shards_root)
+        names = tuple(dict.fromkeys(pathologies))
+        drawn = contact_sheet(
+            sealed, here.path, path, pathologies=names, root=shards_root, bring=here.bring
+        )
+    if not drawn:
         shown = printable(", ".join(names)) or "a pathology"
         raise UsageError(f"No training image of {sealed.name} is positive for {shown}.")
     real = any(shard.origin == "real" for shard in sealed.shardlist)

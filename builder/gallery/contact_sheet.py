@@ -1,7 +1,7 @@
 """A picture of a sealed dataset: for each pathology a row of real and a row of synthetic images."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from builder.contract import (
     Index,
     Manifest,
     Origin,
+    ShardEntry,
     UsageError,
     check_shard,
     dataset_root,
@@ -39,14 +40,16 @@ def contact_sheet(
     pathologies: Sequence[str] = (),
     root: Path | None = None,
     columns: int = 8,
+    bring: Callable[[ShardEntry], None] = lambda _: None,
 ) -> bool:
     """Write a PNG with the first real and the first synthetic positives per pathology.
 
     Each real one is of another patient. All are read from the shards, which are below `root` if not
-    beside the manifest. Pathologies are the targets where none are named; without a plan, the first
-    ones have a row of real images each. A synthetic image for a target was rendered for it. False,
-    and no picture, where no training image has a positive label. UsageError for an unknown
-    pathology, CheckError for a shard that is not the sealed one.
+    beside the manifest; `bring` is called with each shard before it is read. Pathologies are the
+    targets where none are named; without a plan, the first ones have a row of real images each. A
+    synthetic image for a target was rendered for it. False, and no picture, where no training image
+    has a positive label. UsageError for an unknown pathology, CheckError for a shard that is not
+    the sealed one.
     """
     from matplotlib.figure import Figure
     from PIL import Image
@@ -60,7 +63,7 @@ def contact_sheet(
     rows = _rows(manifest, sealed.index, pathologies, columns)
     if not rows:
         return False
-    _check_shards(sealed, rows)
+    _check_shards(sealed, rows, bring)
     figure = Figure(figsize=(1.3 * columns + 1.6, 1.35 * len(rows) + 0.5), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
@@ -78,11 +81,14 @@ def contact_sheet(
     return True
 
 
-def _check_shards(sealed: Sealed, rows: Sequence[_Row]) -> None:
+def _check_shards(
+    sealed: Sealed, rows: Sequence[_Row], bring: Callable[[ShardEntry], None]
+) -> None:
     """Raise CheckError where a shard that is drawn from is missing or another."""
     shown = {str(sealed.index.shard[sample]) for row in rows for sample in row.samples}
     for shard in sealed.manifest.shardlist:
         if shard.url in shown:
+            bring(shard)
             check_shard(shard, sealed.root)
 
 

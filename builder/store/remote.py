@@ -81,6 +81,14 @@ class Remote:
             checks = pool.map(partial(self._check_size, listed), sizes, sizes.values())
             deque(checks, maxlen=0)  # raises what the first of them raised
 
+    def check_size(self, path: str, size: int) -> None:
+        """CheckError where the file is missing or does not have that many bytes."""
+        self._check_size({str(PurePosixPath(path).parent): None}, path, size)
+
+    def forget(self, sha256: str) -> None:
+        """Remove a file that was fetched from the cache."""
+        (self._cache.folder / sha256).unlink(missing_ok=True)
+
     def prefetch(self, shards: Iterable[ShardEntry]) -> None:
         """Fetch these in the background, in order; a failure shows when the file is needed."""
         for shard in shards:

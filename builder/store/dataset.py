@@ -1,0 +1,138 @@
+"""A dataset behind a URL as a folder: manifest and index at once, shards when asked for → Near."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from builder.contract import Manifest, ShardEntry, UsageError, load_manifest
+from builder.contract.index import max_index_bytes
+from builder.contract.record import MAX_JSON
+from builder.store.cache import Cache, default_cache_folder
+from builder.store.remote import Remote
+from builder.store.threads import Threads
+
+CACHE_BYTES = 100 * 10**9  # as for xtrain
+_AT_ONCE = 4  # shards that are fetched at a time
+_IDX_LINE = 1 << 10  # bytes of a sample in an .idx, at most
+_ANY_SIZE = 1 << 62  # bytes: the disk is the limit
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """(root, path below it) of a manifest's URL, by the same rule as for files."""
+    head, _, name = url.rpartition("/")
+    if not name.endswith(".json"):
+        raise UsageError(f"{url} is no manifest: its name should end like manifests/gan10.json.")
+    above, _, folder = head.rpartition("/")
+    return (above, f"manifests/{name}") if folder == "manifests" else (head, name)
+
+
+def fetch_manifest(remote: Remote, below: str, folder: Path) -> Path:
+    """The manifest at the path `below` a root, as a file in `folder`, its index beside it.
+
+    CheckError where one of them is not there, or the manifest is damaged.
+    """
+    path = folder / below
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
+    manifest = load_manifest(path)
+    parquet = folder / PurePosixPath(manifest.index.url)
+    parquet.parent.mkdir(parents=True, exist_ok=True)
+    most = max_index_bytes(manifest.index.rows)
+    parquet.write_bytes(remote.read(manifest.index.url, max_bytes=most))
+    return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """A dataset on this disk, and what brings those of its shards that are elsewhere."""
+
+    path: Path  # of its manifest
+    remote: Remote | None = None  # None: all of it is here
+    folder: Path = Path()  # that shards are brought into
+
+    def bring(self, shard: ShardEntry) -> None:
+        """The shard is on this disk afterwards, every byte proved, with its .idx if it has one.
+
+        CheckError where it is missing or is not the sealed one.
+        """
+        path = self.folder / shard.url
+        if self.remote is None or path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.remote.check_size(shard.url, shard.filesize)
+        local = self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
+        try:
+            _link(local, path)
+        except FileNotFoundError:  # somebody else's fetch has just evicted it
+            self.bring(shard)
+            return
+        self._bring_idx(shard)
+
+    def expect(self, shards: Sequence[ShardEntry]) -> None:
+        """Begin to fetch what will be asked for next."""
+        if self.remote is not None:
+            self.remote.prefetch(shards)
+
+    def bring_all(
+        self, shards: Sequence[ShardEntry], advance: Callable[[int], object] = lambda _: None
+    ) -> None:
+        """Several of them at a time; `advance` is called with the samples that are here."""
+        if self.remote is not None:
+            with Threads(_AT_ONCE) as pool:
+                for shard, _ in zip(shards, pool.map(self.bring, shards), strict=True):
+                    advance(shard.nsamples)
+
+    def drop(self, shard: ShardEntry) -> None:
+        """A shard that was brought is no longer needed."""
+        if self.remote is not None:
+            for ending in (".tar", ".idx"):
+                (self.folder / shard.url).with_suffix(ending).unlink(missing_ok=True)
+            self.remote.forget(shard.sha256)
+
+    def _bring_idx(self, shard: ShardEntry) -> None:
+        assert self.remote is not None, "it is asked for what is elsewhere alone"
+        url = str(PurePosixPath(shard.url).with_suffix(".idx"))
+        most = _IDX_LINE * (shard.nsamples + 1)
+        (self.folder / url).write_bytes(self.remote.read(url, max_bytes=most))
+
+
+def _link(old: Path, new: Path) -> None:
+    """Give a file a second name; copy it where the file system has no hard links."""
+    try:
+        new.hardlink_to(old)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(old, new)
+
+
+@contextmanager
+def near(place: Path | str, *, cached: bool = True) -> Iterator[Near]:
+    """The dataset whose manifest is a file, or lies behind a URL: then shards are brought.
+
+    What was brought is gone after the block. Shards stay in the cache where it is used; what reads
+    them to find out whether they are right does not use it.
+    """
+    if isinstance(place, Path):
+        yield Near(path=place)
+        return
+    root, below = split_url(place)
+    shared = default_cache_folder()
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="near-", dir=shared.parent) as folder:
+        own = Cache(folder=Path(folder) / "cache", max_bytes=_ANY_SIZE)
+        remote = Remote(root, Cache(folder=shared, max_bytes=CACHE_BYTES) if cached else own)
+        try:
+            path = fetch_manifest(remote, below, Path(folder))
+            yield Near(path=path, remote=remote, folder=Path(folder))
+        finally:
+            remote.close()
+
+
+def check_present(found: Near, manifest: Manifest) -> None:
+    """CheckError names the first shard that is not there, where the dataset is elsewhere."""
+    if found.remote is not None:
+        found.remote.check_present({shard.url: shard.filesize for shard in manifest.shardlist})
