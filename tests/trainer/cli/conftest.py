@@ -41,7 +41,7 @@ def refused() -> Callable[..., None]:
 def few() -> tuple[str, ...]:
     """Options of the shortest run."""
     options = "--init random --epochs 1 --batch 16 --workers 1 --device cpu"
-    return tuple(options.split())
+    return (*options.split(), "--network", "shufflenet_v2_x0_5")
 
 
 @pytest.fixture(scope="session")
