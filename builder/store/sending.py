@@ -12,6 +12,7 @@ from builder.store.url import permanent_failure
 
 ATTEMPTS = 7
 FIRST_DELAY = 1.0  # seconds before the second attempt; doubled before each further one
+_RIGHTS = ", with the rights to list, read and create there"
 _SLICE = 1.0  # seconds of a pause after which it is asked whether anybody still waits
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ class Store:
         CheckError and OutOfReach as above. `alive` is called before each attempt and in the pauses
         between them, and ends all of them where it raises.
         """
-        return self._again(f"Cannot send {path} to {self.shown}", what, (*passed_on,), alive)
+        failed = f"Cannot send {path} to {self.shown}"
+        return self._again(failed, what, (*passed_on,), alive, rights=_RIGHTS)
 
     def _again(
         self,
@@ -64,6 +66,7 @@ class Store:
         what: Callable[[], T],
         passed_on: tuple[type[Exception], ...] = (),
         alive: Alive = lambda: None,
+        rights: str = "",
     ) -> T:
         last = ""
         for attempt in range(ATTEMPTS):
@@ -75,7 +78,8 @@ class Store:
             except Exception as error:  # each store raises what its own library does
                 causes = [e for e in (error, error.__cause__) if isinstance(e, Exception)]
                 if why := next(filter(None, map(self._final, causes)), ""):
-                    raise CheckError(f"{failed}: {why}.") from None
+                    also = rights if why.startswith("access is refused") else ""
+                    raise CheckError(f"{failed}: {why}{also}.") from None
                 last = type(causes[-1]).__name__  # its text may hold the whole URL
         raise OutOfReach(
             f"{failed}: {ATTEMPTS} attempts failed, the last one with {last}; check the network "
