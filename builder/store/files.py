@@ -35,7 +35,9 @@ def file_system(scheme: str) -> Any:  # fsspec has no types
     ours: dict[str, dict[str, Any]] = {}
     if scheme == "s3":  # `Remote` asks again, so boto must not
         waits = {"connect_timeout": TIMEOUT, "read_timeout": TIMEOUT}
-        ours = {"config_kwargs": {"retries": {"total_max_attempts": 1}, **waits}}
+        # All that is read is hashed: boto must not take other bytes for a failure that may pass.
+        hashed = {"response_checksum_validation": "when_required"}
+        ours = {"config_kwargs": {"retries": {"total_max_attempts": 1}, **waits, **hashed}}
     elif scheme in WEB:
         ours = {"client_kwargs": {"trust_env": True}}  # the proxies of hospitals
     try:

@@ -69,7 +69,7 @@ def test_another_recipe_is_refused_by_what_the_bucket_says(
 ) -> None:
     inside(*into, "--part", "1/9")
     before = len(proxy.sent())
-    with pytest.raises(UsageError, match=rf"{place}/shards/real/recipe.json was begun with seed"):
+    with pytest.raises(UsageError, match=rf"{place}/shards/gan100/recipe.json was begun with seed"):
         inside(*into[:-1], tmp_path / "other", "--seed", 1)
     assert len(proxy.sent()) == before
 
@@ -126,7 +126,7 @@ def test_images_of_patients_never_go_onto_the_hub(
     with pytest.raises(UsageError, match="where images of patients never go: add --real none"):
         inside(*into, *hub)
     with pytest.raises(UsageError, match="where images of patients never go"):
-        inside("pack", "--dataset", "table", "--labels", clinic, *hub)
+        inside("pack", "--dataset", "table", "--labels", clinic, "--holdout", 0.1, 0.1, *hub)
 
 
 def _sha256(path: Path) -> str:
