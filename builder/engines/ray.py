@@ -1,37 +1,24 @@
-"""Shards on the machines of a Ray cluster: one actor per GPU, or per core → RayEngine.
-
-An actor makes a run of shards at a time. What dies with an actor is made again: shards that are
-complete are kept, and a shard that a dead actor still finishes has the same bytes. A run that kills
-its actor again and again is divided; a shard that does so alone is named when all others are done.
-"""
+"""Shards on the machines of a Ray cluster: one actor per GPU, or per core → RayEngine."""
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import (
-    OutOfMemoryError,
-    RayActorError,
-    RayError,
-    RayTaskError,
-    WorkerCrashedError,
-)
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from builder.claim import software
-from builder.contract import CheckError, UsageError, printable
-from builder.engines.ray_actors import ELSEWHERE, TELL, Counts, Maker, Place
-from builder.engines.workers import runs_of
+from builder.contract import UsageError, printable
+from builder.engines.ray_actors import Counts, Maker, Place
+from builder.engines.ray_line import Line
+from builder.engines.ray_messages import others_on_stderr
 from builder.progress import Advance
 from builder.render import Generator, device_facts, on_gpu
 from builder.write import Shard, ShardJob
-
-_RETRIES = 2  # of a run on a new actor, where its actor died
-_DIED = (RayActorError, WorkerCrashedError, OutOfMemoryError)
 
 
 @contextmanager
@@ -55,7 +42,8 @@ def ray_cluster(address: str) -> Iterator["Cluster"]:
             "start one by `ray start --head`, or leave out --address for one on this machine."
         ) from None
     try:
-        yield Cluster()
+        with others_on_stderr():
+            yield Cluster()
     finally:
         ray.shutdown()
 
@@ -106,97 +94,23 @@ class RayEngine:
         """The shards of all jobs; CheckError names those that killed every actor that tried."""
         if not jobs:
             return []
-        count = min(self.actors, len(jobs))
-        counts: Any = ray.remote(Counts).options(num_cpus=0).remote()
-        maker: Any = ray.remote(Maker).options(
-            num_cpus=self.cores,
-            num_gpus=self.gpus,
-            max_restarts=-1,
-            max_task_retries=_RETRIES,
-        )
-        actors: list[Any] = [maker.remote() for _ in range(count)]
-        place = Place(counts=counts, home=Path.cwd(), facts=self.facts)
-        try:
-            return _Line(jobs=jobs, actors=actors, place=place, advance=advance).run()
-        finally:
-            for actor in (*actors, counts):
-                ray.kill(actor)
-
-
-class _Line:
-    """Runs of jobs on their way through the actors."""
-
-    def __init__(
-        self,
-        *,
-        jobs: Sequence[ShardJob],
-        actors: Sequence[Any],
-        place: "Place",
-        advance: Advance,
-    ) -> None:
-        self._jobs = [_portable(job) for job in jobs]
-        self._painters = _put_painters(self._jobs)
-        self._place, self._advance = place, advance
-        self._queue = deque(runs_of(range(len(jobs)), len(actors)))
-        self._idle = deque(actors)
-        self._waiting: dict[Any, tuple[Sequence[int], Any]] = {}
-        self._made: dict[int, Shard] = {}
-        self._deadly: list[int] = []
-        self._told = 0
-
-    def run(self) -> list[Shard]:
-        """The shards in order; the first error of a job ends all."""
-        while self._queue or self._waiting:
-            while self._queue and self._idle:
-                self._send(self._queue.popleft(), self._idle.popleft())
-            done, _ = ray.wait([*self._waiting], num_returns=1, timeout=TELL)
-            for ref in done:
-                self._receive(ref)
-            self._tell()
-        if self._deadly:
-            urls = ", ".join(self._jobs[number].url for number in self._deadly[:3])
-            raise CheckError(
-                f"Every process that made {urls} died (out of memory?), {len(self._deadly):,} of "
-                f"{len(self._jobs):,} shards in all; the others are complete: run the same command "
-                "again, with fewer --workers where memory is short."
+        # Another machine may be lost, and this process would not be told anything any more.
+        here = ray.get_runtime_context().get_node_id()
+        counts: Any = (
+            ray.remote(Counts)
+            .options(
+                num_cpus=0,
+                max_restarts=-1,
+                max_task_retries=-1,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
             )
-        return [self._made[number] for number in range(len(self._jobs))]
-
-    def _send(self, run: Sequence[int], actor: Any) -> None:
-        jobs = [self._jobs[number] for number in run]
-        painters = [self._painters[id(job.painter)] for job in jobs]
-        bare = [replace(job, painter=ELSEWHERE) for job in jobs]
-        self._waiting[actor.make.remote(self._place, run[0], bare, *painters)] = run, actor
-
-    def _receive(self, ref: Any) -> None:
-        run, actor = self._waiting.pop(ref)
-        self._idle.append(actor)
+            .remote()
+        )
+        maker: Any = ray.remote(Maker).options(num_cpus=self.cores, num_gpus=self.gpus)
+        place = Place(counts=counts, home=Path.cwd(), facts=self.facts)
+        line = Line(jobs=jobs, start=maker.remote, actors=self.actors, place=place, advance=advance)
         try:
-            self._made.update(zip(run, ray.get(ref), strict=True))
-        except RayTaskError as error:
-            raise error.cause from None
-        except _DIED:
-            if len(run) > 1:
-                self._queue.extend([number] for number in run)
-            else:
-                self._deadly += run
-
-    def _tell(self) -> None:
-        """Tell how many images are done, in finished runs and in those under way."""
-        counts: Mapping[int, int] = ray.get(self._place.counts.images.remote())
-        now = sum(counts.get(run[0], 0) for run, _ in self._waiting.values())
-        now += sum(len(self._jobs[number].samples) for number in self._made)
-        if now > self._told:  # fewer where an actor died
-            self._advance(now - self._told)
-            self._told = now
-
-
-def _portable(job: ShardJob) -> ShardJob:
-    """The job with a root that other processes understand."""
-    return replace(job, layout=replace(job.layout, root=job.layout.root.absolute()))
-
-
-def _put_painters(jobs: Sequence[ShardJob]) -> dict[int, Any]:
-    """Each painter sent to the cluster once: it may hold what its checks compare with."""
-    painters = {id(job.painter): job.painter for job in jobs}
-    return {key: ray.put(painter) for key, painter in painters.items()}
+            return line.run()
+        finally:
+            line.stop()
+            ray.kill(counts)

@@ -87,6 +87,9 @@ class Place:
 class Maker:
     """The actor that makes shards."""
 
+    def ready(self) -> None:
+        """Nothing, where the actor lives."""
+
     def make(
         self, place: Place, first: int, jobs: Sequence[ShardJob], *painters: Painter
     ) -> list[Shard]:
