@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from builder.cli.environment import Command, option
-from builder.cli.near import beside, bring_all, check_there, dataset_near
+from builder.cli.near import bring_all, check_there, dataset_near, results_in
 from builder.cli.options import FILE, FOLDER, OrUrl, seed, shards_root, with_options
 from builder.cli.terminal import echo
 
@@ -139,7 +139,7 @@ def audit(
             check_there(there, load_manifest(there.path), None)
         for each in filter(None, (here, there)):
             bring_all(each, load_manifest(each.path))
-        record = audit_path(here.path, asked_for.name, beside(manifest, "audits", out))
+        record = audit_path(here.path, asked_for.name, results_in(manifest, "audits", out))
         asked = Asked(
             manifest=here.path,
             real=None if there is None else there.path,

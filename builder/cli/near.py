@@ -50,7 +50,7 @@ def bring_all(here: "Near", manifest: Manifest) -> None:
             here.bring_all(manifest.shardlist, advance)
 
 
-def beside(manifest: Path | str, folder: str, out: Path | None) -> Path | None:
+def results_in(manifest: Path | str, folder: str, out: Path | None) -> Path | None:
     """Where results go: `out`, or for a URL a folder of the current one; None: the usual place."""
     return out or (Path(folder) if isinstance(manifest, str) else None)
 

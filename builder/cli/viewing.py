@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.environment import option
-from builder.cli.near import beside, bring_all, check_there, dataset_near, shown_place
+from builder.cli.near import bring_all, check_there, dataset_near, results_in, shown_place
 from builder.cli.options import FILE, FOLDER, OrUrl, shards_root
 from builder.cli.terminal import echo
 from builder.contract import (
@@ -72,11 +72,11 @@ def view(
 
     with dataset_near(manifest, shards_root) as here:
         asked = load_manifest(here.path)
-        galleries = beside(manifest, "galleries", None) or dataset_root(here.path) / "galleries"
+        galleries = results_in(manifest, "galleries", None) or dataset_root(here.path) / "galleries"
         folder = out or galleries / asked.name
         check_place(folder)
         check_there(here, asked, shards_root)
-        record = audit or audit_path(here.path, asked.name, beside(manifest, "audits", None))
+        record = audit or audit_path(here.path, asked.name, results_in(manifest, "audits", None))
         found = _audit(manifest, record, asked, named=audit is not None)
         bring_all(here, asked)
         with progress("checking", asked.index.rows) as advance:

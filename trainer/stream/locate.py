@@ -1,22 +1,20 @@
 """Where a dataset is: manifest, index and shards, in a folder or behind a URL."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from builder.contract import (
     CheckError,
     Index,
     Manifest,
-    UsageError,
     dataset_root,
     index_root,
     load_index,
     load_manifest,
 )
-from builder.contract.index import max_index_bytes
-from builder.contract.record import MAX_JSON
 from builder.store import Cache, Remote, is_url
+from builder.store.dataset import fetch_manifest, split_url
 from trainer.stream.shards import Bucket, Folder, Source
 
 
@@ -37,7 +35,7 @@ def locate(shards: str, shards_root: str | None, cache: Cache) -> Located:
     """
     if is_url(shards):
         manifest, index = _remote(shards, cache)
-        root = shards_root or _split(shards)[0]
+        root = shards_root or split_url(shards)[0]
     elif shards_root and is_url(shards_root):
         manifest = load_manifest(Path(shards))
         index = load_index(manifest, index_root(manifest, Path(shards), None))
@@ -70,29 +68,13 @@ def locate_folder(shards: str, shards_root: str | None) -> Located:
     return Located(manifest=manifest, index=index, source=source)
 
 
-def _split(url: str) -> tuple[str, str]:
-    """(root, path below it) of a manifest's URL, by the same rule as for files."""
-    head, _, name = url.rpartition("/")
-    if not name.endswith(".json"):
-        raise UsageError(f"{url} is no manifest: its name should end like manifests/gan10.json.")
-    above, _, folder = head.rpartition("/")
-    return (above, f"manifests/{name}") if folder == "manifests" else (head, name)
-
-
 def _remote(url: str, cache: Cache) -> tuple[Manifest, Index]:
     """Manifest and index behind a URL, through the same checks as files."""
-    root, below = _split(url)
+    root, below = split_url(url)
     remote = Remote(root, cache)
     try:
         with TemporaryDirectory(prefix="xtrain-") as folder:
-            path = Path(folder) / below
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
-            manifest = load_manifest(path)
-            parquet = Path(folder) / PurePosixPath(manifest.index.url)
-            parquet.parent.mkdir(parents=True, exist_ok=True)
-            most = max_index_bytes(manifest.index.rows)
-            parquet.write_bytes(remote.read(manifest.index.url, max_bytes=most))
+            manifest = load_manifest(fetch_manifest(remote, below, Path(folder)))
             return manifest, load_index(manifest, Path(folder))
     finally:
         remote.close()

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli.near import beside, bring_all, check_there, dataset_near, shown_place
+from builder.cli.near import bring_all, check_there, dataset_near, results_in, shown_place
 from builder.contract import CheckError, UsageError, load_manifest
 
 URL = "https://user:secret@host/manifests/a.json"
 
 
 def test_results_of_a_url_go_into_the_current_folder() -> None:
-    assert beside(Path("a.json"), "audits", None) is None
-    assert beside(URL, "audits", None) == Path("audits")
-    assert beside(URL, "audits", Path("out")) == Path("out")
+    assert results_in(Path("a.json"), "audits", None) is None
+    assert results_in(URL, "audits", None) == Path("audits")
+    assert results_in(URL, "audits", Path("out")) == Path("out")
 
 
 def test_messages_show_no_secrets() -> None:

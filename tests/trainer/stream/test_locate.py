@@ -5,7 +5,8 @@ import pytest
 
 from builder.contract import CheckError, UsageError
 from builder.store import Cache
-from trainer.stream.locate import _split, locate
+from builder.store.dataset import split_url
+from trainer.stream.locate import locate
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_dataset_without_its_index_says_how_to_make_it(sealed: Any, cache: Cac
     ],
 )
 def test_the_root_of_a_url_is_found_as_that_of_a_file(url: str, parts: tuple[str, str]) -> None:
-    assert _split(url) == parts
+    assert split_url(url) == parts
 
 
 @pytest.mark.parametrize("url", ["s3://b/data/manifests", "https://h/x.tar"])
