@@ -29,7 +29,8 @@ def words(shared: Any) -> Words:
     def make(out: Path, *more: str) -> list[str]:
         few = ("--seeds=1", "--epochs=1", "--batch=16", "--init=random", "--device=cpu")
         asked = ["experiment", str(shared.path), f"--out={out}", "--arm=none", "--arm=gan", *few]
-        return [*asked, "--workers=1", "--min-positives=5", *more]
+        small = ("--network=shufflenet_v2_x0_5", "--workers=1", "--min-positives=5")
+        return [*asked, *small, *more]
 
     return make
 
@@ -114,12 +115,8 @@ def test_the_grid_chooses_its_options_itself(shared: Any, tmp_path: Path) -> Non
         assert f"--grid chooses {option.partition('=')[0]} itself" in refused.output
 
 
-@pytest.mark.slow
-def test_two_processes_share_the_runs_and_stop_together(
-    start: Callable[[Path], "subprocess.Popen[str]"], tmp_path: Path
-) -> None:
-    out = tmp_path / "experiment"
-    first = start(out)
+def stop(first: "subprocess.Popen[str]", out: Path) -> None:
+    """Send SIGTERM once something is trained."""
     while not list(out.rglob("last.pt")):
         assert first.poll() is None, first.communicate()
         time.sleep(0.1)
@@ -128,6 +125,16 @@ def test_two_processes_share_the_runs_and_stop_together(
     assert first.returncode == 128 + signal.SIGTERM, said
     assert "Stopped" in said[1]
     assert not (out / "report").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_two_processes_share_the_runs_and_stop_together(
+    start: Callable[[Path], "subprocess.Popen[str]"], tmp_path: Path, stopped: bool
+) -> None:
+    out = tmp_path / "experiment"
+    if stopped:
+        stop(start(out), out)
     again = start(out)
     said = again.communicate(timeout=600)
     assert again.returncode == 0, said
@@ -143,6 +150,7 @@ def test_two_processes_share_the_runs_and_stop_together(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_processes_stop_when_their_parent_is_killed(
     start: Callable[[Path], "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def start(words: list[str]) -> "subprocess.Popen[str]":
 
 def arguments(command: str, shared: Any, out: Path) -> list[str]:
     few = ("--epochs=2", "--init=random", "--device=cpu", "--augment=flip", "--workers=1")
+    few += ("--network=shufflenet_v2_x0_5",)
     grid = ("--lr=0.001", "--batch=16", "--optimizer=adam", "--optimizer=momentum")
     if command == "experiment":
         arms = ("--arm=none", "--arm=gan", "--seeds=1", "--batch=16", "--min-positives=5")
@@ -49,7 +50,10 @@ def position(out: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["fit", "sweep", "experiment"])
+@pytest.mark.parametrize(
+    "command",
+    ["fit", *(pytest.param(name, marks=pytest.mark.long) for name in ("sweep", "experiment"))],
+)
 def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     shared: Any, tmp_path: Path, command: str
 ) -> None:
@@ -66,7 +70,7 @@ def test_killed_at_random_moments_it_ends_like_the_unbroken_run(
     while True:
         how, minutes = ((signal.SIGKILL, 0), (signal.SIGTERM, 60))[len(kills) % 2]
         run = start([*arguments(command, shared, broken), f"--checkpoint-minutes={minutes}"])
-        patience = moments.uniform(0.2, 0.45) * seconds if len(kills) < 3 else 300
+        patience = moments.uniform(0.2, 0.45) * seconds if len(kills) < 2 else 300
         try:
             assert run.wait(timeout=patience) == 0, run.stderr.read()
             run.stderr.close()

@@ -180,7 +180,7 @@ destroy_process_group()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.long), 2])
 def test_two_processes_of_a_real_process_group(
     shared: Any, epochs: list[list[str]], tmp_path: Path, workers: int
 ) -> None:
