@@ -123,7 +123,7 @@ def begin(
     check_name(manifest, noted, real_only=real_only)
     if target:
         _keep_there(target, {f.relative_to(layout.root): r for f, r in recipes.items()})
-    keep_recipes(recipes, shared=shared)
+    keep_recipes(recipes, shared=shared and target is None)  # what is there decides for parts
 
 
 def _keep_there(target: Target, recipes: Mapping[Path, Mapping[str, object]]) -> None:

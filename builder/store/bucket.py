@@ -6,6 +6,7 @@ writers cannot mix what they send, and what an earlier run sent is kept.
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -43,10 +44,15 @@ class BucketTarget:
         """UsageError where there is no such bucket: whoever may make buckets makes them."""
 
         def ask() -> bool:
+            with suppress(FileNotFoundError):
+                self._files.ls(self._url, refresh=True)
+                return True
             try:
                 self._files.ls(self._bucket, refresh=True)
             except FileNotFoundError:
                 return False
+            except PermissionError:  # the account may see its own folder alone
+                return True
             return True
 
         if not self._store.ask(ask):
@@ -133,7 +139,16 @@ class BucketTarget:
         else:
             asked = {"mode": "create", "chunksize": PART}
             ask = partial(self._files.put_file, str(file.source), url, **asked)
-        within(TIMEOUT + file.size / SLOWEST_BLOCK, ask, alive)
+        try:
+            within(TIMEOUT + file.size / SLOWEST_BLOCK, ask, alive)
+        except FileNotFoundError:
+            if file.size < 2 * PART:  # the least that goes in parts
+                raise
+            # The parts are gone: they became the object, and that answer was lost, or it is begun
+            # once more.
+            if self.size(file.path) is not None:
+                raise FileExistsError(file.path) from None
+            raise ConnectionError("The parts of an upload are gone.") from None
 
     def _read(self, path: str, start: int, stop: int) -> bytes:
         url = f"{self._url}/{path}"

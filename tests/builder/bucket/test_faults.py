@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from builder.contract import CheckError, UsageError, load_manifest
-from builder.store import OutOfReach
+from builder.contract import CheckError, UsageError, load_manifest, sha256_file
+from builder.store import OutOfReach, bucket
+from builder.store.sending import Outgoing
 
 There = Callable[[], dict[str, str]]
 Inside = Callable[..., None]
@@ -188,3 +189,19 @@ def test_builds_at_once_of_which_one_is_killed_end_in_one_dataset(
     assert [each.wait(300) for each in (start("one"), start("two"))] == [0, 0]
     assert there() == local
     assert load_manifest(tmp_path / "one" / "manifests" / MANIFEST).name == "gan100"
+
+
+def test_a_large_shard_goes_in_parts_which_are_asked_for_again(
+    place: str, proxy: Proxy, s3: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "PART", 5 << 20)
+    big = tmp_path / "big.tar"
+    big.write_bytes(bytes(range(256)) * (11 << 12))
+    file = Outgoing(path="big.tar", size=big.stat().st_size, sha256=sha256_file(big), source=big)
+    proxy.faults = [
+        *[("PUT", "partNumber=2", "cut")] * 2,
+        *[("PUT", "partNumber=3", "500"), ("POST", "uploadId", "lost"), ("POST", "uploads", "503")],
+    ]
+    assert bucket.BucketTarget(place).put([file], lambda _: None)
+    assert proxy.faults == []
+    assert s3.info(f"{place}/big.tar")["size"] == file.size

@@ -163,6 +163,16 @@ def test_a_bucket_must_be_there(files: Files, target: BucketTarget) -> None:
         target.prepare()
 
 
+def test_an_account_that_sees_its_own_folder_alone_is_enough(
+    files: Files, target: BucketTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ls(url: str, **_: object) -> list[object]:
+        raise FileNotFoundError if "set" in url else PermissionError
+
+    monkeypatch.setattr(files, "ls", ls)
+    target.prepare()
+
+
 def test_a_file_that_changed_is_not_sent(
     files: Files, target: BucketTarget, shard: Outgoing
 ) -> None:
