@@ -4,6 +4,8 @@ import csv
 import itertools
 import json
 import os
+import runpy
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,21 +15,55 @@ from typing import Any
 import pytest
 import torch
 
+from trainer.fit.control import Control
+from trainer.fit.loop import TrainingRun
+
 SCRIPT = Path(__file__).with_name("rank.py")
 Seen = list[tuple[int, int, list[int]]]  # epoch, position, rows: one per step
 
 
+def told(ranks: int) -> list[dict[str, str]]:
+    """What torchrun tells each rank; its own process takes as long to start as one of them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    size = dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(ranks))
+    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"} | size
+    return [same | dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)) for rank in range(ranks)]
+
+
+def alone(asked: dict[str, Any]) -> None:
+    """The one rank, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingRun, "_note", TrainingRun._note)  # undone: the script replaces both
+        patch.setattr(Control, "wish", Control.wish)
+        runpy.run_path(str(SCRIPT))["main"](**asked)
+
+
+def together(asked: dict[str, Any], ranks: int) -> None:
+    """Several ranks, each in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "LAST": str(ranks - 1)}
+    start = [sys.executable, str(SCRIPT), json.dumps(asked)]
+    started = [
+        subprocess.Popen(start, env=environment | own, stderr=subprocess.PIPE, text=True)
+        for own in told(ranks)
+    ]
+    try:
+        errors = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()  # those that wait for one that failed
+    assert not any(process.returncode for process in started), errors
+
+
 def launch(root: Path, out: Path, *, ranks: int, **options: Any) -> tuple[int, list[Seen]]:
     """(exit code as each rank saw it, what each rank was shown)."""
-    asked = {"stop": 0, "epochs": 2, "resume": False, "seen": str(out) + ".seen"} | options
-    words = json.dumps({"root": str(root), "out": str(out), **asked})
-    start = [sys.executable, str(SCRIPT), words]
-    if ranks > 1:
-        run = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks), "--standalone"]
-        start = [sys.executable, *run, *start[1:]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "LAST": str(ranks - 1)}
-    done = subprocess.run(start, env=environment, capture_output=True, text=True, timeout=150)
-    assert done.returncode == 0, done.stderr
+    asked = {"stop": 0, "epochs": 2, "resume": False, "seen": f"{out}.seen"} | options
+    asked |= {"root": str(root), "out": str(out)}
+    if ranks == 1:
+        alone(asked)
+    else:
+        together(asked, ranks)
     found = [json.loads(Path(f"{asked['seen']}.{rank}").read_text()) for rank in range(ranks)]
     assert len({code for code, _ in found}) == 1
     return found[0][0], [rows for _, rows in found]
@@ -49,8 +85,14 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return torch.load(out / "last.pt", weights_only=True)["model"]
 
 
+# How many ranks go on after each stop: by a signal to the last of them.
 @pytest.mark.slow
-def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "ranks", [(2, 1), pytest.param((1, 2, 2, 2), marks=pytest.mark.long)], ids=["two", "all"]
+)
+def test_two_ranks_are_one_run_and_any_number_goes_on(
+    shared: Any, tmp_path: Path, ranks: tuple[int, ...]
+) -> None:
     _, one = launch(shared.root, tmp_path / "one", ranks=1)
     unbroken = merged(one)
     _, two = launch(shared.root, tmp_path / "two", ranks=2)
@@ -71,18 +113,14 @@ def test_two_ranks_are_one_run_and_any_number_goes_on(shared: Any, tmp_path: Pat
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
-    out = tmp_path / "elastic"  # one rank, then two, stopped by a signal to the last
-    code, first = launch(shared.root, out, ranks=1, stop=2)
-    assert code == 128 + 15
-    code, second = launch(shared.root, out, ranks=2, stop=2, resume=True)
-    assert code == 128 + 15
-    code, third = launch(shared.root, out, ranks=2, stop=2, resume=True)  # in validation
-    assert code == 128 + 15
-    code, fourth = launch(shared.root, out, ranks=2, resume=True)
-    assert code == 0
-    parts = [merged(part) for part in (first, second, third, fourth)]
+    out, parts = tmp_path / "elastic", []
+    for number, count in enumerate(ranks, start=1):
+        stop = 2 if number < len(ranks) else 0  # the third of four stops in validation
+        code, seen = launch(shared.root, out, ranks=count, stop=stop, resume=number > 1)
+        assert code == (128 + 15 if stop else 0)
+        parts.append(merged(seen))
     assert [*itertools.chain(*parts)] == unbroken
-    assert len(merged(third)) == 1
+    assert [len(part) for part in parts[2:-1]] == [1] * len(parts[2:-1])
     c = weights(out)
     assert all(torch.allclose(a[name], c[name], rtol=1e-3, atol=1e-5) for name in a)
     assert (out / "receipts.csv").read_text() == (tmp_path / "one/receipts.csv").read_text()
