@@ -68,16 +68,18 @@ def test_they_are_small_and_nothing_else_is_there() -> None:
 
 
 @pytest.mark.slow
-def test_the_smallest_is_rebuilt_and_proved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["gan1", "nih1"])
+def test_the_smallest_are_rebuilt_and_proved(tmp_path: Path, name: str) -> None:
     """By sha256 where it was sealed; where a processor rounds otherwise, by each image's sketch."""
     work = Work(out=tmp_path, workers=1, skip_bad=False, progress=progress)
-    outcome = rebuild(FOLDER / "nih1.json", Own(), work, anyway=True)
+    outcome = rebuild(FOLDER / f"{name}.json", Own(), work, anyway=True)
     assert outcome.proof.differences == ()
     assert outcome.proof.same or outcome.proof.close
-    assert len(load_index(outcome.manifest, tmp_path)) == manifest_of("nih1").index.rows
+    assert len(load_index(outcome.manifest, tmp_path)) == manifest_of(name).index.rows
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_clone_rebuilds_the_committed_shards_and_begins_to_train(tmp_path: Path) -> None:
     """The commands of the page on gan1, up to the first weights that xtrain saves."""
     shutil.copytree(FOLDER, tmp_path / "manifests", ignore=shutil.ignore_patterns("*.p[!a]*"))
