@@ -117,9 +117,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the sealed dataset gan10, built by the installed command."""
     out = tmp_path_factory.mktemp("own-loop")
     program = Path(sys.executable).with_name("xbuild")
-    asked = "synth --dataset demo --regime 1 --holdout 0.002 0.002 --image-size 32 --name gan10"
+    asked = "synth --dataset demo --regime 0.2 --holdout 0.002 0.002 --image-size 32 --name gan10"
     subprocess.run(
-        [program, *asked.split(), "--shard-size", "500", "--workers", "1", "--out", out],
+        [program, *asked.split(), "--shard-size", "150", "--workers", "1", "--out", out],
         check=True,
         capture_output=True,
         timeout=300,
