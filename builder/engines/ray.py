@@ -1,6 +1,7 @@
 """Shards on the machines of a Ray cluster: one actor per GPU, or per core → RayEngine."""
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from builder.claim import software
 from builder.contract import UsageError, printable
+from builder.contract.new_file import remove_leftovers
 from builder.engines.ray_actors import Counts, Maker, Place
 from builder.engines.ray_line import Line
 from builder.engines.ray_messages import others_on_stderr
 from builder.progress import Advance
 from builder.render import Generator, device_facts, on_gpu
 from builder.write import Shard, ShardJob
+
+_ANSWER = 10.0  # seconds for a cluster's port to answer
 
 
 @contextmanager
@@ -27,6 +31,7 @@ def ray_cluster(address: str) -> Iterator["Cluster"]:
 
     UsageError where no cluster answers.
     """
+    _check_address(address)
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
         ray.init(
@@ -37,15 +42,31 @@ def ray_cluster(address: str) -> Iterator["Cluster"]:
             configure_logging=False,
         )
     except (ConnectionError, ValueError, RuntimeError, RayError) as error:
-        raise UsageError(
-            f"No Ray cluster answers at --address {printable(address)} ({printable(str(error))}): "
-            "start one by `ray start --head`, or leave out --address for one on this machine."
-        ) from None
+        raise UsageError(_no_cluster(address, error)) from None
     try:
         with others_on_stderr():
             yield Cluster()
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise UsageError where nothing listens at HOST:PORT, which Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and "/" not in host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(_no_cluster(address, error)) from None
+
+
+def _no_cluster(address: str, error: Exception) -> str:
+    return (
+        f"No Ray cluster answers at --address {printable(address)} ({printable(str(error))}): "
+        "start one by `ray start --head`, or leave out --address for one on this machine; if the "
+        "cluster asks for a token, set RAY_AUTH_MODE=token here, too."
+    )
 
 
 class Cluster:
@@ -110,7 +131,10 @@ class RayEngine:
         place = Place(counts=counts, home=Path.cwd(), facts=self.facts)
         line = Line(jobs=jobs, start=maker.remote, actors=self.actors, place=place, advance=advance)
         try:
-            return line.run()
+            made = line.run()
+            for folder in {job.path.parent for job in jobs}:
+                remove_leftovers(folder)  # of actors that died meanwhile
+            return made
         finally:
             line.stop()
             ray.kill(counts)

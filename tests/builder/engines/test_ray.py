@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 # Actors find these painters by the name of a module on their path.
 PAINTERS = '''
 import os
+import socket
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,3 +186,14 @@ def test_actors_take_what_the_cluster_has(
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 32.0})
     with pytest.raises(UsageError, match="the Ray cluster has none"):
         cluster.engine(on_gpu, None)
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with (
+        pytest.raises(UsageError, match="No Ray cluster answers at --address"),
+        ray_cluster(address),
+    ):
+        pass
