@@ -5,17 +5,19 @@ writers cannot mix what they send, and what an earlier run sent is kept.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from builder.contract import CheckError, UsageError
-from builder.store.files import BLOCK, SLOWEST_BLOCK, TIMEOUT, file_system
-from builder.store.sending import Advance, Outgoing, Store, check_source, taken
+from builder.store.files import BLOCK, LISTING, SLOWEST_BLOCK, TIMEOUT, file_system
+from builder.store.sending import Advance, Alive, Outgoing, Store, check_source, taken
 from builder.store.threads import within
 from builder.store.url import parse_scheme, without_secrets
+
+T = TypeVar("T")
 
 PART = 64 << 20  # bytes of a part of a large object
 
@@ -23,8 +25,12 @@ PART = 64 << 20  # bytes of a part of a large object
 class BucketTarget:
     """The prefix of a bucket that files are sent to."""
 
-    def __init__(self, url: str) -> None:
-        """UsageError where the library that speaks the scheme is missing."""
+    def __init__(self, url: str, alive: Alive = lambda: None) -> None:
+        """UsageError where the library that speaks the scheme is missing.
+
+        `alive` is called while the store is waited for, and ends the wait where it raises.
+        """
+        self._alive = alive
         self._scheme = parse_scheme(url)
         self._url = url.rstrip("/")
         self.shown = without_secrets(self._url)
@@ -35,7 +41,7 @@ class BucketTarget:
     def names(self) -> set[str]:
         """The paths of all objects below the prefix, without the empty ones that mark folders."""
         self._files.invalidate_cache()
-        found: list[str] = self._store.ask(lambda: self._files.find(self._url))
+        found: list[str] = self._ask(lambda: self._files.find(self._url))
         base = self._url.partition("://")[2] + "/"
         files = [path for path in found if path.startswith(base) and not path.endswith("/")]
         return {path.removeprefix(base) for path in files}
@@ -55,7 +61,7 @@ class BucketTarget:
                 return True
             return True
 
-        if not self._store.ask(ask):
+        if not self._ask(ask):
             raise UsageError(
                 f"There is no bucket {self._bucket}: check the URL, or make the bucket first."
             )
@@ -73,7 +79,7 @@ class BucketTarget:
                 PurePosixPath(e["name"]).name: e["size"] for e in entries if e["type"] == "file"
             }
 
-        return self._store.ask(ask)
+        return self._ask(ask)
 
     def read(self, path: str, max_bytes: int) -> bytes | None:
         """A small object, None where there is none; CheckError where it has more bytes."""
@@ -102,11 +108,15 @@ class BucketTarget:
             except FileNotFoundError:
                 return None
 
-        return self._store.ask(ask)
+        return self._ask(ask)
 
     def taken(self, path: str) -> UsageError:
         """What to say where another file is in the place of one that is sent."""
         return taken(self.shown, path)
+
+    def _ask(self, what: Callable[[], T]) -> T:
+        """What `what` gives, which sends nothing."""
+        return self._store.ask(lambda: within(LISTING, what, self._alive), self._alive)
 
     def _put(self, file: Outgoing, advance: Advance) -> bool:
         if (size := self.size(file.path)) is not None:
@@ -152,7 +162,7 @@ class BucketTarget:
 
     def _read(self, path: str, start: int, stop: int) -> bytes:
         url = f"{self._url}/{path}"
-        data: bytes = self._store.ask(lambda: self._files.cat_file(url, start=start, end=stop))
+        data: bytes = self._ask(lambda: self._files.cat_file(url, start=start, end=stop))
         return data
 
     def _holds(self, file: Outgoing, size: int | None, advance: Advance) -> bool:

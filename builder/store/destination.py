@@ -7,7 +7,7 @@ from typing import Protocol
 from builder.contract import UsageError
 from builder.store.bucket import BucketTarget
 from builder.store.hub import HubTarget
-from builder.store.sending import Advance, Outgoing
+from builder.store.sending import Advance, Alive, Outgoing
 from builder.store.url import without_secrets
 
 SCHEMES = ("s3", "gs", "hf")
@@ -45,16 +45,19 @@ class Destination:
     """A place by its URL, so that every process can open it for itself."""
 
     url: str
-    keep: bool = False  # whether shards stay in the work folder, too, for what reads them there
 
     @property
     def shown(self) -> str:
         """The URL as messages may show it."""
         return without_secrets(self.url)
 
-    def open(self) -> Target:
-        """What takes the files; UsageError where the library that it needs is missing."""
-        return HubTarget(self.url) if self.url.startswith("hf:") else BucketTarget(self.url)
+    def open(self, alive: Alive = lambda: None) -> Target:
+        """What takes the files; UsageError where the library that it needs is missing.
+
+        `alive` is called while an answer is waited for, and ends the wait where it raises.
+        """
+        on_hub = self.url.startswith("hf:")
+        return HubTarget(self.url, alive) if on_hub else BucketTarget(self.url, alive)
 
 
 def destination_of(url: str) -> Destination:

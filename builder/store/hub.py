@@ -7,16 +7,18 @@ in between is not written over. What was uploaded before an interruption is not 
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from builder.contract import CheckError, UsageError, printable
-from builder.store.files import SLOWEST_BLOCK, TIMEOUT
+from builder.store.files import LISTING, SLOWEST_BLOCK, TIMEOUT
 from builder.store.remote import OutOfReach
 from builder.store.sending import ATTEMPTS, Advance, Alive, Outgoing, Store, taken
 from builder.store.threads import within
+
+T = TypeVar("T")
 
 DATASET = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/?")
 
@@ -31,8 +33,12 @@ def git_hash(file: Outgoing) -> str:
 class Repository:
     """A dataset repository on the Hub."""
 
-    def __init__(self, url: str) -> None:
-        """UsageError where the URL names none, or the library is missing."""
+    def __init__(self, url: str, alive: Alive = lambda: None) -> None:
+        """UsageError where the URL names none, or the library is missing.
+
+        `alive` is called while the Hub is waited for, and ends the wait where it raises.
+        """
+        self._alive = alive
         if not (match := DATASET.fullmatch(url)):
             raise UsageError(
                 f"{printable(repr(url))} names no dataset on the Hub: give "
@@ -55,12 +61,12 @@ class Repository:
     def create(self, *, private: bool | None = None) -> None:
         """Make the repository if it is missing; whether it is `private` counts then alone."""
         asked = {**self._where, "exist_ok": True, "private": private}
-        self._store.ask(lambda: self._api.create_repo(**asked))
+        self._ask(lambda: self._api.create_repo(**asked))
 
     def head(self) -> str:
         """The commit that readers see now."""
         where = {**self._where, "revision": self._revision}
-        sha: str = self._store.ask(lambda: self._api.repo_info(**where).sha)
+        sha: str = self._ask(lambda: self._api.repo_info(**where).sha)
         return sha
 
     def sizes(self, commit: str) -> dict[str, int]:
@@ -76,7 +82,7 @@ class Repository:
         """The content of a small file."""
         with tempfile.TemporaryDirectory() as folder:
             asked = {**self._where, "revision": commit, "filename": path, "local_dir": folder}
-            local = self._store.ask(lambda: self._api.hf_hub_download(**asked))
+            local = self._ask(lambda: self._api.hf_hub_download(**asked))
             return Path(local).read_bytes()
 
     def upload(self, file: Outgoing, alive: Alive = lambda: None) -> Any:
@@ -106,10 +112,14 @@ class Repository:
             return False
         return True
 
+    def _ask(self, what: Callable[[], T]) -> T:
+        """What `what` gives, which sends nothing."""
+        return self._store.ask(lambda: within(LISTING, what, self._alive), self._alive)
+
     def _entries(self, commit: str) -> list[Any]:
         """What the Hub says of each file at a commit."""
         where = {**self._where, "revision": commit, "recursive": True}
-        entries = self._store.ask(lambda: list(self._api.list_repo_tree(**where)))
+        entries = self._ask(lambda: list(self._api.list_repo_tree(**where)))
         return [entry for entry in entries if hasattr(entry, "blob_id")]  # a file, no folder
 
     def _commit(self, asked: dict[str, object]) -> None:
@@ -129,9 +139,9 @@ class Repository:
 class HubTarget:
     """A dataset repository that files are added to, some in each commit; none is written over."""
 
-    def __init__(self, url: str) -> None:
-        """UsageError where the URL names none, or the library is missing."""
-        self._repository = Repository(url)
+    def __init__(self, url: str, alive: Alive = lambda: None) -> None:
+        """As `Repository`."""
+        self._repository = Repository(url, alive)
         self._seen: tuple[str, dict[str, int]] | None = None  # a commit, and its files
         self.shown = self._repository.shown
 

@@ -38,12 +38,12 @@ class Store:
     scheme: str
     shown: str
 
-    def ask(self, what: Callable[[], T]) -> T:
+    def ask(self, what: Callable[[], T], alive: Alive = lambda: None) -> T:
         """What `what` gives, which sends no file.
 
         CheckError where it is refused for good, OutOfReach where every attempt failed.
         """
-        return self._again(f"Cannot reach {self.shown}", what)
+        return self._again(f"Cannot reach {self.shown}", what, alive=alive)
 
     def send(
         self,

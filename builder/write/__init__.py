@@ -8,6 +8,7 @@ a shard that an interrupted run completed.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
 from builder.contract.new_file import NewFile
@@ -71,9 +72,11 @@ def write_each(jobs: Iterable[ShardJob], advance: Advance = lambda _: None) -> I
 def _begin(job: ShardJob, told: Told, finisher: ThreadPoolExecutor) -> Future[Shard]:
     """Produce the pictures of a shard; the future gives it when it is complete."""
     destination = job.layout.destination
-    if destination is not None and (sent := sent_shard(job, destination)) is not None:
-        remove_local(job.path)  # of a run that ended before it did so
-        return finisher.submit(_end, sent, told)
+    if destination is not None:
+        sent = sent_shard(job, destination, partial(told.sent, 0))
+        if sent is not None:
+            remove_local(job.path)  # of a run that ended before it did so
+            return finisher.submit(_end, sent, told)
     if job.path.exists() and (completed := completed_shard(job)) is not None:
         told.made(len(job.samples))
         return finisher.submit(_send, job, completed, told)

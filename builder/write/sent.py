@@ -5,13 +5,14 @@ is there. So a build that is resumed asks for the notes alone, on whatever machi
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 from builder.contract import ShardEntry, sha256_bytes, tar
 from builder.contract.sketch import SKETCH_BYTES
 from builder.recipe import Layout
 from builder.store.destination import Destination, Target
-from builder.store.sending import Advance, Outgoing, made
+from builder.store.sending import Advance, Alive, Outgoing, made
 from builder.write.job import Shard, ShardJob, StoredSample, entry_of
 from builder.write.resume import bad_images, expected_samples, rejects_of
 from builder.write.sidecars import NOTES, Rejects, parse_rejects
@@ -33,16 +34,19 @@ def send_shard(
         for ending in NOTES
         if path.with_suffix(ending).is_file()
     ]
-    destination.open().put([shard, *notes], advance)
+    destination.open(partial(advance, 0)).put([shard, *notes], advance)
 
 
-def sent_shard(job: ShardJob, destination: Destination) -> Shard | None:
+def sent_shard(
+    job: ShardJob, destination: Destination, alive: Alive = lambda: None
+) -> Shard | None:
     """The shard of `job`, if it is there, as its notes tell it; None where it must be made.
 
     Names and sizes of all members must be those that the job asks for, and the tar as long as they
-    make it. Its bytes were read back when they were sent, and every reader hashes them.
+    make it. Its bytes were read back when they were sent, and every reader hashes them. `alive` as
+    in `Destination.open`.
     """
-    target = destination.open()
+    target = destination.open(alive)
     most = _NOTE * (len(job.samples) + 1)
     sums = target.read(_note(job.url, ".sha256"), most)
     if sums is None:

@@ -17,7 +17,7 @@ class Told:
         self._images, self._advance, self._stopped = images, advance, stopped
         self._share = 2 if sends else 1
         self._made = self._told = self._sent = 0
-        self._size = 1
+        self._size = 0  # bytes; 0 before it is sent
 
     def made(self, images: int) -> None:
         """So many more are made."""
@@ -32,6 +32,9 @@ class Told:
         """So many more bytes have arrived; InterruptedError where the build was stopped."""
         if self._stopped.is_set():
             raise InterruptedError("the build was stopped")
+        if not self._size:  # it is asked for, and not sent yet
+            self._advance(0)
+            return
         self._sent += count
         half = self._images // self._share
         self._tell(half + (self._images - half) * min(self._sent, self._size) // self._size)

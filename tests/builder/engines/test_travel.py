@@ -13,7 +13,7 @@ from builder.progress import progress
 from builder.recipe import Layout
 from builder.store import Cache
 from builder.store.destination import Destination, Target
-from builder.store.sending import Advance, Outgoing
+from builder.store.sending import Advance, Alive, Outgoing
 from builder.write import Shard, ShardJob, write_shard
 
 
@@ -23,7 +23,8 @@ class Folder(Destination):
 
     folder: Path
 
-    def open(self) -> Target:
+    def open(self, alive: Alive = lambda: None) -> Target:
+        assert alive
         return self  # type: ignore[return-value]
 
     def put(self, files: Sequence[Outgoing], advance: Advance) -> bool:

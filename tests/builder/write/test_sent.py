@@ -12,7 +12,7 @@ from builder.contract.radiograph import BadImage
 from builder.recipe import Layout
 from builder.render import Picture
 from builder.store.destination import Destination, Target
-from builder.store.sending import Advance, Outgoing, taken
+from builder.store.sending import Advance, Alive, Outgoing, taken
 from builder.write import ShardJob, absent, write_shard
 from builder.write.sent import sent_shard
 
@@ -55,7 +55,8 @@ class Place(Destination):
 
     files: dict[str, bytes] = field(default_factory=dict)
 
-    def open(self) -> Target:
+    def open(self, alive: Alive = lambda: None) -> Target:
+        assert alive
         return Shelf(self.files)
 
 

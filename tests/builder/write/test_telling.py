@@ -19,13 +19,14 @@ def test_a_shard_that_stays_counts_when_it_is_made() -> None:
 def test_a_shard_that_is_sent_counts_with_its_bytes() -> None:
     seen: list[int] = []
     told = Told(10, seen.append, Event(), sends=True)
+    told.sent(0)  # while it is asked for
     told.made(10)
     told.begin(1000)
     told.sent(0)
     told.sent(500)
     told.sent(800)  # bytes of a second attempt do not count
     told.end()
-    assert seen == [5, 0, 2, 3]
+    assert seen == [0, 5, 0, 2, 3]
 
 
 def test_what_ends_early_is_told_whole() -> None:
