@@ -63,7 +63,10 @@ def _controls(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
 
 def _training(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
     if dataset.common:
-        yield f"every arm was trained with {', '.join(dataset.common)}"
+        common = {*dataset.common}
+        others = [arm.title for arm in dataset.arms if not common <= {*arm.modifiers}]
+        but = f" but {', '.join(others)}" if others else ""
+        yield f"every arm{but} was trained with {', '.join(dataset.common)}"
     yield from _recipes(dataset)
     runs = [run for arm in dataset.arms for run in arm.runs]
     if unread := max(run.unread for run in runs):

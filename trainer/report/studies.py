@@ -17,6 +17,7 @@ from trainer.report.run_report import RunReport
 
 OF_AN_ARM = ("arm", "augment", "mix", "steps", "network", "synthetic_weight")
 PLAIN: tuple[ArmName, ...] = ("none", "flip", "radiograph")  # arms with all real images, each once
+AUGMENTED: tuple[ArmName, ...] = ("flip", "radiograph")  # arms that are an augmentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
     has no such run of its own. UsageError where the runs of an arm differ in more than their
     seed, CheckError where the runs of a dataset were not tested on the same images.
     """
-    common = tuple(m for m in runs[0].modifiers if all(m in run.modifiers for run in runs))
+    common = _common(runs)
     by_dataset: dict[str, list[RunResult]] = {}
     for run in runs:
         by_dataset.setdefault(run.report.manifest.digest, []).append(run)
@@ -106,6 +107,16 @@ def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:
         check_same_test(study)
         found.append(replace(study, arms=_with_groups(study.arms)))
     return tuple(sorted(found, key=lambda study: _place(study.report)))
+
+
+def _common(runs: Sequence[RunResult]) -> tuple[str, ...]:
+    """The modifiers of all runs; an arm that is an augmentation has its own in place of theirs."""
+    free = [run for run in runs if run.report.arm not in AUGMENTED] or runs
+    return tuple(
+        word
+        for word in free[0].modifiers
+        if all(word in run.modifiers for run in (free if word in AUGMENTED else runs))
+    )
 
 
 def _serves(control: RunReport, report: RunReport) -> bool:

@@ -40,3 +40,17 @@ def test_what_all_arms_have_in_common_is_a_note_and_no_title(
     assert "gan1: every arm was trained with flip, own steps." in found.notes
     assert dataset.conclusions[0].over_balancing is not None
     assert " with random" not in dataset.conclusions[0].sentence
+
+
+def test_an_arm_that_flips_does_not_put_the_others_augmentation_into_every_title(
+    run_writer: Callable[..., Path], edit: Edit, tmp_path: Path
+) -> None:
+    for arm in ("none", "gan", "oversample"):
+        for seed in (0, 1):
+            edit(run_writer(tmp_path, arm, seed)).set("config.augment", "radiograph")
+    for seed in (0, 1):
+        edit(run_writer(tmp_path, "flip", seed)).set("config.augment", "flip")
+    found = build_report([tmp_path], min_positives=10, command="")
+    assert [arm.title for arm in found.datasets[0].arms] == ["none", "flip", "gan", "oversample"]
+    assert "gan1: every arm but flip was trained with radiograph." in found.notes
+    assert " with random turns" not in found.datasets[0].conclusions[0].sentence
