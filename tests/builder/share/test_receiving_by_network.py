@@ -18,8 +18,8 @@ from moto.server import ThreadedMotoServer
 
 from builder.contract import CheckError, sha256_file
 from builder.progress import progress
-from builder.share import bucket, receiving
 from builder.share import pull as pulling
+from builder.share import receiving
 from builder.share.announced import Trust
 from builder.share.bucket import send_to_bucket
 from builder.share.check import check_release
@@ -29,6 +29,7 @@ from builder.share.release import Release
 from builder.store import Cache, OutOfReach
 from builder.store import files as store_files
 from builder.store import remote as fetching
+from builder.store.files import file_system
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -66,7 +67,7 @@ def place(endpoint: str, composed: Release, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
     name = f"bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}"
-    bucket.file_system("s3").mkdir(name)
+    file_system("s3").mkdir(name)
     send_to_bucket(composed, f"s3://{name}/set", signature=None, progress=progress)
     return f"s3://{name}/set"
 
@@ -124,7 +125,7 @@ def test_a_network_that_stays_down_is_said_and_the_rerun_goes_on(
 
 @pytest.mark.parametrize("path", [TAR, "LICENSE.md", "real.parquet"])
 def test_an_object_that_is_missing_or_another_is_named(place: str, home: Path, path: str) -> None:
-    files = bucket.file_system("s3")
+    files = file_system("s3")
     data = files.cat_file(f"{place}/{path}")
     files.pipe_file(f"{place}/{path}", data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CheckError, match=path):
@@ -168,7 +169,7 @@ def test_what_the_cache_has_is_not_fetched_again(
     place: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetch(place, home)
-    bucket.file_system("s3").rm(f"{place}/{TAR}")
+    file_system("s3").rm(f"{place}/{TAR}")
     monkeypatch.setattr(fetching.Remote, "check_present", lambda *_: None)
     fetch(place, home.with_name("second"))
     monkeypatch.setattr(
