@@ -35,6 +35,17 @@ for _variable in [name for name in os.environ if name.startswith("XBUILD_")]:
 
 
 @pytest.fixture(scope="session")
+def moto_port() -> Iterator[int]:
+    """The port of an S3 server on this machine."""
+    from moto.server import ThreadedMotoServer  # slow, and few tests need it
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    yield server.get_host_and_port()[1]
+    server.stop()
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real radiographs (../shared) is not here")

@@ -10,7 +10,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from builder.cli import cli
 from builder.store import bucket, remote, sending
@@ -94,14 +93,6 @@ class Handler(BaseHTTPRequestHandler):
         hop = {"connection", "date", "server", "transfer-encoding"}
         hop |= {"content-length"} if self.command != "HEAD" else set()
         return reply.status, {k: v for k, v in reply.getheaders() if k.lower() not in hop}, answer
-
-
-@pytest.fixture(scope="session")
-def moto_port() -> Iterator[int]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from builder.contract import sha256_bytes
 from builder.store import Cache, Remote, files
@@ -200,14 +199,6 @@ def _small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "BLOCK", 1000)
     monkeypatch.setattr(files, "BLOCK", 1000)
     monkeypatch.setattr(fetching, "FIRST_DELAY", 0.001)
-
-
-@pytest.fixture(scope="session")
-def moto_port() -> Iterator[int]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    yield server.get_host_and_port()[1]
-    server.stop()
 
 
 @pytest.fixture
