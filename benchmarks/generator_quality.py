@@ -288,14 +288,14 @@ def rendered(bench: Bench, name: str) -> Images:
         )
         for i, row in enumerate(rows.tolist())
     ]
-    pixels = render(
+    blocks = render(
         generators.load(name, manifest.image.height),
         samples,
         pathologies=manifest.pathologies,
         image_size=manifest.image.height,
         seed=0,
     )
-    own = np.stack(list(pixels))
+    own = np.concatenate(list(blocks))
     return seen(bench.classifier, resize_block(own, manifest.image.height), rows)
 
 

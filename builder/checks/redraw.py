@@ -8,11 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from threading import Lock
-
-import numpy as np
 
 from builder.checks.check import Judge
 from builder.contract import Bytes, CheckError, Sample
@@ -22,10 +19,11 @@ from builder.render.threads import threads as thread_pool
 
 MAX_REDRAWS = 20  # of one image
 
-_BLOCK = 64  # images that are checked together: a batch of the classifier
+_BLOCK = 64  # images that are checked together at most: a batch of the classifier
 _AHEAD = 4  # blocks that may wait for their verdicts: bounds memory
 
-Render = Callable[[Iterable[Sample]], Iterator[Bytes]]
+Render = Callable[[Iterable[Sample]], Iterable[Bytes]]
+"""Samples → their images in order, in blocks uint8 [B, H, W]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +106,7 @@ def checked_pictures(
     with thread_pool(threads) as submit:
         while not slots.is_done():
             stream = render(slots.wanted())  # again where the very last images were rejected
-            while block := list(islice(stream, _BLOCK)):
+            for block in _cut(stream):
                 made = [slots.asked.popleft() for _ in block]
                 waiting.append((made, submit(partial(look, block, made))))
                 if len(waiting) > _AHEAD:
@@ -136,8 +134,7 @@ class _Look:
     image_size: int | None
     _lock: Lock = field(default_factory=Lock)  # judges of plug-ins know nothing of threads
 
-    def __call__(self, block: Sequence[Bytes], made: Sequence[_Asked]) -> _Seen:
-        images = np.stack(block)
+    def __call__(self, images: Bytes, made: Sequence[_Asked]) -> _Seen:
         if self.image_size is not None:
             images = resize_block(images, self.image_size)
         with self._lock:
@@ -204,6 +201,12 @@ class _Slots:
             yield from self._rejects.pop(self.given, ())
             yield self.pictures.pop(self.given)
             self.given += 1
+
+
+def _cut(blocks: Iterable[Bytes]) -> Iterator[Bytes]:
+    """The blocks, the large ones in parts of _BLOCK images; nothing is copied."""
+    for block in blocks:
+        yield from (block[i : i + _BLOCK] for i in range(0, len(block), _BLOCK))
 
 
 def _judged(images: Bytes, samples: Sequence[Sample], judges: Sequence[Judge]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The batch loop: samples in, uint8 [H, W] pixels out.
+"""The batch loop: samples in, blocks of uint8 [B, H, W] pixels out.
 
 While the host works on one batch, the device is already making the next.
 """
@@ -43,11 +43,11 @@ def render(
     batch: int = BATCH,
     label_map: LabelMap = (),
 ) -> Iterator[Bytes]:
-    """The pixels of each sample in order, uint8 [R, R]: R is the generator's resolution.
+    """The pixels of the samples in order, in blocks uint8 [B, R, R] of at most `batch`.
 
-    R is `image_size` where the generator resizes on its device; elsewhere whoever encodes the
-    images resizes them, in other threads. `samples` are taken as they are needed, up to two batches
-    before their images are given. Every call of the generator has the shape [batch, ...], the last
+    R is the generator's resolution, or `image_size` where the generator resizes on its device;
+    elsewhere whoever encodes the images resizes them, in other threads.
+    `samples` are taken as they are needed, up to two batches before their images are given. Every call of the generator has the shape [batch, ...], the last
     one padded, so that no pixel depends on how many images are asked for. Without enough memory,
     `batch` is halved on a CPU; on a GPU, where pixels depend on it, that is a CheckError, as is
     output that is no image.
@@ -56,11 +56,11 @@ def render(
     side = side_of(generator, image_size)
     under_way: deque[tuple[int, int, Finish]] = deque()
 
-    def finish() -> Iterator[Bytes]:
+    def finish() -> Bytes:
         wanted, shape, get = under_way.popleft()
         images = get()
         _check_batch(images, (shape, side, side))
-        yield from islice(images, wanted)
+        return images[:wanted]
 
     while rows := list(islice(todo, batch)):
         latent = _latents(rows, generator.latent_size, seed)
@@ -75,15 +75,15 @@ def render(
                     raise
                 _check_halving(generator, batch)
                 while under_way:
-                    yield from finish()
+                    yield finish()
                 batch //= 2
                 continue
             under_way.append((len(rows[:batch]), batch, get))
             rows, latent, conditions = rows[batch:], latent[batch:], conditions[batch:]
             if len(under_way) == 2:
-                yield from finish()
+                yield finish()
     while under_way:
-        yield from finish()
+        yield finish()
 
 
 def _check_halving(generator: Generator, batch: int) -> None:

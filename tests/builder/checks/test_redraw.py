@@ -35,7 +35,7 @@ def test_slot_and_attempt_follow_from_the_number(synthetic: MakeSample) -> None:
 
 
 def by_number(samples: Iterable[Sample]) -> Iterator[Bytes]:
-    return (np.full((2, 2), s.draw % 251, np.uint8) for s in samples)
+    return (np.full((1, 2, 2), s.draw % 251, np.uint8) for s in samples)
 
 
 def odd(images: Bytes, _: Sequence[Sample]) -> list[str]:
@@ -76,7 +76,7 @@ def test_threads_change_neither_pictures_nor_what_is_rendered_together(
         while block := list(islice(todo, 50)):
             batches.append([sample.draw for sample in block])
             random = (np.random.default_rng(sample.draw) for sample in block)
-            yield from (r.integers(0, 255, (12, 12), dtype=np.uint8) for r in random)
+            yield np.stack([r.integers(0, 255, (12, 12), dtype=np.uint8) for r in random])
 
     def made(threads: int) -> list[tuple[str, bytes, tuple[int, ...]]]:
         batches.clear()
@@ -98,7 +98,7 @@ def test_an_image_is_not_drawn_for_ever(
     monkeypatch.setattr(redraw, "MAX_REDRAWS", 3)
 
     def empty(samples: Iterable[Sample]) -> Iterator[Bytes]:
-        return (np.zeros((2, 2), np.uint8) for _ in samples)
+        return (np.zeros((1, 2, 2), np.uint8) for _ in samples)
 
     redraws = Redraws(draws_per_target={"Mass": 1})
     with pytest.raises(CheckError, match="4 images in a row were rejected for one label vector"):

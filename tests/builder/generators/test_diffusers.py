@@ -113,7 +113,7 @@ def test_only_the_asked_images_are_made_of_a_padded_batch(
         for i in range(3)
     ]
     generator = load_tiny(pipeline)
-    images = [*render(generator, samples, pathologies=("Mass", "Hernia"), image_size=16, seed=0)]
+    (images,) = render(generator, samples, pathologies=("Mass", "Hernia"), image_size=16, seed=0)
     assert (len(images), len(made)) == (3, 3)
 
 

@@ -19,7 +19,7 @@ def samples(synthetic: MakeSample) -> list[Sample]:
 
 def images(generator: Generator, samples: list[Sample], batch: int = BATCH) -> Bytes:
     made = render(generator, samples, pathologies=PATHOLOGIES, image_size=8, seed=0, batch=batch)
-    return np.stack(list(made))
+    return np.concatenate(list(made))
 
 
 def test_labels_are_matched_by_name_and_unknown_is_not_present(
@@ -39,7 +39,7 @@ def test_a_mapped_pathology_is_shown_as_its_label_alone(
     assert condition(asked, PATHOLOGIES, fake.labels, mapped).tolist() == [[0, 0, 1], [0, 0, 1]]
     mapped = (("Effusion", "Mass"),)
     assert condition(asked, PATHOLOGIES, fake.labels, mapped).tolist() == [[0, 1, 0], [0, 1, 0]]
-    whole = render(
+    (whole,) = render(
         fake, asked, pathologies=PATHOLOGIES, image_size=8, seed=0, label_map=(("Mass", "Gout"),)
     )
     assert [image[1, :3].tolist() for image in whole] == [[0, 0, 100], [100, 0, 0]]
@@ -141,7 +141,7 @@ def test_images_come_in_their_own_size_or_as_the_device_resized_them(
 ) -> None:
     for generator, side in ((Resizing(), 5), (fake, 8)):
         made = render(generator, samples, pathologies=PATHOLOGIES, image_size=5, seed=0)
-        assert {image.shape for image in made} == {(side, side)}
+        assert [block.shape for block in made] == [(BATCH, side, side), (6, side, side)]
 
 
 def test_another_failure_of_the_generator_is_not_taken_for_that(samples: list[Sample]) -> None:

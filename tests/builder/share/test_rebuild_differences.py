@@ -33,8 +33,8 @@ def rounded(monkeypatch: pytest.MonkeyPatch, greys: int) -> None:
     """A machine whose renderings are some greys brighter."""
 
     def brighter(*arguments: object, **options: object) -> Iterator[Any]:
-        for pixels in render(*arguments, **options):  # type: ignore[arg-type]
-            yield np.minimum(pixels.astype(int) + greys, 255).astype(np.uint8)
+        for images in render(*arguments, **options):  # type: ignore[arg-type]
+            yield np.minimum(images.astype(int) + greys, 255).astype(np.uint8)
 
     monkeypatch.setattr(painting, "render", brighter)
 
