@@ -46,11 +46,11 @@ def render(
     """The pixels of the samples in order, in blocks uint8 [B, R, R] of at most `batch`.
 
     R is the generator's resolution, or `image_size` where the generator resizes on its device;
-    elsewhere whoever encodes the images resizes them, in other threads.
-    `samples` are taken as they are needed, up to two batches before their images are given. Every call of the generator has the shape [batch, ...], the last
-    one padded, so that no pixel depends on how many images are asked for. Without enough memory,
-    `batch` is halved on a CPU; on a GPU, where pixels depend on it, that is a CheckError, as is
-    output that is no image.
+    elsewhere whoever encodes the images resizes them, in other threads. `samples` are taken as they
+    are needed, up to two batches before their images are given. Every call of the generator has the
+    shape [batch, ...], the last one padded, so that no pixel depends on how many images are asked
+    for. Without enough memory, `batch` is halved on a CPU; on a GPU, where pixels depend on it,
+    that is a CheckError, as is output that is no image.
     """
     todo = iter(samples)
     side = side_of(generator, image_size)
