@@ -26,7 +26,7 @@ SEPARATORS = (",", ";", "\t", "|")
 PARQUET = b"PAR1"
 _HEADER_BYTES = 1 << 20  # a header is shorter than this
 _LONGEST = 200  # bytes in which a file says what it is
-_FREE, _MAX_RATIO = 64 << 20, 100  # bytes a table may decompress to, and more for each stored one
+_FREE, _MAX_RATIO = 64 << 20, 100  # bytes a table may become, and more for each stored one
 _PIECE = 1 << 20  # bytes that are decompressed at once
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 # A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
@@ -76,6 +76,11 @@ def begins_with(path: Path, start: bytes) -> bool:
         raise UsageError(
             f"Cannot read the label table {path} ({error.strerror}): check --labels."
         ) from None
+
+
+def allowed_bytes(stored: int) -> int:
+    """How many bytes a compressed table of `stored` bytes may become."""
+    return _FREE + _MAX_RATIO * stored
 
 
 def read_text(path: Path, names: Collection[str] = ()) -> TableText:
@@ -249,7 +254,7 @@ def _unzipped(path: Path, data: bytes) -> bytes:
 
 def _bounded(path: Path, file: IO[bytes], stored: int) -> bytes:
     """All that an open file holds; UsageError where that is more than tables of text come to."""
-    most, parts, size = _FREE + _MAX_RATIO * stored, list[bytes](), 0
+    most, parts, size = allowed_bytes(stored), list[bytes](), 0
     while part := file.read(_PIECE):
         parts.append(part)
         size += len(part)

@@ -22,6 +22,7 @@ from builder.labels.dialect import (
     records,
     well_quoted,
 )
+from builder.labels.parquet import read_bounded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +66,7 @@ def read_csv(
     names = (*columns, *optional, *text)
     as_text = {plain(name) for name in text}
     if begins_with(path, PARQUET):
-        table = _read_parquet(path, as_text)
+        table = _parquet_columns(path, as_text)
         found: Collection[str] = table.column_names
     else:
         lines = read_text(path, names)
@@ -229,19 +230,18 @@ def _named_columns(table: "pa.Table") -> "pa.Table":
     return pa.table(chosen)
 
 
-def _read_parquet(path: Path, as_text: set[str]) -> "pa.Table":
+def _parquet_columns(path: Path, as_text: set[str]) -> "pa.Table":
     """The columns of a parquet file with the types that a CSV file would give them."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
+    table = read_bounded(path)
+    names = _checked_names(path, [name.strip() for name in table.column_names])
     try:
-        table = pq.read_table(path)
-        names = _checked_names(path, [name.strip() for name in table.column_names])
         columns = [
             _plain_column(column, as_text=plain(name) in as_text)
             for name, column in zip(names, table.columns, strict=True)
         ]
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (ValueError, pa.ArrowException) as error:
         reason = printable(str(error).strip().splitlines()[0].rstrip("."))
         raise UsageError(f"{path} is not a readable parquet file: {reason}.") from None
     return _named_columns(_trimmed(pa.table(columns, names=names)))
