@@ -1,11 +1,13 @@
 """The file of a radiograph into the pixels to seal: one reader for packing and prediction."""
 
+import ctypes
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from builder.contract.dicom import Window, is_dicom, read_dicom
 from builder.contract.errors import printable
@@ -18,6 +20,9 @@ __all__ = ["BadImage", "Reading", "Window", "read_radiograph", "resize"]
 # Pillow and pydicom warn of is in the metadata; too many pixels are refused without their help.
 for _module in (r"PIL\.", r"pydicom(\.|$)"):
     warnings.filterwarnings("ignore", module=_module)
+# libtiff prints what Pillow then raises, which would make two lines of one refusal.
+with suppress(AttributeError, OSError):  # there is none, or it is a part of Pillow's own file
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 _NO_IMAGE = "neither PNG, JPEG, TIFF nor DICOM"

@@ -233,3 +233,15 @@ def test_a_tiff_of_a_hundred_thousand_images_is_refused_soon(
     path.write_bytes(whole)
     with bearable(), pytest.raises(ValueError, match="100 images in one TIFF file"):
         read_radiograph(path, 4, Reading())
+
+
+@pytest.mark.parametrize("kind", ["tiff_lzw", "tiff_adobe_deflate", "jpeg"])
+def test_a_damaged_tiff_is_one_sentence_and_no_line_of_libtiff(
+    kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.tif"
+    Image.fromarray(noise(40, 40)).save(path, compression=kind)
+    path.write_bytes(path.read_bytes().replace(path.read_bytes()[8:40], bytes(32), 1))
+    with pytest.raises(ValueError, match=r"damaged pixels|broken"):
+        read_radiograph(path, 40, Reading())
+    assert capfd.readouterr() == ("", "")
