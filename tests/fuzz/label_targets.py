@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from bounds import Target
 from layers import GZIP, PARQUET
 
@@ -66,7 +68,26 @@ def tables() -> Sequence[bytes]:
         bz2.compress(text),
         zipped.getvalue(),
         sink.getvalue(),
+        _nested(),
     ]
+
+
+def _nested() -> bytes:
+    """Parquet with lists, and names stored by their ends, as Spark writes them."""
+    columns = {
+        "image": ["a/1.png", "a/2.png", "a/12.png"],
+        "patient": [7, 8, 9],
+        "view": [["PA", "AP"], [], None],
+        "Mass": [1, 0, None],
+    }
+    sink = io.BytesIO()
+    pq.write_table(
+        pa.table(columns),
+        sink,
+        use_dictionary=["view.list.element"],
+        column_encoding={"image": "DELTA_BYTE_ARRAY"},
+    )
+    return sink.getvalue()
 
 
 def table(data: bytes, folder: Path) -> None:

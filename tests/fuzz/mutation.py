@@ -138,7 +138,7 @@ def _json(data: bytes, edit: Edit, _: Others) -> bytes:
         raw = json.loads(data)
     except (ValueError, RecursionError):
         return data
-    places = list(_places(raw))
+    places = _places(raw) if isinstance(raw, dict | list) else []
     if not places:
         return data
     where, key = places[edit.place % len(places)]

@@ -2,14 +2,16 @@
 
     python tests/fuzz/run.py --minutes 20
 
-Coverage leads the way where atheris is installed, chance alone elsewhere. An input that breaks a
-promise, a crash and a hang are findings: each is kept in build/fuzz/TARGET/failed, and later runs
-try these first. Prints executions and findings per target; exit code 1 with a finding.
+Each target gets LEAST inputs first, whatever one costs, and then an equal share of the time that is
+left. Coverage leads the way where atheris is installed, chance alone elsewhere. An input that
+breaks a promise, a crash and a hang are findings: each is kept in build/fuzz/TARGET/failed, and
+later runs try these first. Prints executions and findings per target; exit code 1 with a finding.
 """
 
 import argparse
 import io
 import json
+import math
 import os
 import random
 import resource
@@ -38,22 +40,15 @@ else:
 
 from bounds import fault  # noqa: E402 - what they import is to be instrumented, too
 from mutation import MAX_BYTES, apply, random_edit  # noqa: E402
+from tally import LEAST, Tally, missing  # noqa: E402
 
 KEPT = Path(__file__).resolve().parents[2] / "build/fuzz"
 ROOM = 3 << 30  # bytes of address space that an input may take
 HANGS = 60.0  # seconds of one input
 JUNK = 0.02  # of the inputs
 OWN = 0.2  # of the inputs are changed by the engine that knows the coverage
+MEMORY = Path("/dev/shm")  # a disk would be most of what a small input takes
 PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done with a target."""
-
-    executions: int = 0
-    seconds: float = 0.0
-    findings: dict[str, str] = field(default_factory=dict)  # what does not hold: the input's file
 
 
 def keep(name: str, data: bytes) -> str:
@@ -76,17 +71,17 @@ class Worker:
         self.target = TARGETS[name]
         self.seeds = self.target.seeds()
 
-    def run(self, seconds: float) -> None:
-        """The inputs that failed once, then new ones until the time is over."""
+    def run(self, seconds: float, goal: float) -> None:
+        """The inputs that failed once, then new ones: so many, or until the time is over."""
         end = time.monotonic() + seconds
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (pages * PAGE + ROOM, resource.RLIM_INFINITY))
         for path in sorted((KEPT / self.name / "failed").glob("*")):
             self.attempt(path.read_bytes())
         if GUIDED:
-            self._by_coverage(end - time.monotonic())
+            self._by_coverage(end - time.monotonic(), goal)
         chance = random.Random(time.time_ns())
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.tally.executions < goal:
             if chance.random() < JUNK:
                 self.attempt(chance.randbytes(chance.randrange(300)))
             else:
@@ -106,7 +101,7 @@ class Worker:
         if said or self.tally.executions % 50 == 0:
             self._tell()
 
-    def _by_coverage(self, seconds: float) -> None:
+    def _by_coverage(self, seconds: float, goal: float) -> None:
         """By libFuzzer, which ends the process."""
         corpus = KEPT / self.name / "corpus"
         corpus.mkdir(parents=True, exist_ok=True)
@@ -114,6 +109,7 @@ class Worker:
             (corpus / sha256(data).hexdigest()[:16]).write_bytes(data)
         options = {
             **{"max_total_time": max(1, int(seconds)), "max_len": MAX_BYTES, "rss_limit_mb": 0},
+            **({"runs": int(goal)} if goal < math.inf else {}),
             **{"timeout": int(HANGS), "detect_leaks": 0, "artifact_prefix": f"{self.scratch}/"},
         }
 
@@ -177,9 +173,9 @@ class Child:
         return lines[-1][:200] if lines else ""
 
 
-def begun(name: str, seconds: float) -> Child:
+def begun(name: str, seconds: float, goal: float) -> Child:
     """A worker in a process that has all modules from the start."""
-    scratch = Path(mkdtemp(prefix="fuzz-"))
+    scratch = Path(mkdtemp(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
     if process := os.fork():
         return Child(name, seconds, scratch, process)
     code = 1
@@ -188,7 +184,7 @@ def begun(name: str, seconds: float) -> Child:
         told = os.open(scratch / "told", os.O_WRONLY | os.O_CREAT)
         os.dup2(told, 1)
         os.dup2(told, 2)
-        Worker(name, scratch).run(seconds)
+        Worker(name, scratch).run(seconds, goal)
         code = 0
     except BaseException as error:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
@@ -196,15 +192,20 @@ def begun(name: str, seconds: float) -> Child:
         os._exit(code)
 
 
-def spend(shares: dict[str, float], tallies: dict[str, Tally], jobs: int) -> None:
-    """Try every target for its share of seconds, `jobs` at a time.
+def spend(shares: dict[str, float], tallies: dict[str, Tally], jobs: int, goal: float) -> None:
+    """Try every target for its share of seconds, or up to `goal` inputs, `jobs` at a time.
 
     After a crash or a hang, which are findings, a target goes on for the rest of its share.
     """
-    waiting, running = deque(shares.items()), []
+    waiting, running = deque(shares.items()), list[Child]()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        _spend(waiting, running, tallies, jobs)
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name, seconds = waiting.popleft()
+                running.append(begun(name, seconds, max(0, goal - tallies[name].executions)))
+            time.sleep(0.1)
+            waiting += _gather(running, tallies)
     finally:
         for child in running:  # the user ended it
             os.kill(child.process, signal.SIGKILL)
@@ -212,20 +213,16 @@ def spend(shares: dict[str, float], tallies: dict[str, Tally], jobs: int) -> Non
             child.add_to(tallies[child.name], "")
 
 
-def _spend(
-    waiting: deque[tuple[str, float]], running: list[Child], tallies: dict[str, Tally], jobs: int
-) -> None:
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            running.append(begun(*waiting.popleft()))
-        time.sleep(0.1)
-        for child in [*running]:
-            if (said := child.ended()) is not None:
-                running.remove(child)
-                child.add_to(tallies[child.name], said)
-                left = child.seconds - (time.monotonic() - child.begun)
-                if said and left > 1:
-                    waiting.append((child.name, left))
+def _gather(running: list[Child], tallies: dict[str, Tally]) -> Iterator[tuple[str, float]]:
+    """What those that ended did; those whose share is not used up, with the rest of it."""
+    for child in [*running]:
+        if (said := child.ended()) is None:
+            continue
+        running.remove(child)
+        child.add_to(tallies[child.name], said)
+        left = child.seconds - (time.monotonic() - child.begun)
+        if said and left > 1:
+            yield child.name, left
 
 
 @contextmanager
@@ -235,7 +232,9 @@ def report(tallies: dict[str, Tally]) -> Iterator[None]:
         yield
     finally:
         for name, tally in tallies.items():
-            print(f"{name:12} {tally.executions:9,} executions  {len(tally.findings)} findings")
+            rate = tally.executions / max(1, tally.seconds)
+            what = f"{tally.executions:9,} executions, {rate:5,.0f} a second"
+            print(f"{name:12} {what}, {len(tally.findings)} findings")
             for said, path in tally.findings.items():
                 print(f"    {said}\n    {path}")
         total = sum(tally.executions for tally in tallies.values())
@@ -244,19 +243,22 @@ def report(tallies: dict[str, Tally]) -> Iterator[None]:
 
 
 def main() -> int:
-    """Half of the time in equal shares; the rest by what an input of each target costs."""
+    """LEAST inputs of each target if half of the time allows it, the rest in equal shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--target", action="append", choices=TARGETS, help="this one alone")
     asked = parser.parse_args()
     tallies = {name: Tally() for name in asked.target or TARGETS}
-    half = 30 * asked.minutes * asked.jobs
+    whole = 60 * asked.minutes * asked.jobs
+
+    def left() -> float:
+        return max(0.0, whole - sum(tally.seconds for tally in tallies.values()))
+
     with report(tallies):
-        spend(dict.fromkeys(tallies, half / len(tallies)), tallies, asked.jobs)
-        costs = {name: each.seconds / max(1, each.executions) for name, each in tallies.items()}
-        shares = {name: half * cost / sum(costs.values()) for name, cost in costs.items()}
-        spend(shares, tallies, asked.jobs)
+        spend(dict.fromkeys(tallies, whole / 2 / len(tallies)), tallies, asked.jobs, LEAST)
+        spend(missing(tallies, left()), tallies, asked.jobs, LEAST)
+        spend(dict.fromkeys(tallies, left() / len(tallies)), tallies, asked.jobs, math.inf)
     return any(tally.findings for tally in tallies.values())
 
 

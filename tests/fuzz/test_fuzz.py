@@ -11,6 +11,7 @@ from bounds import fault
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutation import KINDS, RANGE, Edit, apply
+from tally import LEAST, Tally, missing
 from targets import TARGETS
 
 INPUTS = 40  # for each target: all of them together take twenty seconds
@@ -27,6 +28,13 @@ def test_valid_examples_are_read(name: str, tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         TARGETS[name].call(data, folder)
+
+
+def test_every_edit_takes_any_bytes() -> None:
+    for kind in KINDS:
+        for data in (b"", b"0", b"null", b'"a"', b"[]", b"{}", b"[1, {}]", b"\xff"):
+            for number in (0, 1, 2, RANGE - 1):
+                apply(data, [Edit(kind, number, number, number)], [data], ())
 
 
 @pytest.mark.filterwarnings("default")
@@ -46,3 +54,13 @@ def test_no_input_breaks_it(name: str, tmp_path: Path) -> None:
             rmtree(folder)
 
     holds()
+
+
+def test_a_slow_target_gets_the_time_that_it_lacks() -> None:
+    done = {
+        "quick": Tally(executions=LEAST, seconds=5),
+        "slow": Tally(executions=LEAST // 2, seconds=100),
+        "slower": Tally(executions=LEAST // 4, seconds=100),
+    }
+    assert missing(done, 1000) == pytest.approx({"slow": 120, "slower": 360})
+    assert missing(done, 240) == pytest.approx({"slow": 60, "slower": 180})
