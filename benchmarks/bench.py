@@ -7,6 +7,8 @@ Each runs by its own command, one after another. docs/benchmarks.md holds what t
 word, and above it a table of the promises, which is computed from these blocks alone. With --only,
 the other blocks stay as they are. `PYTHON` is the interpreter of a venv with the peers that need
 other packages than we do (benchmarks/stream.py says which). Let no other work run beside.
+
+A benchmark that fails ends the command, exit code 1; what ran before it is on the page.
 """
 
 import argparse
@@ -17,26 +19,27 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
+from bench_list import BENCHMARKS, IMAGES, NOTHING, Benchmark, Tables, number
 from stream_report import machine
 
 from builder.contract.cores import usable_cores
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/benchmarks.md"
-RATE, JPEG = "images/s", "write_shard, jpg q95"
-IMAGES = "../shared/data/nih1k_224"
-Tables = dict[str, dict[str, str]]  # rows by their first cell; cells by the name of their column
-Measured = Callable[[Tables], float | None]  # None: it did not run
+LOGS = ROOT / "build/bench"  # what a benchmark printed before it failed
 
 INTRO = """# Benchmarks
 
 Every figure here is of one machine. Absolute rates differ from machine to machine. The ratios are
 the promises: all contenders of a benchmark read or write the same images and take turns. Each
 section has its command and what it printed. `make bench` runs all of them.
+
+The images are radiographs of 224 pixels in `../shared/data/nih1k_224`. `write.py` does not run
+without them. `stream.py` and `fit.py` then take phantoms, and `render.py --generator free` takes
+noise. This changes the figures, so the section says it.
 
 ## Promises
 
@@ -45,147 +48,8 @@ section has its command and what it printed. `make bench` runs all of them.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
-    """A figure that a benchmark must reach."""
-
-    what: str
-    least: float
-    measured: Measured
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Benchmark:
-    """A script, and the promises that its output answers beside those that it prints itself."""
-
-    title: str
-    command: str
-    promises: tuple[Promise, ...] = ()
-
-
-def cell(row: str, column: str) -> Measured:
-    """The number in a cell; the row is the first whose name begins so."""
-
-    def read(tables: Tables) -> float | None:
-        found = next((cells for name, cells in tables.items() if name.startswith(row)), {})
-        return number(found.get(column, ""))
-
-    return read
-
-
-def quotient(one: Measured, other: Measured) -> Measured:
-    """One figure over another."""
-
-    def read(tables: Tables) -> float | None:
-        first, second = one(tables), other(tables)
-        return first / second if first and second else None
-
-    return read
-
-
-def ratio(row: str, other: str) -> Measured:
-    """How many times as many images per second a row has as another."""
-    return quotient(cell(row, RATE), cell(other, RATE))
-
-
-def number(text: str) -> float | None:
-    """The first number of a text."""
-    found = re.search(r"\d[\d,]*(\.\d+)?", text)
-    return float(found[0].replace(",", "")) if found else None
-
-
-BENCHMARKS = {
-    "stream": Benchmark(
-        title="Shards into shuffled batches",
-        command="python benchmarks/stream.py --images 4096 --repeats 3 --peers PYTHON",
-    ),
-    "write": Benchmark(
-        title="Pixels into sealed shards",
-        command=f"PYTHON benchmarks/write.py --images {IMAGES} --count 2000 --repeats 3",
-        promises=(
-            Promise(
-                what="JPEG, of encoding and writing alone",
-                least=0.88,
-                measured=cell(JPEG, "× encode and write"),
-            ),
-            Promise(
-                what="JPEG, × webdataset with the same encoder",
-                least=1.8,
-                measured=ratio(JPEG, "webdataset + simplejpeg"),
-            ),
-            Promise(
-                what="JPEG, × MosaicML's MDSWriter",
-                least=1.0,
-                measured=ratio(JPEG, "MosaicML"),
-            ),
-            Promise(
-                what="lossless, × webdataset's png",
-                least=20,
-                measured=ratio("write_shard, png", "webdataset, its png"),
-            ),
-            Promise(
-                what="JPEG, two processes × one",
-                least=1.8,
-                measured=quotient(cell(JPEG, "2 processes"), cell(JPEG, RATE)),
-            ),
-        ),
-    ),
-    "host": Benchmark(
-        title="Rendered images into JPEG members, by a generator of no cost",
-        command="python benchmarks/render.py --generator free --image-size 224 --images 4096"
-        " --repeats 5",
-        promises=(
-            Promise(
-                what="images/s that arrive at 224 pixels",
-                least=8_000,
-                measured=cell("arriving at 224", RATE),
-            ),
-            Promise(
-                what="images/s from 256 pixels on the CPU",
-                least=2_500,
-                measured=cell("arriving at 256", RATE),
-            ),
-        ),
-    ),
-    "fit": Benchmark(
-        title="Training DenseNet-121",
-        command="python benchmarks/fit.py",
-        promises=(
-            Promise(
-                what="bf16, × the paper's loop",
-                least=4.0,
-                measured=cell("ours, bf16", "× the paper's loop"),
-            ),
-            Promise(
-                what="fp32, × the paper's loop",
-                least=2.3,
-                measured=cell("ours, fp32", "× the paper's loop"),
-            ),
-        ),
-    ),
-    "fitgan": Benchmark(
-        title="Training a generator",
-        command="python benchmarks/fitgan.py --resolution 64 --networks small",
-    ),
-    "plan": Benchmark(title="Plans", command="python benchmarks/plan.py"),
-    "pack": Benchmark(title="Packing real images", command="python benchmarks/pack.py"),
-    "bootstrap": Benchmark(title="Intervals", command="python benchmarks/bootstrap.py"),
-    "render": Benchmark(
-        title="How much of a generator's speed reaches the disk",
-        command="python benchmarks/render.py --generator nih64 --images 2048",
-    ),
-    "rows": Benchmark(
-        title="A label table of ten million rows",
-        command="python benchmarks/plan.py --rows 10000000",
-    ),
-    "memory": Benchmark(
-        title="Memory of a build of 98,773 images", command="python benchmarks/memory.py"
-    ),
-    "kill": Benchmark(
-        title="A build that is killed twenty times",
-        command="python benchmarks/kill.py -- --dataset demo --regime 10 --image-size 64",
-    ),
-}
+class FailedError(Exception):
+    """A benchmark that did not end well, in one sentence."""
 
 
 def tables_of(text: str) -> Tables:
@@ -204,19 +68,49 @@ def tables_of(text: str) -> Tables:
     return rows
 
 
+def has_images() -> bool:
+    """Whether the radiographs are there."""
+    return any((ROOT / IMAGES / "images").glob("*.jpg"))
+
+
+def refusal(names: Iterable[str]) -> str | None:
+    """Why these benchmarks cannot run; None where they can."""
+    unable = [name for name in names if BENCHMARKS[name].instead == NOTHING]
+    if not unable or has_images():
+        return None
+    return (
+        f"{', '.join(unable)} needs radiographs in {IMAGES}/images and there are none: put them"
+        " there, or name the other benchmarks, each with --only."
+    )
+
+
 def run(name: str, peers: str) -> str:
-    """The section of a benchmark that runs now."""
-    command = BENCHMARKS[name].command
+    """The section of a benchmark that runs now; FailedError where it fails."""
+    command, instead = BENCHMARKS[name].command, BENCHMARKS[name].instead
     words = shlex.split(command.replace("--peers PYTHON", f"--peers {peers}" if peers else ""))
     words[0] = (peers or sys.executable) if words[0] == "PYTHON" else sys.executable
     print(f"{name}: {command}", file=sys.stderr, flush=True)
     begin = time.perf_counter()
-    done = subprocess.run(
-        words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=True
-    )
+    try:
+        done = subprocess.run(
+            words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True, check=False
+        )
+    except OSError as error:
+        raise FailedError(f"{command} did not start: {words[0]}: {error.strerror}.") from None
+    if done.returncode:
+        log = LOGS / f"{name}.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(done.stdout)
+        raise FailedError(
+            f"{command} failed with exit code {done.returncode}: its errors are above, what it"
+            f" printed before is in {os.path.relpath(log)}, and what ran before it is in"
+            f" {os.path.relpath(PAGE)}."
+        )
     seconds = time.perf_counter() - begin
     printed = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
     where = f"{machine(list(range(usable_cores())))}, {datetime.date.today()}, {seconds:.0f} s"
+    if instead and not has_images():
+        where += f", with {instead} in place of radiographs"
     return f"`{command}`\n\n{where}.\n\n```\n{printed}\n```\n"
 
 
@@ -276,9 +170,15 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=[*BENCHMARKS], default=[])
     parser.add_argument("--peers", default="", metavar="PYTHON", help="an interpreter with peers")
     options = parser.parse_args()
+    names = options.only or [*BENCHMARKS]
+    if why := refusal(names):
+        parser.exit(2, f"{why}\n")
     sections = sections_of(PAGE.read_text()) if PAGE.exists() else {}
-    for name in options.only or BENCHMARKS:
-        sections[name] = run(name, options.peers)
+    for name in names:
+        try:
+            sections[name] = run(name, options.peers)
+        except FailedError as error:
+            sys.exit(str(error))
         PAGE.write_text(page_of(sections))  # what ran stays, if the next one fails
 
 

@@ -1,4 +1,4 @@
-"""The page of benchmarks says of each promise what the printed tables hold."""
+"""The page of benchmarks says of each promise what the printed tables hold; what ran stays."""
 
 import sys
 from pathlib import Path
@@ -52,6 +52,69 @@ def test_a_benchmark_that_runs_again_leaves_the_others_sections(bench: ModuleTyp
     page = bench.page_of({"write": PRINTED, "plan": "`x`\n\n```\nregime\n```\n"})
     assert bench.sections_of(page) == {"write": PRINTED, "plan": "`x`\n\n```\nregime\n```\n"}
     assert bench.page_of(bench.sections_of(page)) == page
+
+
+@pytest.fixture
+def tried(bench: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """Two benchmarks, of which the second fails, with a page and logs of their own."""
+    (tmp_path / "works.py").write_text("print('fine')")
+    (tmp_path / "fails.py").write_text("print('half of it'); raise SystemExit(3)")
+    found = {
+        name: bench.Benchmark(title=name, command=f"python {tmp_path / name}.py", instead=instead)
+        for name, instead in (("works", "phantoms"), ("fails", bench.NOTHING))
+    }
+    monkeypatch.setattr(bench, "BENCHMARKS", found)
+    monkeypatch.setattr(bench, "PAGE", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(bench, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(bench, "IMAGES", str(tmp_path / "radiographs"))
+    monkeypatch.setattr(sys, "argv", ["bench.py"])
+    return bench
+
+
+def radiographs(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
+    (folder / "images/1.jpg").touch()
+
+
+def test_a_failure_is_one_sentence_and_what_ran_before_stays(
+    tried: ModuleType, tmp_path: Path
+) -> None:
+    radiographs(tmp_path / "radiographs")
+    with pytest.raises(SystemExit) as ended:
+        tried.main()
+    said = str(ended.value.code)  # a text: Python prints it and ends with 1
+    assert f"python {tmp_path}/fails.py failed with exit code 3: its errors are above" in said
+    assert (tmp_path / "logs/fails.txt").read_text() == "half of it\n"
+    assert "logs/fails.txt" in said
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "fine" in page
+    assert "in place of radiographs" not in page
+    assert "Not run: fails." in page
+
+
+def test_an_interpreter_that_is_not_there_is_one_sentence(
+    tried: ModuleType, tmp_path: Path
+) -> None:
+    tried.BENCHMARKS["fails"] = tried.Benchmark(title="fails", command="PYTHON x.py")
+    with pytest.raises(tried.FailedError, match=r"PYTHON x\.py did not start: .*no: No such file"):
+        tried.run("fails", str(tmp_path / "no"))
+
+
+def test_without_radiographs_nothing_runs_that_needs_them(
+    tried: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tried.main()
+    assert ended.value.code == 2
+    assert "fails needs radiographs in" in capsys.readouterr().err
+    assert not (tmp_path / "benchmarks.md").exists()
+    monkeypatch.setattr(sys, "argv", ["bench.py", "--only", "works"])
+    tried.main()
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "with phantoms in place of radiographs" in page
 
 
 def test_the_page_in_docs_is_computed_from_its_own_sections(bench: ModuleType) -> None:
