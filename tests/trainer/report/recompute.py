@@ -1,69 +1,128 @@
-"""The numbers of a report, computed again from predictions.parquet alone and without the package.
+"""The numbers of a report, computed again from the runs' predictions and without the package.
 
     python tests/trainer/report/recompute.py report.json     # prints what differs, exit code 1
 
-AUCs, their differences, the other figures and the curves: with pandas and scikit-learn, on all
-test images and on subgroups. Standard errors of the targets' differences: by a bootstrap of its own
-with other draws, so that they agree within its noise and not exactly. The degrees of freedom follow
-from the report's error; intervals and p-values are compared with those of Student's t where ten
-patients or more have the pathology. Holm's p and the verdicts follow from the raw p. Not
-recomputed: intervals of AUCs, of other pathologies and of subgroups.
+Run it in the folder where the report was made. Of each dataset's test images and of other test sets
+(`--test`): AUCs, their differences, the other figures and the curves, with pandas and scikit-learn;
+and of subgroups the AUCs and differences. Standard errors of the targets' differences: by a
+bootstrap of its own with other draws, so that they agree within its noise and not exactly. The
+degrees of freedom follow from the report's error; intervals and p-values are compared with those of
+Student's t where ten patients or more have the pathology. Holm's p, the verdicts and whether a gain
+carries over follow from the raw p. Dose curves and variants: `recompute_across.py`. Not recomputed:
+intervals of AUCs, of other pathologies and of subgroups.
 """
 
+import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm, rankdata, t
+from recompute_across import PLAIN, SYNTHETIC, across_faults, controls, judges
+from recompute_intervals import (
+    EXACT,
+    Array,
+    Check,
+    Facts,
+    Tables,
+    difference_faults,
+    enough,
+    holm_faults,
+    is_effect,
+    known,
+    mean_auc,
+    patients,
+    read_seeds,
+)
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-DRAWS = 300
-EXACT = 1e-9
-ROUNDING = 1e-6  # of a ratio
-NOISE = 0.4  # by which variances of so few draws may differ
-SHARE = 0.3  # by which their shares may
 ROUNDED = 0.5001e-4  # points of ROC curves have four decimals
-WIDTH = 0.12  # by which a percentile interval may differ from Student's: one of 90 % does by 0.16
-DEVIATES = 0.5  # standard normal deviates, by which their p-values may
 FIGURES = ("average_precision", "calibration_error", "sensitivity")
-ENOUGH = 10  # patients with the pathology; resamples of fewer are too skewed for Student
-
-Facts = dict[str, Any]  # JSON
-Tables = list[pd.DataFrame]  # the test images as each seed of an arm scored them
-Check = Callable[..., None]
-Array = np.ndarray
+CARRIED = {"helped": "carries over", "hurt": "reversed"}  # by the verdict there, of a gain
 
 
-def test_rows(folder: str) -> pd.DataFrame:
-    table = pd.read_parquet(Path(folder) / "predictions.parquet")
-    return table[table.split == "test"].reset_index(drop=True)
+def faults(report: Facts) -> list[str]:
+    """The numbers of the report that do not follow from the predictions."""
+    wrong: list[str] = []
+
+    def check(what: str, said: float, found: float, tolerance: float = EXACT) -> None:
+        if not abs(said - found) <= tolerance:
+            wrong.append(f"{what}: the report says {said}, the predictions {found}")
+
+    read = {}
+    for dataset in report["datasets"]:
+        tables = read[dataset["name"]] = read_home(dataset)
+        arms = {arm["title"]: arm["pathologies"] for arm in dataset["arms"]}
+        study = {**dataset, "arms": arms}
+        wrong += [*study_faults(check, dataset, study, tables, report["settings"])]
+        check_subgroups(check, dataset, tables)
+        for there in dataset["external"]:
+            wrong += [*external_faults(check, dataset, there, report["settings"])]
+    wrong += across_faults(check, report, read)
+    return wrong
 
 
-def read(dataset: Facts) -> dict[str, Tables]:
-    """The test images of every arm and seed; a label is unknown where any run has none."""
-    tables = {
-        arm["title"]: [test_rows(run["folder"]) for run in arm["runs"]] for arm in dataset["arms"]
+def read_home(dataset: Facts) -> dict[str, Tables]:
+    files = {
+        arm["title"]: [Path(run["folder"]) / "predictions.parquet" for run in arm["runs"]]
+        for arm in dataset["arms"]
     }
-    runs = [table for seeds in tables.values() for table in seeds]
-    for name in dataset["positives"]:
-        unknown = np.any([table[f"label:{name}"] < 0 for table in runs], axis=0)
-        for table in runs:
-            table.loc[unknown, f"label:{name}"] = -1
-    return tables
+    return read_seeds(files, [*dataset["positives"]])
 
 
-def known(table: pd.DataFrame, name: str) -> tuple[Array, Array]:
-    """Labels and probabilities where the label is known."""
-    part = table[table[f"label:{name}"] >= 0]
-    return part[f"label:{name}"].to_numpy(), part[f"probability:{name}"].to_numpy()
+def study_faults(
+    check: Check, dataset: Facts, study: Facts, tables: dict[str, Tables], settings: Facts
+) -> Iterator[str]:
+    """Counts, figures, comparisons and verdicts of a dataset's arms on some test images."""
+    title, first = study["name"], next(iter(tables.values()))[0]
+    check(f"{title} images", study["test"]["images"], len(first))
+    check(f"{title} patients", study["test"]["patients"], len({*patients(first)}))
+    for name, said in study["positives"].items():
+        for value, key in ((1, "positives"), (0, "negatives"), (-1, "unknown")):
+            check(f"{title} {name} {key}", said[key], int((first[f"label:{name}"] == value).sum()))
+    for arm, pathologies in study["arms"].items():
+        for name, said in pathologies.items():
+            if said["auc"]:
+                check_figures(check, f"{title} {arm} {name}", said, tables[arm], name, settings)
+            elif enough(first, name, settings):
+                yield f"{title} {arm} {name}: no figure, though the labels allow one"
+    families: dict[tuple[str, str], list[Facts]] = {}
+    for row in study["comparisons"]:
+        pair = (row["arm"], row["control"])
+        if not row["missing"]:
+            where = f"{title} {pair[0]} - {pair[1]} {row['pathology']}"
+            rest = [tables[arm] for arm in tables if arm not in pair]
+            tested = row if row["target"] else {**row, "p": None}
+            yield from difference_faults(check, where, tested, *(tables[arm] for arm in pair), rest)
+        elif enough(first, row["pathology"], settings):
+            yield f"{title} {row['pathology']}: no difference, though the labels allow one"
+        if row["target"]:
+            families.setdefault(pair, []).append(row)
+    for family in families.values():
+        yield from holm_faults(family, lambda row, holm: verdict(dataset, row, holm))
+    yield from conclusion_faults(dataset, study)
 
 
-def mean_auc(tables: Tables, name: str) -> float:
-    return float(np.mean([roc_auc_score(*known(table, name)) for table in tables]))
+def check_figures(
+    check: Check, where: str, said: Facts, here: Tables, name: str, settings: Facts
+) -> None:
+    """AUC, other figures and curves of an arm's pathology."""
+    check(f"{where} AUC", said["auc"]["value"], mean_auc(here, name))
+    for auc, table in zip(said["auc_of_seeds"], here, strict=True):
+        check(f"{where} AUC of a seed", auc, float(roc_auc_score(*known(table, name))))
+    figures = [other_figures(t, name, settings["specificity"], settings["bins"]) for t in here]
+    for key, found in zip(FIGURES, np.mean(figures, axis=0), strict=True):
+        check(f"{where} {key}", said[key], found, 1e-6)
+    bins = bins_of(here, name, settings["bins"])
+    check(f"{where} bins", len(said["reliability"]), len(bins))
+    for number, (row, values) in enumerate(zip(said["reliability"], bins, strict=False), 1):
+        for key, value in zip(("images", "predicted", "observed"), values, strict=True):
+            check(f"{where} bin {number} {key}", row[key], value, 1e-6)
+    points = curve(here, name, len(said["roc"]))
+    worst = int(np.abs(points - said["roc"]).argmax())
+    check(f"{where} ROC, point {worst}", said["roc"][worst], points[worst], ROUNDED)
 
 
 def other_figures(
@@ -99,54 +158,6 @@ def curve(tables: Tables, name: str, points: int) -> Array:
     return np.mean([np.interp(np.linspace(0, 1, points), f, t) for f, t, _ in curves], axis=0)
 
 
-def faults(report: Facts) -> list[str]:
-    """The numbers of the report that do not follow from the predictions."""
-    wrong: list[str] = []
-
-    def check(what: str, said: float, found: float, tolerance: float = EXACT) -> None:
-        if not abs(said - found) <= tolerance:
-            wrong.append(f"{what}: the report says {said}, the predictions {found}")
-
-    for dataset in report["datasets"]:
-        tables = read(dataset)
-        for arm in dataset["arms"]:
-            for name, said in arm["pathologies"].items():
-                here, where = tables[arm["title"]], f"{dataset['name']} {arm['title']} {name}"
-                labels = here[0][f"label:{name}"]
-                positives = int((labels == 1).sum())
-                check(f"{where} positives", dataset["positives"][name]["positives"], positives)
-                if said["auc"]:
-                    check_figures(check, where, said, here, name, report["settings"])
-                elif positives >= report["settings"]["min_positives"] and (labels == 0).any():
-                    wrong.append(f"{where}: no figure for {positives} positives")
-        for row in dataset["comparisons"]:
-            if not row["missing"]:
-                wrong += [*comparison_faults(check, dataset["name"], row, tables)]
-        check_subgroups(check, dataset, tables)
-        wrong += holm_faults(dataset)
-    return wrong
-
-
-def check_figures(
-    check: Check, where: str, said: Facts, here: Tables, name: str, settings: Facts
-) -> None:
-    """AUC, other figures and curves of an arm's pathology."""
-    check(f"{where} AUC", said["auc"]["value"], mean_auc(here, name))
-    for auc, table in zip(said["auc_of_seeds"], here, strict=True):
-        check(f"{where} AUC of a seed", auc, mean_auc([table], name))
-    figures = [other_figures(t, name, settings["specificity"], settings["bins"]) for t in here]
-    for key, found in zip(FIGURES, np.mean(figures, axis=0), strict=True):
-        check(f"{where} {key}", said[key], found, 1e-6)
-    bins = bins_of(here, name, settings["bins"])
-    check(f"{where} bins", len(said["reliability"]), len(bins))
-    for number, (row, values) in enumerate(zip(said["reliability"], bins, strict=False), 1):
-        for key, value in zip(("images", "predicted", "observed"), values, strict=True):
-            check(f"{where} bin {number} {key}", row[key], value, 1e-6)
-    points = curve(here, name, len(said["roc"]))
-    worst = int(np.abs(points - said["roc"]).argmax())
-    check(f"{where} ROC, point {worst}", said["roc"][worst], points[worst], ROUNDED)
-
-
 def check_subgroups(check: Check, dataset: Facts, tables: dict[str, Tables]) -> None:
     """Counts, AUCs and differences of the targets in each group of the test images."""
     runs = [table for seeds in tables.values() for table in seeds]
@@ -165,133 +176,78 @@ def check_subgroups(check: Check, dataset: Facts, tables: dict[str, Tables]) -> 
             check(f"{where} {said['arm']} - {said['control']}", said["value"], gap)
 
 
-def comparison_faults(
-    check: Check, dataset: str, row: Facts, tables: dict[str, Tables]
-) -> Iterator[str]:
-    """The difference of an arm and its control, and of a target its interval and p."""
-    where = f"{dataset} {row['arm']} - {row['control']} {row['pathology']}"
-    arm, control = tables[row["arm"]], tables[row["control"]]
-    gap = mean_auc(arm, row["pathology"]) - mean_auc(control, row["pathology"])
-    check(where, row["value"], gap)
-    if row["target"] and row["p"] is not None:
-        rest = [tables[title] for title in tables if title not in (row["arm"], row["control"])]
-        yield from (f"{where}: {fault}" for fault in interval_faults(row, arm, control, rest))
-
-
-def rank_auc(labels: Array, scores: Array) -> float:
-    """Mann and Whitney's, which is fast enough for many resamples."""
-    positives = int(labels.sum())
-    ranks = rankdata(scores)[labels == 1].sum() - positives * (positives + 1) / 2
-    return float(ranks / (positives * (len(labels) - positives)))
-
-
-def interval_faults(row: Facts, arm: Tables, control: Tables, rest: list[Tables]) -> Iterator[str]:
-    """Whether the standard error is that of patients and seeds, and the interval a t's of it."""
-    name = row["pathology"]
-    labels, _ = known(arm[0], name)
-    places = np.array(pd.factorize(arm[0]["patient"])[0])[arm[0][f"label:{name}"] >= 0]
-    every = (arm, control, *(rest if 2 in (len(arm), len(control)) else ()))
-    scores = [np.array([known(table, name)[1] for table in seeds]) for seeds in every]
-    aucs = [[rank_auc(labels, s) for s in seeds] for seeds in scores]
-    resampled = bootstrap(labels, places, scores)
-    seeds, with_patients, df_part = of_seeds(aucs, resampled)
-    gap_variance = (resampled[0].mean(axis=1) - resampled[1].mean(axis=1)).var()
-    variance = seeds + max(0.0, gap_variance - with_patients)
-    if not abs(row["error"] ** 2 - variance) <= NOISE * (gap_variance + with_patients) + EXACT:
-        yield f"the report says a standard error of {row['error']}, found {np.sqrt(variance)}"
-        return
-    patients = row["error"] ** 2 - seeds  # everything but the resamples is exact
-    if patients < -EXACT:
-        yield f"{row['error']}² is less than the seeds' own {seeds}"
-    if patients < -EXACT or row["error"] <= EXACT:
-        return
-    fewer = min(len({*places[labels == value]}) for value in (0, 1))
-    degrees = row["error"] ** 4 / (patients**2 / (fewer - 1) + df_part)
-    share = max(0.0, 1 - gap_variance / row["error"] ** 2)
-    if not abs(row["seed_share"] - share) <= SHARE:
-        yield f"the report says a seeds' share of {row['seed_share']}, found {share}"
-    if not abs(row["degrees"] / degrees - 1) <= ROUNDING:
-        yield f"the report says {row['degrees']} degrees of freedom, not {degrees}"
-    if fewer >= ENOUGH:
-        yield from students_faults(row)
-
-
-def bootstrap(labels: Array, places: Array, scores: list[Array]) -> list[Array]:
-    """The AUCs [draws, seeds] of each arm in resamples of the patients."""
-    rng, drawn = np.random.default_rng(12), list[list[list[float]]]()
-    groups = [np.flatnonzero(places == patient) for patient in range(places.max() + 1)]
-    while len(drawn) < DRAWS:
-        rows = np.concatenate([groups[i] for i in rng.integers(len(groups), size=len(groups))])
-        if 0 < labels[rows].sum() < len(rows):  # a resample may miss a class
-            drawn.append([[rank_auc(labels[rows], s[rows]) for s in seeds] for seeds in scores])
-    return [np.array(seeds) for seeds in zip(*drawn, strict=True)]
-
-
-def of_seeds(aucs: list[list[float]], resampled: list[Array]) -> tuple[float, float, float]:
-    """Variance that seeds add to a difference; its part with patients; variance² over degrees.
-
-    Of the arm, its control and others. Where one of the two has two seeds, one variance of logits
-    is taken for the seeds of all arms.
-    """
-    slopes = [np.mean(arm) * (1 - np.mean(arm)) for arm in aucs]
-    parts = [
-        (
-            len(arm) - 1 if slope else 0,  # logits of perfect seeds tell nothing
-            len(arm) * np.var(arm) / (slope or 1) ** 2,
-            (drawn.T - drawn.mean(axis=1)).var(axis=1).sum() / (slope or 1) ** 2,
-        )
-        for arm, drawn, slope in zip(aucs, resampled, slopes, strict=True)
-    ]
-    several = [i for i in (0, 1) if parts[i][0]]
-    of_both = [(slopes[i] ** 2 / len(aucs[i]), *parts[i]) for i in several]
-    if any(len(aucs[i]) == 2 for i in several):
-        of_both = [(sum(share for share, *_ in of_both), *np.sum(parts, axis=0))]
-    share, degrees, squares, with_patients = np.array(of_both).reshape(-1, 4).T
-    own = share * squares / degrees
-    return own.sum(), (share * with_patients / degrees).sum(), (own**2 / degrees).sum()
-
-
-def students_faults(row: Facts) -> Iterator[str]:
-    """Whether interval and p are close to those of Student's t."""
-    reach = t.ppf(0.975, row["degrees"]) * row["error"]
-    half, inside = (row["high"] - row["low"]) / 2, row["low"] > -1 and row["high"] < 1
-    if inside and not abs(half / reach - 1) <= WIDTH:
-        yield f"{row['low']} to {row['high']} is not ± {reach}"
-    p = 2 * t.sf(abs(row["value"]) / row["error"], row["degrees"])
-    if not abs(norm.isf(row["p"] / 2) - norm.isf(p / 2)) <= DEVIATES:
-        yield f"p {row['p']} is not about {p}"
-
-
-def holm_faults(dataset: Facts) -> Iterator[str]:
-    """The step-down rule, written out, and the verdict that follows."""
-    families: dict[tuple[str, str], list[Facts]] = {}
-    for row in dataset["comparisons"]:
-        if row["target"] and not row["missing"] and row["p"] is not None:
-            families.setdefault((row["arm"], row["control"]), []).append(row)
-    for family in families.values():
-        before = 0.0
-        for place, row in enumerate(sorted(family, key=lambda row: row["p"])):
-            before = max(before, min(1.0, row["p"] * (len(family) - place)))
-            if abs(row["holm"] - before) > EXACT:
-                yield f"{row['arm']} {row['pathology']}: Holm {row['holm']} is not {before}"
-            word = verdict(dataset, row, before)
-            if row["verdict"] != word:
-                yield f"{row['arm']} {row['pathology']}: {row['verdict']} is not {word}"
-
-
 def verdict(dataset: Facts, row: Facts, holm: float) -> str:
     """Helped or hurt, if the control has real images alone and was otherwise trained alike."""
-    runs = {arm["title"]: arm["runs"] for arm in dataset["arms"]}
-    arm, control = runs[row["arm"]], runs[row["control"]]
-    if not (holm <= 0.05 and (row["low"] > 0 or row["high"] < 0)):
+    arms = {arm["title"]: arm for arm in dataset["arms"]}
+    if not is_effect(row, holm):
         return "no evidence"
-    if min(len(arm), len(control)) < 2:
+    if min(len(arms[row[side]]["runs"]) for side in ("arm", "control")) < 2:
         return "one seed"
-    ours, theirs = arm[0]["config"], control[0]["config"]
-    alike = all(ours[key] == theirs[key] for key in ("augment", "mix", "steps"))
-    if alike and theirs["arm"] in ("none", "flip"):
+    if row["control"] in controls(dataset, arms[row["arm"]], PLAIN):
         return "helped" if row["low"] > 0 else "hurt"
     return "better" if row["low"] > 0 else "worse"
+
+
+def conclusion_faults(dataset: Facts, study: Facts) -> Iterator[str]:
+    """Whether a conclusion has the verdicts of its controls' rows."""
+    arms = [arm for arm in dataset["arms"] if arm["title"] in study["arms"]]
+    treated = {arm["title"]: arm for arm in arms if arm["name"] in SYNTHETIC}
+    said = {(row["arm"], row["pathology"]): row for row in study["conclusions"]}
+    if {*said} != {(title, name) for title in treated for name in study["targets"]}:
+        yield f"{study['name']}: the conclusions are not those of its arms and targets"
+        return
+    rows = {(r["arm"], r["control"], r["pathology"]): r["verdict"] for r in study["comparisons"]}
+    for (title, name), row in said.items():
+        plain, balanced = judges({**dataset, "arms": arms}, treated[title])
+        words = [rows[title, control, name] for control in (*plain, *balanced)]
+        if not words:
+            continue
+        over = words[-1] if balanced and words[0] != "no verdict" else None
+        if (row["verdict"], row.get("over_balancing", over)) != (words[0], over):
+            yield f"{study['name']} {title} {name}: concluded {row['verdict']}, not {words[0]}"
+
+
+def external_faults(check: Check, dataset: Facts, there: Facts, settings: Facts) -> Iterator[str]:
+    """The same on the test images of another dataset, and whether a gain carries over."""
+    where = f"{dataset['name']} on {there['name']}"
+    files = {arm["title"]: [scored(run, there) for run in arm["runs"]] for arm in dataset["arms"]}
+    tested = {title: [*filter(None, paths)] for title, paths in files.items() if all(paths)}
+    if ({*tested}, {*files} - {*tested}) != ({*there["arms"]}, {*there["without"]}):
+        yield f"{where}: scored there are {', '.join(tested)}"
+        return
+    for path in (path for paths in tested.values() for path in paths):
+        facts = json.loads(path.with_suffix(".json").read_text())
+        if hashlib.sha256(path.read_bytes()).hexdigest() != facts["predictions"]:
+            yield f"{path} is not what was scored"
+        if dict(facts["test"]["labels"]) != there["labels"]:
+            yield f"{where}: {path} has other labels"
+    names = [name for name in dataset["positives"] if name in there["labels"]]
+    said = ({*there["positives"]}, {*there["left_out"]}, there["targets"])
+    left_out = {*dataset["positives"]} - {*names}
+    if said != ({*names}, left_out, [name for name in dataset["targets"] if name in names]):
+        yield f"{where}: labelled there are {', '.join(names)}"
+        return
+    tables = read_seeds(tested, names)
+    yield from study_faults(check, dataset, {**there, "name": where}, tables, settings)
+    at_home = {(row["pathology"], row["arm"]): row["verdict"] for row in dataset["conclusions"]}
+    for row in there["conclusions"]:
+        own = at_home[row["pathology"], row["arm"]]
+        carried = CARRIED.get(row["verdict"], "no evidence") if own == "helped" else "no gain"
+        if (row["at_home"], row["carries_over"]) != (own, carried):
+            yield f"{where} {row['arm']} {row['pathology']}: {row['carries_over']}, not {carried}"
+
+
+def scored(run: Facts, there: Facts) -> Path | None:
+    """The predictions of a run's best weights there."""
+    name = f"{there['name']}-{there['digest'][:8]}.json"
+    record = Path(run["folder"]) / "external" / name
+    if not record.is_file():
+        return None
+    facts = json.loads(record.read_text())
+    found = (facts["test"]["digest"], facts["manifest"], facts["epoch"])
+    if found != (there["digest"], run["config"]["manifest_sha256"], run["best_epoch"]):
+        return None
+    return record.with_suffix(".parquet")
 
 
 if __name__ == "__main__":
