@@ -142,6 +142,7 @@ class Child:
     scratch: Path
     process: int
     begun: float = field(default_factory=time.monotonic)
+    tried: tuple[int, float] = (0, 0.0)  # when its input was written, and when that was seen
 
     def ended(self) -> str | None:
         """How its end is a finding, "" where it is none; None while it goes on."""
@@ -149,8 +150,11 @@ class Child:
         if process:
             code = os.waitstatus_to_exitcode(status)
             return f"the process ended with {code}: {self._last_line()}" if code else ""
-        current = self.scratch / "current"
-        if not current.exists() or time.time() - current.stat().st_mtime < HANGS:
+        current, now = self.scratch / "current", time.monotonic()  # other clocks may jump
+        written = current.stat().st_mtime_ns if current.exists() else 0
+        if written != self.tried[0]:
+            self.tried = written, now
+        if not written or now - self.tried[1] < HANGS:
             return None
         os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
