@@ -22,6 +22,7 @@ from trainer.recipe import (
     Optimizer,
     Recipe,
     RunConfig,
+    Schedule,
     Steps,
     plain_number,
     read_config,
@@ -63,6 +64,7 @@ class Settings:
     sync_batchnorm: bool = False
     network: str = DENSENET
     synthetic_weight: float = 1.0
+    schedule: Schedule = "constant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,7 @@ def resolve(request: Request, manifest: Manifest, *, suffix: str = "") -> RunPla
             sync_batchnorm=asked.sync_batchnorm,
             network=asked.network,
             synthetic_weight=asked.synthetic_weight,
+            schedule=asked.schedule,
         ),
         out=_out(request, manifest, suffix),
         shards=request.shards,

@@ -16,11 +16,13 @@ ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight"
 Augment = Literal["none", "flip", "radiograph"]
 Steps = Literal["equal", "own"]
 Optimizer = Literal["adam", "momentum"]
+Schedule = Literal["constant", "cosine"]
 
 ARMS: tuple[ArmName, ...] = get_args(ArmName)
 AUGMENTS: tuple[Augment, ...] = get_args(Augment)
 STEPS: tuple[Steps, ...] = get_args(Steps)
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 CONFIG = "config.json"  # its name in the folder of a run
 
@@ -47,6 +49,16 @@ class Recipe:
     sync_batchnorm: bool = False  # batch statistics of all ranks together
     network: str = DENSENET  # its name
     synthetic_weight: Annotated[float, Meta(gt=0)] = 1.0  # of a synthetic image's loss
+    schedule: Schedule = "constant"  # of the learning rate
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether more epochs continue the run, and change nothing in the earlier ones.
+
+        `pretrain` gives a share of all its epochs to synthetic images; a rate that falls is 0 in
+        the end.
+        """
+        return self.arm != "pretrain" and self.schedule == "constant"
 
     @property
     def weighting(self) -> str:

@@ -52,7 +52,7 @@ TRAINING: dict[str, Any] = {
     "epochs": 2, "batch": 16, "lr": 1e-3, "optimizer": "adam", "augment": "none",
     "mix": "real=1,synthetic=1", "steps": "equal", "init": "random", "seed": 0,
     "precision": "fp32", "accumulate": 1, "compile": False, "sync_batchnorm": False,
-    "network": "densenet121", "synthetic_weight": 1.0,
+    "network": "densenet121", "synthetic_weight": 1.0, "schedule": "constant",
 }  # fmt: skip
 
 torch.set_num_threads(1)  # idle threads of OpenMP spin, and starve a small machine's others

@@ -101,6 +101,7 @@ def test_the_command_repeats_the_run(shared: Any, plan_of: PlanOf, tmp_path: Pat
         skip_bad=True,
         mix="real=0.5",
         synthetic_weight=0.25,
+        schedule="cosine",
         seed=7,
     )
     asked = main.commands["fit"].make_context("fit", shlex.split(plan.command)[1:]).params

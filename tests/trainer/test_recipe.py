@@ -13,8 +13,8 @@ from trainer.recipe import ARMS, ArmName, RunConfig, as_config, config_bytes, re
 FLAT = [
     "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
     "optimizer", "arm", "augment", "mix", "steps", "init", "seed", "precision", "accumulate",
-    "compile", "sync_batchnorm", "network", "synthetic_weight", "init_sha256", "device", "ranks",
-    "workers", "skip_bad", "card", "torch", "cudnn",
+    "compile", "sync_batchnorm", "network", "synthetic_weight", "schedule", "init_sha256",
+    "device", "ranks", "workers", "skip_bad", "card", "torch", "cudnn",
 ]  # fmt: skip
 
 

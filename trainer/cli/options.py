@@ -10,7 +10,7 @@ import click
 from builder.contract.cores import usable_cores
 from builder.contract.precision import ASKED_PRECISIONS
 from trainer.fit.track import TRACKERS
-from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, STEPS
+from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, SCHEDULES, STEPS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -183,6 +183,13 @@ point = options_of(
 )
 training = options_of(
     setting("--epochs", click.IntRange(1), 10, "Epochs to train; the paper used at most 10."),
+    setting(
+        "--schedule",
+        click.Choice(SCHEDULES),
+        "constant",
+        "Learning rate from step to step; cosine falls to 0 along half a cosine, so a run cannot go"
+        " on with more epochs later.",
+    ),
     setting(
         "--network",
         str,

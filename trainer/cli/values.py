@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from builder.contract import UsageError
 from builder.contract.precision import AskedPrecision
 from trainer.fit.track import TrackerName
-from trainer.recipe import ArmName, Augment, Optimizer, Steps
+from trainer.recipe import ArmName, Augment, Optimizer, Schedule, Steps
 
 if TYPE_CHECKING:
     from builder.store import Cache
@@ -52,6 +52,7 @@ class RunOptions(MachineOptions):
     network: str
     init: str
     precision: AskedPrecision
+    schedule: Schedule
     accumulate: int
     compile: bool
     sync_batchnorm: bool
@@ -104,6 +105,7 @@ def settings_of(
         init=options["init"],
         seed=options["seed"],
         precision=options["precision"],
+        schedule=options["schedule"],
         accumulate=options["accumulate"],
         compile=options["compile"],
         sync_batchnorm=options["sync_batchnorm"],

@@ -60,8 +60,8 @@ class RunJob:
     def check(self) -> None:
         """Raise UsageError where its folder holds another run, which it cannot resume.
 
-        A run that was begun with fewer epochs can be resumed, with two exceptions. `pretrain` gives
-        a share of its epochs to synthetic images, and a grid compares points of equal length.
+        A run that was begun with fewer epochs can be resumed where more of them only continue it,
+        except in a grid, which compares points of equal length.
         """
         folder, loose = self.plan.out, set[str]()
         if self.grid is not None:
@@ -74,7 +74,7 @@ class RunJob:
         except Refusal:
             return  # missing or damaged: its training says so
         more = self.plan.recipe.epochs >= known.recipe.epochs
-        if more and self.grid is None and self.arm != "pretrain":
+        if more and self.grid is None and self.plan.recipe.can_go_on:
             loose.add("epochs")
         _check_same(known, replace(self.plan, out=folder), self.digest, loose=loose)
 

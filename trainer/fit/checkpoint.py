@@ -33,8 +33,8 @@ class Identity:
     def to_json(self) -> dict[str, object]:
         """The fields in one level, without `epochs` where more of them only continue the run.
 
-        Without `sync_batchnorm`, too, where it is not asked for, and without the usual `network`
-        and `synthetic_weight`: runs of before are such runs.
+        Without `sync_batchnorm`, too, where it is not asked for, and without the usual `network`,
+        `synthetic_weight` and `schedule`: runs of before are such runs.
         """
         recipe = asdict(self.recipe)
         if not self.recipe.sync_batchnorm:
@@ -43,7 +43,9 @@ class Identity:
             del recipe["network"]
         if self.recipe.synthetic_weight == 1:
             del recipe["synthetic_weight"]
-        if self.recipe.arm != "pretrain":  # its synthetic epochs are a share of all epochs
+        if self.recipe.schedule == "constant":
+            del recipe["schedule"]
+        if self.recipe.can_go_on:
             del recipe["epochs"]
         return {"manifest": self.manifest, **recipe, "order": self.order}
 

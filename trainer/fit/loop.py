@@ -22,6 +22,7 @@ from trainer.fit.checkpoint import Identity, Partial, RunState, check_state
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
 from trainer.fit.run_folder import RunFolder
+from trainer.fit.schedule import learning_rate
 from trainer.fit.score import Validation, validate
 from trainer.fit.step import ImageWeights, Stepper, check_pieces
 from trainer.recipe import Recipe, RunConfig
@@ -116,6 +117,10 @@ class TrainingRun:
         with closing(stream):
             for number, batch in enumerate(stream, 1):
                 self._seed(batch)
+                shown = self.state.cursor.position / len(rows)
+                self.stepper.use_rate(
+                    learning_rate(recipe, self.arm, epoch=cursor.epoch, shown=shown)
+                )
                 own = None
                 if weights is not None and labels is not None:
                     own = ImageWeights.of(weights, labels, batch, self.state.cursor.position)

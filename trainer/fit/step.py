@@ -93,6 +93,11 @@ class Stepper:
             positive_weight=None if weight is None else torch.tensor(weight, device=device),
         )
 
+    def use_rate(self, rate: float) -> None:
+        """Take the next steps with this learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
     def step(
         self,
         batch: Batch,

@@ -17,19 +17,20 @@ from trainer.stream.batches import Dataset
 Run = Callable[..., list[Epoch]]
 
 
-def test_more_epochs_continue_a_run_except_where_a_share_of_them_is_synthetic(
-    recipe: Recipe,
+@pytest.mark.parametrize(
+    ("field", "value", "goes_on"),
+    [("arm", "gan", True), ("arm", "pretrain", False), ("schedule", "cosine", False)],
+)
+def test_more_epochs_continue_a_run_where_they_change_nothing_before(
+    recipe: Recipe, field: str, value: str, goes_on: bool
 ) -> None:
+    asked = replace(recipe, **{field: value})  # type: ignore[arg-type]
     one, two = (
-        [
-            Identity(manifest="d", recipe=replace(recipe, epochs=epochs, arm=arm), order="o")
-            for epochs in (1, 2)
-        ]
-        for arm in ("gan", "pretrain")
+        Identity(manifest="d", recipe=replace(asked, epochs=epochs), order="o").to_json()
+        for epochs in (1, 2)
     )
-    assert one[0].to_json() == one[1].to_json()
-    assert two[0].to_json() != two[1].to_json()
-    assert one[0].to_json()["lr"] == recipe.lr
+    assert (one == two) is goes_on
+    assert one["lr"] == recipe.lr
 
 
 def test_how_a_step_is_computed_is_part_of_the_recipe(
@@ -48,7 +49,7 @@ def test_a_checkpoint_of_before_shared_statistics_is_a_run_without(
 ) -> None:
     run(tmp_path, replace(recipe, epochs=1))
     notes = read_notes(tmp_path / "last.pt")
-    assert not {"sync_batchnorm", "network"} & {*notes.identity}
+    assert not {"sync_batchnorm", "network", "schedule"} & {*notes.identity}
     run(tmp_path / "shared", replace(recipe, epochs=1, sync_batchnorm=True))
     with pytest.raises(UsageError, match="with sync_batchnorm True, now it is None"):
         run(tmp_path / "shared", recipe, resume=True)
