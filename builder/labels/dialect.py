@@ -28,6 +28,7 @@ _HEADER_BYTES = 1 << 20  # a header is shorter than this
 _LONGEST = 200  # bytes in which a file says what it is
 _FREE, _MAX_RATIO = 64 << 20, 100  # bytes a table may become, and more for each stored one
 _PIECE = 1 << 20  # bytes that are decompressed at once
+_CELL, _ENDS = 16, (b",", b";", b"\t", b"|", b"\n", b"\r")  # bytes of a cell beside its text
 _MAX_CELL = 1 << 24  # characters; Python's own limit is 131,072
 # A letter in UTF-8; in Windows-1252 it would be a capital or two with signs, which nobody writes.
 _LETTER = re.compile(rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -257,11 +258,11 @@ def _bounded(path: Path, file: IO[bytes], stored: int) -> bytes:
     most, parts, size = allowed_bytes(stored), list[bytes](), 0
     while part := file.read(_PIECE):
         parts.append(part)
-        size += len(part)
+        size += len(part) + _CELL * sum(map(part.count, _ENDS))
         if size > most:
             raise UsageError(
-                f"{path} is refused: its {stored:,} bytes decompress to more than {most:,}, which "
-                "no table of labels does; decompress it yourself if you trust it."
+                f"{path} is refused: its {stored:,} bytes decompress to cells of more than {most:,}"
+                ", which no table of labels does; decompress it yourself if you trust it."
             )
     return b"".join(parts)
 

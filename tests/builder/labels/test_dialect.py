@@ -105,10 +105,19 @@ def test_a_table_that_decompresses_to_more_than_tables_do_is_refused_early(
     monkeypatch.setattr(dialect, "_FREE", 1 << 16)
     path = tmp_path / "t.csv"
     path.write_bytes(pack(TEXT.encode() + b"1,2\n" * 3_000_000))
-    with pytest.raises(UsageError, match=r"is refused: its [\d,]+ bytes decompress to more than"):
+    with pytest.raises(
+        UsageError, match=r"is refused: its [\d,]+ bytes decompress to cells of more"
+    ):
         read_text(path)
     path.write_bytes(pack(TEXT.encode()))
     assert read_text(path).data.decode() == TEXT
+
+
+def test_cells_that_fill_the_memory_are_refused_however_short_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000, 1))  # 8 MB
+    with pytest.raises(UsageError, match="decompress to cells of more than"):
+        read_text(path)
 
 
 def test_lines_are_those_of_an_editor(write_csv: Callable[[str], Path]) -> None:
