@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_MAX_DEPTH = 8
+_MAX_DEPTH = 16
 _WHOLE = (4, 5, 6)
 _TRUE, _FALSE, _BYTE, _DOUBLE, _TEXT, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 
@@ -15,8 +15,6 @@ def read_struct(data: bytes, place: int, depth: int = 0) -> tuple[int, Fields]:
     ValueError, LookupError or TypeError where it is damaged.
     """
     found, number = Fields(), 0
-    if depth > _MAX_DEPTH:
-        raise ValueError("its header is nested too deeply")
     while (sign := data[place]) != 0:
         place, kind = place + 1, sign & 15
         if sign >> 4:
@@ -31,6 +29,8 @@ def read_struct(data: bytes, place: int, depth: int = 0) -> tuple[int, Fields]:
 
 
 def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[int, Any]:
+    if depth > _MAX_DEPTH:
+        raise ValueError("its header is nested too deeply")
     if kind in _WHOLE:
         return _whole(data, place)
     if kind == _STRUCT:
@@ -39,7 +39,7 @@ def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[int, Any]:
         place, length = _varint(data, place)
         return place + length, None
     if kind in (_LIST, _SET):
-        return _list(data, place, depth)
+        return _list(data, place, depth + 1)
     if kind in (_TRUE, _FALSE, _BYTE):
         return place + 1, None
     if kind == _DOUBLE:

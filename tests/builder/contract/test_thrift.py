@@ -20,6 +20,7 @@ def test_a_struct_is_its_fields_by_number() -> None:
         b"\x15" + b"\xff" * 20,  # a number without an end
         b"\x19\xf5\xff\xff\xff\xff\x07",  # a list of billions
         b"\x1c" * 2000,  # structs in each other
+        b"\x19" * 2000,  # lists in each other
         b"\x1d\x00",  # a kind that there is not
     ],
 )
