@@ -17,7 +17,7 @@ from builder.share.metadata import MAX_ROW, METADATA, REAL
 from builder.share.receiving import Giver
 from builder.share.shards import synthetic_shards
 from builder.share.sign import MAX_SIGNATURE, check_signer
-from builder.store import OutOfReach
+from builder.store import OutOfReach, Refused
 
 MAX_SUMS = 16 << 20  # bytes; a hundred thousand shards
 MAX_DOCUMENT = 64 << 20  # of a card, a licence, croissant.json
@@ -64,6 +64,9 @@ def announced(giver: Giver, trust: Trust) -> Announced:
     signature, signer = None, ""
     try:
         signature = giver.read(SIGNATURE, MAX_SIGNATURE)
+    except Refused:  # so some stores answer for a file that is not there
+        if trust.allowed_signers:
+            raise
     except CheckError as error:  # few are signed
         if trust.allowed_signers or isinstance(error, OutOfReach):
             raise

@@ -6,7 +6,15 @@ cached file is named by its sha256, so datasets share it and no stranger's path 
 """
 
 from builder.store.cache import Cache, default_cache_folder
-from builder.store.remote import OutOfReach, Remote
+from builder.store.remote import OutOfReach, Refused, Remote
 from builder.store.url import PROTOCOLS, is_url
 
-__all__ = ["PROTOCOLS", "Cache", "OutOfReach", "Remote", "default_cache_folder", "is_url"]
+__all__ = [
+    "PROTOCOLS",
+    "Cache",
+    "OutOfReach",
+    "Refused",
+    "Remote",
+    "default_cache_folder",
+    "is_url",
+]

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from builder.contract import Manifest, ShardEntry, UsageError, load_manifest
+from builder.contract import (
+    CheckError,
+    Manifest,
+    ShardEntry,
+    UsageError,
+    load_manifest,
+    printable,
+)
 from builder.contract.index import max_index_bytes
 from builder.contract.record import MAX_JSON
 from builder.store.cache import Cache, default_cache_folder
 from builder.store.remote import Remote
 from builder.store.threads import Threads
+from builder.store.url import without_secrets
 
 CACHE_BYTES = 100 * 10**9  # as for xtrain
 _AT_ONCE = 4  # shards that are fetched at a time
@@ -24,7 +32,8 @@ def split_url(url: str) -> tuple[str, str]:
     """(root, path below it) of a manifest's URL, by the same rule as for files."""
     head, _, name = url.rpartition("/")
     if not name.endswith(".json"):
-        raise UsageError(f"{url} is no manifest: its name should end like manifests/gan10.json.")
+        shown = printable(without_secrets(url))
+        raise UsageError(f"{shown} is no manifest: its name should end like manifests/gan10.json.")
     above, _, folder = head.rpartition("/")
     return (above, f"manifests/{name}") if folder == "manifests" else (head, name)
 
@@ -32,17 +41,30 @@ def split_url(url: str) -> tuple[str, str]:
 def fetch_manifest(remote: Remote, below: str, folder: Path) -> Path:
     """The manifest at the path `below` a root, as a file in `folder`, its index beside it.
 
-    CheckError where one of them is not there, or the manifest is damaged.
+    CheckError where one of them is not there or is damaged.
     """
     path = folder / below
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
-    manifest = load_manifest(path)
-    parquet = folder / PurePosixPath(manifest.index.url)
+    index = _read_manifest(remote, below, path).index
+    parquet = folder / PurePosixPath(index.url)
     parquet.parent.mkdir(parents=True, exist_ok=True)
-    most = max_index_bytes(manifest.index.rows)
-    parquet.write_bytes(remote.read(manifest.index.url, max_bytes=most))
+    most = max_index_bytes(index.rows)
+    parquet.write_bytes(remote.read(index.url, max_bytes=most, sha256=index.sha256))
     return path
+
+
+def _read_manifest(remote: Remote, below: str, path: Path) -> Manifest:
+    """The manifest, written to `path`; nothing says its sha256, so a damaged one is read again."""
+    path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
+    try:
+        return load_manifest(path)
+    except CheckError:
+        path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
+    try:
+        return load_manifest(path)
+    except CheckError as error:  # the file here is not the one that the user named
+        why = str(error).replace(str(path), f"{remote.shown}/{below}")
+        raise CheckError(why) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +101,12 @@ class Near:
     def bring_all(
         self, shards: Sequence[ShardEntry], advance: Callable[[int], object] = lambda _: None
     ) -> None:
-        """Several of them at a time; `advance` is called with the samples that are here."""
+        """Several of them at a time; `advance` is called with the samples that are here.
+
+        CheckError names one that is not there before the first is fetched.
+        """
         if self.remote is not None:
+            self.remote.check_present({shard.url: shard.filesize for shard in shards})
             with Threads(_AT_ONCE) as pool:
                 for shard, _ in zip(shards, pool.map(self.bring, shards), strict=True):
                     advance(shard.nsamples)

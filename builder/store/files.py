@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from builder.contract import UsageError
 from builder.store.threads import within
-from builder.store.url import WEB
+from builder.store.url import WEB, is_beyond_end
 
 BLOCK = 8 << 20  # bytes per request, and per repeated request
 TIMEOUT = 30  # seconds to wait for a connection, and for the next byte
@@ -76,14 +76,20 @@ class StoreFile:
         return {PurePosixPath(e["name"]).name: e["size"] for e in entries if e["type"] == "file"}
 
     def size(self) -> int | None:
-        """The size in bytes."""
-        return cast(int, within(LISTING, partial(self._files.info, self._url))["size"])
+        """The size in bytes, as the file itself says and no list of before."""
+        fresh = {} if self._url.startswith("hf:") else {"refresh": True}  # a commit has one list
+        return cast(int, within(LISTING, partial(self._files.info, self._url, **fresh))["size"])
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, or to the end of the file."""
         end = {"size": stop} if self._url.startswith("hf:") else {}  # hf would read on otherwise
         ask = partial(self._files.cat_file, self._url, start=start, end=stop, **end)
-        return cast(bytes, within(TIMEOUT + (stop - start) / SLOWEST_BLOCK, ask))
+        try:
+            return cast(bytes, within(TIMEOUT + (stop - start) / SLOWEST_BLOCK, ask))
+        except Exception as error:  # each store raises what its own library does
+            if is_beyond_end(error):  # as of a file without a byte
+                return b""
+            raise
 
     def close(self) -> None:
         """Nothing is open."""

@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, TypeVar
 
-from builder.contract import CheckError, ShardEntry, UsageError, check_url, sha256_file
+from builder.contract import (
+    CheckError,
+    ShardEntry,
+    UsageError,
+    check_url,
+    sha256_bytes,
+    sha256_file,
+)
 from builder.store.cache import (
     SHA256,
     Cache,
@@ -24,7 +31,14 @@ from builder.store.cache import (
 )
 from builder.store.files import BLOCK, StoreFile, WebFile, file_system, read_block
 from builder.store.threads import Threads
-from builder.store.url import WEB, parse_scheme, permanent_failure, without_secrets
+from builder.store.url import (
+    WEB,
+    failure,
+    is_missing,
+    parse_scheme,
+    permanent_failure,
+    without_secrets,
+)
 
 ATTEMPTS = 9  # within one and a half minutes
 FIRST_DELAY = 0.5  # seconds before the second attempt; doubled before each further one
@@ -39,6 +53,10 @@ class OutOfReach(CheckError):  # noqa: N818 - a state of the network, not a faul
     """The network failed at every attempt: this says nothing about the file."""
 
 
+class Refused(OutOfReach):
+    """The store does not answer whoever asks so: this says nothing about the file, either."""
+
+
 class Remote:
     """The files below a root URL. Any number of threads may fetch; close it in the end.
 
@@ -50,7 +68,7 @@ class Remote:
         """UsageError where the scheme is refused or the library that speaks it is missing."""
         self._scheme = parse_scheme(url)
         self._files = file_system(self._scheme)
-        self._root, self._shown = url, without_secrets(url)
+        self._root, self.shown = url, without_secrets(url)
         self._cache = cache
         self._known: dict[str, FileState] = {}  # by sha256, as they were when it was right
         self._closed = threading.Event()
@@ -61,13 +79,19 @@ class Remote:
         self._closed.set()
         self._pool.stop()
 
-    def read(self, path: str, *, max_bytes: int) -> bytes:
-        """A small file, not cached; CheckError where it has more than `max_bytes`."""
-        with closing(self._open(self._url_of(path))) as source:
-            data = self._retry(path, partial(source.read, 0, max_bytes + 1))
-        if len(data) > max_bytes:
-            raise self._refusal(path, f"it has more than the {max_bytes:,} bytes it may have")
-        return data
+    def read(self, path: str, *, max_bytes: int, sha256: str = "") -> bytes:
+        """A small file, not cached; CheckError where it has more than `max_bytes`.
+
+        With `sha256` also where that of its bytes is another one, twice.
+        """
+        for _ in range(2):
+            with closing(self._open(self._url_of(path))) as source:
+                data = self._retry(path, partial(source.read, 0, max_bytes + 1))
+            if len(data) > max_bytes:
+                raise self._refusal(path, f"it has more than the {max_bytes:,} bytes it may have")
+            if sha256 in ("", sha256_bytes(data)):
+                return data
+        raise self._other(path)
 
     def check_present(self, sizes: Mapping[str, int]) -> None:
         """CheckError names the first file that is missing or does not have that many bytes.
@@ -149,10 +173,7 @@ class Remote:
                 break
             advance(-size)
         else:
-            raise CheckError(
-                f"The file {path} at {self._shown} is not the sealed one: its sha256 differs; "
-                "ask its publisher to upload it again."
-            )
+            raise self._other(path)
         file.flush()
         os.fsync(file.fileno())
         with exclusive(self._cache.folder):  # otherwise a count of the space might miss it
@@ -210,13 +231,11 @@ class Remote:
         self, listed: Mapping[str, dict[str, int] | None], path: str, size: int
     ) -> None:
         place, url = PurePosixPath(path), self._url_of(path)
-        listing = listed[str(place.parent)]
-        if listing is None:
+        listing = listed[str(place.parent)] or {}
+        if place.name in listing:
+            found: int | None = listing[place.name]
+        else:  # no list, or one that is behind: the file itself is asked for
             found = self._retry(path, self._open(url).size)
-        elif place.name in listing:
-            found = listing[place.name]
-        else:
-            raise self._refusal(path, permanent_failure(FileNotFoundError(), self._scheme))
         if found is not None and found != size:
             why = f"it has {found:,} bytes, but the manifest says {size:,}"
             raise self._refusal(path, f"{why}; ask its publisher to upload it again")
@@ -230,14 +249,21 @@ class Remote:
                 return ask()
             except Exception as error:  # each store raises what its own library does
                 if why := permanent_failure(error, self._scheme):
-                    raise self._refusal(path, why) from None
-                last = type(error).__name__  # its text may hold the whole URL
+                    refusal = self._refusal(path, why)
+                    raise (refusal if is_missing(error) else Refused(str(refusal))) from None
+                last = failure(error)
         why = f"{ATTEMPTS} attempts failed, the last one with {last}"
         raise OutOfReach(str(self._refusal(path, f"{why}; check the network and start again")))
 
     def _pause(self, seconds: float) -> None:
         if self._closed.wait(seconds):
-            raise CheckError(f"Fetching from {self._shown} was ended.")
+            raise CheckError(f"Fetching from {self.shown} was ended.")
+
+    def _other(self, path: str) -> CheckError:
+        return CheckError(
+            f"The file {path} at {self.shown} is not the sealed one: its sha256 differs; ask its "
+            "publisher to upload it again."
+        )
 
     def _refusal(self, path: str, why: str) -> CheckError:
-        return CheckError(f"Cannot fetch {path} from {self._shown}: {why}.")
+        return CheckError(f"Cannot fetch {path} from {self.shown}: {why}.")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from builder.contract import CheckError, UsageError, sha256_bytes, sha256_file
 from builder.store.remote import OutOfReach
-from builder.store.url import permanent_failure
+from builder.store.url import failure, permanent_failure
 
 ATTEMPTS = 7
 FIRST_DELAY = 1.0  # seconds before the second attempt; doubled before each further one
@@ -76,18 +76,14 @@ class Store:
             except passed_on:
                 raise
             except Exception as error:  # each store raises what its own library does
-                causes = [e for e in (error, error.__cause__) if isinstance(e, Exception)]
-                if why := next(filter(None, map(self._final, causes)), ""):
+                if why := permanent_failure(error, self.scheme):
                     also = rights if why.startswith("access is refused") else ""
                     raise CheckError(f"{failed}: {why}{also}.") from None
-                last = type(causes[-1]).__name__  # its text may hold the whole URL
+                last = failure(error)
         raise OutOfReach(
             f"{failed}: {ATTEMPTS} attempts failed, the last one with {last}; check the network "
             "and run the same command again, which keeps what arrived."
         )
-
-    def _final(self, error: Exception) -> str:
-        return permanent_failure(error, self.scheme)
 
 
 def _pause(seconds: float, alive: Alive) -> None:

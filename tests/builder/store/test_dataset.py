@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from builder.contract import CheckError, Manifest, UsageError, load_manifest, sha256_file
+from builder.store import Remote
 from builder.store.dataset import Near, check_present, near, split_url
 
 Far = Any  # of the fixture
@@ -62,6 +63,40 @@ def test_manifest_and_index_come_at_once_and_shards_when_asked_for(
     assert (found.folder / idx).read_bytes() == (built_once / idx).read_bytes()
     found.drop(shard)
     assert not [path for path in (found.folder / "shards").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [(b"", "not valid JSON"), (b'{"schema": 9}', "has schema 9"), (b"[]", "schema None")],
+)
+def test_a_damaged_manifest_is_named_as_it_was_asked_for(far: Far, data: bytes, why: str) -> None:
+    far.put("manifests/gan100.json", data)
+    url = f"{far.url}/manifests/gan100.json"
+    with pytest.raises(CheckError, match=why) as said, near(url):
+        pass
+    assert str(said.value).startswith(url)
+    assert "near-" not in str(said.value)
+
+
+def test_what_was_damaged_on_its_way_is_read_again(
+    far: Far, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, asked = Remote.read, []
+
+    def damaged(remote: Remote, path: str, **how: Any) -> bytes:
+        asked.append(path)
+        return read(remote, path, **how) if asked.count(path) > 1 else b"{"
+
+    monkeypatch.setattr(Remote, "read", damaged)
+    with near(f"{far.url}/manifests/gan100.json") as here:
+        assert load_manifest(here.path) == manifest
+
+
+def test_another_index_is_refused_at_once(far: Far, manifest: Manifest) -> None:
+    far.put(manifest.index.url, b"PAR1")
+    message = rf"The file {manifest.index.url} at {far.url} is not the sealed one"
+    with pytest.raises(CheckError, match=message), near(f"{far.url}/manifests/gan100.json"):
+        pass
 
 
 def test_all_of_them_come_and_are_counted(found: Near, manifest: Manifest) -> None:
@@ -135,3 +170,5 @@ def test_a_root_is_above_manifests(url: str, root: str, below: str) -> None:
 def test_a_folder_is_no_manifest() -> None:
     with pytest.raises(UsageError, match="s3://b/set is no manifest"):
         split_url("s3://b/set")
+    with pytest.raises(UsageError, match=r"^https://host/a\.json is no manifest"):
+        split_url("https://me:geheim@host/a.json?token=geheim")

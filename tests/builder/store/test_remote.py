@@ -143,43 +143,6 @@ def test_a_cached_file_of_another_size_than_asked_for_is_refused(
         source.fetch(SHARD, size=len(data) - 1, sha256=sha256_bytes(data))
 
 
-def test_a_small_file_is_read_and_not_kept(far: Any) -> None:
-    far.put("manifests/gan10.json", b"{}" * 600)
-    source = far.open()
-    assert source.read("manifests/gan10.json", max_bytes=1200) == b"{}" * 600
-    with pytest.raises(CheckError, match=r"gan10.json .* more than the 1,199 bytes"):
-        source.read("manifests/gan10.json", max_bytes=1199)
-    assert not far.folder.exists()
-
-
-# --- what is present -----------------------------------------------------------------------------
-
-
-def test_what_is_missing_is_named_before_anything_is_fetched(far: Any) -> None:
-    sizes = {f"shards/real/train-{i:05}-of-00020.tar": 10 + i for i in range(20)}
-    for path, size in sizes.items():
-        far.put(path, bytes(size))
-    far.put("top.tar", bytes(7))
-    source = far.open()
-    source.check_present(sizes | {"top.tar": 7})
-    with pytest.raises(CheckError, match=f"Cannot fetch {SHARD} .*: it is not there"):
-        source.check_present(sizes | {SHARD: 10, OTHER: 10})
-    far.put("shards/real/late.tar", bytes(9))
-    source.check_present(sizes | {"shards/real/late.tar": 9})
-    message = r"Cannot fetch top.tar .* 7 bytes, but the manifest says 8"
-    with pytest.raises(CheckError, match=message):
-        source.check_present(sizes | {"top.tar": 8, SHARD: 10})
-
-
-def test_a_bucket_that_refuses_to_list_is_asked_for_each_file(make: Make) -> None:
-    far = make("s3")
-    far.put(SHARD, bytes(10))
-    far.server.refused = "list-type"
-    far.open().check_present({SHARD: 10})
-    with pytest.raises(CheckError, match=f"{SHARD} .* it has 10 bytes, but the manifest says 11"):
-        far.open().check_present({SHARD: 11})
-
-
 # --- ahead of use --------------------------------------------------------------------------------
 
 

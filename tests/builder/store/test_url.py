@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError, ParamValidationError, ProfileNotFound
+from huggingface_hub.errors import LocalEntryNotFoundError
+from s3fs.errors import translate_boto_error
 
 from builder.contract import UsageError
 from builder.store import Cache, Remote, is_url
-from builder.store.url import permanent_failure, without_secrets
+from builder.store.url import failure, is_beyond_end, permanent_failure, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -77,3 +80,76 @@ def test_a_failure_that_may_pass_is_not_permanent(status: int) -> None:
 )
 def test_a_permanent_failure_says_what_to_do(error: Exception, scheme: str, why: str) -> None:
     assert why in permanent_failure(error, scheme)
+
+
+def s3_error(status: int, code: str) -> Exception:
+    """What s3fs raises for an answer of S3."""
+    said = {"Code": code, "Message": "https://secret"}
+    reply = {"Error": said, "ResponseMetadata": {"HTTPStatusCode": status}}
+    error = translate_boto_error(ClientError(reply, "GetObject"))
+    assert isinstance(error, Exception)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        *[(500, "InternalError"), (503, "SlowDown"), (400, "RequestTimeout"), (503, "503")],
+        *[(400, "IncompleteBody"), (400, "BadDigest"), (409, "OperationAborted")],
+    ],
+)
+def test_an_answer_of_s3_that_may_pass_is_not_permanent(status: int, code: str) -> None:
+    assert permanent_failure(s3_error(status, code), "s3") == ""
+
+
+ASK = "; check the URL, the region, the endpoint and the keys"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "why"),
+    [
+        (400, "ExpiredToken", "access is refused; set AWS_PROFILE"),
+        (400, "InvalidToken", f"the server answers 400 InvalidToken{ASK}"),
+        (400, "400", f"the server answers 400{ASK}"),  # to HEAD
+        (301, "PermanentRedirect", f"the server answers 301 PermanentRedirect{ASK}"),
+        (404, "NoSuchBucket", "it is not there; check the URL"),
+        (501, "NotImplemented", "the server answers 501 NotImplemented"),
+    ],
+)
+def test_an_answer_of_s3_that_stays_is_said_at_once(status: int, code: str, why: str) -> None:
+    assert why in permanent_failure(s3_error(status, code), "s3")
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ProfileNotFound(profile="secret"), "access is refused; set AWS_PROFILE"),
+        (ValueError("Invalid endpoint: secret"), f"no such request can be made{ASK}"),
+        (ParamValidationError(report="secret"), f"no such request can be made{ASK}"),
+    ],
+)
+def test_what_is_set_wrongly_is_no_matter_of_the_network(error: Exception, why: str) -> None:
+    said = permanent_failure(error, "s3")
+    assert why in said
+    assert "secret" not in said
+
+
+def test_a_hub_that_cannot_be_reached_does_not_lack_the_file() -> None:
+    assert permanent_failure(LocalEntryNotFoundError("no network"), "hf") == ""
+
+
+def test_a_failure_is_named_without_secrets() -> None:
+    wrapped = RuntimeError("https://secret")
+    wrapped.__cause__ = ConnectionError("https://secret")
+    cases = {
+        "503 SlowDown": s3_error(503, "SlowDown"),
+        "503": s3_error(503, "https://secret"),
+        "ConnectionError": wrapped,
+        "too few bytes": EOFError(),
+    }
+    assert [failure(error) for error in cases.values()] == [*cases]
+
+
+def test_a_file_that_ends_before_what_is_asked_for_is_told_from_a_failure() -> None:
+    assert is_beyond_end(s3_error(416, "InvalidRange"))
+    assert not is_beyond_end(s3_error(400, "InvalidRequest"))
