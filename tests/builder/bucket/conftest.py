@@ -2,26 +2,35 @@
 
 import hashlib
 import http.client
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pytest
+from click.testing import CliRunner
 
 from builder.cli import cli
 from builder.store import bucket, remote, sending
+from trainer.cli import main
 
 Files = Any  # fsspec has no types
+Inside = Callable[..., None]
+Xbuild = Callable[..., subprocess.CompletedProcess[str]]
+Answer = tuple[int, dict[str, str], bytes]  # status, headers, body
 
 
 class Proxy(ThreadingHTTPServer):
     """Hands requests on to moto. `faults`: (method, part of the path, what goes wrong), once each.
 
-    What goes wrong: a status; `cut`, the connection in the middle of the body; `lost`, the answer;
-    `flip`, a byte of the body on its way.
+    What goes wrong: a status, with S3's word for it; `lost`, the answer. With what is sent: `cut`,
+    the connection in the middle of it; `flip`, a byte of it. With what is answered: `half`, the
+    connection in the middle of it; `short`, it has no second half; `other`, a byte of it.
     """
 
     daemon_threads = True
@@ -33,6 +42,7 @@ class Proxy(ThreadingHTTPServer):
         self.faults: list[tuple[str, str, str]] = []
         self.asked: list[tuple[str, str]] = []  # method and path of each request
         self.before: Callable[[str, str], object] = lambda *_: None
+        self.page = 1000  # names in a part of a list
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
     def sent(self) -> list[str]:
@@ -67,10 +77,16 @@ class Handler(BaseHTTPRequestHandler):
             return
         if fault == "flip":
             body = bytes([body[0] ^ 1]) + body[1:]
-        status, headers, answer = (int(fault), {}, b"") if fault.isdecimal() else self.forward(body)
+        status, headers, answer = (
+            self.refusal(fault) if fault[:1].isdecimal() else self.forward(body)
+        )
         if fault == "lost":
             self.close_connection = True
             return
+        if fault == "short":
+            answer = answer[: len(answer) // 2]
+        if fault == "other":
+            answer = answer[:-1] + bytes([answer[-1] ^ 1])
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -80,13 +96,21 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer)
+            self.wfile.write(answer[: len(answer) // 2] if fault == "half" else answer)
+        self.close_connection = self.close_connection or fault == "half"
 
     do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
-    def forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def refusal(self, fault: str) -> Answer:
+        status, _, code = fault.partition(" ")
+        text = f"<Error><Code>{code}</Code><Message>no</Message></Error>" if code else ""
+        return int(status), {}, text.encode()
+
+    def forward(self, body: bytes) -> Answer:
         moto = http.client.HTTPConnection("127.0.0.1", self.server.port)
-        moto.request(self.command, self.path, body, dict(self.headers))
+        listing = "list-type=2" in self.path and "max-keys=" not in self.path
+        path = f"{self.path}&max-keys={self.server.page}" if listing else self.path
+        moto.request(self.command, path, body, dict(self.headers))
         reply = moto.getresponse()
         answer = reply.read()
         moto.close()
@@ -147,11 +171,79 @@ def local(built_once: Path, hashes: Callable[[Path], dict[str, str]]) -> dict[st
     return {path: sha for path, sha in hashes(built_once).items() if path not in alone}
 
 
-Xbuild = Callable[..., None]
+# --- what is read -------------------------------------------------------------------------------
+
+SAID = (
+    "--license cc-by-4.0 --creator A --contact a@example.org --date 2026-11-29 "
+    "--intended-use Research --source-terms Stay"
+)
+TRAINING = (
+    "--network shufflenet_v2_x0_5 --init random --epochs 1 --min-positives 1 --device cpu "
+    "--batch 8 --optimizer adam --lr 0.001"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """A dataset and its release, on this disk and in a bucket."""
+
+    here: Path  # a folder with set/ and release/
+    there: str = "s3://inputs"
+
+    def words(self, template: str, place: str | Path = "", run: Path = Path("run")) -> list[str]:
+        """A command about the dataset at `place`, by default in the bucket, and about a run."""
+        root = f"{place or self.there}/set"
+        names = {
+            **{"manifest": f"{root}/manifests/gan100.json", "root": root, "training": TRAINING},
+            **{"release": f"{place or self.there}/release", "said": SAID, "run": run},
+            "local": f"{self.here}/set/manifests/gan100.json",
+        }
+        return template.format(**names).split()
+
+
+@pytest.fixture(scope="session")
+def given(
+    moto_port: int, built_once: Path, tmp_path_factory: pytest.TempPathFactory, xbuild: Xbuild
+) -> Given:
+    given = Given(here=tmp_path_factory.mktemp("given"))
+    shutil.copytree(built_once, given.here / "set")
+    done = xbuild(*given.words("share {manifest} --to {release} {said}", given.here))
+    assert done.returncode == 0, done.stderr
+    files = [path for path in given.here.rglob("*") if path.is_file()]
+    objects = {f"/inputs/{path.relative_to(given.here)}": path.read_bytes() for path in files}
+    moto = http.client.HTTPConnection("127.0.0.1", moto_port)
+    for url, body in ({"/inputs": b""} | objects).items():
+        moto.request("PUT", url, body, {"Authorization": "AWS testing:testing"})
+        reply = moto.getresponse()
+        assert (reply.status, reply.read()) == (200, b"")
+    moto.close()
+    return given
+
+
+@pytest.fixture(scope="session")
+def trained(given: Given, xtrain: Xbuild, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was trained on the dataset of this disk."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    done = xtrain(*given.words("fit --shards {local} --out {run} {training}", run=run))
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+@pytest.fixture(scope="session")
+def xtrain() -> Xbuild:
+    """Run the command in this process; stdout, stderr and exit code come back as from its own."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = [str(word) for word in arguments]
+        done = CliRunner().invoke(main, words)
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
+
+    return run
 
 
 @pytest.fixture
-def inside() -> Xbuild:
+def inside() -> Inside:
     """Run a command of xbuild in this process; its refusals are raised."""
 
     def run(*words: object) -> None:
