@@ -22,6 +22,7 @@ from builder.contract import (
     load_manifest,
     write_last,
 )
+from builder.contract.new_file import remove_leftovers
 from builder.contract.precision import PRECISIONS, Precision, check_precision
 from builder.contract.ranks import own_gpu
 from builder.contract.ranks import ranks as number_of_ranks
@@ -246,6 +247,7 @@ def _write_snapshot(run: _Run, networks: Networks, samples: Samples) -> None:
 def _write_result(run: _Run, networks: Networks, out: Path) -> None:
     """Curves and card, then the generator: it exists = the run is complete."""
     history = networks.history
+    remove_leftovers(out.parent)  # of a run whose disk failed at the last moment
     write_last(run.folder / "curves.png", curves_png(history))
     used = software(next(networks.average.parameters()).device)
     text = card(run.manifest, run.reals, run.settings, history, out.name, used)

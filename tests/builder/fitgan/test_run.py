@@ -116,6 +116,13 @@ def test_a_kill_between_snapshot_and_history_is_mended(
     check_same(copied, unbroken)
 
 
+def test_what_a_failed_disk_left_beside_the_result_is_removed(fit: Fit, copied: Path) -> None:
+    left = copied.with_name(".gan.card.md.12-0a.tmp")
+    left.write_text("half")
+    fit(copied)
+    assert not left.exists()
+
+
 def test_more_kimg_continue_a_run_and_fewer_are_refused(
     fit: Fit, copied: Path, tiny: Settings
 ) -> None:
