@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from builder.contract import UsageError
-from trainer.cli.options import OUT, machine, options_of, setting, shards_root
+from trainer.cli.options import OUT, WEIGHTS, machine, options_of, setting, shards_root
 from trainer.cli.terminal import echo
 from trainer.cli.values import MachineOptions, cache_of
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.stream.locate import Located
 
 weights_and_images = options_of(
-    click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+    click.argument("weights", type=WEIGHTS),
     click.argument("images", nargs=-1, required=True, metavar="IMAGES|FOLDER|MANIFEST…"),
 )
 file_reading = options_of(

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from builder.contract import UsageError
 from trainer.cli.options import (
     OUT,
+    RUN,
     cores,
     external,
     machine,
@@ -41,9 +42,7 @@ class ExperimentOptions(RunOptions, PointOptions):
 
 
 @click.command()
-@click.argument(
-    "runs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@click.argument("runs", nargs=-1, required=True, type=RUN)
 @setting(
     "--out", OUT, Path("report"), "Folder for report.html, .md, .json and .tex.", metavar="DIR"
 )

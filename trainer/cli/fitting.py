@@ -11,6 +11,7 @@ from trainer.cli.options import (
     LR,
     OPTIMIZER,
     OUT,
+    RUN,
     arm,
     dataset,
     external,
@@ -180,7 +181,7 @@ def sweep(
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("run", type=RUN)
 @click.option("--shards", metavar="MANIFEST", help="The dataset of the run, if it was moved since.")
 @shards_root
 @machine

@@ -7,8 +7,11 @@ from typing import Any, TypeVar
 
 import click
 
+from builder.contract import printable
 from builder.contract.cores import usable_cores
 from builder.contract.precision import ASKED_PRECISIONS
+from builder.store import is_url
+from builder.store.url import without_secrets
 from trainer.fit.track import TRACKERS
 from trainer.recipe import ARMS, AUGMENTS, OPTIMIZERS, SCHEDULES, STEPS
 
@@ -45,7 +48,20 @@ def seed(value: str) -> int:
     return int(click.IntRange(0, 2**63 - 1)(value))
 
 
-OUT = click.Path(path_type=Path)
+class Here(click.Path):
+    """A path on this disk; a URL is refused before it is taken for one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if isinstance(value, str) and is_url(value):
+            shown = printable(without_secrets(value))
+            self.fail(f"{shown} is a URL, and a path on this disk is needed: copy it here.", param)
+        return super().convert(value, param, ctx)
+
+
+OUT = Here(path_type=Path)
+WEIGHTS = Here(path_type=Path, exists=True, dir_okay=False)
+RUN = Here(path_type=Path, exists=True, file_okay=False)
 BATCH = click.IntRange(2)
 LR = click.FloatRange(0, min_open=True)
 OPTIMIZER = click.Choice(OPTIMIZERS)

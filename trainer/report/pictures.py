@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from builder.contract import CheckError, Refusal, UsageError
+from builder.contract import CheckError, Refusal, UsageError, printable
 from builder.contract.weights import read_header
 from builder.store import is_url
+from builder.store.url import without_secrets
 from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
 from trainer.fit.run_folder import RunFolder
@@ -33,7 +34,9 @@ def pictures(dataset: DatasetResult) -> tuple[list[PagePicture], list[str]]:
     config = arm.runs[0].config
     for place in (config.shards, config.shards_root):
         if place and is_url(place):
-            return [], [f"{name}: no pictures of images, because the dataset is at the URL {place}"]
+            shown = printable(without_secrets(place))
+            why = f"because the dataset is at the URL {shown}, from which a report fetches nothing"
+            return [], [f"{name}: no pictures of images, {why}; xtrain cam draws some of them."]
     try:
         cams, few = _cams(dataset, arm.runs[0])
     except (OSError, Refusal) as error:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builder.contract import CheckError, ShardEntry, sha256_bytes
+from builder.store import OutOfReach
 from builder.store import remote as fetching
 
 SHARD = "shards/gan10/train-00000-of-00002.tar"
@@ -78,9 +79,11 @@ def test_what_cannot_be_mended_fails_at_once(
     data = content()
     far.put(SHARD, data)
     far.server.faults = [fault] * 100
-    with pytest.raises(CheckError, match=rf"Cannot fetch {SHARD} from {far.url}: .*{words}"):
+    message = rf"Cannot fetch {SHARD} from {far.url}: .*{words}"
+    with pytest.raises(CheckError, match=message) as caught:
         far.fetch(data)
     assert len(far.server.tars()) == 1
+    assert isinstance(caught.value, OutOfReach) == (fault == "403")  # it says nothing of the file
 
 
 def test_missing_credentials_are_named(
