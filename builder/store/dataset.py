@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from builder.contract import (
 )
 from builder.contract.index import max_index_bytes
 from builder.contract.record import MAX_JSON
-from builder.store.cache import Cache, default_cache_folder
+from builder.store.cache import Cache, default_cache_folder, try_lock
 from builder.store.remote import Remote
 from builder.store.threads import Threads
 from builder.store.url import without_secrets
@@ -26,6 +26,7 @@ CACHE_BYTES = 100 * 10**9  # as for xtrain
 _AT_ONCE = 4  # shards that are fetched at a time
 _IDX_LINE = 1 << 10  # bytes of a sample in an .idx, at most
 _ANY_SIZE = 1 << 62  # bytes: the disk is the limit
+_PREFIX, _LOCK = "near-", ".lock"
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -148,14 +149,32 @@ def near(place: Path | str, *, cached: bool = True) -> Iterator[Near]:
     root, below = split_url(place)
     shared = default_cache_folder()
     shared.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="near-", dir=shared.parent) as folder:
-        own = Cache(folder=Path(folder) / "cache", max_bytes=_ANY_SIZE)
+    with _own_folder(shared.parent) as folder:
+        own = Cache(folder=folder / "cache", max_bytes=_ANY_SIZE)
         remote = Remote(root, Cache(folder=shared, max_bytes=CACHE_BYTES) if cached else own)
         try:
-            path = fetch_manifest(remote, below, Path(folder))
-            yield Near(path=path, remote=remote, folder=Path(folder))
+            path = fetch_manifest(remote, below, folder)
+            yield Near(path=path, remote=remote, folder=folder)
         finally:
             remote.close()
+
+
+@contextmanager
+def _own_folder(above: Path) -> Iterator[Path]:
+    """A new folder, gone after the block; those of processes that were killed go now.
+
+    Theirs would hold images, and the space of shards that the cache has long forgotten.
+    """
+    for lock in above.glob(f"{_PREFIX}*/{_LOCK}"):
+        with suppress(FileNotFoundError), lock.open("r+b") as file:  # its process has just ended
+            if try_lock(file):
+                shutil.rmtree(lock.parent, ignore_errors=True)
+    with TemporaryDirectory(prefix=_PREFIX, dir=above) as name:
+        new = Path(name, f"{_LOCK}.new")
+        with new.open("wb") as file:  # locked before anybody looks for it
+            try_lock(file)
+            new.rename(Path(name, _LOCK))
+            yield Path(name)
 
 
 def check_present(found: Near, manifest: Manifest) -> None:

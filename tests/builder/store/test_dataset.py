@@ -117,6 +117,22 @@ def test_nothing_is_left_but_what_the_cache_keeps(
     assert left == {shard.sha256, ".lock"}
 
 
+def test_what_a_killed_process_left_goes_and_what_another_one_uses_stays(
+    far: Far, found: Near, tmp_path: Path
+) -> None:
+    killed = tmp_path / "cxr-rebalance" / "near-killed"
+    killed.mkdir()
+    for name in (".lock", "image"):
+        (killed / name).touch()
+    with near(f"{far.url}/manifests/gan100.json") as here:
+        assert found.path.is_file()
+        assert not killed.exists()
+        assert {each.name for each in killed.parent.glob("near-*")} == {
+            found.folder.name,
+            here.folder.name,
+        }
+
+
 def test_a_shard_of_another_size_is_named_without_waiting(
     found: Near, far: Far, manifest: Manifest
 ) -> None:
