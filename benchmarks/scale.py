@@ -1,6 +1,6 @@
 """What a build costs as it grows: seconds and memory of each step, a model, and its predictions.
 
-    python benchmarks/scale.py --rows 10000 100000 1000000 10000000 --regimes 1 10 50 100 \\
+    python benchmarks/scale.py --rows 10000 100000 1000000 10000000 --regimes 1 10 50 100 --times 10 100 \\
         --picture docs/scale/curves.png
 
 Each step is a command as a user runs it, in a process of its own: CPU seconds, and the memory of
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,14 @@ import numpy.typing as npt
 import pandas as pd
 from memory import children, rss
 
-from builder.contract import load_manifest
+from builder.contract import (
+    Index,
+    index_bytes,
+    load_index,
+    load_manifest,
+    save_manifest,
+    sha256_bytes,
+)
 from builder.labels import CHEXPERT, read_labels
 
 DEMO = ("--dataset", "demo", "--real", "none", "--image-size", "16")
@@ -131,6 +138,39 @@ def builds(regimes: list[str], shard_size: int, folder: Path) -> Points:
     return points
 
 
+def repeated(path: Path, times: int) -> Path:
+    """The dataset so many times over, as manifest and index alone; every key is another one."""
+    manifest = load_manifest(path)
+    index = load_index(manifest, path.parents[1])
+    columns = {name: np.concatenate([getattr(index, name)] * times) for name in Index.__slots__}
+    for name, word in (("key", "{}-{}"), ("shard", "{1}-{0}")):
+        old = getattr(index, name)
+        words = [{w: word.format(w, i) for w in {*old.tolist()}} for i in range(times)]
+        columns[name] = np.array([made[w] for made in words for w in old], object)
+    shards = [
+        replace(shard, url=f"{i}-{shard.url}") for i in range(times) for shard in manifest.shardlist
+    ]
+    data = index_bytes(Index(**columns), manifest.pathologies)
+    many = path.parents[1] / f"times{times}" / "manifests" / path.name
+    many.parent.mkdir(parents=True)
+    many.with_suffix(".parquet").write_bytes(data)
+    entry = replace(manifest.index, rows=len(index) * times, sha256=sha256_bytes(data))
+    save_manifest(replace(manifest, index=entry, shardlist=tuple(shards)), many)
+    return many
+
+
+def openings(times: list[int], regimes: list[str], folder: Path) -> Points:
+    """Opening the largest dataset to train, so many times over."""
+    largest = max(regimes, key=float)
+    path = folder / f"regime{largest}/manifests/gan{largest}.json"
+    points = defaultdict(list)
+    for count in times:
+        many = repeated(path, count)
+        size = load_manifest(many).index.rows
+        points["open to train"].append(run(size, [sys.executable, "-c", OPEN, str(many)]))
+    return points
+
+
 def parts(counts: list[int], shard_size: int, folder: Path) -> dict[int, float]:
     """CPU seconds of a build of 9,825 images in so many parts, one after another."""
     found = {}
@@ -216,12 +256,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--regimes", nargs="+", default=["1", "10", "50"])
     parser.add_argument("--parts", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument(
+        "--times", type=int, nargs="+", default=[10], help="the largest index so often, opened"
+    )
     parser.add_argument("--shard-size", type=int, default=256)
     parser.add_argument("--picture", type=Path, help="where to draw the curves")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         points = plans(options.rows, folder) | builds(options.regimes, options.shard_size, folder)
+        for step, more in openings(options.times, options.regimes, folder).items():
+            points[step] += more
         by_parts = parts(options.parts, options.shard_size, folder)
     show_points(points)
     models = show_model(points)

@@ -22,6 +22,7 @@ from builder.contract.parquet import read_parquet
 from builder.contract.paths import dataset_root, resolve, sha256_file
 from builder.contract.png import Bytes
 from builder.contract.sketch import SIDE, SKETCH_BYTES
+from builder.contract.texts import Texts
 
 Labels = npt.NDArray[np.int8]
 
@@ -33,7 +34,7 @@ _MAX_CELL = 100  # bytes of a key, a patient or a word of GROUPS
 class Index:
     """One row per sample, as columns of equal length N, in the order in which they were sealed."""
 
-    key: npt.NDArray[np.object_]
+    key: npt.NDArray[np.object_] | Texts
     split: npt.NDArray[np.object_]  # "train", "val" or "test"
     origin: npt.NDArray[np.object_]  # "real" or "synthetic"
     shard: npt.NDArray[np.object_]  # url of the tar
@@ -42,7 +43,7 @@ class Index:
     labels: Labels  # [N, L] in {1, 0, -1}, columns as in Manifest.pathologies
     target: npt.NDArray[np.object_]  # pathology an image was rendered for; "" for real ones
     draw: npt.NDArray[np.int64]  # draw number within the target; -1 for real ones
-    patient: npt.NDArray[np.object_]  # salted hash of the patient; "" for synthetic ones
+    patient: npt.NDArray[np.object_] | Texts  # salted hash of the patient; "" for synthetic ones
     view: npt.NDArray[np.object_]  # this and the next two: words of GROUPS; "" if unknown,
     sex: npt.NDArray[np.object_]  # as for synthetic ones
     age: npt.NDArray[np.object_]  # a band of years
@@ -89,7 +90,10 @@ def max_index_bytes(rows: int) -> int:
 
 
 def load_index(manifest: Manifest, root: Path) -> Index:
-    """The sealed index, in sealed order; CheckError unless it agrees with the manifest."""
+    """The sealed index, in sealed order; CheckError unless it agrees with the manifest.
+
+    A row takes about 220 bytes of memory, and 370 while it is read (`benchmarks/scale.py`).
+    """
     path = resolve(root, manifest.index.url)
     if not path.is_file():
         raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
@@ -101,10 +105,12 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     what = f"The index {manifest.index.url}"
     table = read_parquet(path, what, rows=rows, columns=partial(_check_columns, manifest))
     _check_words(table, manifest)
-    columns = {name: _as_numpy(table[name]) for name in table.column_names if name != "sketch"}
+    _check_keys(Texts(table["key"]), manifest.index.url)
+    columns = {name: _column(table[name]) for name in table.column_names if name != "sketch"}
     columns["sketch"] = _sketches(table)
     labels = np.stack([columns.pop(name) for name in manifest.pathologies], axis=1)
-    unknown = {name: np.full(rows, "", dtype=object) for name in GROUPS}
+    nowhere = np.broadcast_to(np.array("", object), (rows,))  # takes no memory
+    unknown = dict.fromkeys(GROUPS, nowhere)
     index = Index(labels=labels, **(unknown | columns))
     _check_index(index, manifest)
     return index
@@ -147,10 +153,12 @@ def _index_schema(pathologies: Sequence[str], groups: Sequence[str], sketched: b
     )
 
 
-def _as_numpy(column: Any) -> Any:
+def _column(column: Any) -> Any:
     """The values of a column; of a dictionary each word is made once, however many rows have it."""
     import pyarrow as pa
 
+    if pa.types.is_string(column.type):
+        return Texts(column)
     if not pa.types.is_dictionary(column.type):
         return column.to_numpy()
     parts = [
@@ -183,13 +191,16 @@ def _check_words(table: Any, manifest: Manifest) -> None:
             )
 
 
+def _check_keys(keys: Texts, where: str) -> None:
+    if not keys.are_distinct():
+        raise CheckError(f"{where} holds a key twice.")
+    if (bad := keys.first_unlike(KEY.pattern)) is not None:
+        raise CheckError(f"{where} holds the key {bad!r}: keys match {KEY.pattern}.")
+
+
 def _check_index(index: Index, manifest: Manifest) -> None:
     where = manifest.index.url
-    if len(set(index.key)) != len(index):
-        raise CheckError(f"{where} holds a key twice.")
-    if bad := next((key for key in index.key if not KEY.fullmatch(str(key))), None):
-        raise CheckError(f"{where} holds the key {bad!r}: keys match {KEY.pattern}.")
-    if not np.isin(index.labels, (-1, 0, 1)).all():
+    if index.labels.size and (index.labels.min() < -1 or index.labels.max() > 1):
         raise CheckError(f"{where} holds a label outside 1, 0, -1.")
     if index.sketch.size and min(manifest.image.height, manifest.image.width) < SIDE:
         raise CheckError(f"{where} holds sketches of images that are too small to have any.")

@@ -146,7 +146,7 @@ def test_the_plans_counts_are_recomputed(sealed: Path) -> None:
 def with_patients(path: Path, change: Callable[..., object]) -> Path:
     manifest, sealed = load_manifest(path), path.parents[1]
     index = load_index(manifest, sealed)
-    patient = index.patient.copy()
+    patient = np.array(index.patient)
     change(patient, index)
     return with_index(path, replace(index, patient=patient))
 
@@ -176,7 +176,7 @@ def test_a_synthetic_image_with_a_group_is_a_fault(sealed: Path, name: str) -> N
     path = manifest_of(sealed)
     manifest = load_manifest(path)
     index = load_index(manifest, sealed)
-    column = getattr(index, name).copy()
+    column = np.array(getattr(index, name))
     column[np.flatnonzero(index.origin == "synthetic")[0]] = GROUPS[name][0]
     with_index(path, replace(index, **{name: column}))
     fault = f"A synthetic image has a value in column {name}, though it shows no patient."

@@ -43,7 +43,7 @@ def cams_of(
     stream = batches(data, every, size=AT_ONCE, workers=workers, what="mapping")
     with closing(stream):
         for batch in stream:
-            for cam in make_cams(model, numbers, batch.images, key[batch.rows.numpy()]):
+            for cam in make_cams(model, numbers, batch.images, key[batch.rows.numpy()].tolist()):
                 made[cam.pathology, cam.key] = cam
             bad |= {key[row]: reason for row, reason in batch.bad}
     shown = {name: [row for row in rows[name] if key[row] not in bad] for name in pathologies}

@@ -60,7 +60,7 @@ def reseal(
     def change_it(change: Change) -> Path:
         manifest = load_manifest(manifest_path)
         index = load_index(manifest, sealed)
-        columns = {name: getattr(index, name).copy() for name in index.__slots__}
+        columns = {name: np.array(getattr(index, name)) for name in index.__slots__}
         change(columns)
         data = index_bytes(type(index)(**columns), manifest.pathologies)
         (sealed / manifest.index.url).write_bytes(data)

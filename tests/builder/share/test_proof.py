@@ -26,7 +26,7 @@ def proof_of(
     """The proof of a rebuilt dataset whose index is changed, and some of whose shards."""
 
     def of(change: Change = lambda _: None, origins: tuple[str, ...] = ("synthetic",)) -> Proof:
-        columns = {name: getattr(index, name).copy() for name in index.__slots__}
+        columns = {name: np.array(getattr(index, name)) for name in index.__slots__}
         change(columns)
         shards = tuple(
             replace(s, sha256="0" * 64) if s.origin in origins else s for s in manifest.shardlist

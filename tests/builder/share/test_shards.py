@@ -68,7 +68,7 @@ def changed(root: Path, manifest: Manifest, index: Index, change: Change) -> tup
     shard = next(s for s in manifest.shardlist if s.origin == "synthetic")
     path, codec = root / shard.url, manifest.image.codec
     blocks, row = [], index.shard.tolist().index(shard.url)
-    columns = {name: getattr(index, name).copy() for name in ("key", "offset", "size")}
+    columns = {name: np.array(getattr(index, name)) for name in ("key", "offset", "size")}
     place = 0
     for i, member in enumerate(tar.walk(path, codec, manifest.image.max_bytes)):
         member = change(member) if i == 0 else member

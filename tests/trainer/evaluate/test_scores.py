@@ -1,7 +1,9 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -60,7 +62,8 @@ def test_test_scores_have_intervals_and_validation_has_none(found: Any) -> None:
 def test_one_patient_gives_no_interval(data: Dataset, placed: Any) -> None:
     index = data.index
     lesion = (index.split == "test") & (index.labels[:, 1] == 1)
-    index.patient[lesion] = "somebody"
+    patient = np.where(lesion, "somebody", index.patient)
+    data = replace(data, index=replace(index, patient=patient))
     score = evaluate(data, Brightness(), placed(Path()), seed=0, min_positives=10).test[1]
     assert score.auc is not None
     assert score.low is None
@@ -92,7 +95,8 @@ def test_groups_go_into_the_predictions_where_the_index_has_them(
     where = placed(Path())
     plain = evaluate(data, Brightness(), where, seed=0, min_positives=10)
     assert "sex" not in pq.read_schema(io.BytesIO(plain.predictions)).names
-    data.index.sex[data.index.split == "test"] = "female"
+    sex = np.where(data.index.split == "test", "female", "").astype(object)
+    data = replace(data, index=replace(data.index, sex=sex))
     found = evaluate(data, Brightness(), where, seed=0, min_positives=10)
     table = pq.read_table(io.BytesIO(found.predictions)).to_pandas()
     assert set(table.sex[table.split == "test"]) == {"female"}
