@@ -1,7 +1,7 @@
 """What a build costs as it grows: seconds and memory of each step, a model, and its predictions.
 
-    python benchmarks/scale.py --rows 10000 100000 1000000 10000000 --regimes 1 10 50 100 --times 10 100 \\
-        --picture docs/scale/curves.png
+    python benchmarks/scale.py --rows 10000 100000 1000000 10000000 --regimes 1 10 50 100 \\
+        --times 10 100 --picture docs/scale/curves.png
 
 Each step is a command as a user runs it, in a process of its own: CPU seconds, and the memory of
 its largest process. Phantoms of 16 pixels cost next to nothing, so what is seen is what grows with
