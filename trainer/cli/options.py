@@ -203,8 +203,8 @@ training = options_of(
         "--schedule",
         click.Choice(SCHEDULES),
         "constant",
-        "Learning rate from step to step; cosine falls to 0 along half a cosine, so a run cannot go"
-        " on with more epochs later.",
+        "Learning rate from step to step; cosine falls to 0 along half a cosine, so no epochs can"
+        " be added later.",
     ),
     setting(
         "--network",
