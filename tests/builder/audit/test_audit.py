@@ -125,8 +125,10 @@ def test_held_out_images_of_training_patients_are_left_out(
 ) -> None:
     index = clinic_set.index
     val = np.flatnonzero((index.origin == "real") & (index.split != "train"))
-    index.patient[val[0]] = index.patient[(index.origin == "real") & (index.split == "train")][0]
-    monkeypatch.setattr("builder.audit.audit.open_sealed", lambda *_: clinic_set)
+    patient = np.array(index.patient)
+    patient[val[0]] = patient[(index.origin == "real") & (index.split == "train")][0]
+    shared = replace(clinic_set, index=replace(index, patient=patient))
+    monkeypatch.setattr("builder.audit.audit.open_sealed", lambda *_: shared)
     sides = read_sides(Asked(manifest=sealed / "manifests" / NAME), tmp_path, quiet)
     assert len(sides.held_out) == len(val) - 1
     assert "1 held-out images are of training patients" in sides.notes[0]

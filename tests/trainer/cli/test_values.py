@@ -33,6 +33,7 @@ def asked(cache: str | None = None) -> RunOptions:
         "network": "resnet18",
         "init": "random",
         "precision": "bf16",
+        "schedule": "cosine",
         "accumulate": 2,
         "compile": True,
         "sync_batchnorm": True,

@@ -139,7 +139,7 @@ def facts(dataset: str, regime: str, arm: str, seed: int, shards: Path) -> Facts
             "augment": "flip" if arm == "flip" else "none", "mix": "real=1,synthetic=1",
             "steps": "equal", "init": "random", "seed": seed, "precision": "fp32",
             "accumulate": 1, "compile": False, "sync_batchnorm": False, "network": "densenet121",
-            "synthetic_weight": 1.0,
+            "synthetic_weight": 1.0, "schedule": "constant",
             "init_sha256": None, "device": "cpu", "ranks": 1,
             "workers": 2, "skip_bad": False, "card": "", "torch": "2.14.1", "cudnn": "",
         },
