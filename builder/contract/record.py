@@ -100,7 +100,7 @@ def as_record(raw: object, kind: type[T], what: str, exact: bool = True) -> T:
         record = msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
         raise CheckError(f"{what} is refused: {_plain(str(error))}.") from None
-    if exact and (extra := _unknown(raw, msgspec.to_builtins(record))):
+    if exact and (extra := _unknown(raw, msgspec.to_builtins(record))) is not None:
         raise CheckError(f"{what} is refused: {printable(extra)} is no field that it may have.")
     return record
 
@@ -125,17 +125,17 @@ def _kinds(words: str) -> str:
     return " or ".join(_WORDS.get(word, word) for word in words.split(" | "))
 
 
-def _unknown(raw: object, known: object, place: str = "") -> str:
-    """Where `raw` has a field that `known` has not; "" where it has none."""
+def _unknown(raw: object, known: object, place: str = "") -> str | None:
+    """Where `raw` has a field that `known` has not; None where it has none."""
     if isinstance(raw, dict) and isinstance(known, dict):
-        if extra := next((name for name in raw if name not in known), None):
-            return f"{place}{extra}"
+        if (extra := next((name for name in raw if name not in known), None)) is not None:
+            return f"{place}{extra or 'a name without letters'}"
         found = (_unknown(raw[name], known[name], f"{place}{name}.") for name in raw)
     elif isinstance(raw, list) and isinstance(known, list | tuple):
         found = (_unknown(*pair, place) for pair in zip(raw, known, strict=True))
     else:
-        return ""
-    return next(filter(None, found), "")
+        return None
+    return next((extra for extra in found if extra is not None), None)
 
 
 def _refuse(word: str) -> float:

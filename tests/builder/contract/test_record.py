@@ -67,6 +67,7 @@ BAD: dict[str, tuple[dict[str, object], str]] = {
     "another word": ({"word": "gif"}, "unknown word 'gif' at word"),
     "neither": ({"loss": "high"}, "expected a number or null, got text at loss"),
     "unknown": ({"password": 1}, "password is no field that it may have"),
+    "no name": ({"": 1}, "a name without letters is no field that it may have"),
     "unknown, below": (
         {"inner": {"share": [1, 2], "side": 1, "x": 0}},
         r"inner\.x is no field that it may have",
