@@ -156,9 +156,13 @@ class Child:
             self.tried = written, now
         if not written or now - self.tried[1] < HANGS:
             return None
+        under_way = (self.scratch / "folder").exists()  # it goes when the input has been read
         os.kill(self.process, signal.SIGKILL)
         os.waitpid(self.process, 0)
-        return f"an input took more than {HANGS:.0f} seconds"
+        if under_way:
+            return f"an input took more than {HANGS:.0f} seconds"
+        print(f"{self.name}: the engine stood still between two inputs, and was ended", flush=True)
+        return ""
 
     def add_to(self, tally: Tally, said: str) -> None:
         """What it did, and its end if that is a finding."""
