@@ -92,7 +92,7 @@ def max_index_bytes(rows: int) -> int:
 def load_index(manifest: Manifest, root: Path) -> Index:
     """The sealed index, in sealed order; CheckError unless it agrees with the manifest.
 
-    A row takes about 220 bytes of memory, and 370 while it is read (`benchmarks/scale.py`).
+    Reading takes some 290 bytes of memory for a row of ten million (`benchmarks/scale.py`).
     """
     path = resolve(root, manifest.index.url)
     if not path.is_file():

@@ -261,8 +261,8 @@ def _bounded(path: Path, file: IO[bytes], stored: int) -> bytes:
         size += len(part) + _CELL * sum(map(part.count, _ENDS))
         if size > most:
             raise UsageError(
-                f"{path} is refused: its {stored:,} bytes decompress to cells of more than {most:,}"
-                ", which no table of labels does; decompress it yourself if you trust it."
+                f"{path} is refused: its {stored:,} bytes decompress to more than {most:,} bytes of"
+                " cells, which no table of labels does; decompress it yourself if you trust it."
             )
     return b"".join(parts)
 

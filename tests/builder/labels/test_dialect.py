@@ -106,7 +106,7 @@ def test_a_table_that_decompresses_to_more_than_tables_do_is_refused_early(
     path = tmp_path / "t.csv"
     path.write_bytes(pack(TEXT.encode() + b"1,2\n" * 3_000_000))
     with pytest.raises(
-        UsageError, match=r"is refused: its [\d,]+ bytes decompress to cells of more"
+        UsageError, match=r"is refused: its [\d,]+ bytes decompress to more than [\d,]+ bytes of cells"
     ):
         read_text(path)
     path.write_bytes(pack(TEXT.encode()))
@@ -116,7 +116,7 @@ def test_a_table_that_decompresses_to_more_than_tables_do_is_refused_early(
 def test_cells_that_fill_the_memory_are_refused_however_short_they_are(tmp_path: Path) -> None:
     path = tmp_path / "t.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 2_000_000, 1))  # 8 MB
-    with pytest.raises(UsageError, match="decompress to cells of more than"):
+    with pytest.raises(UsageError, match=r"decompress to more than [\d,]+ bytes of cells"):
         read_text(path)
 
 
