@@ -106,7 +106,8 @@ def test_a_table_that_decompresses_to_more_than_tables_do_is_refused_early(
     path = tmp_path / "t.csv"
     path.write_bytes(pack(TEXT.encode() + b"1,2\n" * 3_000_000))
     with pytest.raises(
-        UsageError, match=r"is refused: its [\d,]+ bytes decompress to more than [\d,]+ bytes of cells"
+        UsageError,
+        match=r"is refused: its [\d,]+ bytes decompress to more than [\d,]+ bytes of cells",
     ):
         read_text(path)
     path.write_bytes(pack(TEXT.encode()))
