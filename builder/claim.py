@@ -32,7 +32,8 @@ class BusyError(UsageError):
 def claimed(out: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold `out` for this process, or `shared` with parts of builds; BusyError if it is held.
 
-    What a killed build had not finished to write is removed, but only under the lock.
+    What a killed build had not finished to write is removed, but only under the lock: now, and once
+    more at the end, for a worker that outlived its build by a moment.
     """
     with ExitStack() as stack:
         try:
@@ -41,11 +42,16 @@ def claimed(out: Path, *, shared: bool = False) -> Iterator[None]:
                     f"Another xbuild is writing into {out}: wait for it, or use another --out."
                 )
             check_links(out)
-            for folder in (out, out / "manifests", *out.glob("shards/*")):
-                remove_leftovers(folder)
+            _remove_leftovers(out)
+            stack.callback(_remove_leftovers, out)
         except NoLocksError:  # only the user's care keeps builds apart
             check_links(out)
         yield
+
+
+def _remove_leftovers(out: Path) -> None:
+    for folder in (out, out / "manifests", *out.glob("shards/*")):
+        remove_leftovers(folder)
 
 
 def check_links(out: Path) -> None:

@@ -14,7 +14,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from builder.claim import software
 from builder.contract import UsageError, printable
-from builder.contract.new_file import remove_leftovers
 from builder.engines.ray_actors import Counts, Maker, Place
 from builder.engines.ray_line import Line
 from builder.engines.ray_messages import others_on_stderr
@@ -131,10 +130,7 @@ class RayEngine:
         place = Place(counts=counts, home=Path.cwd(), facts=self.facts)
         line = Line(jobs=jobs, start=maker.remote, actors=self.actors, place=place, advance=advance)
         try:
-            made = line.run()
-            for folder in {job.path.parent for job in jobs}:
-                remove_leftovers(folder)  # of actors that died meanwhile
-            return made
+            return line.run()
         finally:
             line.stop()
             ray.kill(counts)

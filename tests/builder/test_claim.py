@@ -42,6 +42,12 @@ def test_leftovers_are_removed_under_the_lock(tmp_path: Path) -> None:
         assert not path.exists()
 
 
+def test_what_a_worker_left_that_outlived_its_build_is_removed_at_the_end(tmp_path: Path) -> None:
+    with claimed(tmp_path):
+        path = leftover(tmp_path)
+    assert not path.exists()
+
+
 def test_another_builds_files_are_left_alone(tmp_path: Path, locked: Locked) -> None:
     path = leftover(tmp_path)
     with locked(tmp_path):
