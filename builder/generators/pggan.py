@@ -64,6 +64,12 @@ class PgganGenerator:
         # cores want bfloat16 on channels last.
         last = device.type == "cpu" or dtype == torch.bfloat16
         self._layout = torch.channels_last if last else torch.contiguous_format
+        # MKL adds the products of a matrix in another order on each make of CPU. In float64 all
+        # orders round to one float32; and small convolutions go to oneDNN (`_convolution`). So an
+        # image is the same bytes on all of them.
+        self._sums = torch.float64 if device.type == "cpu" else dtype
+        built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        self._onednn = device.type == "cpu" and built
         self._layers = {
             name: self._prepare(name, tensors[f"{name}/weight"], tensors[f"{name}/bias"])
             for name in layer_shapes(design)
@@ -119,7 +125,8 @@ class PgganGenerator:
         bias = bias.float()
         if name.endswith("Dense"):
             bias = bias.repeat_interleave(16)  # one per feature map, for each of its 4×4 pixels
-            return weight.to(self._device, self._dtype), bias.to(self._device, self._dtype)
+            weight, bias = weight.to(self._device, self._dtype), bias.to(self._device, self._dtype)
+            return weight.to(self._sums), bias.to(self._sums)
         if name.endswith("Conv0_up"):
             kernel = _upscaling_kernel(weight)
         elif name.endswith("Conv0"):
@@ -149,7 +156,8 @@ class PgganGenerator:
         if self._design.normalize_latents:
             inputs = self._pixel_norm(inputs.clone())
         weight, bias = self._layers["4x4/Dense"]
-        x = torch.addmm(bias, inputs, weight).view(-1, self._design.maps[0], 4, 4)
+        x = torch.addmm(bias, inputs.to(self._sums), weight).to(self._dtype)
+        x = x.view(-1, self._design.maps[0], 4, 4)
         x = self._activate(x.contiguous(memory_format=self._layout))
         return self._convolve(x, "4x4/Conv")
 
@@ -163,11 +171,17 @@ class PgganGenerator:
 
     def _convolve(self, x: Tensor, layer: str) -> Tensor:
         weight, bias = self._layers[layer]
-        return self._activate(F.conv2d(x, weight, bias, padding=1))
+        return self._activate(self._convolution(x, weight, bias, padding=1))
 
     def _to_grey(self, x: Tensor, lod: int) -> Tensor:
         weight, bias = self._layers[f"ToRGB_lod{lod}"]
-        return F.conv2d(x, weight, bias)
+        return self._convolution(x, weight, bias, padding=0)
+
+    def _convolution(self, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+        """By oneDNN on a CPU, where torch would give the small ones to MKL."""
+        if not self._onednn:
+            return F.conv2d(x, weight, bias, padding=padding)
+        return torch.mkldnn_convolution(x, weight, bias, [padding] * 2, [1, 1], [1, 1], 1)
 
     def _activate(self, x: Tensor) -> Tensor:
         """Leaky ReLU (or ReLU), then pixel-norm, in place."""

@@ -1,6 +1,8 @@
 """The built-in generator: it ships, it is used for NIH's labels, and the labels show."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,31 @@ def test_latents_and_labels_both_show() -> None:
     by_latent = generator(many, nothing).astype(float).std(axis=0).mean()
     assert by_label > 8  # grey levels, per pixel
     assert by_latent > 16
+
+
+_PRINTS = """
+import hashlib, numpy as np
+from builder.generators import load
+generator = load("nih128")
+latents = np.random.default_rng(7).standard_normal((9, generator.latent_size), dtype=np.float32)
+images = generator(latents, np.eye(9, len(generator.labels), dtype=np.float32))
+print(hashlib.sha256(images.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_every_make_of_cpu_gives_the_same_bytes() -> None:
+    """Other makes are imitated: MKL's sums in the order of any x86, kernels without AVX-512."""
+    other = {
+        "MKL_CBWR": "COMPATIBLE",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+    }
+    found = {
+        subprocess.check_output([sys.executable, "-c", _PRINTS], env={**os.environ, **more})
+        for more in ({}, other)
+    }
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("words", [[], ["--image-size", "32"]])
