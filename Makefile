@@ -34,11 +34,11 @@ demo: install  ## build a dataset again, train three arms with two seeds, compar
 	$(BIN)/xbuild rebuild manifests/gan1.json --out $(DEMO)
 	$(BIN)/xtrain experiment $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --seeds 2 \
 	  --arm none --arm oversample --arm gan --network resnet18 --init random --epochs 4 --batch 64
-	$(BIN)/xbuild view $(DEMO)/manifests/nih1.json
+	$(BIN)/xbuild view $(DEMO)/manifests/nih1*.json  # -rebuilt, where a processor rounds otherwise
 	$(BIN)/xbuild view $(DEMO)/manifests/gan1.json
 	@echo
 	@echo 'Did the synthetic images help?  $(DEMO)/runs/report/report.html'
-	@echo 'Radiographs by nih128:          $(DEMO)/galleries/nih1/index.html'
+	@echo "Radiographs by nih128:          $$(echo $(DEMO)/galleries/nih1*/index.html)"
 	@echo 'Phantoms, real and synthetic:   $(DEMO)/galleries/gan1/index.html'
 
 manifests: install  ## seal the datasets of manifests/ again, for this version; takes minutes
