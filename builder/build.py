@@ -129,9 +129,12 @@ def _layout(recipe: RealRecipe, table: LabelTable, work: Work) -> Layout:
     )
 
 
-def synth(blueprint: Blueprint, work: Work) -> Built:
-    """The sealed dataset under `work.out`; what an interrupted run completed is kept."""
-    ready = _ready(blueprint, work)
+def synth(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = None) -> Built:
+    """The sealed dataset under `work.out`; what an interrupted run completed is kept.
+
+    `loaded` stands for the generator that the blueprint names.
+    """
+    ready = _ready(blueprint, work, loaded)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out):
         begin(layout, recipe.name, recipe.noted(), recipes(recipe, ready.loaded, layout))
@@ -197,7 +200,7 @@ class _Ready:
     layout: Layout
 
 
-def _ready(blueprint: Blueprint, work: Work) -> _Ready:
+def _ready(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = None) -> _Ready:
     table, packs = blueprint.cohort.table, blueprint.request.real == "pack"
     check_destination(work.destination, dataset=table.dataset, packs=packs)
     if work.destination and DUPLICATE in blueprint.request.checks and work.share.parted:
@@ -210,7 +213,7 @@ def _ready(blueprint: Blueprint, work: Work) -> _Ready:
             table, "add --root FOLDER, or build the synthetic half alone with --real none"
         )
     spec = blueprint.generator
-    loaded = generators.find(spec.name, spec.image_size, spec.options)
+    loaded = loaded or generators.find(spec.name, spec.image_size, spec.options)
     checks = _find_checks(blueprint)
     label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
     folder = work.out / "shards" / blueprint.name

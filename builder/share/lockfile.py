@@ -19,6 +19,7 @@ from builder.contract import Manifest, Refusal, UsageError, printable
 from builder.contract.record import as_record
 from builder.recipe import RealRecipe, RealRequest, Recipe, Request, resolve_real
 from builder.render import resolve_label_map
+from builder.share.absent import absent
 from builder.split import Cohort
 
 _INSTALLED = re.compile(r"[A-Za-z0-9_-]+")  # a generator's name, not a file
@@ -47,16 +48,21 @@ class Recalled:
     request: RealRequest
     blueprint: Blueprint | None  # None: real images alone
     generator: generators.Loaded | None
+    absent: bool  # whether the generator is not here: nothing is rendered
     refusals: tuple[str, ...]  # such as "numpy is 2.1.0 there and 2.2.0 here"; () without any
 
 
-def recall(manifest: Manifest, path: Path, own: Own, *, anyway: bool) -> Recalled:
+def recall(
+    manifest: Manifest, path: Path, own: Own, *, anyway: bool, rendered: bool = False
+) -> Recalled:
     """What the manifest in the file `path` asks for.
 
+    Where all its synthetic images are `rendered` and here, neither generator nor checks are needed.
     UsageError where its recipe is of another version, or something that it needs is not here; and,
     unless `anyway`, where labels, generator, checks or software are not those that it names.
     """
-    request = request_of(manifest, path, own)
+    rendered = rendered and own.generator is None
+    request = request_of(manifest, path, own, rendered=rendered)
     cohort = read_cohort(request)
     if cohort.table.sha256 != manifest.recipe.get("labels_sha256") and not anyway:
         refused = _other("labels_sha256", manifest.recipe, {"labels_sha256": cohort.table.sha256})
@@ -66,15 +72,16 @@ def recall(manifest: Manifest, path: Path, own: Own, *, anyway: bool) -> Recalle
             f"{path} has a real half, and the images of {cohort.table.dataset} are never sent: add "
             "--root FOLDER, your own copy of them."
         )
-    recalled = _resolved(request, cohort, path, manifest)
+    recalled = _resolved(request, cohort, path, manifest, rendered=rendered)
     if recalled.refusals and not anyway:
         raise _refusal(path, recalled.refusals, "use the same")
     return recalled
 
 
-def request_of(manifest: Manifest, path: Path, own: Own) -> RealRequest:
+def request_of(manifest: Manifest, path: Path, own: Own, *, rendered: bool = False) -> RealRequest:
     """The request that gives the manifest's recipe again; UsageError names a field that is strange.
 
+    Without checks where the images are `rendered`: they have passed.
     The fields are found by name, so that a recipe of a later version is refused and not guessed.
     """
     _check_kind(manifest, path)
@@ -95,7 +102,7 @@ def request_of(manifest: Manifest, path: Path, own: Own) -> RealRequest:
     name = str(request.generator)
     if not own.generator and not _INSTALLED.fullmatch(name):
         raise UsageError(f"{path} names no installed generator: {printable(name)!r}.")
-    checks = _checks(request.checks, own.checks, path)
+    checks = () if rendered else _checks(request.checks, own.checks, path)
     batch = own.batch or request.batch
     return replace(request, generator=own.generator or name, checks=checks, batch=batch)
 
@@ -138,19 +145,22 @@ def _needs_images(manifest: Manifest) -> bool:
     return manifest.real_only or manifest.recipe.get("real", "pack") == "pack"
 
 
-def _resolved(request: RealRequest, cohort: Cohort, path: Path, manifest: Manifest) -> Recalled:
+def _resolved(
+    request: RealRequest, cohort: Cohort, path: Path, manifest: Manifest, *, rendered: bool
+) -> Recalled:
     """The request with its defaults worked out, and in what they differ from the manifest's."""
     if isinstance(request, Request):
         blueprint = prepare(request)
-        loaded = _load(blueprint, path, manifest)
+        loaded = absent(manifest) if rendered else _load(blueprint, path, manifest)
         label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
         checks = find_checks(request.checks)
-        recipe: RealRecipe = resolve(blueprint, loaded, checks, label_map)
+        made = resolve(blueprint, loaded, checks, label_map)
+        recipe: RealRecipe = _as_rendered(made, manifest) if rendered else made
     else:
         blueprint, loaded, recipe = None, None, resolve_real(request, cohort.table)
     here = json.loads(json.dumps(asdict(recipe)))
     refusals = [text for name in manifest.recipe for text in _other(name, manifest.recipe, here)]
-    versions = software(loaded)
+    versions = {**manifest.software, **software()} if rendered else software(loaded)
     refusals += [
         text for name in manifest.software for text in _other(name, manifest.software, versions)
     ]
@@ -160,8 +170,16 @@ def _resolved(request: RealRequest, cohort: Cohort, path: Path, manifest: Manife
         request=request,
         blueprint=blueprint,
         generator=loaded,
+        absent=rendered and loaded is not None,
         refusals=tuple(refusals),
     )
+
+
+def _as_rendered(recipe: Recipe, manifest: Manifest) -> Recipe:
+    """The recipe with what the manifest says of how its images were made and checked."""
+    batch, checks = (manifest.recipe.get(name) for name in ("batch", "checks"))
+    assert isinstance(checks, list)  # `request_of` has read it
+    return replace(recipe, batch=batch, checks=tuple(checks))
 
 
 def _load(blueprint: Blueprint, path: Path, manifest: Manifest) -> generators.Loaded:

@@ -45,6 +45,27 @@ def is_proved(shard: ShardEntry, root: Path) -> bool:
     return True
 
 
+def has_synthetic_half(manifest: Manifest, root: Path) -> bool:
+    """Whether all synthetic shards lie below the root as sealed, as a pulled release has them."""
+    released = _released(manifest)
+    return all(
+        _proved(shard, released, root) is not None
+        for shard in manifest.shardlist
+        if shard.origin == "synthetic"
+    )
+
+
+def _released(manifest: Manifest) -> Mapping[str, str]:
+    """The names in a release of the synthetic shards, by their own."""
+    return {shard.url: path for path, shard in synthetic_shards(manifest).items()}
+
+
+def _proved(shard: ShardEntry, released: Mapping[str, str], root: Path) -> Path | None:
+    """The file of a proved shard, under its own name or that of a release."""
+    urls = (shard.url, released.get(shard.url, shard.url))
+    return next((root / url for url in urls if is_proved(replace(shard, url=url), root)), None)
+
+
 def adopt(manifest: Manifest, known: Known | None, root: Path, workroom: Path) -> None:
     """Link the shards that are proved below `root` into `workroom`, so that they are not remade.
 
@@ -52,12 +73,10 @@ def adopt(manifest: Manifest, known: Known | None, root: Path, workroom: Path) -
     is known of their samples.
     """
     keys = _keys_by_shard(manifest.shardlist, known)
-    released = {shard.url: path for path, shard in synthetic_shards(manifest).items()}
+    released = _released(manifest)
     for shard in manifest.shardlist:
         new = workroom / shard.url
-        urls = (shard.url, released.get(shard.url, shard.url))
-        found = (root / url for url in urls if is_proved(replace(shard, url=url), root))
-        if new.exists() or (old := next(found, None)) is None:
+        if new.exists() or (old := _proved(shard, released, root)) is None:
             continue
         new.parent.mkdir(parents=True, exist_ok=True)
         for ending in _NOTES:

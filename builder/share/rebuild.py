@@ -1,6 +1,7 @@
 """A manifest into the dataset that it describes, proved → Outcome.
 
-The synthetic half is rendered again, the real half packed from the recipient's own images. The
+The synthetic half is rendered again, unless all of it is here as it was sealed; then no generator
+is needed. The real half is packed from the recipient's own images. The
 result has the manifest's name if it is proved to be that dataset; otherwise it has another name and
 counts its differences, or it is not sealed at all.
 """
@@ -27,7 +28,15 @@ from builder.engines.make import Work
 from builder.recipe import Layout, Recipe
 from builder.share.known import Known, read_known
 from builder.share.lockfile import Own, Recalled, recall
-from builder.share.place import adopt, discard, is_proved, other_names, publish, seal_otherwise
+from builder.share.place import (
+    adopt,
+    discard,
+    has_synthetic_half,
+    is_proved,
+    other_names,
+    publish,
+    seal_otherwise,
+)
 from builder.share.proof import Proof, Rebuilt, prove
 
 
@@ -71,10 +80,11 @@ def rebuild(
     if task.is_done():
         shutil.rmtree(task.workroom, ignore_errors=True)  # of a run that was killed at the end
         return _seal_same(task, None, _whole(manifest))
-    recalled = recall(manifest, path, own, anyway=anyway)
+    rendered = not manifest.real_only and has_synthetic_half(manifest, task.out)
+    recalled = recall(manifest, path, own, anyway=anyway, rendered=rendered)
     tell(recalled.cohort.table.notes)
     with claimed(task.out):
-        keep_recipes(_recipes(recalled, task.out))
+        keep_recipes(_recipes(task, recalled))
         adopt(manifest, task.known, task.out, task.workroom)
         rebuilt = _build(task, recalled, work)
         proof = prove(manifest, task.known, rebuilt)
@@ -125,12 +135,16 @@ def _check_place(manifest: Manifest, path: Path, out: Path) -> None:
         )
 
 
-def _recipes(recalled: Recalled, out: Path) -> Mapping[Path, Mapping[str, object]]:
+def _recipes(task: _Task, recalled: Recalled) -> Mapping[Path, Mapping[str, object]]:
     table, recipe = recalled.cohort.table, recalled.recipe
-    layout = Layout(root=out, pathologies=table.pathologies, image=recipe.image)
-    if isinstance(recipe, Recipe) and recalled.generator is not None:
-        return recipes(recipe, recalled.generator, layout)
-    return real_recipes(recipe, layout)
+    layout = Layout(root=task.out, pathologies=table.pathologies, image=recipe.image)
+    if not isinstance(recipe, Recipe) or recalled.generator is None:
+        return real_recipes(recipe, layout)
+    found = recipes(recipe, recalled.generator, layout)
+    if recalled.absent:  # its images were rendered by the versions that the manifest names
+        own = {**recipe.noted(), "software": dict(task.manifest.software)}
+        return {**found, layout.shards(recipe.name): own}
+    return found
 
 
 def _build(task: _Task, recalled: Recalled, work: Work) -> Rebuilt:
@@ -141,7 +155,8 @@ def _build(task: _Task, recalled: Recalled, work: Work) -> Rebuilt:
         if recalled.blueprint is None:
             built = pack(recalled.request, recalled.cohort, work)
         else:
-            built = synth(recalled.blueprint, work).manifest
+            loaded = recalled.generator if recalled.absent else None
+            built = synth(recalled.blueprint, work, loaded).manifest
     except CheckError as error:  # the option has another name here
         raise CheckError(str(error).replace("--skip-bad", "--anyway")) from None
     sealed = load_manifest(work.out / "manifests" / f"{built.name}.json")
@@ -168,7 +183,7 @@ def _settle(task: _Task, recalled: Recalled, rebuilt: Rebuilt, proof: Proof) -> 
     origin = {"rebuilt_from": _origin(task.manifest, proof, recalled)}
     path = seal_otherwise(rebuilt, names, task.out, name, origin)
     shutil.rmtree(rebuilt.root)
-    for folder in _recipes(recalled, task.out):
+    for folder in _recipes(task, recalled):
         if not any(folder.glob("*.tar")):  # its shards have another name
             shutil.rmtree(folder)
     return Outcome(path=path, manifest=load_manifest(path), proof=proof, differences=listed)

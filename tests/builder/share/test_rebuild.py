@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from builder import generators
 from builder.blueprint import prepare, read_cohort
 from builder.build import pack, synth
 from builder.contract import UsageError, load_index, load_manifest
@@ -99,6 +100,44 @@ def test_the_shards_of_a_release_are_not_rendered_again(
     before = {p: p.stat().st_mtime_ns for p in shared_folder.glob("data/*")}
     assert rebuilt(path).proof.same
     assert before == {p: p.stat().st_mtime_ns for p in shared_folder.glob("data/*")}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generator is not here, and neither is the classifier that checked its images."""
+
+    def find(*_: object) -> None:
+        raise UsageError("The generator phantom needs a file.")
+
+    monkeypatch.setattr(generators, "find", find)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_release_needs_neither_generator_nor_the_files_of_its_checks(
+    shared_folder: Path, sealed_once: Path, rebuilt: Rebuild, hashes: Hashes
+) -> None:
+    path = shared_folder / "manifests" / "gan100.json"
+    checks = ["finite", f"classifier:sha256:{'0' * 64}"]
+    change(path, lambda raw: raw["recipe"].update(checks=checks))
+    assert rebuilt(path).proof.same
+    assert list(verify(path)) == []
+    there, here = hashes(sealed_once / "shards"), hashes(shared_folder / "shards")
+    notes = "gan100/recipe.json"
+    assert {**there, notes: ""} == {**here, notes: ""}
+    noted, asked = (
+        json.loads((folder / "shards" / notes).read_text())
+        for folder in (shared_folder, sealed_once)
+    )
+    assert noted == {**asked, "checks": checks}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_generator_is_needed_where_a_synthetic_shard_is_not_as_sealed(
+    shared_folder: Path, rebuilt: Rebuild
+) -> None:
+    next(shared_folder.glob("data/*.tar")).unlink()
+    with pytest.raises(UsageError, match=r"name its file by --generator. \(The generator phantom"):
+        rebuilt(shared_folder / "manifests" / "gan100.json")
 
 
 def test_real_images_alone_are_packed_again(clinic: Path, tmp_path: Path, rebuilt: Rebuild) -> None:
