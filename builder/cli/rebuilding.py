@@ -76,9 +76,9 @@ def rebuild(
 ) -> None:
     """Build the dataset of MANIFEST again, and prove it.
 
-    The synthetic half is rendered again, the real half is packed from your own images. Each shard
-    must have the sha256 that MANIFEST says; where a CPU or GPU rounds otherwise, each image is
-    compared. After an interruption, the same command resumes the build.
+    The synthetic half is rendered again, or taken as it is where all of it is here. The real half
+    is packed from your own images. Each shard must have the sha256 that MANIFEST says; where a CPU
+    or GPU rounds otherwise, each image is compared. After an interruption, the same command resumes the build.
     """
     from builder.contract import dataset_root, load_manifest
     from builder.engines.make import Work

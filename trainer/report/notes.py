@@ -8,10 +8,12 @@ from trainer.report.results import DatasetResult
 from trainer.report.run_report import shown_as
 from trainer.report.studies import OF_AN_ARM
 
+CHANCE = 0.5  # AUC of a classifier that guesses
+
 
 def notes(dataset: DatasetResult, settings: ReportSettings) -> Iterator[str]:
     """Sentences on one dataset, each with its name."""
-    for sentences in (_images, _counts, _seeds, _controls, _training, _elsewhere):
+    for sentences in (_images, _counts, _chance, _seeds, _controls, _training, _elsewhere):
         for sentence in sentences(dataset, settings):
             yield f"{dataset.name}: {sentence}."
 
@@ -32,6 +34,22 @@ def _counts(dataset: DatasetResult, settings: ReportSettings) -> Iterator[str]:
         yield f"no figure below {least} positive test images: {', '.join(none)}"
     if weak := [f"{n} ({c})" for n, c in positives.items() if least <= c < few]:
         yield f"fewer than {few} positive test images, read with care: {', '.join(weak)}"
+
+
+def _chance(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
+    """The targets that nobody has learned: "no evidence" then says nothing of the images."""
+    unlearned = []
+    for target in dataset.targets:
+        found = [arm.pathologies[target].auc for arm in dataset.arms]
+        known = [auc for auc in found if auc is not None and auc.low is not None]
+        if known and all(auc.low is not None and auc.low <= CHANCE for auc in known):
+            values = [auc.value for auc in known]
+            unlearned.append(f"{target} (AUC {min(values):.2f} to {max(values):.2f})")
+    if unlearned:
+        yield (
+            f"no arm finds {', '.join(unlearned)} clearly better than chance, so nothing is known"
+            " of what images do for it: train longer, or look at images and labels"
+        )
 
 
 def _seeds(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:

@@ -48,6 +48,21 @@ def test_a_pathology_that_another_label_shows_is_said(
     ]
 
 
+def test_a_target_that_no_arm_has_learned_is_said(
+    facts_of_report: Facts, as_report: AsReport
+) -> None:
+    arms = facts_of_report["datasets"][0]["arms"]
+    for arm, value in zip(arms, (0.49, 0.51, 0.5, 0.53, 0.5, 0.5), strict=False):
+        arm["pathologies"]["Lung Lesion"]["auc"] |= {"value": value, "low": 0.44, "high": 0.58}
+    said = [note for note in notes_of(as_report(facts_of_report)) if "chance" in note]
+    assert said == [
+        "gan1: no arm finds Lung Lesion (AUC 0.49 to 0.53) clearly better than chance, so nothing"
+        " is known of what images do for it: train longer, or look at images and labels."
+    ]
+    arms[0]["pathologies"]["Lung Lesion"]["auc"]["low"] = 0.501
+    assert not [note for note in notes_of(as_report(facts_of_report)) if "chance" in note]
+
+
 def test_few_positives_are_read_with_care(facts_of_report: Facts, as_report: AsReport) -> None:
     facts_of_report["datasets"][0]["positives"]["Lung Lesion"]["positives"] = 49
     said = "gan1: fewer than 50 positive test images, read with care: Lung Lesion (49)."
