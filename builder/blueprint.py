@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
+from builder.checks import Check, find_checks
 from builder.contract import UsageError
 from builder.labels import read_labels
 from builder.labels.chexpert import find_chexpert
@@ -17,7 +18,7 @@ from builder.recipe import (
     resolve_targets,
 )
 from builder.render import LabelMap, parse_label_map
-from builder.split import Cohort, make_cohort
+from builder.split import Cohort, Split, make_cohort
 
 _Asked = TypeVar("_Asked", bound=RealRequest)
 
@@ -33,6 +34,7 @@ class Blueprint:
     plan: Plan
     generator: GeneratorSpec
     label_map: LabelMap  # the generator's side as it was typed
+    checks: tuple[Check, ...]  # what images must pass, but for duplicates
 
 
 def prepare(request: Request) -> Blueprint:
@@ -43,6 +45,7 @@ def prepare(request: Request) -> Blueprint:
     pathologies = cohort.table.pathologies
     label_map = parse_label_map(request.label_map, pathologies)
     targets = resolve_targets(request, cohort.table)
+    checks = _find_checks(request, cohort.split)
     check_positives(pathologies, targets, cohort.labels_by_part())
     return Blueprint(
         request=request,
@@ -52,7 +55,23 @@ def prepare(request: Request) -> Blueprint:
         plan=request.plan(targets, pathologies, cohort.train_labels),
         generator=generator,
         label_map=label_map,
+        checks=checks,
     )
+
+
+def _find_checks(request: Request, split: Split) -> tuple[Check, ...]:
+    """The checks; UsageError where one needs real images that are not there."""
+    rows = {"train": split.train, "val": split.val, "test": split.test}
+    checks = find_checks(request.checks)
+    for check in checks:
+        if check.needs and request.real == "none":
+            raise UsageError(f"The check {check.identity} looks at real images: use --real pack.")
+        for name in check.needs:
+            if not len(rows[name]):
+                raise UsageError(f"The check {check.identity} needs {name} images: use --holdout.")
+        if (enough := getattr(check, "check_held_out", None)) is not None:
+            enough(len(split.val))
+    return tuple(checks)
 
 
 def read_cohort(request: RealRequest) -> Cohort:

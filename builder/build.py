@@ -8,7 +8,7 @@ import numpy as np
 
 from builder import generators
 from builder.blueprint import Blueprint
-from builder.checks import Check, find_checks
+from builder.checks import Check
 from builder.checks.check import DUPLICATE
 from builder.claim import begin, check_destination, claimed, real_recipes, recipes, software
 from builder.contract import Manifest, UsageError
@@ -31,6 +31,7 @@ from builder.recipe import (
 from builder.render import (
     LabelMap,
     check_generator,
+    named_labels,
     recorded_batch,
     resolve_label_map,
 )
@@ -214,18 +215,21 @@ def _ready(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = 
         )
     spec = blueprint.generator
     loaded = loaded or generators.find(spec.name, spec.image_size, spec.options)
-    checks = _find_checks(blueprint)
     label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
     folder = work.out / "shards" / blueprint.name
     batch = images_per_call(loaded.generator, blueprint.request.batch, folder)
     blueprint = replace(blueprint, request=replace(blueprint.request, batch=batch))
-    recipe = resolve(blueprint, loaded, checks, label_map)
+    recipe = resolve(blueprint, loaded, blueprint.checks, label_map)
     _check_generator(blueprint, recipe, loaded, label_map)
     return _Ready(
         blueprint=blueprint,
         loaded=loaded,
         renderer=Renderer(
-            spec=spec, generator=loaded.generator, batch=batch, checks=checks, label_map=label_map
+            spec=spec,
+            generator=loaded.generator,
+            batch=batch,
+            checks=blueprint.checks,
+            label_map=label_map,
         ),
         recipe=recipe,
         layout=_layout(recipe, table, work),
@@ -251,9 +255,9 @@ def _check_generator(
     if strange and blueprint.request.generator is None:
         raise UsageError(
             f"Without --generator, {generator.name} renders the images, and it cannot show "
-            f"{', '.join(strange)}: name a generator by --generator, show it as another label by "
-            f"--label-map '{strange[0]}=LABEL', or train one on your own images with xbuild pack "
-            "and then xbuild fit-gan."
+            f"{', '.join(strange)}: name a generator by --generator, show it as one of the labels "
+            f"{named_labels(known)} by --label-map '{strange[0]}=LABEL', or train one on your own "
+            "images with xbuild pack and then xbuild fit-gan."
         )
     check_generator(
         generator.generator,
@@ -263,20 +267,6 @@ def _check_generator(
         upsample=recipe.upsample,
         label_map=label_map,
     )
-
-
-def _find_checks(blueprint: Blueprint) -> tuple[Check, ...]:
-    """The checks; UsageError where one needs real images that are not there."""
-    request, split = blueprint.request, blueprint.cohort.split
-    rows = {"train": split.train, "val": split.val, "test": split.test}
-    checks = find_checks(request.checks)
-    for check in checks:
-        if check.needs and request.real == "none":
-            raise UsageError(f"The check {check.identity} looks at real images: use --real pack.")
-        for name in check.needs:
-            if not len(rows[name]):
-                raise UsageError(f"The check {check.identity} needs {name} images: use --holdout.")
-    return tuple(checks)
 
 
 def _draw(blueprint: Blueprint, real: Sequence[Shard]) -> tuple[Plan, Draw]:

@@ -54,7 +54,10 @@ class Context:
 
 
 class Check(Protocol):
-    """A check whose argument was understood."""
+    """A check whose argument was understood.
+
+    It may have `check_held_out(images)`, which raises UsageError where val has too few images.
+    """
 
     @property
     def identity(self) -> str:

@@ -31,6 +31,15 @@ class Copy:
     fraction: float
     needs: tuple[Split, ...] = ("train", "val")
 
+    def check_held_out(self, images: int) -> None:
+        """Raise UsageError unless val has enough images to know what is unusual."""
+        if images * self.fraction < 1:
+            raise UsageError(
+                f"{self.identity} needs {int(np.ceil(1 / self.fraction))} held-out images to know "
+                f"what is unusual and val has {images}: use a larger --holdout, or a larger "
+                "fraction."
+            )
+
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:  # noqa: ARG002
         """A judge that holds the reductions of the training images, and reads the images again."""
         training = self._training_images(context)
@@ -39,12 +48,7 @@ class Copy:
             for block in _blocks(context.members("val"))
         ]
         held_out = np.concatenate(similarity, axis=1)
-        if held_out.shape[1] * self.fraction < 1:
-            raise UsageError(
-                f"{self.identity} needs {int(np.ceil(1 / self.fraction))} held-out images to know "
-                f"what is unusual and val has {held_out.shape[1]}: use a larger --holdout, or a "
-                "larger fraction."
-            )
+        self.check_held_out(held_out.shape[1])
         limits = np.quantile(held_out, 1 - self.fraction, axis=1)
         return _Judge(training, max_reduced=float(limits[0]), max_pixels=float(limits[1]))
 

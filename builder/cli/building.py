@@ -153,9 +153,13 @@ def _planned(request: Mapping[str, Any]) -> "Blueprint":
     """What the labels decide, and the plan on the terminal."""
     from builder.blueprint import prepare
     from builder.cli.plan_text import plan_text
+    from builder.generators import check_named
     from builder.recipe import Request
 
-    blueprint = prepare(_with_images(Request(**request)))
+    asked = _with_images(Request(**request))
+    spec = asked.generator_spec()
+    check_named(spec.name, spec.options)
+    blueprint = prepare(asked)
     _show_notes(blueprint.cohort.table.notes)
     echo(plan_text(blueprint))
     if blueprint.generator.name == "phantom" and blueprint.request.dataset != "demo":

@@ -43,7 +43,6 @@ def plan_text(blueprint: Blueprint) -> str:
         *_target_table(blueprint),
         "",
         *_other_table(blueprint),
-        "",
         f"Every target reaches a share of {float(plan.share):g}, counted in integers; "
         f"{_optimality(plan)}",
     ]
@@ -126,7 +125,10 @@ def _target_table(blueprint: Blueprint) -> list[str]:
 
 
 def _other_table(blueprint: Blueprint) -> list[str]:
-    """What the synthetic images do to the pathologies that are no targets."""
+    """What the synthetic images do to the pathologies that are no targets, and a blank line.
+
+    Nothing where all are targets.
+    """
     plan, labels = blueprint.plan, blueprint.cohort.train_labels
     before = (labels == 1).sum(axis=0)
     drawn = np.concatenate([plan.label_vectors(i, labels) for i in range(len(plan.targets))])
@@ -139,7 +141,7 @@ def _other_table(blueprint: Blueprint) -> list[str]:
             table.append(
                 [name, f"{have:,}", f"{have / plan.real:.2%}", f"{then:,}", f"{then / total:.2%}"]
             )
-    return _aligned(table)
+    return [*_aligned(table), ""] if table[1:] else []
 
 
 def _paper_counts(blueprint: Blueprint) -> dict[str, int]:

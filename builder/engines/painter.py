@@ -36,6 +36,7 @@ class GeneratorPainter:
             seed=self.seed,
             batch=self.batch,
             label_map=self.label_map,
+            name=spec.name,
         )
         return checked_pictures(
             produce,

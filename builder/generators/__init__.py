@@ -9,16 +9,17 @@ Generator (see builder.render) and its identity: the sha256 of its weights or of
 import hashlib
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from builder.contract import CheckError, UsageError, sha256_file
 from builder.contract.record import as_record, parse_json
 from builder.contract.tensors import read_tensors_header
 from builder.generators.kinds import GENERATOR, check_kind
-from builder.render import Generator
+from builder.render import Generator, plugin_code
 
 GROUP = "cxr_rebalance.generators"
 
@@ -74,8 +75,28 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
 
     `image_size` is a wish: a procedural generator takes it as its resolution, a trained one has
     its own. `options` are (name, value) pairs. UsageError where no generator has that name, or it
-    does not take an option; CheckError where a file of weights is damaged.
+    does not take an option, or code of another package fails; CheckError where a file of weights is
+    damaged.
     """
+    entry, argument = _entry_of(name_or_path)
+    function = _function(entry, name_or_path, options)
+    with _loading(entry, name_or_path, options):
+        generator = function(argument, image_size, **dict(options))
+    return Loaded(name=entry.name, sha256=_identity(function, argument), generator=generator)
+
+
+def check_named(name_or_path: str, options: Options = ()) -> None:
+    """Raise what `find` raises for a name or an option, and make no generator.
+
+    Its module is imported only where there are options.
+    """
+    entry, _ = _entry_of(name_or_path)
+    if options:
+        _function(entry, name_or_path, options)
+
+
+def _entry_of(name_or_path: str) -> tuple[EntryPoint, str]:
+    """The entry point that `name_or_path` means, and its argument."""
     name, _, argument = name_or_path.partition(":")
     found, path = entry_points(group=GROUP), Path(name_or_path)
     is_file = path.is_file() and name_or_path not in found.names
@@ -90,10 +111,31 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
         raise UsageError(
             f"No generator is called {name_or_path!r}: use a .safetensors file or one of {known}."
         )
-    function: Load = found[name].load()
-    _check_options(name, function, options)
-    generator = function(argument, image_size, **dict(options))
-    return Loaded(name=name, sha256=_identity(function, argument), generator=generator)
+    return found[name], argument
+
+
+def _function(entry: EntryPoint, name_or_path: str, options: Options) -> Load:
+    """The function of an entry point; UsageError where it does not take an option."""
+    with _loading(entry, name_or_path, options):
+        function: Load = entry.load()
+    _check_options(entry.name, function, options)
+    return function
+
+
+def _loading(
+    entry: EntryPoint, name_or_path: str, options: Options
+) -> AbstractContextManager[None]:
+    """Code of another package, which may raise anything, is run in here."""
+    check = f"check --generator {name_or_path}"
+    then = (
+        f"{check} and its --generator-option, whose value arrives as text: load must convert it, "
+        "as docs/plugin shows"
+        if options
+        else f"{check}, and the code of its package"
+    )
+    return plugin_code(
+        entry.module, f"The generator {entry.name} cannot be loaded", then, UsageError
+    )
 
 
 def _check_options(name: str, function: Load, options: Options) -> None:

@@ -67,8 +67,8 @@ def needed_table(source: Source, about: About, names: tuple[str, ...]) -> Path:
     if (path := find_table(source, *names)) is not None:
         return path
     raise UsageError(
-        f"{about.title} needs its table {names[0]}: {_searched(source)}; check --root, or name the "
-        "folder of its tables by --labels."
+        f"{about.title} needs its table {_or_gz(names[0])}: {_searched(source)}; check --root, or "
+        "name the folder of its tables by --labels."
     )
 
 
@@ -82,7 +82,7 @@ def official_files(source: Source, about: About, first: int = 0) -> list[Path]:
     missing = [names[0] for names, path in zip(wanted, found, strict=True) if path is None]
     if missing:
         raise UsageError(
-            f"The official split of {about.title} needs {' and '.join(missing)}: "
+            f"The official split of {about.title} needs {_or_gz(*missing)}: "
             f"{_searched(source, len(missing))}; name the folder that holds all tables by "
             "--labels, or use --split hash."
         )
@@ -154,6 +154,11 @@ def keep_images(table: LabelTable) -> LabelTable:
         "are left out."
     )
     return keep_rows(table, found, note)
+
+
+def _or_gz(*tables: str) -> str:
+    """The names of tables, with the ending that is as good."""
+    return f"{' and '.join(tables)} (or {Path(tables[0]).suffix}.gz)"
 
 
 def _places(source: Source) -> tuple[Path, ...]:

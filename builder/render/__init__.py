@@ -14,8 +14,13 @@ from builder.render.batch import (
     recorded_batch,
 )
 from builder.render.device import device_facts, exact, on_gpu
-from builder.render.generator import Floats, Generator, check_generator
-from builder.render.label_map import LabelMap, parse_label_map, resolve_label_map
+from builder.render.generator import Floats, Generator, check_generator, plugin_code
+from builder.render.label_map import (
+    LabelMap,
+    named_labels,
+    parse_label_map,
+    resolve_label_map,
+)
 from builder.render.loop import Picture, condition, render
 
 __all__ = [
@@ -32,8 +37,10 @@ __all__ = [
     "default_batch",
     "device_facts",
     "exact",
+    "named_labels",
     "on_gpu",
     "parse_label_map",
+    "plugin_code",
     "recorded_batch",
     "render",
     "resolve_label_map",

@@ -53,7 +53,7 @@ def best_batch(generator: Generator, clock: Callable[[], float] = time.perf_coun
 def _has_memory(generator: Generator, size: int) -> bool:
     """Whether a call with so many samples succeeds."""
     try:
-        generator(*_inputs(generator, size))
+        start_batch(generator, *_inputs(generator, size))()
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -5,15 +5,19 @@ and found through the entry points of group `cxr_rebalance.generators`. It knows
 draws or files.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from traceback import walk_tb
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import UsageError
+from builder.contract import CheckError, Refusal, Stopped, UsageError, printable
 from builder.labels import find_pathology
-from builder.render.label_map import LabelMap, label_for
+from builder.render.label_map import LabelMap, label_for, named_labels
 
 Floats = npt.NDArray[np.float32]
 Finish = Callable[[], npt.NDArray[np.uint8]]
@@ -58,10 +62,12 @@ def check_generator(
                 f"The generator {name} cannot show {target}: it knows "
                 f"{', '.join(generator.labels)}; {ways}"
             )
-        if find_pathology(label, getattr(generator, "unseen", ())) is not None:
+        unseen = getattr(generator, "unseen", ())
+        if find_pathology(label, unseen) is not None:
+            seen = [known for known in generator.labels if find_pathology(known, unseen) is None]
             raise UsageError(
-                f"The generator {name} has never seen {label}: no image it was trained on had it; "
-                f"{ways}"
+                f"The generator {name} has never seen {label}: no image it was trained on had it, "
+                f"and images had {named_labels(seen)}; {ways}"
             )
     if generator.resolution < image_size and not upsample:
         raise UsageError(
@@ -72,18 +78,71 @@ def check_generator(
 
 
 def start_batch(
-    generator: Generator, latents: Floats, labels: Floats, size: int | None = None
+    generator: Generator, latents: Floats, labels: Floats, size: int | None = None, name: str = ""
 ) -> Finish:
     """Begin a batch; the function that is returned waits for it and gives its images.
 
-    They have `size` pixels on a side where that is asked for and the generator can do it.
+    They have `size` pixels on a side where that is asked for and the generator can do it. `name` is
+    the generator's in a message.
     """
-    if (start := getattr(generator, "start", None)) is not None:
-        wanted = (size,) if size and getattr(generator, "resizes", False) else ()
-        finish: Finish = start(latents, labels, *wanted)
-        return finish
-    images = generator(latents, labels)
-    return lambda: images
+    code = partial(
+        plugin_code,
+        type(generator).__module__,
+        f"The generator {name or type(generator).__name__} cannot make images",
+        "complete shards are kept: mend its package, and run the same command again",
+        memory=True,
+    )
+    with code():
+        if (start := getattr(generator, "start", None)) is not None:
+            wanted = (size,) if size and getattr(generator, "resizes", False) else ()
+            finish: Finish = start(latents, labels, *wanted)
+        else:
+            images = generator(latents, labels)
+            return lambda: images
+
+    def get() -> npt.NDArray[np.uint8]:
+        with code():
+            return finish()
+
+    return get
+
+
+@contextmanager
+def plugin_code(
+    module: str,
+    what: str,
+    then: str,
+    kind: type[Refusal] = CheckError,
+    *,
+    memory: bool = False,
+) -> Iterator[None]:
+    """Say what code of another package raises in one sentence, as `kind`: `what`, why, `then`.
+
+    Refusals pass; so does a lack of memory where `memory`. What a `module` of this project raises
+    is a fault, and passes, too.
+    """
+    try:
+        yield
+    except (Refusal, Stopped):
+        raise
+    except Exception as error:
+        lacks = isinstance(error, RuntimeError) and is_out_of_memory(error)
+        if module.partition(".")[0] == "builder" or (memory and lacks):
+            raise
+        why = printable(" ".join(str(error).split()))
+        said = f" ({why})" if why else ""
+        where = _line(error, module)
+        raise kind(f"{what}: it raised {type(error).__name__}{where}{said}; {then}.") from error
+
+
+def _line(error: Exception, module: str) -> str:
+    """The last line of the module's package that the error came through; "" where it is unknown."""
+    package = module.partition(".")[0]
+    found = ""
+    for frame, line in walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+            found = f" in line {line} of {Path(frame.f_code.co_filename).name}"
+    return found
 
 
 def side_of(generator: Generator, size: int) -> int:

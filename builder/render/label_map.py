@@ -8,6 +8,8 @@ from builder.labels import canonical, find_pathology
 LabelMap = tuple[tuple[str, str], ...]
 """Pairs (pathology of the dataset, label of the generator); a pathology is in one at most."""
 
+_NAMED = 15  # labels in a message
+
 
 def parse_label_map(texts: Sequence[str], pathologies: Sequence[str]) -> LabelMap:
     """The pairs that --label-map asks for, with the pathologies as the dataset spells them.
@@ -45,6 +47,12 @@ def resolve_label_map(label_map: LabelMap, labels: Sequence[str], generator: str
             )
         pairs.append((pathology, found))
     return tuple(pairs)
+
+
+def named_labels(labels: Sequence[str]) -> str:
+    """The first few labels, and how many more there are."""
+    more = f" and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
+    return ", ".join(labels[:_NAMED]) + more
 
 
 def label_for(pathology: str, labels: Sequence[str], label_map: LabelMap) -> str | None:

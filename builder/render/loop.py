@@ -42,6 +42,7 @@ def render(
     seed: int,
     batch: int = BATCH,
     label_map: LabelMap = (),
+    name: str = "",
 ) -> Iterator[Bytes]:
     """The pixels of the samples in order, in blocks uint8 [B, R, R] of at most `batch`.
 
@@ -50,7 +51,7 @@ def render(
     are needed, up to two batches before their images are given. Every call of the generator has the
     shape [batch, ...], the last one padded, so that no pixel depends on how many images are asked
     for. Without enough memory, `batch` is halved on a CPU; on a GPU, where pixels depend on it,
-    that is a CheckError, as is output that is no image.
+    that is a CheckError, as is output that is no image; messages call the generator `name`.
     """
     todo = iter(samples)
     side = side_of(generator, image_size)
@@ -68,7 +69,7 @@ def render(
         while len(rows):
             try:
                 get = start_batch(
-                    generator, _padded(latent, batch), _padded(conditions, batch), image_size
+                    generator, _padded(latent, batch), _padded(conditions, batch), image_size, name
                 )
             except RuntimeError as error:
                 if not is_out_of_memory(error):

@@ -25,8 +25,11 @@ class LabGan:
         return images.clip(0, 255).astype(np.uint8)
 
 
-def load(argument: str, image_size: int) -> LabGan:
-    """Called by `--generator lab:WEIGHTS.npy`, or `lab` for noise; `image_size` is a wish."""
+def load(argument: str, image_size: int, *, gain: str = "1") -> LabGan:
+    """Called by `--generator lab:WEIGHTS.npy`, or `lab` for noise; `image_size` is a wish.
+
+    `--generator-option gain=0.5` arrives here as text.
+    """
     shape = (LabGan.latent_size + len(LabGan.labels), image_size, image_size)
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    return LabGan(np.load(argument) if argument else noise)
+    return LabGan(float(gain) * (np.load(argument) if argument else noise))

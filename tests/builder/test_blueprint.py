@@ -41,6 +41,15 @@ def test_a_target_that_no_training_image_has_is_told_where_it_is(clinic: Path) -
     assert prepare(replace(request, uncertain="ones")).plan
 
 
+def test_a_copy_check_is_told_how_many_images_are_in_val(clinic: Path) -> None:
+    request = Request(dataset="table", labels=clinic, targets=("Mass",), holdout=("0.1", "0.1"))
+    val = len(prepare(request).cohort.split.val)
+    with pytest.raises(UsageError, match=rf"needs 100 held-out images .* and val has {val}: use"):
+        prepare(replace(request, checks=("copy",)))
+    enough = prepare(replace(request, checks=("copy:0.9", "duplicate")))
+    assert [check.identity for check in enough.checks] == ["constant", "copy:0.9"]
+
+
 def test_only_what_needs_chexperts_images_looks_for_them(tmp_path: Path) -> None:
     root = tmp_path / "CheXpert-v1.0-small"
     request = Request(dataset="chexpert")

@@ -161,8 +161,11 @@ def test_labels_that_the_phantom_cannot_show_are_told_what_to_do(
     error = done.stderr.strip().splitlines()[-1]
     assert error == (
         "Error: Without --generator, phantom renders the images, and it cannot show Viral: name a "
-        "generator by --generator, show it as another label by --label-map 'Viral=LABEL', or train "
-        "one on your own images with xbuild pack and then xbuild fit-gan."
+        "generator by --generator, show it as one of the labels No Finding, Enlarged "
+        "Cardiomediastinum, Cardiomegaly, Lung Opacity, Lung Lesion, Edema, Consolidation, "
+        "Pneumonia, Atelectasis, Pneumothorax, Pleural Effusion, Pleural Other, Fracture, Support "
+        "Devices, Infiltration and 6 more by --label-map 'Viral=LABEL', or train one on your own "
+        "images with xbuild pack and then xbuild fit-gan."
     )
     named = xbuild("synth", *arguments, "--target", "Viral", "--generator", "phantom")
     assert "The generator phantom cannot show Viral: it knows" in named.stderr

@@ -73,6 +73,25 @@ def test_a_truncated_generator_is_refused(xbuild: Xbuild, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--generator", "dall-e"], "No generator is called 'dall-e'"),
+        (["--generator", "absent.safetensors"], "Cannot read the generator absent.safetensors"),
+        (["--generator-option", "mood=calm"], "phantom has no option 'mood'"),
+        (["--check", "copy"], "copy:0.01 needs 100 held-out images to know what is unusual"),
+        (["--check", "copy", "--real", "none"], "looks at real images: use --real pack"),
+    ],
+)
+def test_a_generator_and_checks_that_cannot_be_are_refused_before_the_plan(
+    xbuild: Xbuild, small: list[object], tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = xbuild(*small, *words, "--out", tmp_path / "out", "--dry-run")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_phantoms_with_real_data_are_announced(
     xbuild: Xbuild, small: list[object], tmp_path: Path
 ) -> None:

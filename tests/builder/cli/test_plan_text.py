@@ -108,6 +108,17 @@ def test_the_command_takes_label_vectors(clinic: Path) -> None:
     assert mass["positives"] == mass["real_positives"] + mass["render"]
 
 
+def test_no_table_of_others_is_printed_where_all_are_targets(clinic: Path) -> None:
+    usual = blueprint(clinic)
+    assert "\n\nother pathologies " in plan_text(usual)
+    rows = [line.rsplit(",", 2)[0] for line in clinic.read_text().splitlines()]
+    clinic.write_text("\n".join(rows))
+    text = plan_text(prepare(replace(usual.request, targets=("Mass",))))
+    assert "other pathologies" not in text
+    assert "\n\nEvery target reaches" in text
+    assert "\n\n\n" not in text
+
+
 def test_one_vector_is_one_and_a_mapped_label_is_said(clinic: Path) -> None:
     found = blueprint(clinic)
     assert "generator shows" not in plan_text(found)

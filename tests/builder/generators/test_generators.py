@@ -102,6 +102,20 @@ def test_an_option_that_a_generator_does_not_take_is_refused(name: str, message:
         generators.load(name, 64, (("mood", "calm"),))
 
 
+def test_names_and_options_are_checked_without_a_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a generator was made")
+
+    monkeypatch.setattr(nih64.pggan, "_read", never)
+    for name in ("nih64", str(WEIGHTS)):
+        generators.check_named(name)
+        generators.check_named(name, (("precision", "bf16"),))
+    with pytest.raises(UsageError, match="nih64 has no option 'mood'"):
+        generators.check_named("nih64", (("mood", "calm"),))
+    with pytest.raises(UsageError, match="No generator is called 'phantasm'"):
+        generators.check_named("phantasm")
+
+
 def test_a_folders_identity_follows_every_file_and_no_downloaders_notes(
     tmp_path: Path,
 ) -> None:

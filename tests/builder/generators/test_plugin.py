@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.contract import load_manifest, sha256_file
+from builder import generators
+from builder.contract import UsageError, load_manifest, sha256_file
 
 PLUGIN = Path(__file__).parents[3] / "docs" / "plugin"
 
@@ -56,6 +57,100 @@ def test_a_dataset_is_rendered_with_a_generator_from_another_package(
     checked = xbuild("verify", path)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert "OK" in checked.stdout
+
+
+FAULTY = """
+import numpy as np
+
+class Faulty:
+    labels, resolution, latent_size = ("Mass", "Pleural_Thickening"), 32, 4
+
+    def __call__(self, latents, labels):
+        raise ValueError("the network wants another shape")
+
+def load(argument, image_size, *, gain="1"):
+    if argument:
+        np.load(argument)
+    if gain != "1":
+        gain * 0.5
+    return Faulty()
+"""
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package with the generators `faulty` and, without its module, `gone`."""
+    (tmp_path / "faulty_gan.py").write_text(FAULTY)
+    about = tmp_path / "faulty_gan-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-gan\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[cxr_rebalance.generators]\nfaulty = faulty_gan:load\ngone = faulty_absent:load\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "faulty_gan", raising=False)
+
+
+CANNOT = "cannot be loaded: it raised"
+FAULTS = {
+    "option": (
+        ["--generator", "faulty", "--generator-option", "gain=0.5"],
+        f"The generator faulty {CANNOT} TypeError in line 14 of faulty_gan.py (can't multiply "
+        "sequence by non-int of type 'float'); check --generator faulty and its --generator-option,"
+        " whose value arrives as text: load must convert it, as docs/plugin shows.",
+    ),
+    "file": (
+        ["--generator", "faulty:missing.npy"],
+        f"The generator faulty {CANNOT} FileNotFoundError in line 12 of faulty_gan.py ([Errno 2] No"
+        " such file or directory: 'missing.npy'); check --generator faulty:missing.npy, and the "
+        "code of its package.",
+    ),
+    "module": (
+        ["--generator", "gone"],
+        f"The generator gone {CANNOT} ModuleNotFoundError (No module named 'faulty_absent'); check "
+        "--generator gone, and the code of its package.",
+    ),
+}
+
+
+@pytest.mark.usefixtures("faulty")
+@pytest.mark.parametrize("case", FAULTS)
+def test_what_a_plug_in_raises_when_it_is_loaded_is_one_sentence(
+    small: list[object], tmp_path: Path, xbuild: Xbuild, case: str
+) -> None:
+    words, message = FAULTS[case]
+    done = xbuild(*small, *words, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"Error: {message}"
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("faulty")
+def test_what_a_plug_in_raises_when_it_is_called_is_one_sentence_and_shards_are_kept(
+    small: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    done = xbuild(*small, "--generator", "faulty", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "Error: The generator faulty cannot make images: it raised ValueError in line 8 of "
+        "faulty_gan.py (the network wants another shape); complete shards are kept: mend its "
+        "package, and run the same command again."
+    )
+    assert list((tmp_path / "out/shards/real").glob("*.tar"))
+
+
+def test_an_option_of_the_documented_plug_in_is_a_number(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(package)
+    one, half = (generators.load("lab", 32, (("gain", gain),)) for gain in ("1", "0.5"))
+    assert np.array_equal(half.network * 2, one.network)
+    assert half.network.dtype == np.float32
+    with pytest.raises(
+        UsageError, match=r"ValueError in line \d+ of lab_gan\.py .*'loud'.*as text"
+    ):
+        generators.load("lab", 32, (("gain", "loud"),))
 
 
 def test_without_the_package_its_name_is_unknown(

@@ -238,9 +238,11 @@ def test_our_split_is_of_the_training_table_alone(
 def test_the_official_split_needs_all_tables(download: tuple[Path, Path]) -> None:
     root, tables = download
     (tables / "test_labels.csv").unlink()
-    with pytest.raises(UsageError, match=r"needs test_labels\.csv: it is not in .*--split hash"):
+    with pytest.raises(
+        UsageError, match=r"needs test_labels\.csv \(or .* it is not in .*--split hash"
+    ):
         read_labels("chexpert", labels=tables, root=root, official=True)
-    with pytest.raises(UsageError, match=r"needs valid\.csv and test_labels\.csv: neither"):
+    with pytest.raises(UsageError, match=r"needs valid\.csv and test_labels\.csv .*: neither"):
         read_labels("chexpert", official=True)
 
 

@@ -125,7 +125,9 @@ def test_the_labels_of_negbio_are_used_where_they_are_named(release: Path) -> No
 @pytest.mark.parametrize("name", ["metadata", "chexpert", "split"])
 def test_a_missing_table_is_named_with_where_it_was_looked_for(release: Path, name: str) -> None:
     (release / f"{NAME}{name}.csv.gz").unlink()
-    with pytest.raises(UsageError, match=rf"needs .*{NAME}{name}\.csv: it is not in .*{release}"):
+    with pytest.raises(
+        UsageError, match=rf"needs .*{NAME}{name}\.csv \(or \.csv\.gz\): it is not in .*{release}"
+    ):
         read_labels("mimic", root=release / "files", official=True)
 
 

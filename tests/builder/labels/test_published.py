@@ -58,7 +58,9 @@ def test_the_folder_of_the_labels_comes_first(tmp_path: Path) -> None:
 
 def test_a_missing_table_is_named_with_the_places(tmp_path: Path) -> None:
     where = f"it is not in {tmp_path}/one or {tmp_path}; check --root, or name the folder"
-    with pytest.raises(UsageError, match=rf"Clinic needs its table labels\.csv: {where}"):
+    with pytest.raises(
+        UsageError, match=rf"Clinic needs its table labels\.csv \(or \.csv\.gz\): {where}"
+    ):
         main_table(Source(root=tmp_path / "one"), ABOUT)
     with pytest.raises(UsageError, match="neither --labels nor --root says where it is"):
         main_table(Source(), ABOUT)
@@ -66,11 +68,11 @@ def test_a_missing_table_is_named_with_the_places(tmp_path: Path) -> None:
 
 def test_every_missing_file_of_the_official_split_is_named(tmp_path: Path) -> None:
     source = Source(labels=tmp_path / "labels.csv", official=True)
-    words = rf"needs train\.txt and test\.txt: they are not in {tmp_path}; .*--split hash"
+    words = rf"needs train\.txt and test\.txt \(or \.txt\.gz\): they are not in {tmp_path}; .* hash"
     with pytest.raises(UsageError, match=words):
         official_files(source, ABOUT)
     (tmp_path / "train.txt").touch()
-    with pytest.raises(UsageError, match=r"Clinic needs test\.txt: "):
+    with pytest.raises(UsageError, match=r"Clinic needs test\.txt \(or "):
         official_files(source, ABOUT)
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/test.txt").touch()

@@ -144,5 +144,5 @@ def test_the_official_split_needs_tables_of_one_kind(release: Path, tmp_path: Pa
     with pytest.raises(UsageError, match="have different labels"):
         read_labels("vindr", labels=boxes, official=True)
     (release / "annotations/image_labels_test.csv").unlink()
-    with pytest.raises(UsageError, match=r"needs image_labels_test\.csv: it is not in"):
+    with pytest.raises(UsageError, match=r"needs image_labels_test\.csv .*: it is not in"):
         read_labels("vindr", root=release, official=True)

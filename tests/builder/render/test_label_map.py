@@ -1,7 +1,7 @@
 import pytest
 
 from builder.contract import UsageError
-from builder.render import parse_label_map, resolve_label_map
+from builder.render import named_labels, parse_label_map, resolve_label_map
 from builder.render.label_map import label_for, shown_by
 
 PATHOLOGIES = ("Lung Lesion", "Pleural_Thickening", "Effusion")
@@ -36,6 +36,11 @@ def test_what_is_no_pathology_of_the_dataset_is_refused(texts: list[str], messag
 def test_what_is_no_label_of_the_generator_is_refused() -> None:
     with pytest.raises(UsageError, match="the generator gan has no label 'Gout', it has Mass, Pl"):
         resolve_label_map((("Effusion", "Gout"),), LABELS, "gan")
+
+
+def test_a_message_names_the_first_labels_and_how_many_more_there_are() -> None:
+    assert named_labels(LABELS) == "Mass, Pleural Effusion, Nodule"
+    assert named_labels([f"l{i}" for i in range(1000)]).endswith(", l14 and 985 more")
 
 
 def test_a_pathology_is_shown_by_its_own_label_unless_it_is_mapped() -> None:

@@ -145,7 +145,7 @@ def test_images_come_in_their_own_size_or_as_the_device_resized_them(
 
 
 def test_another_failure_of_the_generator_is_not_taken_for_that(samples: list[Sample]) -> None:
-    with pytest.raises(RuntimeError, match="a bug"):
+    with pytest.raises(CheckError, match=r"Returning cannot make images: it raised Run.*\(a bug\)"):
         images(Returning(RuntimeError("a bug")), samples)
 
 
