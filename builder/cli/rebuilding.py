@@ -78,7 +78,8 @@ def rebuild(
 
     The synthetic half is rendered again, or taken as it is where all of it is here. The real half
     is packed from your own images. Each shard must have the sha256 that MANIFEST says; where a CPU
-    or GPU rounds otherwise, each image is compared. After an interruption, the same command resumes the build.
+    or GPU rounds otherwise, each image is compared. After an interruption, the same command
+    resumes the build.
     """
     from builder.contract import dataset_root, load_manifest
     from builder.engines.make import Work
