@@ -92,7 +92,8 @@ def test_what_does_not_fit_is_scored_in_parts() -> None:
     images, limit = torch.randint(256, (13, 1, 32, 32), dtype=torch.uint8), 20
     whole = logits_of(model, images, size=20)
     hook, limit = model.register_forward_pre_hook(small), 5
-    torch.testing.assert_close(logits_of(model, images, size=20), whole)
+    parts = logits_of(model, images, size=20)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-3)  # sums of other kernels
     assert sizes == [20, 10, 5, 5, 10, 5]
     limit = 0
     with pytest.raises(torch.OutOfMemoryError):

@@ -62,8 +62,10 @@ def test_two_images_in_every_piece_are_enough() -> None:
         check_pieces(129, 32, 13)
 
 
-@pytest.mark.parametrize(("device", "fused"), [("cuda", True), ("cpu", None)])
-def test_a_gpu_steps_all_weights_at_once(recipe: Recipe, device: str, fused: bool | None) -> None:
+@pytest.mark.parametrize(("device", "fused"), [("cuda", True), ("cpu", True), ("mps", None)])
+def test_one_kernel_steps_a_weight_where_there_is_one(
+    recipe: Recipe, device: str, fused: bool | None
+) -> None:
     for optimizer in OPTIMIZERS:
         fabric: Any = SimpleNamespace(
             device=torch.device(device), world_size=1, setup=lambda *both: both
