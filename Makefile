@@ -33,7 +33,8 @@ demo: install  ## build a dataset again, train three arms with two seeds, compar
 	$(BIN)/xbuild rebuild manifests/nih1.json --out $(DEMO)
 	$(BIN)/xbuild rebuild manifests/gan1.json --out $(DEMO)
 	$(BIN)/xtrain experiment $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --seeds 2 \
-	  --arm none --arm oversample --arm gan --network resnet18 --init random --epochs 4 --batch 64
+	  --arm none --arm oversample --arm gan --network resnet18 --init random --epochs 4 --batch 64 \
+	  --schedule cosine --jobs 2
 	$(BIN)/xbuild view $(DEMO)/manifests/nih1*.json  # -rebuilt, where a processor rounds otherwise
 	$(BIN)/xbuild view $(DEMO)/manifests/gan1.json
 	@echo
