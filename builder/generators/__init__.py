@@ -82,6 +82,7 @@ def find(name_or_path: str, image_size: int, options: Options = ()) -> Loaded:
     function = _function(entry, name_or_path, options)
     with _loading(entry, name_or_path, options):
         generator = function(argument, image_size, **dict(options))
+    _check_attributes(entry.name, generator)
     return Loaded(name=entry.name, sha256=_identity(function, argument), generator=generator)
 
 
@@ -145,6 +146,21 @@ def _check_options(name: str, function: Load, options: Options) -> None:
         if option not in takes:
             known = f"it takes {', '.join(takes)}" if takes else "it takes none"
             raise UsageError(f"The generator {name} has no option {option!r}: {known}.")
+
+
+def _check_attributes(name: str, generator: object) -> None:
+    """UsageError where an object of another package is no Generator."""
+    labels = getattr(generator, "labels", None)
+    sizes = [getattr(generator, size, None) for size in ("resolution", "latent_size")]
+    names = labels if isinstance(labels, tuple | list) else ()
+    named = names and all(isinstance(label, str) for label in names)
+    sized = all(isinstance(size, int) and size > 0 for size in sizes)
+    if not (named and sized and callable(generator)):
+        raise UsageError(
+            f"The generator {name} is no generator: its load gives a {type(generator).__name__}, "
+            "and should give an object that is called, with labels (names in a tuple), resolution "
+            "and latent_size (whole numbers), as docs/plugin shows."
+        )
 
 
 def _generator_of(path: Path) -> str:

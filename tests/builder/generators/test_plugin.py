@@ -74,18 +74,22 @@ def load(argument, image_size, *, gain="1"):
     if gain != "1":
         gain * 0.5
     return Faulty()
+
+def nothing(argument, image_size):
+    pass
 """
 
 
 @pytest.fixture
 def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package with the generators `faulty` and, without its module, `gone`."""
+    """An installed package with generators that fail; `gone` has no module."""
     (tmp_path / "faulty_gan.py").write_text(FAULTY)
     about = tmp_path / "faulty_gan-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-gan\nVersion: 1\n")
     (about / "entry_points.txt").write_text(
-        "[cxr_rebalance.generators]\nfaulty = faulty_gan:load\ngone = faulty_absent:load\n"
+        "[cxr_rebalance.generators]\nfaulty = faulty_gan:load\n"
+        "nothing = faulty_gan:nothing\ngone = faulty_absent:load\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "faulty_gan", raising=False)
@@ -104,6 +108,12 @@ FAULTS = {
         f"The generator faulty {CANNOT} FileNotFoundError in line 12 of faulty_gan.py ([Errno 2] No"
         " such file or directory: 'missing.npy'); check --generator faulty:missing.npy, and the "
         "code of its package.",
+    ),
+    "nothing": (
+        ["--generator", "nothing"],
+        "The generator nothing is no generator: its load gives a NoneType, and should give an "
+        "object that is called, with labels (names in a tuple), resolution and latent_size (whole "
+        "numbers), as docs/plugin shows.",
     ),
     "module": (
         ["--generator", "gone"],
