@@ -13,7 +13,7 @@ from pathlib import Path
 from builder import generators
 from builder.blueprint import Blueprint, prepare, read_cohort
 from builder.build import resolve
-from builder.checks import ALWAYS, find_checks
+from builder.checks import ALWAYS
 from builder.claim import software
 from builder.contract import Manifest, Refusal, UsageError, printable
 from builder.contract.record import as_record
@@ -153,8 +153,7 @@ def _resolved(
         blueprint = prepare(request)
         loaded = absent(manifest) if rendered else _load(blueprint, path, manifest)
         label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
-        checks = find_checks(request.checks)
-        made = resolve(blueprint, loaded, checks, label_map)
+        made = resolve(blueprint, loaded, blueprint.checks, label_map)
         recipe: RealRecipe = _as_rendered(made, manifest) if rendered else made
     else:
         blueprint, loaded, recipe = None, None, resolve_real(request, cohort.table)
