@@ -110,4 +110,4 @@ def test_the_page_has_all_scripts_and_they_are_bash(
     assert words
     refused = xbuild("synth", *words[1].split(), "--part", "1/16")
     assert refused.returncode == 2
-    assert "/shared/CheXpert-v1.0-small" in refused.stderr  # all options are understood
+    assert "/shared/chexpert256.safetensors" in refused.stderr  # all options are understood

@@ -172,7 +172,7 @@ def test_a_list_that_is_missing_or_foreign_is_refused(release: Path) -> None:
     with pytest.raises(UsageError, match=r"Cannot read .*test_list\.txt: it is no text\."):
         read_labels("nih", labels=release, official=True)
     (release / "test_list.txt").unlink()
-    with pytest.raises(UsageError, match=r"needs test_list\.txt: it is not in"):
+    with pytest.raises(UsageError, match=r"needs test_list\.txt \(or \.txt\.gz\): it is not in"):
         read_labels("nih", labels=release, official=True)
 
 
