@@ -29,7 +29,7 @@ install: .venv/installed  ## create .venv and install the project with its teste
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install  ## build a dataset again, train three arms with two seeds, compare them; six minutes
+demo: install  ## build a dataset again, train three arms with two seeds, compare them; five minutes
 	$(BIN)/xbuild rebuild manifests/nih1.json --out $(DEMO)
 	$(BIN)/xbuild rebuild manifests/gan1.json --out $(DEMO)
 	$(BIN)/xtrain experiment $(DEMO)/manifests/gan1.json --out $(DEMO)/runs --seeds 2 \
