@@ -64,12 +64,11 @@ class PgganGenerator:
         # cores want bfloat16 on channels last.
         last = device.type == "cpu" or dtype == torch.bfloat16
         self._layout = torch.channels_last if last else torch.contiguous_format
-        # MKL adds the products of a matrix in another order on each make of CPU. In float64 all
-        # orders round to one float32; and small convolutions go to oneDNN (`_convolution`). So an
-        # image is the same bytes on all of them.
+        # MKL adds products in another order on each make of CPU. In float64 all orders round to one
+        # float32; and float32 convolutions, also small ones, go to oneDNN (`_convolution`).
         self._sums = torch.float64 if device.type == "cpu" else dtype
         built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        self._onednn = device.type == "cpu" and built
+        self._onednn = device.type == "cpu" and dtype == torch.float32 and built
         self._layers = {
             name: self._prepare(name, tensors[f"{name}/weight"], tensors[f"{name}/bias"])
             for name in layer_shapes(design)
@@ -178,7 +177,7 @@ class PgganGenerator:
         return self._convolution(x, weight, bias, padding=0)
 
     def _convolution(self, x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-        """By oneDNN on a CPU, where torch would give the small ones to MKL."""
+        """In float32 on a CPU by oneDNN: torch would give the small ones to MKL."""
         if not self._onednn:
             return F.conv2d(x, weight, bias, padding=padding)
         return torch.mkldnn_convolution(x, weight, bias, [padding] * 2, [1, 1], [1, 1], 1)

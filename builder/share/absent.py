@@ -4,13 +4,12 @@ The weights of a generator often stay with those who trained it. Who has all its
 sealed needs no weights: the real half is packed, and nothing is rendered.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import CheckError, Manifest
+from builder.contract import CheckError, Manifest, printable
 from builder.contract.record import as_record
 from builder.generators import GeneratorFacts, Loaded
 from builder.render.generator import Floats
@@ -34,8 +33,10 @@ class AbsentGenerator:
 
 def absent(manifest: Manifest) -> Loaded:
     """The generator that rendered a manifest's images; CheckError where that is not said."""
-    assert isinstance(manifest.generator, Mapping)
-    facts = as_record(manifest.generator, GeneratorFacts, "The generator in it", exact=False)
+    what = "The manifest's generator"
+    facts = as_record(manifest.generator, GeneratorFacts, what, exact=False)
+    if strange := [label for label in facts.labels if printable(label) != label]:
+        raise CheckError(f"{what} is refused: {printable(strange[0])!r} is no label.")
     return Loaded(
         name=facts.name,
         sha256=facts.sha256,

@@ -176,9 +176,8 @@ def _resolved(
 
 def _as_rendered(recipe: Recipe, manifest: Manifest) -> Recipe:
     """The recipe with what the manifest says of how its images were made and checked."""
-    batch, checks = (manifest.recipe.get(name) for name in ("batch", "checks"))
-    assert isinstance(checks, list)  # `request_of` has read it
-    return replace(recipe, batch=batch, checks=tuple(checks))
+    said = manifest.recipe  # a stranger's; `request_of` has found its fields to be of their kinds
+    return replace(recipe, batch=said.get("batch"), checks=tuple(said.get("checks", ())))
 
 
 def _load(blueprint: Blueprint, path: Path, manifest: Manifest) -> generators.Loaded:

@@ -1,9 +1,9 @@
 """A manifest into the dataset that it describes, proved → Outcome.
 
 The synthetic half is rendered again, unless all of it is here as it was sealed; then no generator
-is needed. The real half is packed from the recipient's own images. The
-result has the manifest's name if it is proved to be that dataset; otherwise it has another name and
-counts its differences, or it is not sealed at all.
+is needed. The real half is packed from the recipient's own images. The result has the manifest's
+name if it is proved to be that dataset; otherwise it has another name and counts its differences,
+or it is not sealed at all.
 """
 
 import shutil

@@ -60,8 +60,8 @@ print(hashlib.sha256(images.tobytes()).hexdigest())
 
 
 @pytest.mark.slow
-def test_every_make_of_cpu_gives_the_same_bytes() -> None:
-    """Other makes are imitated: MKL's sums in the order of any x86, kernels without AVX-512."""
+def test_no_byte_depends_on_the_kernels_of_a_cpu() -> None:
+    """Other CPUs are imitated: MKL's sums in the order of any x86, kernels without AVX-512."""
     other = {
         "MKL_CBWR": "COMPATIBLE",
         "ONEDNN_MAX_CPU_ISA": "AVX2",

@@ -24,8 +24,11 @@ def test_it_renders_nothing(manifest: Manifest) -> None:
         generator(latents, np.zeros((1, len(generator.labels)), np.float32))
 
 
-def test_a_manifest_that_does_not_describe_it_is_refused(manifest: Manifest) -> None:
+@pytest.mark.parametrize("wrong", ["Mass", ["Mass", "\x1b[31mEdema"]])
+def test_a_manifest_that_does_not_describe_it_is_refused(
+    manifest: Manifest, wrong: str | list[str]
+) -> None:
     assert manifest.generator is not None
-    other = dataclasses.replace(manifest, generator={**manifest.generator, "labels": "Mass"})
-    with pytest.raises(CheckError, match="The generator in it is refused"):
+    other = dataclasses.replace(manifest, generator={**manifest.generator, "labels": wrong})
+    with pytest.raises(CheckError, match="The manifest's generator is refused"):
         absent(other)

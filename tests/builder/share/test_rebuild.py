@@ -132,6 +132,13 @@ def test_a_release_needs_neither_generator_nor_the_files_of_its_checks(
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_a_recipe_that_names_no_checks_is_read(shared_folder: Path, rebuilt: Rebuild) -> None:
+    path = shared_folder / "manifests" / "gan100.json"
+    change(path, lambda raw: raw["recipe"].pop("checks"))
+    assert rebuilt(path).proof.same
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_generator_is_needed_where_a_synthetic_shard_is_not_as_sealed(
     shared_folder: Path, rebuilt: Rebuild
 ) -> None:
