@@ -120,6 +120,20 @@ def installed() -> Xbuild:
     return run
 
 
+def install(folder: Path, module: str, code: str, entry_points: str) -> None:
+    """An installed package of one module in a folder that is on Python's path."""
+    (folder / f"{module}.py").write_text(code)
+    about = folder / f"{module}-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture(scope="session")
+def install_package() -> Callable[[Path, str, str, str], None]:
+    return install
+
+
 @pytest.fixture
 def small(clinic: Path) -> list[object]:
     """Arguments that build a small dataset from the clinic in about a second."""

@@ -106,15 +106,15 @@ class Never:
 
 
 @pytest.fixture(scope="session")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def broken(
+    tmp_path_factory: pytest.TempPathFactory,
+    install_package: Callable[[Path, str, str, str], None],
+) -> Path:
     """A folder with an installed package: the generator `broken` and the check `never`."""
     folder = tmp_path_factory.mktemp("package")
-    (folder / "broken_gan.py").write_text(BROKEN)
-    about = folder / "broken_gan-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-gan\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
+    entry_points = (
         "[cxr_rebalance.generators]\nbroken = broken_gan:load\n"
         "[cxr_rebalance.checks]\nnever = broken_gan:Never\n"
     )
+    install_package(folder, "broken_gan", BROKEN, entry_points)
     return folder

@@ -136,3 +136,10 @@ def test_a_folders_identity_follows_every_file_and_no_downloaders_notes(
 
 def test_callers_share_a_generator_that_was_loaded() -> None:
     assert generators.find("phantom", 48) is generators.find("phantom", 48)
+
+
+@pytest.mark.parametrize(("item", "name"), [("`phantom`", "phantom"), ("`nih64` and", "nih128")])
+def test_the_page_lists_the_labels_of_what_comes_along(item: str, name: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "generators.md").read_text()
+    listed = text.partition(f"- {item}")[2].partition(":")[2].partition(".")[0]
+    assert [label.strip() for label in listed.split(",")] == [*generators.load(name).labels]

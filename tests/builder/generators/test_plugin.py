@@ -81,16 +81,17 @@ def nothing(argument, image_size):
 
 
 @pytest.fixture
-def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def faulty(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    install_package: Callable[[Path, str, str, str], None],
+) -> None:
     """An installed package with generators that fail; `gone` has no module."""
-    (tmp_path / "faulty_gan.py").write_text(FAULTY)
-    about = tmp_path / "faulty_gan-1.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty-gan\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
+    entry_points = (
         "[cxr_rebalance.generators]\nfaulty = faulty_gan:load\n"
         "nothing = faulty_gan:nothing\ngone = faulty_absent:load\n"
     )
+    install_package(tmp_path, "faulty_gan", FAULTY, entry_points)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "faulty_gan", raising=False)
 
