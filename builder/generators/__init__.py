@@ -158,8 +158,8 @@ def _check_attributes(name: str, generator: object) -> None:
     if not (named and sized and callable(generator)):
         raise UsageError(
             f"The generator {name} is no generator: its load gives a {type(generator).__name__}, "
-            "and should give an object that is called, with labels (names in a tuple), resolution "
-            "and latent_size (whole numbers), as docs/plugin shows."
+            "and should give a callable object with labels (names in a tuple), resolution and "
+            "latent_size (whole numbers), as docs/plugin shows."
         )
 
 

@@ -47,8 +47,8 @@ def _chance(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
             unlearned.append(f"{target} (AUC {min(values):.2f} to {max(values):.2f})")
     if unlearned:
         yield (
-            f"no arm finds {', '.join(unlearned)} clearly better than chance, so nothing is known"
-            " of what images do for it: train longer, or look at images and labels"
+            f"no arm finds {', '.join(unlearned)} clearly better than chance, so no evidence there"
+            " says nothing of the synthetic images: train longer, or check images and labels"
         )
 
 

@@ -112,8 +112,8 @@ FAULTS = {
     ),
     "nothing": (
         ["--generator", "nothing"],
-        "The generator nothing is no generator: its load gives a NoneType, and should give an "
-        "object that is called, with labels (names in a tuple), resolution and latent_size (whole "
+        "The generator nothing is no generator: its load gives a NoneType, and should give a "
+        "callable object with labels (names in a tuple), resolution and latent_size (whole "
         "numbers), as docs/plugin shows.",
     ),
     "module": (
