@@ -47,8 +47,8 @@ def _chance(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
             unlearned.append(f"{target} (AUC {min(values):.2f} to {max(values):.2f})")
     if unlearned:
         yield (
-            f"no arm finds {', '.join(unlearned)} clearly better than chance, so no evidence there"
-            " says nothing of the synthetic images: train longer, or check images and labels"
+            f"no arm finds {', '.join(unlearned)} clearly better than chance, so the verdict"
+            " there says nothing about the synthetic images: train longer, or check images and labels"
         )
 
 

@@ -56,8 +56,8 @@ def test_a_target_that_no_arm_has_learned_is_said(
         arm["pathologies"]["Lung Lesion"]["auc"] |= {"value": value, "low": 0.44, "high": 0.58}
     said = [note for note in notes_of(as_report(facts_of_report)) if "chance" in note]
     assert said == [
-        "gan1: no arm finds Lung Lesion (AUC 0.49 to 0.53) clearly better than chance, so no"
-        " evidence there says nothing of the synthetic images: train longer, or check images and"
+        "gan1: no arm finds Lung Lesion (AUC 0.49 to 0.53) clearly better than chance, so the"
+        " verdict there says nothing about the synthetic images: train longer, or check images and"
         " labels."
     ]
     arms[0]["pathologies"]["Lung Lesion"]["auc"]["low"] = 0.501
