@@ -48,7 +48,8 @@ def _chance(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
     if unlearned:
         yield (
             f"no arm finds {', '.join(unlearned)} clearly better than chance, so the verdict"
-            " there says nothing about the synthetic images: train longer, or check images and labels"
+            " there says nothing about the synthetic images: train longer, or check images and"
+            " labels"
         )
 
 
