@@ -111,11 +111,20 @@ def _measured(job: RunJob, folder: Path) -> TimeEstimate:
 
 
 def _rate(work: Callable[[Rows], object], rows: Rows, batch: int) -> float:
-    """Images per second of `work`, over as many of the rows as take SECONDS."""
-    few = np.resize(rows, WARM_UP * batch)
+    """Images per second of `work`, over as many of the rows as take SECONDS.
+
+    Where that takes more than all of them, they are repeated as a whole.
+    """
+    few = _at_least(WARM_UP * batch, rows)
     work(few)
-    count = batch * math.ceil(SECONDS * WARM_UP / max(_seconds(partial(work, few)), 1e-9))
-    return count / _seconds(partial(work, np.resize(rows, count)))
+    steps = SECONDS * len(few) / batch / max(_seconds(partial(work, few)), 1e-9)
+    many = _at_least(batch * math.ceil(steps), rows)
+    return len(many) / _seconds(partial(work, many))
+
+
+def _at_least(count: int, rows: Rows) -> Rows:
+    """The first `count` rows; all of them, again and again, where there are fewer."""
+    return rows[:count] if count < len(rows) else np.tile(rows, -(-count // len(rows)))
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -132,8 +141,11 @@ def _read(data: Dataset, ready: Ready, rows: Rows) -> None:
 
 
 def _train(run: TrainingRun, rows: Rows) -> None:
-    run.state.cursor = replace(run.state.cursor, position=0)
-    run.train(rows)
+    """Take the steps of `rows`: some of an epoch, or whole epochs, one by one as a run does."""
+    length = run.arm.order.count(run.state.cursor.epoch)
+    for start in range(0, len(rows), length):
+        run.state.cursor = replace(run.state.cursor, position=0)
+        run.train(rows[start : start + length])
 
 
 def _save(run: TrainingRun) -> None:

@@ -1,14 +1,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from signal import SIGINT
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from torch import nn
 
 from builder.contract import CheckError, Stopped
 from trainer.experiment import Experiment, RunJob, estimate, measure
 from trainer.experiment.time_estimate import TimeEstimate
+from trainer.fit.loop import TrainingRun
+from trainer.stream.order import Rows
 
 Planned = Callable[..., Experiment]
 SPEED = TimeEstimate(training=10, scoring=100, reading=1000, start=2, save=3)
@@ -43,6 +48,29 @@ def test_a_run_is_measured_and_leaves_nothing(
     assert found.start >= 0
     assert not [*tmp_path.rglob("*xtrain-*")]
     assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("batch", [16, 128])  # a batch may be larger than an epoch
+def test_a_fast_device_takes_whole_epochs_of_weighted_images(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    ticks = count()  # each pass takes a second of this clock
+    monkeypatch.setattr(measure, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    network = nn.Sequential(nn.Flatten())
+    network.add_module("classifier", nn.Linear(32 * 32, 3))
+    monkeypatch.setattr(measure, "build_for", lambda *_: network)
+    job = planned(arms=("gan",), weights=(0.5,), batch=batch).jobs[0]
+    lengths, train = list[int](), TrainingRun.train
+
+    def noted(run: TrainingRun, rows: Rows) -> None:
+        lengths.append(len(rows))
+        train(run, rows)
+
+    monkeypatch.setattr(TrainingRun, "train", noted)
+    found = measure.measure(job, ["cpu"], 1)
+    many = lengths[2:] if batch == 16 else lengths[4:]
+    assert {*many} == {97 + 32}
+    assert found.training == sum(many) >= 6 * 2 * batch
 
 
 def test_a_device_that_cannot_measure_is_a_failure(
