@@ -49,6 +49,21 @@ def test_words_are_no_markup_in_a_cell() -> None:
     assert REFERENCE["cell"]("a | b_c <d> [e]\n f*") == r"a \| b\_c &lt;d> \[e\] f\*"
 
 
+def test_brackets_of_a_value_are_kept_and_those_around_a_choice_are_not() -> None:
+    context = click.Context(click.Command("any"))
+    check = click.Option(["--check"], metavar="NAME[:ARGUMENT]")
+    assert REFERENCE["values_of"](check, context) == "NAME[:ARGUMENT]"
+    arm = click.Option(["--arm"], type=click.Choice(["none", "gan"]))
+    assert REFERENCE["values_of"](arm, context) == "none · gan"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_paragraph_of_the_reference_stands_twice(name: str) -> None:
+    head = REFERENCE["page"](name).split("\n## ")[0]
+    said = [line for line in head.split("\n") if line.endswith(".") and line[0] != "-"]
+    assert [line for line in said if head.count(line) > 1] == []
+
+
 @pytest.mark.parametrize("name", SCHEMA["RECORDS"])
 def test_a_schema_is_up_to_date(name: str) -> None:
     """Where this fails: make docs, and commit what it wrote."""

@@ -17,11 +17,11 @@ NUMBER = "NUMBER"
 COMMANDS: dict[str, click.Command] = {"xbuild": xbuild, "xtrain": xtrain}
 TOP = "<!-- Written by make docs: change the help of the command instead. -->"
 SHORT = "`-h` shows the same on the terminal. An option without a default is not set."
-VARIABLES = {
+NOTES = {
     "xbuild": "Every option of `xbuild` has an environment variable: its command and its name, as "
     "in `XBUILD_SYNTH_IMAGE_SIZE`. Values of an option that repeats stand between semicolons. "
-    "`XBUILD_ROOT` is `--root` of every command.",
-    "xtrain": "`xtrain --shards MANIFEST` is short for `xtrain fit --shards MANIFEST`.",
+    f"`XBUILD_ROOT` is `--root` of every command. {SHORT}",
+    "xtrain": SHORT,
 }
 # The default at the end of a help text, where click does not show it itself.
 SAID = re.compile(r"\s*\[(default|always): (.*)\]$")
@@ -49,7 +49,9 @@ def values_of(option: click.Option, context: click.Context) -> str:
         return ""
     if isinstance(option.type, click.IntRange | click.FloatRange):
         return NUMBER
-    words = option.make_metavar(context).strip("[]")
+    words = option.make_metavar(context)
+    if isinstance(option.type, click.Choice):
+        words = words[1:-1]  # click's brackets around the words
     return {"INTEGER": NUMBER, "FLOAT": NUMBER}.get(words, words.replace("|", " · "))
 
 
@@ -118,7 +120,7 @@ def page(name: str) -> str:
     ]
     sections = [command_text(each) for each in contexts(name)]
     head = [f"# {name}: every command and option", TOP, prose(COMMANDS[name].help or "")]
-    return "\n\n".join([*head, f"{VARIABLES[name]} {SHORT}", "\n".join(listed), *sections]) + "\n"
+    return "\n\n".join([*head, NOTES[name], "\n".join(listed), *sections]) + "\n"
 
 
 def main() -> None:
