@@ -141,7 +141,7 @@ def experiment(
         options["workers"] = threads
     planned = plan(
         manifests,
-        settings_of(options, options),
+        settings_of(options, options, processes=len(places)),
         shards_root=shards_root,
         arms=arms,
         seeds=seeds,

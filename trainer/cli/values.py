@@ -88,9 +88,13 @@ def cache_of(options: MachineOptions) -> "Cache":
 
 
 def settings_of(
-    options: RunOptions, point: PointOptions, synthetic_weight: float = 1.0
+    options: RunOptions,
+    point: PointOptions,
+    synthetic_weight: float = 1.0,
+    *,
+    processes: int = 1,
 ) -> "Settings":
-    """How to train and score."""
+    """How to train and score, in each of so many processes of this machine at once."""
     from trainer.config import Machine, Settings
 
     return Settings(
@@ -115,7 +119,7 @@ def settings_of(
         machine=Machine(
             device=options["device"],
             workers=options["workers"],
-            ram_bytes=_ram_bytes(options["cache"]),
+            ram_bytes=_ram_bytes(options["cache"], processes),
             cache=cache_of(options),
             save_every=60 * options["checkpoint_minutes"],
             track=options["track"],
@@ -147,8 +151,8 @@ def scoring_machine(options: MachineOptions) -> "Machine":
     )
 
 
-def _ram_bytes(cache: str | None) -> int:
-    """The bytes that --cache stands for."""
+def _ram_bytes(cache: str | None, processes: int) -> int:
+    """The bytes that --cache stands for in each of so many processes."""
     from trainer.stream.ram import half_of_free, parse_bytes
 
     kind, _, size = (cache or "").partition(":")
@@ -156,4 +160,4 @@ def _ram_bytes(cache: str | None) -> int:
         raise UsageError(f"--cache {kind} is unknown: use ram, or ram:20GB.")
     if not kind:
         return 0
-    return parse_bytes("--cache", size) if size else half_of_free()
+    return parse_bytes("--cache", size) if size else half_of_free() // processes

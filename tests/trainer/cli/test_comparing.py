@@ -1,9 +1,12 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
+
+from builder.contract import UsageError
+from trainer.config import Settings
 
 Call = Callable[..., Result]
 Refused = Callable[..., None]
@@ -19,6 +22,22 @@ def test_a_grid_chooses_its_values_itself(
 ) -> None:
     result = call("experiment", shared.path, "--out", tmp_path, "--grid", *option)
     refused(result, 2, f"--grid chooses {option[0]} itself")
+
+
+@pytest.mark.parametrize(("jobs", "each"), [("1", 60), ("3", 20)])
+def test_the_processes_of_an_experiment_share_the_free_memory(
+    call: Call, monkeypatch: pytest.MonkeyPatch, jobs: str, each: int
+) -> None:
+    asked = []
+
+    def planned(_: Sequence[str], settings: Settings, **__: Any) -> None:
+        asked.append(settings.machine.ram_bytes)
+        raise UsageError("Enough.")
+
+    monkeypatch.setattr("trainer.stream.ram.half_of_free", lambda: 60)
+    monkeypatch.setattr("trainer.experiment.plan", planned)
+    call("experiment", "x.json", "--device", "cpu", "--jobs", jobs, "--cache", "ram")
+    assert asked == [each]
 
 
 @pytest.mark.slow

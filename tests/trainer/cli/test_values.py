@@ -68,6 +68,14 @@ def test_memory_is_a_size_or_half_of_what_is_free(monkeypatch: pytest.MonkeyPatc
         settings_of(asked("disk"), POINT)
 
 
+def test_processes_divide_what_is_free_and_each_takes_a_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("trainer.stream.ram.half_of_free", lambda: 17)
+    assert settings_of(asked("ram"), POINT, processes=4).machine.ram_bytes == 4
+    assert settings_of(asked("ram:3M"), POINT, processes=4).machine.ram_bytes == 3 * 10**6
+
+
 def test_scoring_saves_and_tracks_nothing() -> None:
     machine = scoring_machine(MACHINE)
     assert (machine.save_every, machine.track, machine.ram_bytes) == (math.inf, (), 0)
