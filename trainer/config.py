@@ -13,6 +13,7 @@ from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
 from trainer.evaluate.external import ExternalTest
 from trainer.fit.devices import device_facts
+from trainer.fit.run_folder import RunFolder
 from trainer.fit.track import TrackerName
 from trainer.fit.trial import fastest
 from trainer.recipe import (
@@ -191,8 +192,9 @@ def _out(request: Request, manifest: Manifest, suffix: str = "") -> Path:
 
 
 def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
-    """What config.json holds of the run."""
-    init = Path(plan.recipe.init)
+    """What config.json holds of the run; of one that goes on, the weights that it began with."""
+    folder = RunFolder(plan.out)
+    begun = plan.resume and folder.is_begun() and folder.config.is_file()
     return RunConfig(
         manifest=manifest.name,
         manifest_sha256=manifest.digest,
@@ -200,13 +202,34 @@ def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
         shards_root=plan.shards_root,
         out=str(plan.out),
         recipe=plan.recipe,
-        init_sha256=sha256_file(init) if init.is_file() else None,
+        init_sha256=read_config(plan.out).init_sha256 if begun else init_digest(plan.recipe.init),
         device=fabric.device.type,
         ranks=fabric.world_size,
         workers=plan.machine.workers,
         skip_bad=plan.skip_bad,
         **device_facts(fabric.device),
     )
+
+
+def init_digest(init: str) -> str | None:
+    """The sha256 of the file that --init names; None where it names none."""
+    path = Path(init)
+    return sha256_file(path) if path.is_file() else None
+
+
+def as_trained(plan: RunPlan) -> tuple[RunConfig, str]:
+    """What the run in `plan.out` noted of its training, and the command that repeats it.
+
+    Scoring may happen on another machine than training. Only the paths are those of `plan`.
+    """
+    noted = replace(
+        read_config(plan.out),
+        shards=plan.shards,
+        shards_root=plan.shards_root,
+        out=str(plan.out),
+    )
+    machine = replace(plan.machine, device=noted.device, workers=noted.workers)
+    return noted, replace(plan, machine=machine, skip_bad=noted.skip_bad).command
 
 
 def _one_spelling(mix: str) -> str:

@@ -11,11 +11,12 @@ from torch import nn
 
 from builder.contract import CheckError, UsageError, write_last
 from builder.contract.lock import hold
+from builder.contract.precision import Precision
 from builder.contract.weights import load_into, read_header
 from trainer import report
 from trainer.arms import Arm, make_arm
 from trainer.claim import check_out, check_trainable, claim
-from trainer.config import RunPlan, describe
+from trainer.config import RunPlan, as_trained, describe
 from trainer.evaluate.external_scores import is_scored, score_external
 from trainer.evaluate.scores import evaluate
 from trainer.fit.checkpoint import RunState
@@ -33,6 +34,8 @@ from trainer.stream.batches import Dataset, batches, open_dataset
 from trainer.stream.locate import Located, locate
 from trainer.sweep import Fitted, Grid, Trial, winner
 from trainer.sweep import save as save_sweep
+
+SCORING: Precision = "fp32"  # whatever the training had: its device need not be here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +91,20 @@ def train(plan: RunPlan, found: Located) -> RunReport:
 def score_elsewhere(plan: RunPlan) -> None:
     """Score the complete run in `plan.out` on those of its external tests that it was not yet."""
     found = report.load_report(plan.out)
-    with connect(plan.machine.device, plan.recipe.precision) as fabric, claim(plan.out, fabric):
+    with connect(plan.machine.device, SCORING) as fabric, claim(plan.out, fabric):
         control = Control(fabric, plan.machine.save_every)
         place = Place(out=plan.out, fabric=fabric, control=control, workers=plan.machine.workers)
         with control.listening():
             _score_elsewhere(plan, place, found)
 
 
-def _score_elsewhere(plan: RunPlan, place: Place, found: RunReport) -> None:
+def _score_elsewhere(plan: RunPlan, place: Place, found: RunReport, *, again: bool = False) -> None:
     manifest, epoch = found.manifest.digest, found.best_epoch
-    left = [t for t in plan.tests if not is_scored(plan.out, t, manifest=manifest, epoch=epoch)]
+    left = [
+        test
+        for test in plan.tests
+        if again or not is_scored(plan.out, test, manifest=manifest, epoch=epoch)
+    ]
     if not left:
         return
     path = RunFolder(plan.out).weights
@@ -186,11 +193,12 @@ def _score_once(ready: Ready, plan: RunPlan) -> RunReport:
 
 
 def rescore(plan: RunPlan, found: Located) -> RunReport:
-    """The report of the run in `plan.out`, scored again and written again."""
+    """The report of the run in `plan.out`, scored again and written again, on its tests, too."""
     RunFolder(plan.out).load_notes()  # or there is no run
-    with prepared(replace(plan, resume=True), found) as ready, claim(plan.out, ready.fabric):
+    scoring = replace(plan, resume=True, recipe=replace(plan.recipe, precision=SCORING))
+    with prepared(scoring, found) as ready, claim(plan.out, ready.fabric):
         told = score(ready, plan)
-        _score_elsewhere(plan, ready.place(plan.out), told)
+        _score_elsewhere(plan, ready.place(plan.out), told, again=True)
         return told
 
 
@@ -206,7 +214,7 @@ def score(ready: Ready, plan: RunPlan) -> RunReport:
         seed=recipe.seed,
         min_positives=plan.min_positives,
     )
-    config, command = ready.describe(plan), plan.command
+    config, command = as_trained(plan)
     found = report.gather(data, arm, config, notes.history, evaluation, command=command)
     if ready.fabric.is_global_zero:
         curves = report.curves(found, notes.history, data.manifest.pathologies)

@@ -9,7 +9,14 @@ import pytest
 from builder.contract import UsageError, sha256_bytes
 from trainer import config as module
 from trainer.cli import main
-from trainer.config import Request, RunPlan, describe, resolve, with_precision
+from trainer.config import (
+    Request,
+    RunPlan,
+    as_trained,
+    describe,
+    resolve,
+    with_precision,
+)
 from trainer.fit.devices import connect
 from trainer.recipe import RunConfig, config_bytes
 from trainer.stream.locate import Located
@@ -127,3 +134,39 @@ def test_the_config_says_what_was_trained_on(
     assert config.init_sha256 == sha256_bytes(b"weights")
     assert (config.device, config.ranks, config.recipe) == ("cpu", 1, plan.recipe)
     assert config_of(*plan_of(shared, tmp_path / "run")).init_sha256 is None
+
+
+def test_a_run_that_goes_on_notes_the_weights_that_it_began_with(
+    shared: Any,
+    plan_of: PlanOf,
+    config_of: Callable[[RunPlan, Located], RunConfig],
+    tmp_path: Path,
+) -> None:
+    weights = tmp_path / "init.pth"
+    weights.write_bytes(b"first")
+    plan, found = plan_of(shared, tmp_path / "run", init=str(weights), resume=True)
+    plan.out.mkdir()
+    (plan.out / "config.json").write_bytes(config_bytes(config_of(plan, found)))
+    weights.write_bytes(b"second")
+    assert config_of(plan, found).init_sha256 == sha256_bytes(b"second")  # it has no checkpoint
+    (plan.out / "last.pt").touch()
+    assert config_of(plan, found).init_sha256 == sha256_bytes(b"first")
+
+
+def test_scoring_elsewhere_does_not_change_what_was_noted_of_the_training(
+    shared: Any,
+    plan_of: PlanOf,
+    config_of: Callable[[RunPlan, Located], RunConfig],
+    tmp_path: Path,
+) -> None:
+    plan, found = plan_of(shared, tmp_path / "run", precision="bf16")
+    noted = replace(
+        config_of(plan, found), device="cuda", card="H100", ranks=4, workers=3,
+        init_sha256="1" * 64, skip_bad=True, shards="there.json",
+    )  # fmt: skip
+    plan.out.mkdir()
+    (plan.out / "config.json").write_bytes(config_bytes(noted))
+    config, command = as_trained(plan)
+    assert config == replace(noted, shards=plan.shards)
+    assert "--device=cuda --workers=3 --skip-bad" in command
+    assert f"--shards={shared.path}" in command

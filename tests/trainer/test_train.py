@@ -115,6 +115,8 @@ def test_a_run_that_exists_is_scored_elsewhere_once_and_not_trained(
     )  # fmt: skip
     again = pq.read_table(predicted).to_pandas()
     assert list(table["probability:Fracture"]) == list(again["Fracture"])  # bit for bit
+    rescore(plan, found)  # again, on every test
+    assert path.stat().st_mtime_ns > written
     (out / "best.safetensors").unlink()
     path.unlink()
     with pytest.raises(UsageError, match=r"best\.safetensors is missing"):
@@ -235,11 +237,14 @@ def test_rescoring_writes_the_same_report_and_refuses_another_dataset(
     shutil.copytree(done, copy)
     (copy / "report.json").unlink()
     (copy / "predictions.parquet").unlink()
-    rescore(*plan_of(shared, copy))
+    rescore(*plan_of(shared, copy, precision="tf32"))  # which no CPU has, and no scoring needs
     predictions = [(folder / "predictions.parquet").read_bytes() for folder in (copy, done)]
     assert predictions[0] == predictions[1]
     one, two = (json.loads((folder / "report.json").read_text()) for folder in (copy, done))
     assert one["pathologies"] == two["pathologies"]
+    assert (one["config"] | {"out": ""}, two["config"]["device"]) == (
+        two["config"] | {"out": ""}, "cpu"
+    )  # fmt: skip
     other = sealer(tmp_path / "other", counts={("train", "real"): 40, ("val", "real"): 30})
     with pytest.raises(UsageError, match="for another dataset use xtrain predict"):
         rescore(*plan_of(other, copy, arm="none"))

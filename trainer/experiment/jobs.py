@@ -25,6 +25,7 @@ class RunJob:
     images: int  # that it trains on, the sum over its epochs
     val: int  # images
     test: int  # images
+    init_sha256: str | None  # of the file that --init names, as it is now
     grid: Path | None  # the folder of the arm's grid; None: the recipe is used as it is
     first: bool  # its seed is the first one
 
@@ -76,7 +77,7 @@ class RunJob:
         more = self.plan.recipe.epochs >= known.recipe.epochs
         if more and self.grid is None and self.plan.recipe.can_go_on:
             loose.add("epochs")
-        _check_same(known, replace(self.plan, out=folder), self.digest, loose=loose)
+        self._check_same(known, replace(self.plan, out=folder), loose=loose)
 
     def is_trained(self) -> bool:
         """Whether its folder holds its report; UsageError where that is of another recipe."""
@@ -100,19 +101,24 @@ class RunJob:
             found = load_report(plan.out)
         except Refusal:
             return None  # missing, damaged, or of an earlier version
-        _check_same(found.config, plan, self.digest, loose={"epochs"})
+        self._check_same(found.config, plan, loose={"epochs"})
         return found if found.epochs == plan.recipe.epochs else None
 
-
-def _check_same(known: RunConfig, plan: RunPlan, digest: str, *, loose: Collection[str]) -> None:
-    """Raise UsageError where a run was begun as another one; the fields in `loose` may differ."""
-    begun = asdict(known.recipe) | {"manifest_sha256": known.manifest_sha256}
-    asked = asdict(plan.recipe) | {"manifest_sha256": digest}
-    for name, value in asked.items():
-        if name not in loose and begun[name] != value:
+    def _check_same(self, known: RunConfig, plan: RunPlan, *, loose: Collection[str]) -> None:
+        """Raise UsageError where a run was begun as another one; fields in `loose` may differ."""
+        begun = asdict(known.recipe) | {"manifest_sha256": known.manifest_sha256}
+        asked = asdict(plan.recipe) | {"manifest_sha256": self.digest}
+        for name, value in asked.items():
+            if name not in loose and begun[name] != value:
+                raise UsageError(
+                    f"{plan.out} was begun with {name} {begun[name]}, now it is {value}: repeat the"
+                    " command with the same value, or choose another --out."
+                )
+        if self.init_sha256 not in (None, known.init_sha256):  # None: a finished run needs no file
             raise UsageError(
-                f"{plan.out} was begun with {name} {begun[name]}, now it is {value}: repeat the"
-                " command with the same value, or choose another --out."
+                f"{plan.out} began with other weights than {plan.recipe.init} holds now (sha256"
+                f" {known.init_sha256}, now {self.init_sha256}): bring the earlier file back, or"
+                " choose another --out."
             )
 
 

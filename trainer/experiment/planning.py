@@ -12,7 +12,7 @@ from builder.contract import Manifest, UsageError
 from builder.store import is_url
 from trainer.arms import TREATMENTS, WEIGHTED, controls_of, default_arm, make_arm
 from trainer.claim import check_trainable
-from trainer.config import Request, Settings, resolve
+from trainer.config import Request, Settings, init_digest, resolve
 from trainer.evaluate.external import Pairs, external_tests
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.fit.devices import pick_device
@@ -191,6 +191,7 @@ def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list
     name = arm + first.recipe.weighting.replace("synthetic ", "-").replace(" ", "")
     grid_folder = above / f"{name}-grid"
     _check_folders(above / f"{name}-seed{settings.seed}", grid_folder, grid=grid)
+    init_sha256 = init_digest(settings.init)
     return [
         RunJob(
             plan=replace(
@@ -205,6 +206,7 @@ def _jobs(located: Located, request: Request, *, seeds: int, grid: bool) -> list
             images=images,
             val=int((index.split == "val").sum()),
             test=int((index.split == "test").sum()),
+            init_sha256=init_sha256,
             grid=grid_folder if grid else None,
             first=seed == settings.seed,
         )

@@ -41,7 +41,7 @@ class Variant:
 
     dataset: str
     arm: str  # title
-    differs: tuple[str, ...]  # in what its recipe differs, such as `vectors alone`
+    differs: tuple[str, ...]  # in what it was built or trained otherwise, such as `vectors alone`
     reference: str  # the dataset of plain gan
     pathology: str
     missing: str | None  # why there is no difference

@@ -1,7 +1,8 @@
 """Datasets that differ only in the share of their targets → dose curves: difference over share.
 
-The share is that of a dataset's own plan, and what else a recipe holds must agree; names do not
-matter. The differences are those of each dataset: nothing is computed again.
+The share is that of a dataset's own plan. What else a recipe holds must agree, and how the arms
+were trained; names do not matter. The differences are those of each dataset: nothing is computed
+again.
 """
 
 import json
@@ -11,6 +12,7 @@ from trainer.report.across import DoseCurve, DosePoint
 from trainer.report.conclusions import balanced_of, plain_of, treated
 from trainer.report.results import Comparison, DatasetResult
 from trainer.report.run_report import Description
+from trainer.report.studies import OF_AN_ARM
 
 # What two doses may differ in: a name, the share, and a limit that only says which plans are made.
 FREE = ("name", "share", "max_per_real")
@@ -38,7 +40,15 @@ def share_of(dataset: DatasetResult) -> float:
 
 
 def _but_for_share(dataset: DatasetResult) -> str:
-    return json.dumps([but_for(dataset.build, *FREE), dataset.targets], sort_keys=True)
+    build = but_for(dataset.build, *FREE)
+    return json.dumps([build, dataset.targets, _trainings(dataset)], sort_keys=True)
+
+
+def _trainings(dataset: DatasetResult) -> list[str]:
+    """How the arms of its curves were trained, apart from what makes an arm; one where alike."""
+    titles = {title for pair in judged(dataset) for title in pair}
+    recipes = (arm.recipe for arm in dataset.arms if arm.title in titles)
+    return sorted({json.dumps(but_for(recipe, *OF_AN_ARM), sort_keys=True) for recipe in recipes})
 
 
 def _curves(group: Sequence[DatasetResult]) -> Iterator[DoseCurve]:

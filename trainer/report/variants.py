@@ -6,7 +6,7 @@ a check, another share or generator, a weight, pretraining. Test images are the 
 differences are paired.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,9 @@ from trainer.report.compare import AGAINST_ANOTHER
 from trainer.report.conclusions import MIRRORED
 from trainer.report.dose import but_for
 from trainer.report.resampled import Resampled
+from trainer.report.results import Setting
 from trainer.report.run_report import Description
-from trainer.report.studies import ArmRuns, Study, check_same_test
+from trainer.report.studies import OF_AN_ARM, ArmRuns, Study, check_same_test
 
 UNTOLD = ("name", "max_per_real", "generator_sha256")
 
@@ -89,7 +90,10 @@ def variants(found: VariantStudy, *, min_positives: int, advance: Advance) -> It
             row = Variant(
                 dataset=dataset.name,
                 arm=arm.title,
-                differs=tuple(differs(dataset.report.build, study.report.build)),
+                differs=(
+                    *differs(dataset.report.build, study.report.build),
+                    *trained_otherwise(arm, plain),
+                ),
                 reference=study.name,
                 pathology=name,
                 missing=why[i],
@@ -123,6 +127,21 @@ def differs(build: Description, reference: Description) -> Iterator[str]:
     sums = [found.get("generator_sha256") for found in (build, reference)]
     if sums[0] != sums[1] and ours.get("generator") == theirs.get("generator"):
         yield f"generator {str(sums[0])[:8]}"
+
+
+def trained_otherwise(arm: ArmRuns, reference: ArmRuns) -> Iterator[str]:
+    """In what an arm's training differs from another's, such as `lr 0.1`; titles say the rest."""
+    ours, theirs = (_training(found.runs[0].recipe) for found in (arm, reference))
+    for name, value in ours.items():
+        if value != theirs[name]:
+            yield f"{name.replace('_', ' ')} {value}"
+
+
+def _training(recipe: Mapping[str, Setting]) -> dict[str, object]:
+    """What is in no title; a file to begin with is told by its sha256, wherever it lies."""
+    digest = recipe["init_sha256"]
+    told = but_for({**recipe}, *OF_AN_ARM, "init_sha256")
+    return told if digest is None else told | {"init": str(digest)[:8]}
 
 
 def _words(value: object) -> list[str]:

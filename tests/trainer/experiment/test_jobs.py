@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.contract import ImageSpec, UsageError
+from builder.contract import ImageSpec, UsageError, sha256_bytes
 from trainer.config import RunPlan
 from trainer.evaluate.external import ExternalTest
 from trainer.evaluate.external_scores import scores_path
@@ -87,6 +87,31 @@ def test_what_was_begun_as_another_run_is_refused_before_anything_is_trained(
         planned(epochs=4, arms=arms)
     (none.plan.out / "config.json").write_text("{")  # its own training says what is wrong
     planned(epochs=3, lr=0.5, arms=("none",))
+
+
+def test_other_weights_to_begin_with_are_refused_before_anything_is_trained(
+    planned: Planned, finish: Leave, tmp_path: Path
+) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"first")
+    job = planned(seeds=1, arms=("none",)).jobs[0]
+    job = replace(with_recipe(job, init=str(weights)), init_sha256=sha256_bytes(b"first"))
+    finish(job.plan, job.digest)
+    config = job.plan.out / "config.json"
+    for path in (config, config.with_name("report.json")):
+        noted = path.read_text().replace(
+            '"init_sha256": null', f'"init_sha256": "{job.init_sha256}"'
+        )
+        path.write_text(noted)
+    job.check()
+    assert job.is_complete()
+    moved = replace(job, init_sha256=None)  # the report of finished runs needs no weights
+    moved.check()
+    assert moved.is_complete()
+    other = replace(job, init_sha256=sha256_bytes(b"second"))
+    for refused in (other.check, other.is_complete):
+        with pytest.raises(UsageError, match=r"began with other weights than .*weights\.pth holds"):
+            refused()
 
 
 def test_a_grid_is_resumed_only_with_as_many_epochs(planned: Planned, begin: Leave) -> None:

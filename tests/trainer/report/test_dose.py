@@ -83,6 +83,17 @@ def test_only_the_share_may_differ(report: Report) -> None:
     assert len(dose_curves([changed(a, max_per_real=9), b])) == 4
 
 
+def test_arms_that_were_trained_otherwise_are_in_no_curve(report: Report) -> None:
+    a, b, c = report.datasets
+    other = [
+        replace(arm, recipe={**arm.recipe, "lr": 0.5, "epochs": 9})
+        if arm.title in ("gan", "oversample") else arm
+        for arm in a.arms
+    ]  # fmt: skip
+    found = dose_curves([replace(a, arms=tuple(other)), b, c])
+    assert {tuple(point.dataset for point in curve.points) for curve in found} == {("b", "c")}
+
+
 def test_curves_of_two_groups_have_figures_of_their_own(report: Report) -> None:
     others = [replace(changed(d, regime="100"), name=f"{d.name}100") for d in report.datasets]
     both = dose_curves([*report.datasets, *others])

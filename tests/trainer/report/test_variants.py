@@ -1,5 +1,6 @@
 """Other ways to use the same generator, against plain gan on the same real images."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from trainer.report.comparison_report import Report, read_report
 from trainer.report.load import load_run
 from trainer.report.page import page
 from trainer.report.studies import studies
-from trainer.report.variants import differs, variant_studies
+from trainer.report.variants import differs, trained_otherwise, variant_studies
 
 Writer = Callable[..., Path]
 Edit = Callable[[Path], Any]
@@ -135,3 +136,29 @@ def test_what_recipes_differ_in_is_said() -> None:
     assert [*differs(plain | {"vectors": "lp"}, plain)] == []
     named = plain | {"generator": "mine", "generator_sha256": "2" * 64}
     assert [*differs(named, plain)] == ["generator mine"]
+
+
+def test_what_was_trained_otherwise_is_said(run_writer: Writer, edit: Edit, tmp_path: Path) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "plain": {"config.init": "a.pth", "config.init_sha256": "1" * 64},
+        "rate": {"config.lr": 0.1, "config.init": "b.pth", "config.init_sha256": "1" * 64},
+        "start": {"config.init": "a.pth", "config.init_sha256": "2" * 64},
+    }
+    arms = {}
+    for name, fields in changes.items():
+        run = edit(run_writer(tmp_path / name, "gan", 0, dataset="plain"))
+        for field, value in fields.items():
+            run.set(field, value)
+        arms[name] = studies([load_run(run.folder)])[0].arms[0]
+    assert [*trained_otherwise(arms["rate"], arms["plain"])] == ["lr 0.1"]
+    assert [*trained_otherwise(arms["start"], arms["plain"])] == ["init 22222222"]
+    assert [*trained_otherwise(arms["plain"], arms["plain"])] == []
+
+
+def test_the_table_says_so(root: Path, edit: Edit, tmp_path: Path) -> None:
+    copy = shutil.copytree(root, tmp_path / "runs")
+    for seed in (0, 1, 2):
+        edit(copy / f"alone/gan-seed{seed}").set("config.lr", 0.5)
+    report = build_report([copy / "plain", copy / "alone"], min_positives=10, command="")
+    row = next(row for row in report.variants if row.dataset == "alone")
+    assert row.differs == ("vectors alone", "lr 0.5")

@@ -48,9 +48,9 @@ def doses(report: Report) -> Table:
         ),
         align="llrrrrrll",
         rows=rows,
-        note="The datasets differ in the share of their plan and in nothing else. Each row is the"
-        " dataset's own comparison; nothing is adjusted over shares. With --steps equal a larger"
-        " share makes longer epochs, of the control, too.",
+        note="The datasets differ in the share of their plan and in nothing else, and their arms"
+        " were trained alike. Each row is the dataset's own comparison; nothing is adjusted over"
+        " shares. With --steps equal a larger share makes longer epochs, of the control, too.",
         starts=starts(rows, 2),
         strong=_strong([point.verdict for *_, point in found]),
     )
@@ -75,7 +75,7 @@ def variants(report: Report) -> Table:
         key="variants",
         title="Variants: difference in AUC from plain gan",
         columns=(
-            *("dataset", "arm", "its recipe differs in", "target"),
+            *("dataset", "arm", "built or trained otherwise", "target"),
             *("difference", ci(report.settings), "p (Holm)", "verdict"),
         ),
         align="llllrrrl",
