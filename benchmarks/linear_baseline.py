@@ -1,7 +1,7 @@
-"""The AUC that a linear model reaches on a sealed dataset: the floor that a network must beat.
+"""The AUC that a linear model reaches on a sealed dataset: what a network must beat.
 
-    python benchmarks/linear_floor.py manifests/gan100.json           # on val
-    python benchmarks/linear_floor.py manifests/gan100.json --test    # on test, too
+    python benchmarks/linear_baseline.py manifests/gan100.json           # on val
+    python benchmarks/linear_baseline.py manifests/gan100.json --test    # on test, too
 
 The real training images are reduced to 32 pixels by a box mean. Their first 128 principal
 components go into one logistic regression for each pathology.
@@ -42,7 +42,7 @@ def reduced(data: Dataset, rows: Rows) -> Pixels:
     return np.concatenate(parts)
 
 
-def floors(data: Dataset, splits: tuple[str, ...]) -> dict[str, list[float | None]]:
+def baselines(data: Dataset, splits: tuple[str, ...]) -> dict[str, list[float | None]]:
     """The AUC of each pathology on each split, None where a class is missing there or in train."""
     rows = data.rows("train", "real")
     images, labels = reduced(data, rows), data.index.labels[rows]
@@ -75,7 +75,7 @@ def main() -> None:
     asked = parser.parse_args()
     splits = ("val", "test") if asked.test else ("val",)
     with open_dataset(locate_folder(str(asked.manifest), None), workers=1, prove=False) as data:
-        found = floors(data, splits)
+        found = baselines(data, splits)
         print(f"{'pathology':20}" + "".join(f"{split:>16}" for split in splits))
         for i, name in enumerate(data.manifest.pathologies):
             cells = []

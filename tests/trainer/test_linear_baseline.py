@@ -1,4 +1,4 @@
-"""benchmarks/linear_floor.py on the tiny dataset, whose signs a linear model sees."""
+"""benchmarks/linear_baseline.py on the tiny dataset, whose signs a linear model sees."""
 
 import importlib.util
 from dataclasses import replace
@@ -10,12 +10,12 @@ import pytest
 
 from trainer.stream.batches import Dataset
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks/linear_floor.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks/linear_baseline.py"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("linear_floor", SCRIPT)
+    spec = importlib.util.spec_from_file_location("linear_baseline", SCRIPT)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -27,7 +27,7 @@ def test_a_linear_model_sees_the_signs_and_no_class_has_no_figure(
     script: ModuleType, data: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "COMPONENTS", 6)  # 97 images are too few for 128
-    found = script.floors(data, ("val", "test"))
+    found = script.baselines(data, ("val", "test"))
     for split in ("val", "test"):
         hernia, lesion, fracture = found[split]
         assert hernia is None  # positives in train only
@@ -36,7 +36,7 @@ def test_a_linear_model_sees_the_signs_and_no_class_has_no_figure(
     rng = np.random.default_rng(0)
     train = data.rows("train", "real")
     labels[train] = labels[rng.permutation(train)]
-    shuffled = script.floors(replace(data, index=replace(data.index, labels=labels)), ("val",))
+    shuffled = script.baselines(replace(data, index=replace(data.index, labels=labels)), ("val",))
     assert max(shuffled["val"][1:]) < 0.85
 
 
