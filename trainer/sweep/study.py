@@ -1,6 +1,7 @@
 """The record of a sweep: Optuna's study in a journal or a database."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from builder.contract.record import as_record, parse_json
 from trainer.recipe import Recipe
 from trainer.sweep.grid import VARIED, Grid
 
+# What a recipe was before it had the field; a sweep records only what differs from it.
+BEFORE: Mapping[str, object] = {
+    "network": DENSENET,
+    "synthetic_weight": 1.0,
+    "schedule": "constant",
+}
 GRACE = 30  # seconds after which a lock on the journal counts as left by a dead process
 
 
@@ -87,13 +94,18 @@ def identity(digest: str, recipe: Recipe, grid: Grid) -> dict[str, str]:
     """What all calls of a sweep have in common: JSON texts by name.
 
     `digest` is the manifest's. Of the recipe, the fields that the grid varies do not count, nor
-    does the usual network: sweeps of before have it.
+    do those that are as in every sweep of before.
     """
-    fixed = {name: value for name, value in asdict(recipe).items() if name not in VARIED}
-    if recipe.network == DENSENET:
-        del fixed["network"]
+    fixed = {
+        name: value
+        for name, value in asdict(recipe).items()
+        if name not in VARIED and value != BEFORE.get(name)
+    }
     varied = {f"grid {name}": values for name, values in asdict(grid).items()}
-    facts = {"manifest": digest} | fixed | varied
+    return _texts({"manifest": digest} | fixed | varied)
+
+
+def _texts(facts: Mapping[str, object]) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in facts.items()}
 
 
@@ -103,11 +115,12 @@ def agree(study: optuna.Study, facts: dict[str, str], out: Path) -> None:
     if recorded is None:
         study.set_user_attr("identity", facts)
         return
-    begun = as_record(recorded, dict[str, str], f"The identity of the sweep in {out}")
+    known = as_record(recorded, dict[str, str], f"The identity of the sweep in {out}")
+    begun, now = _texts(BEFORE) | known, _texts(BEFORE) | facts
     for name in facts | begun:
-        if begun.get(name) != facts.get(name):
+        if begun.get(name) != now.get(name):
             raise UsageError(
                 f"The sweep in {out} was begun with {name} {begun.get(name)}, now it is"
-                f" {facts.get(name)}: repeat the command with the same value, or choose another"
+                f" {now.get(name)}: repeat the command with the same value, or choose another"
                 " --out."
             )

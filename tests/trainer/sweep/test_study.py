@@ -1,7 +1,6 @@
-import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -13,6 +12,24 @@ from trainer.sweep import Fitted, Grid, Trial
 from trainer.sweep.study import agree, identity
 
 Run = Callable[..., tuple[Trial, ...]]
+# What the versions recorded of the `recipe` that had no synthetic_weight and no schedule yet.
+EARLIER = {
+    "manifest": '"aa"',
+    "epochs": "3",
+    "arm": '"gan"',
+    "augment": '"flip"',
+    "mix": '"real=1,synthetic=1"',
+    "steps": '"equal"',
+    "init": '"random"',
+    "seed": "0",
+    "precision": '"fp32"',
+    "accumulate": "1",
+    "compile": "false",
+    "sync_batchnorm": "false",
+    "grid lr": "[0.1, 0.01]",
+    "grid batch": "[2, 4]",
+    "grid optimizer": '["momentum", "adam"]',
+}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +38,7 @@ Run = Callable[..., tuple[Trial, ...]]
         ({"digest": "bb"}, 'begun with manifest "aa", now it is "bb"'),
         ({"epochs": 5}, "begun with epochs 3, now it is 5"),
         ({"grid": (0.1,)}, r"grid lr \[0.1, 0.01\], now it is \[0.1\]"),
-        ({"network": "resnet18"}, r'begun with network None, now it is "resnet18"'),
+        ({"network": "resnet18"}, r'begun with network "densenet121", now it is "resnet18"'),
         ({"seed": 2**40}, "begun with seed 1, now it is 1099511627776"),
     ],
 )
@@ -59,17 +76,37 @@ def test_a_fact_that_only_one_of_two_versions_records_is_a_difference(
 
 
 def test_the_recorded_identity_is_that_of_earlier_versions(recipe: Recipe, small: Grid) -> None:
-    facts = {name: json.loads(text) for name, text in identity("aa", recipe, small).items()}
-    fixed = asdict(recipe)
-    for name in ("lr", "batch", "optimizer", "network"):
-        del fixed[name]
-    assert facts == {
-        "manifest": "aa",
-        **fixed,
-        "grid lr": [0.1, 0.01],
-        "grid batch": [2, 4],
-        "grid optimizer": ["momentum", "adam"],
-    }
+    assert identity("aa", recipe, small) == EARLIER
+
+
+@pytest.mark.parametrize(
+    "later",
+    [{}, {"synthetic_weight": "1.0"}, {"synthetic_weight": "1.0", "schedule": '"constant"'}],
+)
+def test_a_sweep_of_an_earlier_version_goes_on(
+    tmp_path: Path,
+    study: Callable[[Path], optuna.Study],
+    run: Run,
+    recipe: Recipe,
+    later: dict[str, str],
+) -> None:
+    asked = replace(recipe, epochs=3, seed=1)
+    trials = run(tmp_path, recipe=asked)
+    recorded = EARLIER | {"epochs": "3", "seed": "1"} | later
+    study(tmp_path).set_user_attr("identity", recorded)
+    assert run(tmp_path, pytest.fail, recipe=asked) == trials
+    with pytest.raises(UsageError, match=r"begun with synthetic_weight 1\.0, now it is 0\.5"):
+        run(tmp_path, pytest.fail, recipe=replace(asked, synthetic_weight=0.5))
+    with pytest.raises(UsageError, match='begun with schedule "constant", now it is "cosine"'):
+        run(tmp_path, pytest.fail, recipe=replace(asked, schedule="cosine"))
+
+
+def test_a_sweep_with_other_weights_does_not_go_on_without(
+    tmp_path: Path, run: Run, recipe: Recipe
+) -> None:
+    run(tmp_path, recipe=replace(recipe, synthetic_weight=0.5))
+    with pytest.raises(UsageError, match=r"begun with synthetic_weight 0\.5, now it is 1\.0"):
+        run(tmp_path, pytest.fail, recipe=recipe)
 
 
 def test_a_strangers_study_is_refused(tmp_path: Path, run: Run) -> None:
