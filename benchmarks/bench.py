@@ -43,6 +43,8 @@ noise. This changes the figures, so the section says it.
 
 ## Promises
 
+`stream.py` says itself whether a promise is met, before it rounds the figures.
+
 | promise | at least | measured | | benchmark |
 |---|---:|---:|---|---|
 """
@@ -132,30 +134,34 @@ def page_of(sections: dict[str, str]) -> str:
     rows = []
     for name, benchmark in BENCHMARKS.items():
         tables = tables_of(sections.get(name, ""))
-        rows += [
-            promise_row(benchmark, what, number(cells["promised"]), number(cells["measured"]))
-            for what, cells in tables.items()
-            if "promised" in cells
-        ]
-        rows += [
-            promise_row(benchmark, promise.what, promise.least, promise.measured(tables))
-            for promise in benchmark.promises
-        ]
+        for what, cells in tables.items():
+            if "promised" in cells:  # its verdict is printed, too: of figures not yet rounded
+                least, measured = number(cells["promised"]), number(cells["measured"])
+                verdict = cells[""].replace("NOT MET", "**not met**")
+                rows.append(promise_row(benchmark, what, least, measured, verdict))
+        for promise in benchmark.promises:
+            least, measured = promise.least, promise.measured(tables)
+            verdict = verdict_of(least, measured)
+            rows.append(promise_row(benchmark, promise.what, least, measured, verdict))
     missing = [BENCHMARKS[name].title for name in BENCHMARKS if name not in sections]
     bodies = [f"## {BENCHMARKS[n].title}\n\n{sections[n]}" for n in BENCHMARKS if n in sections]
     not_run = f"\nNot run: {', '.join(missing)}.\n" if missing else ""
     return INTRO + "".join(rows) + not_run + "\n" + "\n".join(bodies)
 
 
+def verdict_of(least: float, measured: float | None) -> str:
+    """Whether a promise is kept."""
+    if measured is None:
+        return "not run"
+    return "met" if measured >= least else "**not met**"
+
+
 def promise_row(
-    benchmark: Benchmark, what: str, least: float | None, measured: float | None
+    benchmark: Benchmark, what: str, least: float | None, measured: float | None, verdict: str
 ) -> str:
-    kept = "not run"
-    if least is not None and measured is not None:
-        kept = "met" if measured >= least else "**not met**"
     anchor = re.sub(r"[^a-z0-9 -]", "", benchmark.title.lower()).replace(" ", "-")
-    figures = f"{shown(least)} | {shown(measured)} | {kept}"
-    where = benchmark.title if kept == "not run" else f"[{benchmark.title}](#{anchor})"
+    figures = f"{shown(least)} | {shown(measured)} | {verdict}"
+    where = benchmark.title if verdict == "not run" else f"[{benchmark.title}](#{anchor})"
     return f"| {what} | {figures} | {where} |\n"  # a section that is not there has no anchor
 
 
