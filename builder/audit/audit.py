@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from builder.audit.agreement import judge_agreement
-from builder.audit.copies import judge_copies
+from builder.audit.copies import judge_copies, too_few
 from builder.audit.features import (
     ClassifierFeatures,
     Extractor,
@@ -46,7 +46,6 @@ from builder.progress import Progress
 
 SHOWN = 30  # suspects, at most, with pictures on the page
 REPEATS_SHOWN = 10  # repeats among the synthetic images, too
-FEW = 20  # real images of a side that it takes to look for copies and for nearness
 
 _SOFTWARE = ("cxr-rebalance", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -258,17 +257,8 @@ def _copied(
     sides: Sides, settings: Settings, show: Progress
 ) -> tuple[Copies | None, Nearness | None, tuple[str, ...]]:
     """Copies and nearness, or why they were not looked for."""
-    few = min(len(sides.train), len(sides.held_out))
-    if few < FEW:
-        return (
-            None,
-            None,
-            (
-                f"Copies and nearness were not looked for: that takes {FEW} training and {FEW} "
-                f"held-out real images, and there are {len(sides.train):,} and "
-                f"{len(sides.held_out):,}.",
-            ),
-        )
+    if why := too_few(sides.train, sides.held_out, settings):
+        return None, None, (why,)
     images = (sides.synthetic, sides.train, sides.held_out)
     copies = judge_copies(*images, settings=settings, show=show)
     return copies, judge_nearness(*images, settings=settings, show=show), ()

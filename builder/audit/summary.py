@@ -147,7 +147,8 @@ def _copies(audit: Audit) -> Finding:
         return _found(
             "Copies",
             "not tested",
-            "Copies of training images were not looked for, because there are too few real images.",
+            "Copies of training images were not looked for, because there are too few real images, "
+            "or they are of too few patients.",
         )
     total = count(copies.synthetic, "synthetic image")
     if copies.suspects:

@@ -8,19 +8,44 @@ that is suspect, by real images of other patients; `planted` makes copies to cou
 import numpy as np
 import numpy.typing as npt
 
-from builder.audit.chance import shuffled
+from builder.audit.chance import some
 from builder.audit.copies.compare import Found, search, search_repeats, searched
 from builder.audit.copies.planted import plant
-from builder.audit.copies.threshold import Threshold, accused_of, threshold_of
+from builder.audit.copies.threshold import (
+    PATIENTS,
+    Threshold,
+    accused_of,
+    can_judge,
+    threshold_of,
+)
 from builder.audit.pictures import Pictures
 from builder.audit.settings import Settings
+from builder.audit.wording import count
 from builder.contract.audit import Copies, Planted, Suspect
 from builder.progress import Progress
 
 PLANTED = 100  # copies of each kind
 LISTED = 100  # suspects, at most
+FEW = 20  # real images of a side that it takes to look for copies and for nearness
 
 Keys = npt.NDArray[np.object_]
+
+
+def too_few(train: Pictures, held_out: Pictures, settings: Settings) -> str:
+    """Why there are too few real images for copies and nearness, in one sentence; "" if enough.
+
+    A threshold by images of hardly any patient would accuse nobody, or everybody.
+    """
+    sides = [(len(side), len(np.unique(side.patients.astype(str)))) for side in (train, held_out)]
+    few = any(images < FEW or patients < PATIENTS for images, patients in sides)
+    if not few and can_judge(_null(held_out, settings).patients):
+        return ""
+    train_has, held_out_has = (f"{n:,} of {count(patients, 'patient')}" for n, patients in sides)
+    return (
+        f"Copies and nearness were not looked for: that takes {FEW} training and {FEW} held-out "
+        f"real images, each of {PATIENTS} patients, and no patient with most of the held-out ones; "
+        f"there are {train_has}, and {held_out_has}."
+    )
 
 
 def judge_copies(
@@ -29,13 +54,11 @@ def judge_copies(
     """Suspected copies of training images among all synthetic ones, and repeats among these.
 
     The threshold is set by held-out images, which must be of other patients than the training
-    images; of at most `settings.sample` of them. They should be some hundreds: with a few dozen the
-    threshold is so high that `planted` says how little is found. Memory grows by about 500 bytes
-    for each image; time with synthetic times training images.
+    images; of at most `settings.sample` of them. They must not be `too_few`, and should be some
+    hundreds: with a few dozen the threshold is so high that `planted` says how little is found.
+    Memory grows by about 500 bytes for each image; time with synthetic times training images.
     """
-    null = held_out.take(
-        np.sort(shuffled(len(held_out), settings.seed, "copies")[: settings.sample])
-    )
+    null = _null(held_out, settings)
     copied = plant(train.reduced, PLANTED, settings.seed)
     total = len(null) + len(synthetic) + sum(len(kind.images) for kind in copied)
     with show("looking for copies", total) as advance:
@@ -65,6 +88,11 @@ def judge_copies(
         duplicates=int(_suspect(repeats, threshold).sum()),
         duplicates_listed=_listed(repeats, threshold, synthetic.keys, synthetic.keys),
     )
+
+
+def _null(held_out: Pictures, settings: Settings) -> Pictures:
+    """The held-out images that set the threshold."""
+    return held_out.take(some(len(held_out), settings.sample, settings.seed, "copies"))
 
 
 def _suspect(found: Found, threshold: Threshold) -> npt.NDArray[np.bool_]:

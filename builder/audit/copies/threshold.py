@@ -19,6 +19,7 @@ from builder.audit.copies.geometry import Floats, Reals
 TAIL = 0.05  # share of the held-out images that the tail is of
 TAIL_IMAGES = 10  # that it is of at least
 FOLDS = 5
+PATIENTS = 10  # at least, who judge each other
 
 _BOUND = 1.645  # standard errors
 _FARTHEST = 6.0  # medians; 1.6 % of an exponential tail lie beyond
@@ -51,19 +52,36 @@ def threshold_of(alike: Floats, accused: float) -> Threshold:
     return Threshold(usual=usual, spread=spread, value=float(start + length * beyond))
 
 
+def can_judge(patients: npt.NDArray[np.object_]) -> bool:
+    """Whether held-out images of these patients are enough to judge each other by `accused_of`.
+
+    They are of PATIENTS at least, and whichever part is judged, the others have enough for a tail.
+    """
+    if len(np.unique(patients.astype(str))) < PATIENTS:
+        return False
+    return len(patients) - int(np.bincount(_parts(patients)).max()) > TAIL_IMAGES
+
+
 def accused_of(alike: Floats, patients: npt.NDArray[np.object_], accused: float) -> int:
     """How many held-out images pass the threshold that those of the other patients set.
 
-    Patients are dealt into FOLDS parts in the order in which they appear.
+    They must be enough: `can_judge` is asked first.
     """
-    _, first, patient = np.unique(patients.astype(str), return_index=True, return_inverse=True)
-    fold = (np.argsort(np.argsort(first)) % FOLDS)[patient]
+    assert can_judge(patients), "a threshold by hardly any image is no number"
+    parts = _parts(patients)
     total = 0
-    for part in np.unique(fold):
-        threshold = threshold_of(alike[fold != part], accused)
-        similarity = threshold.similarity(alike[fold == part]).max(axis=1)
+    for part in np.unique(parts):
+        threshold = threshold_of(alike[parts != part], accused)
+        similarity = threshold.similarity(alike[parts == part]).max(axis=1)
         total += int((similarity > threshold.value).sum())
     return total
+
+
+def _parts(patients: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """int64 [N] below FOLDS: patients are dealt in the order in which they appear."""
+    _, first, patient = np.unique(patients.astype(str), return_index=True, return_inverse=True)
+    dealt: npt.NDArray[np.int64] = (np.argsort(np.argsort(first)) % FOLDS)[patient]
+    return dealt
 
 
 def _similarity(alike: Floats, usual: Reals, spread: Reals) -> Reals:

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from builder.audit import blockwise, copies
-from builder.audit.copies import judge_copies, planted
+from builder.audit.copies import judge_copies, planted, too_few
 from builder.audit.pictures import Pictures
 from builder.audit.settings import Settings
 from builder.contract import Bytes
@@ -77,3 +77,36 @@ def test_a_blurred_honest_set_is_not_called_copied(
     images = ndimage.gaussian_filter(chests(100, 3).astype(np.float32), (0, 1.5, 1.5))
     found, _ = judged(images.astype(np.uint8))
     assert (found.suspects, found.duplicates, found.listed) == (0, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "said"),
+    [
+        ([2] * 10, [2] * 10, ""),
+        ([2] * 10, [25], "there are 20 of 10 patients, and 25 of 1 patient."),
+        ([2] * 10, [24, 1], "20 of 10 patients, and 25 of 2 patients."),
+        ([25], [2] * 10, "there are 25 of 1 patient, and 20 of 10 patients."),
+        ([2] * 10, [1] * 19, "and 19 of 19 patients."),
+        ([2] * 10, [90, *[1] * 9], "no patient with most of the held-out ones"),
+    ],
+)
+def test_too_few_patients_are_told_before_the_search(
+    make_pictures: Make, chests: Chests, train: list[int], held_out: list[int], said: str
+) -> None:
+    sides = []
+    for number, sizes in enumerate((train, held_out)):
+        patients = np.repeat([f"{number}-{i}" for i in range(len(sizes))], sizes)
+        images = chests(len(patients), number)
+        sides.append(make_pictures(images, patients=patients.astype(np.object_)))
+    found = too_few(*sides, settings=SETTINGS)
+    assert said in found
+    assert bool(found) is bool(said)
+
+
+def test_the_sample_that_sets_the_threshold_is_asked(make_pictures: Make, chests: Chests) -> None:
+    """Of many held-out images a sample is drawn, and it may be of one patient alone."""
+    patients = np.array([f"p{max(i - 180, 0)}" for i in range(200)], np.object_)
+    held_out = make_pictures(chests(200, 6), patients=patients)
+    train = make_pictures(chests(20, 7))
+    assert not too_few(train, held_out, Settings(sample=200))
+    assert too_few(train, held_out, Settings(sample=25))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from builder.audit.copies.threshold import accused_of, threshold_of
+from builder.audit.copies.threshold import TAIL_IMAGES, accused_of, can_judge, threshold_of
 
 
 def honest(count: int, seed: int) -> np.ndarray:
@@ -36,6 +36,45 @@ def test_patients_judge_each_other() -> None:
     assert accused_of(alike, patients, 0.001) == 0
     alike[10:12] = 5
     assert accused_of(alike, patients, 0.001) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "enough"),
+    [
+        ([25], False),  # one patient: nobody is left to judge
+        ([24, 1], False),
+        ([23, 2], False),
+        ([3] * 9, False),
+        ([2] * 10, True),
+        ([400, *[1] * 11], False),  # those who judge the first are too few for a tail
+        ([400, *[1] * 20], True),
+    ],
+)
+def test_images_of_too_few_patients_do_not_judge(sizes: list[int], enough: bool) -> None:
+    patients = np.repeat(np.array([f"p{i}" for i in range(len(sizes))], np.object_), sizes)
+    assert can_judge(patients) is enough
+    alike = honest(len(patients), 3)
+    alike[0] = 9
+    if enough:
+        assert accused_of(alike, patients, 0.001) == 1  # so every part was judged
+        return
+    with pytest.raises(AssertionError, match="hardly any image"):
+        accused_of(alike, patients, 0.001)
+
+
+def test_whoever_may_judge_has_a_tail() -> None:
+    random = np.random.default_rng(5)
+    allowed = 0
+    for _ in range(300):
+        sizes = random.geometric(random.uniform(0.05, 0.9), random.integers(1, 40))
+        patients = np.repeat([f"p{i}" for i in range(len(sizes))], sizes).astype(np.object_)
+        if not can_judge(patients):
+            continue
+        allowed += 1
+        alike = honest(len(patients), 4)
+        assert 0 <= accused_of(alike, patients, 0.5) < len(patients)
+        assert len(patients) > TAIL_IMAGES
+    assert allowed > 50
 
 
 def test_no_pair_is_never_suspect() -> None:
