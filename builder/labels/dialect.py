@@ -142,7 +142,7 @@ def records(text: TableText) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise UsageError(f"{text.path}, line {line}: {_explained(error)}.") from None
-        if any(cells) and not (len(cells) == 1 < len(text.header) and not cells[0].strip()):
+        if any(cell.strip() for cell in cells):
             yield line, cells
         line = text.first_line + rows.line_num
 

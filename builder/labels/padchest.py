@@ -10,6 +10,7 @@ import pandas as pd
 from builder.contract import Labels, UsageError, printable
 from builder.labels.cells import cell_message, numbers, refuse_cells
 from builder.labels.demographics import (
+    MAX_AGE,
     SEXES,
     VIEWS,
     age_bands,
@@ -196,11 +197,12 @@ def _depths(frame: pd.DataFrame, path: Path) -> pd.Series:
 
 
 def _years(frame: pd.DataFrame) -> pd.Series:
-    """Years between birth and study; NaN where the table does not say."""
+    """Years between birth and study; NaN where the table does not say, or cannot be right."""
     if not {"PatientBirth", "StudyDate_DICOM"} <= {*frame.columns}:
         return pd.Series(np.nan, index=frame.index)
     studied = frame["StudyDate_DICOM"].astype("string").str[:4]
-    return (numbers(studied) - numbers(frame["PatientBirth"])).where(lambda age: age >= 0)
+    years = numbers(studied) - numbers(frame["PatientBirth"])
+    return years.where(lambda age: age.between(0, MAX_AGE))
 
 
 def _findings(cells: pd.Series, path: Path) -> tuple[Labels, npt.NDArray[np.bool_]]:

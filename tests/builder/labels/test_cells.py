@@ -33,6 +33,13 @@ def test_the_line_is_that_of_an_editor(write_csv: Write) -> None:
     refuse_cells(bad & False, path, "note", "is odd", frame["note"])
 
 
+def test_rows_of_blanks_do_not_shift_the_lines(write_csv: Write) -> None:
+    path = write_csv('image,patient,Mass\na.png,p1,1\n , , \n\t,"  ",\nb.png,p2,x\n')
+    frame = read_csv(path, ("image",))
+    with pytest.raises(UsageError, match=r"line 5, column 'Mass': 'x' is odd\.$"):
+        refuse_cells(frame["Mass"] == "x", path, "Mass", "is odd", frame["Mass"])
+
+
 def test_parquet_and_folders_have_rows_and_images(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a", "b"]}), tmp_path / "t.parquet")
     assert place(tmp_path / "t.parquet", 1, "image") == "row 2"

@@ -122,9 +122,9 @@ def test_cells_that_fill_the_memory_are_refused_however_short_they_are(tmp_path:
 
 
 def test_lines_are_those_of_an_editor(write_csv: Callable[[str], Path]) -> None:
-    text = 'sep=;\n\na;b\n1;2\n\n"3\n3";4\n;\n  \n5;6\n'
+    text = 'sep=;\n\na;b\n1;2\n\n"3\n3";4\n;\n  \n5;6\n ; \n7;8\n'
     found = list(records(read_text(write_csv(text))))
-    assert found == [(4, ["1", "2"]), (6, ["3\n3", "4"]), (10, ["5", "6"])]
+    assert found == [(4, ["1", "2"]), (6, ["3\n3", "4"]), (10, ["5", "6"]), (12, ["7", "8"])]
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,14 @@ def test_our_split_is_sealed(
     same(packed("padchest", *words, root=tmp_path / "images"), expected)
 
 
+@pytest.mark.parametrize(("born", "band"), [("1904", "80-"), ("1837", ""), ("2015", "")])
+def test_an_age_that_nobody_has_is_unknown(
+    write_csv: Callable[[str], Path], born: str, band: str
+) -> None:
+    path = write_csv(f"{HEAD}\na.png,0,20140915,1,{born},F,PA,\"['normal']\"\n")
+    assert read_labels("padchest", labels=path).rows["age"].tolist() == [band]
+
+
 def test_padchest_has_no_official_split() -> None:
     with pytest.raises(UsageError, match="PadChest has no official split: use --split hash"):
         read_labels("padchest", official=True)
