@@ -28,6 +28,9 @@ FOREIGN = {
     "--headless", "--hide-scrollbars", "--window-size", "--screenshot",
 }  # fmt: skip
 
+WIDTH = 130  # characters in a line of prose
+MADE = {f"docs/{name}.md" for name in ("xbuild", "xtrain", "gpu", "benchmarks")}  # by commands
+
 # Words that readers did not understand; "not available", "resumed", "complete or absent" are plain.
 ODD = (
     "to be had", "gone on with", "goes on", "go on with", "to be looked at", "is looked at",
@@ -97,6 +100,13 @@ def has(module: ModuleType, name: str) -> bool:
 def odd_words(text: str) -> list[str]:
     flat = " ".join(text.lower().split())
     return [words for words in ODD if re.search(rf"\b{words}\b", flat)]
+
+
+def wide_lines(text: str) -> list[str]:
+    """The lines of prose that are wider than WIDTH; tables, messages and code are none."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", ">"))]
+    return [line for line in lines if len(line) > WIDTH]
 
 
 def test_the_readme_shows_commands() -> None:
@@ -178,6 +188,19 @@ def test_no_help_shows_the_range_of_an_int64(help_text: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_pages_are_written_in_plain_words(path: Path) -> None:
     assert odd_words(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*map(page_id, DOCS), "CHANGELOG.md", "CONTRIBUTING.md"} - MADE)
+)
+def test_lines_of_prose_are_wrapped(name: str) -> None:
+    assert wide_lines((ROOT / name).read_text()) == []
+
+
+def test_a_wide_line_is_found_in_prose_alone() -> None:
+    wide = "a" * (WIDTH + 1)
+    page = f"```\n{wide}\n```\n| {wide} |\n> {wide}\n{wide}\n- {wide}\n{wide[1:]}"
+    assert wide_lines(page) == [wide, f"- {wide}"]
 
 
 def test_help_is_written_in_plain_words(help_text: str) -> None:
