@@ -7,8 +7,9 @@
 device and are flipped and cast there, channels last; in bfloat16, too, where the device has it.
 "The paper's loop" reads loose files of CheXpert-small's size as torchxrayvision does: DataLoader
 workers read them with skimage and resize them to float32, channels first. Network, loss, optimizer,
-images and batch are the same. All run in turns; the first pass does not count; figures are medians.
-Without ../shared/data the images are phantoms.
+images and batch are the same. All run in turns, each in its own arithmetic, the paper's loop in
+torch's; the first pass does not count; figures are medians. Without ../shared/data the images are
+phantoms.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from recipes import recipe
 from stream_images import Images, loosened, originals, sealed
 from stream_peers import BITS, Work
 
-from builder.contract.precision import cpu_has_bfloat16
+from builder.contract.precision import arithmetic, cpu_has_bfloat16
 from trainer.arms import make_arm
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect, pick_device
@@ -42,8 +43,8 @@ REAL = Path(__file__).parents[2] / "shared/data/nih1k_224/images"
 Pass = Callable[[], tuple[float, float]]  # → (images a second, share of waiting for data)
 
 
-def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Iterator[Pass]:
-    """Epochs by the steps of `xtrain fit`."""
+def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Pass:
+    """An epoch by the steps of `xtrain fit`."""
     arm = make_arm(asked, data)
     with connect(options.device, asked.precision) as fabric:
         control = Control(fabric, 3600)
@@ -55,20 +56,21 @@ def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Iterator[
             ranks=1, workers=options.workers, skip_bad=False,
         )  # fmt: skip
         run = TrainingRun.begin(data, arm, model, config, place)
-        start, rows = run.state, arm.order.epoch(1)
+    start, rows = run.state, arm.order.epoch(1)
 
-        def one() -> tuple[float, float]:
-            run.state = type(start)(
-                cursor=start.cursor,
-                partial=type(start.partial).nothing(len(data.index), fabric.device),
-            )
+    def one() -> tuple[float, float]:
+        run.state = type(start)(
+            cursor=start.cursor,
+            partial=type(start.partial).nothing(len(data.index), fabric.device),
+        )
+        with arithmetic(asked.precision):  # it is the whole process's: others have their turns
             began = time.perf_counter()
             run.train(rows)
             wait_for(fabric.device)
             seconds = time.perf_counter() - began
-            return len(rows) / seconds, run.state.partial.waited / seconds
+        return len(rows) / seconds, run.state.partial.waited / seconds
 
-        yield one
+    return one
 
 
 class Loose(torch.utils.data.Dataset):  # type: ignore[type-arg]
@@ -94,8 +96,8 @@ class Loose(torch.utils.data.Dataset):  # type: ignore[type-arg]
         return np.ascontiguousarray(image, np.float32), self.labels[number]
 
 
-def papers_loop(data: Dataset, options: argparse.Namespace, work: Work) -> Iterator[Pass]:
-    """Epochs of the paper's loop."""
+def papers_loop(data: Dataset, options: argparse.Namespace, work: Work) -> Pass:
+    """An epoch of the paper's loop, in the arithmetic that torch has by default."""
     device = pick_device(options.device)
     model = build(BITS, init="random", seed=0).to(memory_format=torch.contiguous_format).to(device)
     optimizer = MAKE_OPTIMIZER["adam"](model.parameters(), lr=1e-3)
@@ -124,7 +126,7 @@ def papers_loop(data: Dataset, options: argparse.Namespace, work: Work) -> Itera
         seconds = time.perf_counter() - began
         return work.count / seconds, waited / seconds
 
-    yield one
+    return one
 
 
 def wait_for(device: torch.device) -> None:
@@ -156,15 +158,14 @@ def main() -> None:
     device = pick_device(options.device)
     base = recipe(batch=options.batch, augment="flip")
     with prepared(options) as (data, work):
-        contenders = {
+        passes = {
             "the paper's loop": papers_loop(data, options, work),
             "ours, fp32": ours(data, options, base),
         }
         if device.type == "cuda" or cpu_has_bfloat16():
-            contenders["ours, bf16"] = ours(data, options, replace(base, precision="bf16"))
+            passes["ours, bf16"] = ours(data, options, replace(base, precision="bf16"))
         if options.compile:
-            contenders["ours, compiled"] = ours(data, options, replace(base, compile=True))
-        passes = {name: next(contender) for name, contender in contenders.items()}
+            passes["ours, compiled"] = ours(data, options, replace(base, compile=True))
         seen: dict[str, list[tuple[float, float]]] = {name: [] for name in passes}
         for turn in range(options.repeats + 1):
             for name, one in passes.items():
