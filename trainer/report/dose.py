@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from trainer.report.across import DoseCurve, DosePoint
 from trainer.report.conclusions import balanced_of, plain_of, treated
 from trainer.report.results import Comparison, DatasetResult
-from trainer.report.run_report import Description
 from trainer.report.studies import OF_AN_ARM
 
 # What two doses may differ in: a name, the share, and a limit that only says which plans are made.
@@ -27,7 +26,7 @@ def dose_curves(datasets: Sequence[DatasetResult]) -> tuple[DoseCurve, ...]:
     return tuple(curve for group in groups.values() for curve in _curves(group))
 
 
-def but_for(build: Description, *free: str) -> dict[str, object]:
+def but_for(build: Mapping[str, object], *free: str) -> dict[str, object]:
     """A recipe without some of its fields."""
     return {name: value for name, value in build.items() if name not in free}
 

@@ -140,7 +140,7 @@ def trained_otherwise(arm: ArmRuns, reference: ArmRuns) -> Iterator[str]:
 def _training(recipe: Mapping[str, Setting]) -> dict[str, object]:
     """What is in no title; a file to begin with is told by its sha256, wherever it lies."""
     digest = recipe["init_sha256"]
-    told = but_for({**recipe}, *OF_AN_ARM, "init_sha256")
+    told = but_for(recipe, *OF_AN_ARM, "init_sha256")
     return told if digest is None else told | {"init": str(digest)[:8]}
 
 
