@@ -64,7 +64,7 @@ def judge_shortcuts(
         origin=tuple(told),
         clues=clues,
         sources=among,
-        told=any(_beyond(each, settings) for each in told),
+        told=any(told_apart(each, settings.told) for each in told),
     )
     return shortcuts, (*notes, *more)
 
@@ -102,10 +102,10 @@ def _enough(pair: Alike) -> bool:
     return min(map(len, sides)) >= ENOUGH and people >= PATIENTS
 
 
-def _beyond(told: Told, settings: Settings) -> bool:
-    """Whether it is above the threshold, and above what chance makes of two sets of one kind."""
+def told_apart(told: Told, least: float) -> bool:
+    """Whether the AUC is at least that, and above what chance makes of two sets of one kind."""
     chance = max(0.5, told.floor.high if told.floor else 0.5)
-    return told.auc.value >= settings.told and told.auc.low > chance
+    return told.auc.value >= least and told.auc.low > chance
 
 
 def _told(features: list[Floats], pair: Alike, settings: Settings) -> Interval:

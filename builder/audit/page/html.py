@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from builder.audit.page.pairs import Pair, src
 from builder.audit.page.scale import Strip, strip
+from builder.audit.shortcuts import told_apart
 from builder.audit.summary import CLAIMED, findings, is_found
 from builder.audit.wording import (
     TREATMENTS,
@@ -20,7 +21,7 @@ from builder.audit.wording import (
     plainly,
     title_of,
 )
-from builder.contract.audit import Agreement, Audit, Interval
+from builder.contract.audit import Agreement, Audit, Figure, Interval
 
 POINTS = {  # in reading order
     "distance": "1. Distance between the sets",
@@ -115,10 +116,16 @@ def _quality(audit: Audit) -> dict[str, list[Row]]:
                 (figure.found, figure.floor),
                 f"{figure.synthetic:,} synthetic, {figure.real:,} real of "
                 f"{count(figure.patients, 'patient')}",
-                ("look", "differs beyond chance") if figure.differs else ("fine", "as real images"),
+                _differs(figure),
             )
         )
     return found
+
+
+def _differs(found: Figure) -> tuple[Kind, str]:
+    if found.differs:
+        return "look", "differs beyond chance"
+    return ("fine", "as real images") if found.floor else ("", "cannot tell")
 
 
 def _labels(audit: Audit) -> list[Row]:
@@ -146,7 +153,7 @@ def _told(audit: Audit, what: str) -> list[Row]:
     """Real against synthetic images, or one source of real images against another."""
     shortcuts = audit.shortcuts
     found = () if shortcuts is None else getattr(shortcuts, what)
-    limit = audit.settings.get("told", 1.0)
+    least = audit.settings.get("told", 1.0)
     return [
         _row(
             f"{kind_of(each.kinds[0])} against {kind_of(each.kinds[1])}, "
@@ -154,9 +161,7 @@ def _told(audit: Audit, what: str) -> list[Row]:
             "",
             (each.auc, each.floor),
             f"{each.n[0]:,} and {each.n[1]:,}",
-            ("look", "told apart")
-            if each.auc.value >= limit and each.auc.low > 0.5
-            else ("fine", "hardly told apart"),
+            ("look", "told apart") if told_apart(each, least) else ("fine", "hardly told apart"),
             reference=0.5,
         )
         for each in found

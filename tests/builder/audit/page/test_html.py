@@ -13,8 +13,10 @@ from builder.audit.features import PixelFeatures
 from builder.audit.gradients import Gradients
 from builder.audit.page import Pair, page
 from builder.audit.page.html import POINTS, SECTIONS
+from builder.audit.shortcuts import told_apart
+from builder.audit.summary import findings, summarise
 from builder.audit.traces import Traced
-from builder.contract.audit import Audit, Suspect
+from builder.contract.audit import Audit, Interval, Suspect
 
 PNG = b"\x89PNG-"
 
@@ -78,6 +80,54 @@ def test_the_verdict_is_the_second_column_of_each_table_that_has_one(audit: Audi
     verdicts = [names for names in columns if {*names} & {"verdict", "claimed"}]
     assert len(verdicts) == 6
     assert all(names[1] in ("verdict", "claimed") for names in verdicts)
+
+
+def verdicts(audit: Audit, table: str) -> list[tuple[str, str]]:
+    """Kind and words of each verdict in a table of the page."""
+    (rows,) = re.findall(rf'<caption id="{table}-caption".*?</table>', page(audit), re.DOTALL)
+    return re.findall(r'<td><span class="badge ([a-z]*)">([^<]*)</span></td>', rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "floor"),
+    [
+        (0.66, 0.55, 0.75, (0.48, 0.68)),  # above chance, and within what two real sets give
+        (0.66, 0.55, 0.75, None),
+        (0.66, 0.69, 0.75, (0.48, 0.68)),
+        (0.66, 0.45, 0.75, None),
+        (0.55, 0.52, 0.58, (0.4, 0.5)),
+    ],
+)
+def test_each_row_of_shortcuts_is_judged_as_the_summary_is(
+    audit: Audit, value: float, low: float, high: float, floor: tuple[float, float] | None
+) -> None:
+    assert audit.shortcuts is not None
+    told = replace(
+        audit.shortcuts.origin[0],
+        auc=Interval(value=value, low=low, high=high),
+        floor=floor and Interval(value=0.58, low=floor[0], high=floor[1]),
+    )
+    apart = told_apart(told, audit.settings["told"])
+    assert apart is (value > 0.6 and low > (floor[1] if floor else 0.5))
+    shortcuts = replace(audit.shortcuts, origin=(told,), sources=(told,), told=apart)
+    found = replace(audit, shortcuts=shortcuts)
+    expected = ("look", "told apart") if apart else ("fine", "hardly told apart")
+    assert verdicts(found, "origin") == verdicts(found, "sources") == [expected]
+    assert ("hardly tells" in " ".join(summarise(found))) is not apart
+
+
+def test_figures_without_a_floor_are_not_called_as_real_ones(audit: Audit) -> None:
+    assert audit.quality is not None
+    figure = replace(audit.quality.figures[0], differs=False)
+    for floor, expected in (
+        (figure.floor, ("fine", "as real images")),
+        (None, ("", "cannot tell")),
+    ):
+        quality = replace(audit.quality, figures=(replace(figure, floor=floor),))
+        found = replace(audit, quality=quality)
+        assert verdicts(found, "distance") == [expected]
+        status = {finding.topic: finding.status for finding in findings(found)}["Quality"]
+        assert status == ("as real images" if floor else "not tested")
 
 
 def test_terms_of_mathematics_stand_in_the_method_alone(audit: Audit) -> None:
