@@ -1,7 +1,8 @@
 """What decides the weights of a run, apart from the dataset → Recipe; config.json → RunConfig."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -66,6 +67,17 @@ class Recipe:
         if self.synthetic_weight == 1:
             return ""
         return f"synthetic weight {plain_number(self.synthetic_weight)}"
+
+
+# What a recipe was before it had the field; so records of runs and sweeps leave it out.
+BEFORE: Mapping[str, object] = {
+    f.name: f.default for f in fields(Recipe) if f.default is not MISSING
+}
+
+
+def but_for_before(recipe: Recipe) -> dict[str, object]:
+    """The fields of a recipe that are not as in BEFORE."""
+    return {name: value for name, value in asdict(recipe).items() if value != BEFORE.get(name)}
 
 
 def plain_number(value: float) -> str:

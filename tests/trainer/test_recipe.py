@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,7 +9,15 @@ import pytest
 from builder.contract import CheckError, UsageError
 from trainer.config import describe
 from trainer.fit.devices import connect
-from trainer.recipe import ARMS, ArmName, RunConfig, as_config, config_bytes, read_config
+from trainer.recipe import (
+    ARMS,
+    ArmName,
+    RunConfig,
+    as_config,
+    but_for_before,
+    config_bytes,
+    read_config,
+)
 
 FLAT = [
     "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
@@ -89,3 +98,14 @@ def test_a_config_from_before_the_card_was_noted_is_read(config: RunConfig, tmp_
     assert (read.card, read.torch, read.cudnn) == ("", "", "")
     assert read.recipe == config.recipe
     assert config.torch
+
+
+def test_only_fields_that_earlier_versions_lacked_are_left_out(
+    config: RunConfig,
+) -> None:
+    recipe = config.recipe
+    assert {*asdict(recipe)} - {*but_for_before(recipe)} == {
+        "sync_batchnorm", "network", "synthetic_weight", "schedule"
+    }  # fmt: skip
+    other = replace(recipe, network="resnet18", schedule="cosine")
+    assert {"network": "resnet18", "schedule": "cosine"}.items() <= but_for_before(other).items()

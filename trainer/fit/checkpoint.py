@@ -12,13 +12,12 @@ from torch import nn
 
 from builder.contract import CheckError, UsageError, printable
 from builder.contract.checkpoint import StoredTensor, check_finite, read_inert, read_tensors
-from builder.contract.networks import DENSENET
 from builder.contract.optimizer_state import has_shape, load_state, state_fits
 from builder.contract.paths import open_file
 from builder.contract.record import as_record
 from trainer.fit.devices import merged, total
 from trainer.fit.history import Epoch, Receipt, Timing
-from trainer.recipe import Recipe
+from trainer.recipe import BEFORE, Recipe, but_for_before
 from trainer.stream.order import Cursor
 
 
@@ -31,20 +30,11 @@ class Identity:
     order: str  # Order.digest
 
     def to_json(self) -> dict[str, object]:
-        """The fields in one level, without `epochs` where more of them only continue the run.
+        """The fields in one level, without those that are as in the recipes of earlier versions.
 
-        Without `sync_batchnorm`, too, where it is not asked for, and without the usual `network`,
-        `synthetic_weight` and `schedule`: runs of before are such runs.
+        Without `epochs`, too, where more of them only continue the run.
         """
-        recipe = asdict(self.recipe)
-        if not self.recipe.sync_batchnorm:
-            del recipe["sync_batchnorm"]
-        if self.recipe.network == DENSENET:
-            del recipe["network"]
-        if self.recipe.synthetic_weight == 1:
-            del recipe["synthetic_weight"]
-        if self.recipe.schedule == "constant":
-            del recipe["schedule"]
+        recipe = but_for_before(self.recipe)
         if self.recipe.can_go_on:
             del recipe["epochs"]
         return {"manifest": self.manifest, **recipe, "order": self.order}
@@ -212,7 +202,7 @@ def _own_part(partial: Partial, fabric: Fabric) -> Partial:
 def _check_same(begun: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
     """Raise UsageError where the run was begun as another one."""
     for name in (*now, *(begun.keys() - now.keys())):
-        then, value = begun.get(name), now.get(name)
+        then, value = ({**BEFORE, **facts}.get(name) for facts in (begun, now))
         if type(then) is not type(value) or then != value:
             raise UsageError(
                 f"{path} was begun with {printable(f'{name} {then}')}, now it is {value}: resume"

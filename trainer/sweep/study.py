@@ -11,17 +11,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from builder.contract import CheckError, UsageError
-from builder.contract.networks import DENSENET
 from builder.contract.record import as_record, parse_json
-from trainer.recipe import Recipe
+from trainer.recipe import BEFORE, Recipe, but_for_before
 from trainer.sweep.grid import VARIED, Grid
 
-# What a recipe was before it had the field; a sweep records only what differs from it.
-BEFORE: Mapping[str, object] = {
-    "network": DENSENET,
-    "synthetic_weight": 1.0,
-    "schedule": "constant",
-}
 GRACE = 30  # seconds after which a lock on the journal counts as left by a dead process
 
 
@@ -96,11 +89,7 @@ def identity(digest: str, recipe: Recipe, grid: Grid) -> dict[str, str]:
     `digest` is the manifest's. Of the recipe, the fields that the grid varies do not count, nor
     do those that are as in every sweep of before.
     """
-    fixed = {
-        name: value
-        for name, value in asdict(recipe).items()
-        if name not in VARIED and value != BEFORE.get(name)
-    }
+    fixed = {n: value for n, value in but_for_before(recipe).items() if n not in VARIED}
     varied = {f"grid {name}": values for name, values in asdict(grid).items()}
     return _texts({"manifest": digest} | fixed | varied)
 

@@ -51,7 +51,7 @@ def test_a_checkpoint_of_before_shared_statistics_is_a_run_without(
     notes = read_notes(tmp_path / "last.pt")
     assert not {"sync_batchnorm", "network", "schedule"} & {*notes.identity}
     run(tmp_path / "shared", replace(recipe, epochs=1, sync_batchnorm=True))
-    with pytest.raises(UsageError, match="with sync_batchnorm True, now it is None"):
+    with pytest.raises(UsageError, match="with sync_batchnorm True, now it is False"):
         run(tmp_path / "shared", recipe, resume=True)
 
 

@@ -75,8 +75,11 @@ def test_a_fact_that_only_one_of_two_versions_records_is_a_difference(
         agree(study(tmp_path), facts | {"warmup": "2"}, tmp_path)
 
 
-def test_the_recorded_identity_is_that_of_earlier_versions(recipe: Recipe, small: Grid) -> None:
-    assert identity("aa", recipe, small) == EARLIER
+def test_the_recorded_identity_leaves_out_what_is_as_before(recipe: Recipe, small: Grid) -> None:
+    found = identity("aa", recipe, small)
+    assert found | {"sync_batchnorm": "false"} == EARLIER
+    assert "sync_batchnorm" not in found
+    assert identity("aa", replace(recipe, network="resnet18"), small)["network"] == '"resnet18"'
 
 
 @pytest.mark.parametrize(
