@@ -14,7 +14,8 @@ A machine, 2026-11-30, 9 s.
 ```
 | writer | images/s | × encode and write | 2 processes | bytes/image |
 |---|---:|---:|---:|---:|
-| write_shard, jpg q95 | 6,000 | 0.80 | 12,000 | 14,428 |
+| limit: encode and write the bytes | 6,833 | 1.00 | 13,914 | 12,638 |
+| write_shard, jpg q95 | 6,000 | 0.88 | 12,000 | 14,428 |
 | write_shard, png | 4,294 | 0.58 | 8,064 | 26,396 |
 | webdataset + simplejpeg q95 | 3,000 | 0.57 | 7,733 | 16,476 |
 | webdataset, its png default | 202 | 0.03 | 395 | 26,880 |
@@ -34,7 +35,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_promises_are_read_from_what_was_printed(bench: ModuleType) -> None:
     page = bench.page_of({"write": PRINTED})
-    assert "| JPEG, of encoding and writing alone | 0.88 | 0.80 | **not met** |" in page
+    # 0.878: the rates are divided again, because the printed ratio is rounded
+    assert "| JPEG, of encoding and writing alone | 0.88 | 0.88 | **not met** |" in page
     assert "| JPEG, × webdataset with the same encoder | 1.80 | 2.00 | met |" in page
     assert "| JPEG, × MosaicML's MDSWriter | 1.00 | – | not run |" in page
     assert "| lossless, × webdataset's png | 20.00 | 21.26 | met |" in page
