@@ -1,6 +1,7 @@
 """Patients' ids: whence they come, and that one person has one spelling."""
 
 import re
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -14,31 +15,30 @@ _NO_ID = {
     *("#n/a", "#na", "#value!", "#ref!", "#name?", "#num!", "#div/0!", "#null!"),
 }
 _CUT_OFF = re.compile(r"[+-]?\d+(?:[.,]\d+)?e\+\d+")  # what Excel and pandas make of 39 digits
-_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
+_ZEROS = re.compile(r"0(?<![0-9]0)0*(?=[0-9])")  # it begins with a sign that is quickly found
 _POINT = re.compile(r"(\d+)[.,]0+")
 
 
 def check_patients(patients: pd.Series, path: Path, column: str) -> None:
     """Raise UsageError where an id is no id, or two ids are spellings of one.
 
-    Ids that differ only in leading zeros, capitals, blanks or a `.0` are one person's. `patients`
-    is str with the table's row numbers as index, `path` and `column` say where it comes from.
+    Ids that differ only in leading zeros of a number, capitals, blanks, a `.0`, or in how a letter
+    and its accent are stored are one person's. `patients` is str with the table's row numbers as
+    index, `path` and `column` say where it comes from.
     """
-    ids = patients.unique().tolist()  # a list is quicker to walk
-    even = len({len(patient) for patient in ids}) == 1  # then only capitals can differ
     spellings: dict[str, str] = {}
-    for patient in ids:
+    for patient in patients.unique().tolist():  # a list is quicker to walk
         word = patient.casefold()
         if word in _NO_ID:
             _refuse(patients, patient, path, column, "is no patient's id")
         if "e+" in word and _CUT_OFF.fullmatch(word):
             why = "is a long number that a spreadsheet cut short: export the table again as text"
             _refuse(patients, patient, path, column, why)
-        other = spellings.setdefault(word if even else _one_spelling(word), patient)
+        other = spellings.setdefault(_one_spelling(word), patient)
         if other != patient:
             where = place(path, _first(patients, other), column)
-            why = f"and {shown(other)} in {where} look like one patient: write an id in one way"
-            _refuse(patients, patient, path, column, why)
+            why = f"and {shown(other)} in {where} look like one patient{_unseen(patient, other)}"
+            _refuse(patients, patient, path, column, f"{why}: write an id in one way")
 
 
 def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, ...]]:
@@ -73,10 +73,19 @@ def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, 
 
 
 def _one_spelling(word: str) -> str:
+    """The case-folded id as all of its spellings have it; hundreds of thousands are asked for."""
+    if not word.isascii():
+        word = unicodedata.normalize("NFC", word)  # ü in one sign or in two
     word = "".join(word.split())
-    if point := _POINT.fullmatch(word):
+    if ("." in word or "," in word) and (point := _POINT.fullmatch(word)):
         word = point[1]
-    return _ZEROS.sub("", word)
+    return _ZEROS.sub("", word) if "0" in word else word
+
+
+def _unseen(one: str, other: str) -> str:
+    """What to say of two ids that look the same on the screen."""
+    same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
+    return " (their accents are stored in two ways)" if same else ""
 
 
 def _refuse(patients: pd.Series, patient: str, path: Path, column: str, why: str) -> None:

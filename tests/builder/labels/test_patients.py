@@ -1,15 +1,19 @@
 """One person has one spelling, and no spreadsheet's error is a person."""
 
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
 from builder.contract import UsageError
+from builder.labels import read_labels
 from builder.labels.patients import check_patients, patients_of
 
 Write = Callable[[str], Path]
+Form = Literal["NFD", "NFKD"]
 
 
 def check(write_csv: Write, *patients: str) -> None:
@@ -32,6 +36,35 @@ def test_two_spellings_of_one_person_are_refused(write_csv: Write, one: str, oth
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *(("10.0", "0010"), ("1.0", "001"), ("7,0", "007"), ("P1-02", "P01-2")),
+        *(("s01p1", "s1p01"), ("pat1 ", " PAT1"), ("Ab", "aB")),
+    ],
+)
+def test_spellings_of_equal_length_are_refused_as_others_are(
+    write_csv: Write, one: str, other: str
+) -> None:
+    with pytest.raises(UsageError, match="look like one patient: write an id in one way") as caught:
+        check(write_csv, one, other)
+    assert f"line 3, column 'patient': {other!r} and {one!r} in line 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["NFD", "NFKD"])
+def test_an_accent_that_is_stored_in_two_ways_is_one_letter(write_csv: Write, form: Form) -> None:
+    with pytest.raises(UsageError, match=r"one patient \(their accents are stored in two ways\): "):
+        check(write_csv, "Müller", unicodedata.normalize(form, "Müller"))
+    with pytest.raises(UsageError, match="look like one patient: write"):
+        check(write_csv, "Müller", unicodedata.normalize(form, "MÜLLER"))
+
+
+def test_read_labels_refuses_them(write_csv: Write) -> None:
+    path = write_csv("image,patient,Mass\na.png,10.0,1\nb.png,0010,0\n")
+    with pytest.raises(UsageError, match=r"line 3, column 'patient': '0010' and '10\.0' in line 2"):
+        read_labels("table", labels=path)
+
+
+@pytest.mark.parametrize(
     "word",
     ["nan", "NaN", "None", "NULL", "n/a", "NA", "inf", "-inf", "#N/A", "#VALUE!", "unknown", "?"],
 )
@@ -50,7 +83,7 @@ def test_persons_are_told_apart(write_csv: Write) -> None:
     check(
         write_csv, "1", "10", "100", "1.5", "1e5", "p1", "p10", "a00b", "a0c", "Nanna", "1-1", "11"
     )
-    check(write_csv, "s01p1", "s1p01")  # of one length: the site's 01 is not the patient's
+    check(write_csv, "Muller", "Müller", "s01p1", "s01p2", "s10p1")
     check(write_csv, "1.2.840.10", "1.2.840.1")
 
 
