@@ -18,7 +18,6 @@ from builder.contract import (
     UsageError,
     check_shard,
     decode_image,
-    load_index,
 )
 
 MIN_IMAGES = 64
@@ -58,15 +57,15 @@ class Reals:
         return torch.cat([uniform, torch.stack(balanced)]) if balanced else uniform
 
 
-def load_reals(manifest: Manifest, root: Path, resolution: int) -> Reals:
+def load_reals(manifest: Manifest, index: Index, root: Path, resolution: int) -> Reals:
     """The real images of split train at `resolution` pixels, by averaging blocks of pixels.
 
-    Every shard is checked first: CheckError where one is not as sealed. UsageError where there are
-    too few images, patients or positives, too little memory, or where the shards' images are
-    smaller than the resolution or not a multiple of it.
+    `index` is the manifest's own; the urls of its shards are relative to `root`. Every shard is
+    checked first: CheckError where one is not as sealed. UsageError where there are too few images,
+    patients or positives, too little memory, or where the shards' images are smaller than the
+    resolution or not a multiple of it.
     """
     _check_size(manifest, resolution)
-    index = load_index(manifest, root)
     rows = np.flatnonzero((index.split == "train") & (index.origin == "real"))
     patients = sorted(set(index.patient[rows].tolist()))
     if len(rows) < MIN_IMAGES or len(patients) < MIN_PATIENTS:

@@ -19,6 +19,8 @@ from builder.contract import (
     Manifest,
     UsageError,
     dataset_root,
+    index_root,
+    load_index,
     load_manifest,
     write_last,
 )
@@ -76,7 +78,9 @@ def fit_gan(
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out} must end in .safetensors, the format of the result.")
     manifest = load_manifest(manifest_path)
-    reals = load_reals(manifest, root or dataset_root(manifest_path), settings.resolution)
+    index = load_index(manifest, index_root(manifest, manifest_path, root))
+    shards = root or dataset_root(manifest_path)
+    reals = load_reals(manifest, index, shards, settings.resolution)
     folder = out.with_suffix(".run")
     with (
         join(device, settings.batch) as (ranks, device),

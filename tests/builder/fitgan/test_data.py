@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from builder.contract import CheckError, UsageError, load_manifest
+from builder.contract import CheckError, UsageError, load_index, load_manifest
 from builder.fitgan import data
 from builder.fitgan.data import load_reals
 from builder.fitgan.settings import Settings
@@ -36,26 +36,36 @@ def test_only_real_training_images_are_read_and_a_spoilt_shard_is_refused(
 ) -> None:
     root = Path(shutil.copytree(manifest.parents[1], tmp_path / "root"))
     sealed = load_manifest(manifest)
+    index = load_index(sealed, root)
     real = [s for s in sealed.shardlist if (s.split, s.origin) == ("train", "real")]
-    reals = load_reals(sealed, root, 32)
+    reals = load_reals(sealed, index, root, 32)
     assert len(reals.images) == sum(shard.nsamples for shard in real)
     assert reals.unseen == ("Hernia",)
-    halves = load_reals(sealed, root, 16).images.float()
+    halves = load_reals(sealed, index, root, 16).images.float()
     blocks = reals.images.float().reshape(-1, 16, 2, 16, 2).mean(dim=(2, 4))
     assert (halves - blocks).abs().max() <= 0.5
     for shard in sealed.shardlist:
         if shard not in real:
             (root / shard.url).unlink()
-    load_reals(sealed, root, 32)  # never asks for the others
+    load_reals(sealed, index, root, 32)  # never asks for the others
     with (root / real[0].url).open("r+b") as file:
         file.seek(600)
         file.write(b"spoilt")
     with pytest.raises(CheckError, match="its sha256 differs"):
-        load_reals(sealed, root, 32)
+        load_reals(sealed, index, root, 32)
+
+
+def test_shards_may_lie_apart_from_the_manifest_and_its_index(
+    fit: Fit, manifest: Path, tmp_path: Path, tiny: Settings
+) -> None:
+    shutil.copytree(manifest.parents[1] / "shards", tmp_path / "disk/shards")
+    fit(tmp_path / "gan.safetensors", replace(tiny, kimg=0.016), root=tmp_path / "disk")
+    assert (tmp_path / "gan.safetensors").is_file()
 
 
 def test_rare_pathologies_are_drawn_as_often_as_common_ones(manifest: Path) -> None:
-    reals = load_reals(load_manifest(manifest), manifest.parents[1], 16)
+    sealed, root = load_manifest(manifest), manifest.parents[1]
+    reals = load_reals(sealed, load_index(sealed, root), root, 16)
     random = torch.Generator().manual_seed(0)
     drawn = reals.labels[reals.sample(4000, random)].mean(dim=0)
     assert drawn[0] > 1.7 * reals.labels.mean(dim=0)[0]

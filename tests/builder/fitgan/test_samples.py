@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from builder.contract import load_manifest
+from builder.contract import load_index, load_manifest
 from builder.fitgan.data import load_reals
 from builder.fitgan.samples import COLUMNS, draw_samples, sheet_png
 from builder.fitgan.settings import Settings
@@ -14,7 +14,8 @@ from builder.fitgan.train import make_networks
 
 
 def test_samples_depend_on_weights_and_seed_alone(manifest: Path, tiny: Settings) -> None:
-    reals = load_reals(load_manifest(manifest), manifest.parents[1], 16)
+    sealed, root = load_manifest(manifest), manifest.parents[1]
+    reals = load_reals(sealed, load_index(sealed, root), root, 16)
     networks = make_networks(tiny, reals.pathologies, torch.device("cpu"))
     one, other = (draw_samples(networks.average, reals, tiny, 0.0) for _ in range(2))
     assert one.images.shape == (4, COLUMNS, 16, 16)
