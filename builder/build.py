@@ -13,6 +13,7 @@ from builder.checks.check import DUPLICATE
 from builder.claim import begin, check_destination, claimed, real_recipes, recipes, software
 from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
+from builder.engines.jobs import check_count
 from builder.engines.local import images_per_call
 from builder.engines.make import Renderer, Work, pack_shards, render_shards
 from builder.engines.parts import Made, Mine, Part
@@ -114,6 +115,7 @@ def _packing(
     check_destination(work.destination, dataset=request.dataset, packs=True)
     _check_images(cohort.table, "add --root FOLDER")
     recipe = resolve_real(request, cohort.table)
+    check_count(recipe, cohort.split, 0)
     layout = _layout(recipe, cohort.table, work)
     with claimed(work.out, shared=shared):
         own = real_recipes(recipe, layout)
@@ -221,6 +223,7 @@ def _ready(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = 
     blueprint = replace(blueprint, request=replace(blueprint.request, batch=batch))
     recipe = resolve(blueprint, loaded, blueprint.checks, label_map)
     _check_generator(blueprint, recipe, loaded, label_map)
+    check_count(recipe, blueprint.cohort.split if packs else None, blueprint.plan.synthetic)
     return _Ready(
         blueprint=blueprint,
         loaded=loaded,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from builder.cli.environment import Command, option
-from builder.contract import printable
+from builder.contract import MAX_SAMPLES, printable
 from builder.store import is_url
 from builder.store.url import without_secrets
 
@@ -60,9 +60,10 @@ def number(value: str) -> str:
     """A decimal such as 0.15 in its shortest form, as text: no binary rounding gets in."""
     try:
         exact = Decimal(value).normalize()
-    except InvalidOperation:
+    except DecimalException:
         exact = Decimal("nan")
-    if not exact.is_finite() or int(exact.as_tuple().exponent) < -9:
+    large = exact.is_finite() and exact.adjusted() > 9  # as text it may take all memory
+    if not exact.is_finite() or large or int(exact.as_tuple().exponent) < -9:
         raise click.BadParameter(f"{value!r} is not a number such as 0.15.")
     return f"{exact:f}"
 
@@ -139,7 +140,7 @@ def shard_options(command: Command) -> Command:
         ),
         option(
             "--shard-size",
-            type=click.IntRange(1),
+            type=click.IntRange(1, MAX_SAMPLES),
             default=4096,
             show_default=True,
             help="Images per shard.",

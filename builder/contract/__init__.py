@@ -18,6 +18,7 @@ from builder.contract.errors import CheckError, Refusal, Stopped, UsageError, pr
 from builder.contract.image import ImageSpec, decode_image, image_decoder
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
+    MAX_SHARDS,
     IndexEntry,
     Manifest,
     PlanProof,
@@ -47,6 +48,7 @@ from builder.contract.paths import (
 from builder.contract.png import Bytes
 from builder.contract.shard import (
     MAX_JSON_BYTES,
+    MAX_SAMPLES,
     Sample,
     ShardEntry,
     check_bytes,
@@ -59,6 +61,8 @@ __all__ = [
     "GROUPS",
     "KEY",
     "MAX_JSON_BYTES",
+    "MAX_SAMPLES",
+    "MAX_SHARDS",
     "ORIGINS",
     "PATIENT",
     "SCHEMA",

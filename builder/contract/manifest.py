@@ -19,11 +19,14 @@ from builder.contract.record import (
     Count,
     Sha256,
     as_record,
+    is_bearable,
     parse_json,
     read_bytes,
     to_json,
 )
 from builder.contract.shard import MIN_SAMPLE_BYTES, ShardEntry
+
+MAX_SHARDS = 50_000  # that are built for one manifest: more than 60,000 make a file too large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +154,19 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def save_manifest(manifest: Manifest, path: Path) -> None:
-    """Write the manifest last, complete or not at all."""
+    """Write the manifest last, complete or not at all.
+
+    CheckError for one that nothing could read again.
+    """
     _check(manifest)
-    write_last(path, manifest.to_json().encode())
+    data = manifest.to_json().encode()
+    if not is_bearable(data):
+        raise CheckError(
+            f"{path} would have {len(data):,} bytes for {len(manifest.shardlist):,} shards, and no "
+            f"reader takes so many: make fewer of them, at most {MAX_SHARDS:,}, by a larger "
+            "--shard-size."
+        )
+    write_last(path, data)
 
 
 def _with_plan(raw: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def parse_json(data: bytes, what: str) -> Any:
 
     `what` names the text in the CheckError. Its size is known to be bearable before it is parsed.
     """
-    if len(data) > MAX_JSON or sum(map(data.count, _SIGNS_OF_PARTS)) > MAX_PARTS:
+    if not is_bearable(data):
         raise CheckError(
             f"{what} is refused: it has more than {MAX_JSON:,} bytes or {MAX_PARTS:,} values."
         )
@@ -89,6 +89,11 @@ def parse_json(data: bytes, what: str) -> Any:
         reason = "" if isinstance(error, json.JSONDecodeError | UnicodeError) else f" ({error})"
         raise CheckError(f"{what} is not valid JSON{reason}.") from None
     return raw
+
+
+def is_bearable(data: bytes) -> bool:
+    """Whether a JSON text is small enough to be parsed."""
+    return len(data) <= MAX_JSON and sum(map(data.count, _SIGNS_OF_PARTS)) <= MAX_PARTS
 
 
 def as_record(raw: object, kind: type[T], what: str, exact: bool = True) -> T:

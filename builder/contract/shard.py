@@ -15,6 +15,7 @@ from builder.contract.paths import open_below, resolve
 from builder.contract.record import Count, Sha256
 
 MAX_JSON_BYTES = 1 << 16
+MAX_SAMPLES = 500_000  # of a shard that is built: a reader of its notes holds them all
 MIN_SAMPLE_BYTES = 2048  # in a tar: two members of a header and a block each
 
 

@@ -23,11 +23,11 @@ def completed_shard(job: ShardJob) -> Shard | None:
     and labels of all members are compared. Samples that a run with --skip-bad left out are tried
     again, to learn the reason.
     """
-    sha256, sketches = sha256_file(job.path), read_sketches(job)
-    noted = job.path.with_suffix(".sha256")
-    if not noted.is_file() or noted.read_bytes() != sum_lines(job.path, sha256, sketches):
-        return None
     try:
+        sha256, sketches = sha256_file(job.path), read_sketches(job)
+        noted = job.path.with_suffix(".sha256")
+        if not noted.is_file() or noted.read_bytes() != sum_lines(job.path, sha256, sketches):
+            return None
         image = job.layout.image
         members = list(tar.walk(job.path, image.codec, image.max_bytes))
     except CheckError:

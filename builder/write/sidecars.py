@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.checks import RejectedSample
-from builder.contract import sha256_bytes, tar, write_last
+from builder.contract import MAX_SAMPLES, sha256_bytes, tar, write_last
 from builder.contract.record import as_record, parse_json, read_bytes
+from builder.contract.sketch import SKETCH_BYTES
 from builder.write.job import ShardJob, StoredSample
 
 NOTES = (".idx", ".sketch", ".rejected.json", ".sha256")  # in the order in which they are written
@@ -46,9 +47,12 @@ def write_sidecars(
 
 
 def read_sketches(job: ShardJob) -> bytes:
-    """The sketches of a complete shard, 16 bytes for each sample; none where they are not there."""
+    """The sketches of a complete shard, 16 bytes for each sample; none where they are not there.
+
+    CheckError where the file is larger than those of any shard that is built.
+    """
     path = job.path.with_suffix(".sketch")
-    return read_bytes(path) if path.is_file() else b""
+    return read_bytes(path, SKETCH_BYTES * MAX_SAMPLES) if path.is_file() else b""
 
 
 def read_rejects(job: ShardJob) -> Rejects:

@@ -1,6 +1,7 @@
 """Requests beyond the usual: official splits, mapped labels, small images, targets without luck."""
 
 import csv
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from builder.contract import Index, Manifest, load_index, load_manifest
+from builder.engines import jobs
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -141,3 +143,22 @@ def test_small_images_are_enlarged_only_where_that_is_asked_for(
     done = xbuild(*words, "--upsample")
     assert done.returncode == 0, done.stderr
     assert loaded(tmp_path / "out", "real100")[0].recipe["upsample"] is True
+
+
+@pytest.mark.parametrize("part", [(), ("--part", "1/2")])
+@pytest.mark.parametrize("command", [("synth", "--target", "Mass"), ("pack",)])
+def test_more_shards_than_a_manifest_lists_are_refused_before_the_first(
+    clinic: Path,
+    tmp_path: Path,
+    xbuild: Xbuild,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    part: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(jobs, "MAX_SHARDS", 6)
+    out = tmp_path / "out"
+    words = (*command, "--dataset", "table", "--labels", clinic, "--image-size", 32, "--out", out)
+    refused = xbuild(*words, "--holdout", 0.1, 0.1, "--shard-size", 1, *part)
+    assert refused.returncode == 2
+    assert re.search(r"makes \d+ shards, .* may have 6: use --shard-size \d+ or", refused.stderr)
+    assert not out.exists()

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from builder.contract import (
+    MAX_SAMPLES,
+    MAX_SHARDS,
     CheckError,
     check_shard,
     dataset_root,
     load_manifest,
+    record,
     resolve,
     save_manifest,
     sha256_bytes,
@@ -227,3 +230,26 @@ def test_what_others_ask_of_a_manifest(manifest_path: Path) -> None:
     assert (manifest.uncertain, manifest.generator_name) == ("mask", "phantom")
     bare = replace(manifest, recipe={}, source={})
     assert (bare.dataset, bare.regime, bare.uncertain) == ("", None, "ones")
+
+
+def test_a_manifest_that_nothing_could_read_is_not_written(
+    manifest_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed, before = load_manifest(manifest_path), manifest_path.read_bytes()
+    for limit, least in (("MAX_JSON", len(before)), ("MAX_PARTS", 100)):
+        with monkeypatch.context() as patch:
+            patch.setattr(record, limit, least - 1)
+            with pytest.raises(CheckError, match=r"would have .* by a larger --shard-size\.$"):
+                save_manifest(replace(sealed, name="gan999"), manifest_path)
+        assert manifest_path.read_bytes() == before
+
+
+def test_so_many_shards_as_are_built_can_be_read_again(manifest_path: Path) -> None:
+    """With the longest name that a dataset may have, and shards of terabytes."""
+    sealed, url = load_manifest(manifest_path), f"shards/{'n' * 40}/train-000000-of-000000.tar"
+    largest = {"url": url, "nsamples": MAX_SAMPLES, "filesize": 1 << 50, "origin": "synthetic"}
+    shard = replace(sealed.shardlist[0], **largest)
+    one, two = (replace(sealed, shardlist=(shard,) * n).to_json().encode() for n in (1, 2))
+    assert MAX_SHARDS * (len(two) - len(one)) < record.MAX_JSON - (1 << 20)
+    parts = [sum(map(text.count, (b",", b":", b"[", b"{"))) for text in (one, two)]
+    assert MAX_SHARDS * (parts[1] - parts[0]) < record.MAX_PARTS - 100_000

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builder.contract import UsageError
 from builder.contract.radiograph import Reading
 from builder.draw import draw
-from builder.engines.jobs import real_jobs, synthetic_jobs
+from builder.engines import jobs
+from builder.engines.jobs import check_count, real_jobs, synthetic_jobs
 from builder.engines.painter import GeneratorPainter
 from builder.labels import read_labels
 from builder.plan import plan_balance
@@ -67,6 +69,20 @@ def test_a_smaller_regime_has_a_prefix_of_the_same_shards(
     whole = {job.url: job for job in real_jobs(recipe, cohort, clinic_layout, skip_bad=False)}
     assert {job.url: job for job in part} == {job.url: whole[job.url] for job in part}
     assert len(part) < len(whole)
+
+
+def test_too_many_shards_are_refused_with_a_size_that_is_enough(
+    recipe: RealRecipe, cohort: Cohort, clinic_layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = len(real_jobs(recipe, cohort, clinic_layout, skip_bad=False))
+    monkeypatch.setattr(jobs, "MAX_SHARDS", made)
+    check_count(recipe, cohort.split, 0)
+    check_count(recipe, None, made * recipe.shard_size)
+    for split, synthetic in ((cohort.split, 1), (None, made * recipe.shard_size + 1)):
+        with pytest.raises(UsageError, match=f"--shard-size 8 makes {made + 1} shards") as refused:
+            check_count(recipe, split, synthetic)
+        enough = int(str(refused.value).split("use --shard-size ")[1].split()[0])
+        check_count(replace(recipe, shard_size=enough), split, synthetic)
 
 
 def test_synthetic_shards_hold_the_draw_in_order(painter: GeneratorPainter) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from builder.checks import Redraws, Reject
-from builder.contract import Bytes, CheckError, Sample
+from builder.contract import MAX_SAMPLES, Bytes, CheckError, Sample
 from builder.contract.radiograph import BadImage
+from builder.contract.sketch import SKETCH_BYTES
 from builder.recipe import Layout
 from builder.render import Picture
 from builder.write import ShardJob, write_shard
@@ -90,6 +91,9 @@ def test_sketches_come_back_from_their_file_and_a_damaged_one_is_made_again(job:
         path.write_bytes(damaged)
         assert completed_shard(job) is None
     path.unlink()
+    assert completed_shard(job) is None
+    with path.open("wb") as file:
+        file.truncate(SKETCH_BYTES * MAX_SAMPLES + 1)  # more than is read
     assert completed_shard(job) is None
     assert write_shard(job).stored == made.stored
     assert completed_shard(job) == replace(made, waited=None)
