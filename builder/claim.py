@@ -6,7 +6,7 @@ mix two datasets, so each folder of shards remembers its recipe and a difference
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -29,15 +29,20 @@ class BusyError(UsageError):
 
 
 @contextmanager
-def claimed(out: Path, *, shared: bool = False) -> Iterator[None]:
+def claimed(
+    out: Path, *, shared: bool = False, wait: Callable[[float], object] | None = None
+) -> Iterator[None]:
     """Hold `out` for this process, or `shared` with parts of builds; BusyError if it is held.
+
+    Who holds it already holds it on, as it was claimed first. `wait` is that of `hold`: while
+    another process has it, `wait(seconds)` is called again and again, and may raise.
 
     What a killed build had not finished to write is removed, but only under the lock: now, and once
     more at the end, for a worker that outlived its build by a moment.
     """
     with ExitStack() as stack:
         try:
-            if not stack.enter_context(hold(out, wait=None, shared=shared)):
+            if not stack.enter_context(hold(out, wait=wait, shared=shared)):
                 raise BusyError(
                     f"Another xbuild is writing into {out}: wait for it, or use another --out."
                 )

@@ -1,7 +1,8 @@
 """Commands around one dataset: plan, pack, synth, seal, verify."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from builder.engines.parts import Part
     from builder.recipe import RealRequest
 
+_PATIENCE = 600.0  # seconds that the last part waits for a folder in which another build writes
 _Asked = TypeVar("_Asked", bound="RealRequest")
 
 
@@ -88,11 +90,12 @@ def pack(part: str | None, name: str | None, **options: Any) -> None:
     asked = _with_images(RealRequest(name=name, **request))
     cohort = read_cohort(asked)
     _show_notes(cohort.table.notes)
+    then = "xbuild pack with the same options and without --part"
     with working(how) as work:
         if mine and (missing := pack_part(asked, cohort, work, mine)):
-            _show_missing(mine, missing, "xbuild pack with the same options and without --part")
+            _show_missing(mine, missing, then)
             return
-        with _sealing(mine):
+        with _last(mine, work, then) if mine else nullcontext():
             manifest = build(asked, cohort, work)
             echo(packed_text(manifest))
             _show_sealed(manifest, work)
@@ -111,6 +114,7 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
     """
     from builder.build import synth as build
     from builder.build import synth_part
+    from builder.checks.check import DUPLICATE
     from builder.cli.engines import divided, working
     from builder.engines.parts import Made, Part
 
@@ -119,13 +123,16 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
     blueprint = _planned(request)
     if dry_run:
         return
+    then = "xbuild seal with the same options"
     with working(how) as work:
-        if mine:
-            if missing := synth_part(blueprint, work, mine):
-                _show_missing(mine, missing, "xbuild seal with the same options")
-                return
-            work = replace(work, share=Made())
-        with _sealing(mine):
+        if mine is None:
+            _show_built(build(blueprint, work), work)
+            return
+        if missing := synth_part(blueprint, work, mine):
+            _show_missing(mine, missing, then)
+            return
+        work = replace(work, share=Made())
+        with _last(mine, work, then, alone=DUPLICATE in blueprint.request.checks):
             _show_built(build(blueprint, work), work)
 
 
@@ -136,16 +143,19 @@ def seal(**options: Any) -> None:
     """Seal the dataset that parts have made.
 
     Takes the options of `xbuild synth`. Every shard is proved to be what they ask for; those that
-    are missing are named. With --check duplicate, images are compared across all shards, and
-    duplicates are drawn again.
+    are missing are named. Parts of other datasets may go on in the same --out. With --check
+    duplicate, images are compared across all shards, and duplicates are drawn again.
     """
     from builder.build import synth as build
+    from builder.checks.check import DUPLICATE
+    from builder.claim import claimed
     from builder.cli.engines import divided, working
     from builder.engines.parts import Made
 
     how, request = divided(options)
     blueprint = _planned(request)
-    with working(how) as work:
+    alone = DUPLICATE in blueprint.request.checks
+    with working(how) as work, nullcontext() if alone else claimed(work.out, shared=True):
         _show_built(build(blueprint, replace(work, share=Made())), work)
 
 
@@ -178,16 +188,30 @@ def _show_missing(part: "Part", missing: Sequence[str], then: str) -> None:
 
 
 @contextmanager
-def _sealing(part: "Part | None") -> Iterator[None]:
-    """The end of a build; of two parts that end at once, the later one seals."""
-    from builder.claim import BusyError
+def _last(part: "Part", work: "Work", then: str, *, alone: bool = False) -> Iterator[None]:
+    """The end of the last part, which seals; BusyError where it cannot, and `then` must do so.
 
-    try:
+    All shards are there, so what is sealed beside other parts, of this dataset or of others, is the
+    same. It must be `alone` where finished shards change once more.
+    """
+    from builder.claim import BusyError, claimed
+
+    left = _PATIENCE
+
+    def wait(seconds: float) -> None:
+        nonlocal left
+        if left <= 0:
+            raise BusyError(
+                f"Part {part} is complete, and so are all others, but another xbuild is still "
+                f"writing into {work.out}: run {then} when it has ended."
+            )
+        if left == _PATIENCE:
+            _show_notes([f"another xbuild is writing into {work.out}; waiting for it to end."])
+        left -= seconds
+        time.sleep(seconds)
+
+    with claimed(work.out, shared=not alone, wait=wait):
         yield
-    except BusyError:
-        if part is None:
-            raise
-        echo(f"Part {part} is complete, and so are all others: one that still runs seals.")
 
 
 def _show_built(built: "Built", work: "Work") -> None:

@@ -4,11 +4,15 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from builder import build
+from builder.cli import building
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 Hashes = Callable[[Path], dict[str, str]]
@@ -75,15 +79,80 @@ def test_parts_at_once_of_which_some_are_killed_lose_nothing(
     assert not [*out.rglob("*.tmp")], seed
 
 
-def test_the_later_of_two_parts_that_end_at_once_seals(
-    tmp_path: Path, parted: list[object], xbuild: Xbuild, locked: Locked
+def test_the_last_part_seals_beside_parts_of_another_dataset(
+    tmp_path: Path,
+    parted: list[object],
+    xbuild: Xbuild,
+    locked: Locked,
+    hashes: Hashes,
+    whole: dict[str, str],
+) -> None:
+    out = tmp_path / "parts"
+    with locked(out, shared=True):  # as a part of any dataset holds it
+        xbuild(*parted, "--out", out, "--part", "1/2")
+        made = xbuild(*parted, "--out", out, "--part", "2/2")
+        assert "Sealed" in made.stdout, made.stderr
+        assert hashes(out) == whole
+        (out / "manifests" / "gan100.json").unlink()
+        sealed = xbuild("seal", *parted[1:], "--out", out)
+        assert "Sealed" in sealed.stdout, sealed.stderr
+    assert hashes(out) == whole
+
+
+@pytest.mark.parametrize("check", [("--check", "duplicate"), ()], ids=["redraws", "proves"])
+def test_a_last_part_that_cannot_seal_waits_and_then_says_so(
+    tmp_path: Path,
+    parted: list[object],
+    xbuild: Xbuild,
+    locked: Locked,
+    monkeypatch: pytest.MonkeyPatch,
+    check: tuple[str, ...],
+) -> None:
+    out = tmp_path / "parts"
+    xbuild(*parted, *check, "--out", out, "--part", "1/2")
+    monkeypatch.setattr(building, "_PATIENCE", 0.01)
+    with stranger(monkeypatch, locked(out, shared=bool(check))):  # only redraws mind a part
+        made = xbuild(*parted, *check, "--out", out, "--part", "2/2")
+    assert made.returncode == 2
+    assert "Note: another xbuild is writing into" in made.stderr
+    assert "Part 2/2 is complete, and so are all others, but another xbuild" in made.stderr
+    assert "run xbuild seal with the same options when it has ended." in made.stderr
+    assert not (out / "manifests").exists()
+    sealed = xbuild("seal", *parted[1:], *check, "--out", out)
+    assert "Sealed" in sealed.stdout, sealed.stderr
+
+
+@contextmanager
+def stranger(monkeypatch: pytest.MonkeyPatch, lock: AbstractContextManager[None]) -> Iterator[None]:
+    """Another process takes the folder at the moment in which a part has made its shards."""
+    make = build.synth_part
+
+    def made(*arguments: Any) -> list[str]:
+        missing = make(*arguments)
+        lock.__enter__()
+        return missing
+
+    monkeypatch.setattr(build, "synth_part", made)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def test_a_last_part_seals_as_soon_as_the_other_build_has_ended(
+    tmp_path: Path,
+    parted: list[object],
+    xbuild: Xbuild,
+    locked: Locked,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = tmp_path / "parts"
     xbuild(*parted, "--out", out, "--part", "1/2")
-    with locked(out, shared=True):  # another part still runs
+    lock = locked(out)
+    monkeypatch.setattr(time, "sleep", lambda _: lock.__exit__(None, None, None))
+    with stranger(monkeypatch, lock):
         made = xbuild(*parted, "--out", out, "--part", "2/2")
-    assert made.returncode == 0
-    assert "one that still runs seals" in made.stdout
+    assert "Sealed" in made.stdout, made.stderr
 
 
 @pytest.mark.parametrize(
