@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from builder.contract import KEY, ImageSpec, Labels, UsageError
+import msgspec
+
+from builder.contract import KEY, MAX_SAMPLES, ImageSpec, Labels, UsageError
 from builder.contract.image import Codec
 from builder.contract.radiograph import Reading, Window
 from builder.draw import slug
@@ -27,7 +29,17 @@ Uncertain = Literal["ones", "zeros", "mask"]
 Views = Literal["all", "frontal"]
 Real = Literal["pack", "none"]
 Precision = Literal["fp32", "tf32", "bf16"]
-Batch = int | Literal["auto"]
+Batch = Annotated[int, msgspec.Meta(ge=1, lt=10**6)] | Literal["auto"]
+
+# What the options allow, and no manifest of a stranger may exceed.
+Number = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,10}(\.[0-9]{1,9})?\Z")]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Side = Annotated[int, msgspec.Meta(ge=16, le=1024)]
+Depth = Literal[0, 8, 9, 10, 11, 12, 13, 14, 15, 16]
+ShardSize = Annotated[int, msgspec.Meta(ge=1, le=MAX_SAMPLES)]
+Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
+Words = Annotated[tuple[str, ...], msgspec.Meta(max_length=10_000)]
+Few = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]  # each takes time to be found
 
 UNNOTED = {"vectors": "lp"}
 """Fields that a recipe does not note where they have this value: recipes of before had none."""
@@ -55,15 +67,15 @@ class RealRequest:
     uncertain: Uncertain = "ones"
     views: Views = "all"
     split: SplitBy = "hash"
-    holdout: tuple[str, str] = ("0.05", "0.05")  # of the patients: val, test
-    seed: int = 0
-    regime: str = "100"  # per cent of the training patients
-    image_size: int | None = None
-    depth: int | None = None  # bits of grey in 16-bit files
+    holdout: tuple[Number, Number] = ("0.05", "0.05")  # of the patients: val, test
+    seed: Seed = 0
+    regime: Number = "100"  # per cent of the training patients
+    image_size: Side | None = None
+    depth: Depth | None = None  # bits of grey in 16-bit files; 0 or None: not said
     window: Window = "dicom"
     upsample: bool = False  # enlarge real and generated images that are below the image size
     codec: Codec = "jpg"
-    shard_size: int = 4096
+    shard_size: ShardSize = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,18 +91,18 @@ class GeneratorSpec:
 class Request(RealRequest):
     """The balanced dataset that was asked for; None is unset."""
 
-    targets: tuple[str, ...] = ()  # (): the pathologies below rare_below
-    share: str = "0.15"
-    rare_below: str = "0.05"
-    max_per_real: int = MAX_PER_REAL
+    targets: Words = ()  # (): the pathologies below rare_below
+    share: Number = "0.15"
+    rare_below: Number = "0.05"
+    max_per_real: Positive = MAX_PER_REAL
     vectors: Vectors = "lp"  # of labels: those of real images with the target, or it alone
     real: Real = "pack"  # none: the synthetic images alone
     generator: str | None = None
-    options: tuple[str, ...] = ()  # of the generator, NAME=VALUE
-    label_map: tuple[str, ...] = ()  # PATHOLOGY=LABEL of the generator, which shows it
+    options: Words = ()  # of the generator, NAME=VALUE
+    label_map: Words = ()  # PATHOLOGY=LABEL of the generator, which shows it
     precision: Precision = "fp32"  # in which the generator computes
     batch: Batch | None = None  # images per call of the generator; auto: the fastest on a GPU
-    checks: tuple[str, ...] = ()  # what images must pass: NAME or NAME:ARGUMENT
+    checks: Few = ()  # what images must pass: NAME or NAME:ARGUMENT
 
     def generator_spec(self) -> GeneratorSpec:
         """The generator to load; UsageError where an option of it is unclear."""

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from builder.cli.environment import option
 from builder.cli.options import FILE, FOLDER, PLACE, number
-from builder.cli.real_options import links_to
+from builder.cli.real_options import links_to, pattern
 from builder.cli.terminal import echo
 from builder.contract import UsageError
 
@@ -45,6 +45,13 @@ _SHOWN = 5  # differences that the terminal shows
     help="A check whose file the manifest names by its sha256; repeat for more.",
 )
 @option(
+    "--patient-pattern",
+    type=pattern,
+    metavar="REGEX",
+    help="Regular expression by which MANIFEST takes the patients from the images' paths. It is not "
+    "used before you have repeated it.",
+)
+@option(
     "--batch",
     type=click.IntRange(1),
     show_default="the one that MANIFEST says, or 64",
@@ -70,6 +77,7 @@ def rebuild(
     out: Path | None,
     generator: str | None,
     checks: tuple[str, ...],
+    patient_pattern: str | None,
     batch: int | None,
     workers: int | None,
     anyway: bool,
@@ -103,6 +111,7 @@ def rebuild(
         generator=generator,
         checks=checks,
         batch=batch,
+        patient_pattern=patient_pattern,
     )
     _show(manifest, build(manifest, own, work, anyway=anyway, tell=_show_notes))
 

@@ -6,6 +6,7 @@ label table, the images, and the weights of a generator or a check are named by 
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,12 +18,14 @@ from builder.checks import ALWAYS
 from builder.claim import software
 from builder.contract import Manifest, Refusal, UsageError, printable
 from builder.contract.record import as_record
+from builder.labels.datasets import READERS
+from builder.labels.source import TableOptions
 from builder.recipe import RealRecipe, RealRequest, Recipe, Request, resolve_real
 from builder.render import resolve_label_map
 from builder.share.absent import absent
 from builder.split import Cohort
 
-_INSTALLED = re.compile(r"[A-Za-z0-9_-]+")  # a generator's name, not a file
+_INSTALLED = re.compile(r"[A-Za-z0-9_-]{1,100}")  # a generator's name, not a file
 _FILE = ":sha256:"  # in the identity of a check that reads a file
 _NUMBERED = re.compile(r"copy:[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")  # a check that reads no file
 
@@ -37,6 +40,7 @@ class Own:
     generator: str | None = None  # NAME:ARGUMENT, or a file of weights
     checks: tuple[str, ...] = ()  # NAME:ARGUMENT of those that read a file
     batch: int | None = None  # images per call of the generator; None: the manifest's
+    patient_pattern: str | None = None  # repeated: one of a stranger is not run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +100,13 @@ def request_of(manifest: Manifest, path: Path, own: Own, *, rendered: bool = Fal
     asked = resolved & {f.name for f in fields(kind)}
     raw = {name: value for name, value in manifest.recipe.items() if name in asked}
     request = as_record(raw, kind, f"{path}: its recipe")
-    request = replace(request, root=own.root, links_to=own.links_to, labels=own.labels)
+    if request.dataset not in READERS:
+        raise UsageError(
+            f"{path} was built from the dataset {printable(request.dataset)!r}, and this version "
+            f"knows {', '.join(READERS)}."
+        )
+    table = _own_pattern(request.table, own, path)
+    request = replace(request, root=own.root, links_to=own.links_to, labels=own.labels, table=table)
     if not isinstance(request, Request):
         return request
     name = str(request.generator)
@@ -105,6 +115,21 @@ def request_of(manifest: Manifest, path: Path, own: Own, *, rendered: bool = Fal
     checks = () if rendered else _checks(request.checks, own.checks, path)
     batch = own.batch or request.batch
     return replace(request, generator=own.generator or name, checks=checks, batch=batch)
+
+
+def _own_pattern(table: TableOptions, own: Own, path: Path) -> TableOptions:
+    """The options of the table with the user's own pattern; UsageError where one must be given.
+
+    A regular expression of a stranger may run for ever, and none of them is run.
+    """
+    if table.patient_pattern is not None and own.patient_pattern is None:
+        shown = shlex.quote(printable(table.patient_pattern, 300))
+        raise UsageError(
+            f"{path} takes the patients from the images' paths by a regular expression, which may "
+            f"run for ever if a stranger wrote it: look at it, and add --patient-pattern {shown} "
+            "if it is harmless."
+        )
+    return replace(table, patient_pattern=own.patient_pattern)
 
 
 def _check_kind(manifest: Manifest, path: Path) -> None:
@@ -150,7 +175,7 @@ def _resolved(
 ) -> Recalled:
     """The request with its defaults worked out, and in what they differ from the manifest's."""
     if isinstance(request, Request):
-        blueprint = prepare(request)
+        blueprint = _planned(request, cohort, manifest)
         loaded = absent(manifest) if rendered else _load(blueprint, path, manifest)
         label_map = resolve_label_map(blueprint.label_map, loaded.generator.labels, loaded.name)
         made = resolve(blueprint, loaded, blueprint.checks, label_map)
@@ -174,6 +199,17 @@ def _resolved(
     )
 
 
+def _planned(request: Request, cohort: Cohort, manifest: Manifest) -> Blueprint:
+    """The blueprint; UsageError where it takes far more images than the manifest lists.
+
+    Else a recipe of a stranger could ask for a plan that no memory holds.
+    """
+    listed = manifest.plan.synthetic if manifest.plan else 0
+    most = 10 + 10 * listed // max(len(cohort.split.train), 1)
+    bounded = replace(request, max_per_real=min(request.max_per_real, most))
+    return replace(prepare(bounded), request=request)
+
+
 def _as_rendered(recipe: Recipe, manifest: Manifest) -> Recipe:
     """The recipe with what the manifest says of how its images were made and checked."""
     said = manifest.recipe  # a stranger's; `request_of` has found its fields to be of their kinds
@@ -193,8 +229,12 @@ def _load(blueprint: Blueprint, path: Path, manifest: Manifest) -> generators.Lo
 
 
 def _other(name: str, there: Mapping[str, object], here: Mapping[str, object]) -> Iterator[str]:
-    """In what one field differs."""
-    if there.get(name) != here.get(name):
+    """In what one field differs, or the fields that it has."""
+    old, new = there.get(name), here.get(name)
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in {**old, **new}:
+            yield from _other(part, old, new)
+    elif old != new:
         known = _shown(here[name]) if name in here else "unknown"
         yield f"{printable(name)} is {_shown(there.get(name))} there and {known} here"
 

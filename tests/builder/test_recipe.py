@@ -4,10 +4,14 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from builder.contract import UsageError
+from builder.cli import cli
+from builder.cli.options import number
+from builder.contract import MAX_SAMPLES, CheckError, UsageError
 from builder.contract.radiograph import Reading
+from builder.contract.record import as_record
 from builder.labels import LabelTable, read_labels
 from builder.labels.source import TableOptions
 from builder.recipe import (
@@ -135,3 +139,34 @@ def test_recipes_have_no_default() -> None:
         with pytest.raises(TypeError, match="missing"):
             kind()
     assert {field.name for field in fields(RealRecipe)} < {field.name for field in fields(Recipe)}
+
+
+BOUNDS = {
+    "seed": (RealRequest, 0, 2**63 - 1),
+    "shard_size": (RealRequest, 1, MAX_SAMPLES),
+    "image_size": (RealRequest, 16, 1024),
+    "depth": (RealRequest, 8, 16),
+    "batch": (Request, 1, 10**6 - 1),
+    "max_per_real": (Request, 1, 10**9),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_recipe_may_hold_what_the_options_allow_and_no_more(name: str) -> None:
+    kind, least, most = BOUNDS[name]
+    for value in (least, most):
+        assert getattr(as_record({"dataset": "nih", name: value}, kind, "it"), name) == value
+    for value in (least - 1, most + 1) if name != "max_per_real" else (0,):
+        with pytest.raises(CheckError, match=f" at {name}"):
+            as_record({"dataset": "nih", name: value}, kind, "it")
+    option = next((o for o in cli.commands["synth"].params if o.name == name), None)
+    assert option is not None
+    if isinstance(option.type, click.IntRange):
+        assert option.type.min == least
+        assert option.type.max in (most, None)
+
+
+@pytest.mark.parametrize("text", ["0.15", "100", "1e1", "-1", "0.000000001", "9.5e9", "-0"])
+def test_a_recipe_may_hold_each_number_of_an_option(text: str) -> None:
+    said = {"dataset": "nih", "regime": number(text), "holdout": [number(text)] * 2}
+    assert as_record(said, RealRequest, "it").regime == number(text)

@@ -1,9 +1,10 @@
-"""The files of a dataset: manifest, index, shard, image, audit, announced release."""
+"""The files of a dataset: manifest, recipe, index, shard, image, audit, announced release."""
 
 import io
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,10 @@ from bounds import Target
 from layers import PARQUET, PNG, SHARD
 from PIL import Image
 
+from builder.blueprint import prepare
+from builder.build import resolve
 from builder.contract import (
+    CheckError,
     ImageSpec,
     Manifest,
     Sample,
@@ -27,10 +31,14 @@ from builder.contract import (
 )
 from builder.contract.audit import read_audit
 from builder.contract.radiograph import Reading, read_radiograph
-from builder.contract.record import to_json
+from builder.contract.record import parse_json, to_json
 from builder.contract.sketch import SKETCH_BYTES
 from builder.contract.tar import END, header, padding, walk
+from builder.engines.jobs import real_jobs
+from builder.generators import find
+from builder.recipe import Layout, Request, resolve_real
 from builder.share.check import parse_sums
+from builder.share.lockfile import Own, recall
 from builder.share.sign import check_signature
 from builder.write.encode import encode
 
@@ -38,6 +46,9 @@ SIDE = 16
 NAMES = ("Mass", 'Pleural "Other"', "Édema")
 GREYS = ImageSpec(height=SIDE, width=SIDE, codec="png", quality=0)
 PHOTO = replace(GREYS, codec="jpg", quality=90)
+CLINIC = "image,patient,Mass,Edema\n" + "".join(
+    f"{i}.png,p{i},{int(i % 6 == 0)},{int(i % 3 == 0)}\n" for i in range(30)
+)
 COUNTS = {("train", "real"): 8, ("val", "real"): 4, ("test", "real"): 4, ("train", "synthetic"): 4}
 
 
@@ -71,6 +82,38 @@ def manifest(data: bytes, folder: Path) -> None:
     path = folder / "tiny.json"
     path.write_bytes(data)
     load_manifest(path)
+
+
+@cache
+def recipes() -> Sequence[bytes]:
+    """One with synthetic images, and one of real images alone; each was read, with all imports."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "labels.csv"
+        path.write_text(CLINIC)
+        request = Request(dataset="table", labels=path, image_size=SIDE, holdout=("0.2", "0.2"))
+        blueprint = prepare(replace(request, targets=("Mass",)))
+        made = resolve(blueprint, find("phantom", SIDE), blueprint.checks)
+        real = resolve_real(request, blueprint.cohort.table)
+        found = [json.dumps(each).encode() for each in (made.noted(), asdict(real))]
+        for data in found:
+            recipe(data, Path(folder))
+    return found
+
+
+def recipe(data: bytes, folder: Path) -> None:
+    """As `xbuild rebuild` takes it, up to the samples of each shard."""
+    raw = parse_json(data, "The recipe")
+    if not isinstance(raw, dict):
+        raise CheckError("The recipe is no object.")
+    (folder / "labels.csv").write_text(CLINIC)
+    found, *_ = sealed()
+    found = replace(found, schema=2, recipe=raw)
+    if "generator" not in raw:
+        found = replace(found, plan=None, generator=None)
+    own = Own(labels=folder / "labels.csv")
+    recalled = recall(found, folder / "tiny.json", own, anyway=True)
+    layout = Layout(root=folder, pathologies=NAMES, image=recalled.recipe.image)
+    real_jobs(recalled.recipe, recalled.cohort, layout, skip_bad=False)
 
 
 @cache
@@ -235,6 +278,7 @@ def signatures() -> Sequence[bytes]:
 
 TARGETS = {
     "manifest": Target(examples=manifests, call=manifest),
+    "recipe": Target(examples=recipes, call=recipe),
     "index": Target(examples=indexes, call=index, layers=(PARQUET,)),
     "shard": Target(examples=shards, call=shard, layers=SHARD),
     "png": Target(examples=pngs, call=png, layers=PNG, sentences=(ValueError,)),

@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -81,6 +82,42 @@ def test_what_is_different_from_the_start_is_refused_by_name(
     assert done.returncode == 0
     assert "Note: pillow is 1.0 there and " in done.stderr
     assert "each with the sha256 that was sealed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("regime", "1/0"), ("share", "1/0"), ("holdout", ["a", "b"]), ("seed", 10**70)],
+)
+def test_a_strangers_recipe_is_one_sentence(
+    sent: Path, clinic: Path, xbuild: Xbuild, field: str, value: object
+) -> None:
+    raw = json.loads(sent.read_text())
+    raw["recipe"][field] = value
+    sent.write_text(json.dumps(raw, indent=2) + "\n")
+    for words in ((), ("--anyway",)):
+        done = xbuild("rebuild", sent, "--labels", clinic, *words)
+        assert done.returncode == 1
+        assert "its recipe is refused" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_strangers_regular_expression_is_repeated_by_the_user(
+    clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    names = [line.split(",")[0] for line in clinic.read_text().splitlines()[1:]]
+    lines = [f"{name},{int(i % 7 == 0)},{i % 2}" for i, name in enumerate(names)]
+    clinic.write_text("\n".join(["image,Mass,Edema", *lines]))
+    pattern, out = r"([0-9]{3})\.", tmp_path / "out"
+    words = ("--labels", clinic, "--patient-pattern", pattern)
+    done = xbuild("pack", "--dataset", "table", *words, "--image-size", 32, "--out", out)
+    assert done.returncode == 0, done.stderr
+    sent = tmp_path / "real100.json"
+    shutil.copy(out / "manifests" / "real100.json", sent)
+    refused = xbuild("rebuild", sent, "--labels", clinic)
+    assert refused.returncode == 2
+    assert f"add --patient-pattern {shlex.quote(pattern)} if it is harmless" in refused.stderr
+    done = xbuild("rebuild", sent, *words)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_missing_table_or_manifest_is_one_sentence(sent: Path, xbuild: Xbuild) -> None:

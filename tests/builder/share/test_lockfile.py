@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from builder.contract import CheckError, Index, Manifest, UsageError
+from builder.blueprint import Blueprint, prepare
+from builder.contract import CheckError, Index, Manifest, UsageError, sha256_file
 from builder.recipe import RealRecipe, RealRequest, Recipe, Request
+from builder.share import lockfile
 from builder.share.lockfile import Own, recall, request_of
 
 PATH = Path("manifests/gan100.json")
@@ -77,9 +79,29 @@ STRANGE: dict[str, tuple[dict[str, object], str]] = {
     "a file of ours": ({"labels": "/etc/passwd"}, "does not know the field labels"),
     "a folder of ours": ({"root": "/home"}, "does not know the field root"),
     "another kind": ({"seed": "7"}, "its recipe is refused"),
+    "a regime that is no number": ({"regime": "1/0"}, "expected text .* at regime"),
+    "a regime of words": ({"regime": "x"}, "expected text .* at regime"),
+    "a regime of a billion digits": ({"regime": "1e999999999"}, "expected text .* at regime"),
+    "a number with a line break": ({"regime": "100\n"}, "expected text .* at regime"),
+    "a share that is no number": ({"share": "1/0"}, "expected text .* at share"),
+    "a rarity that is no number": ({"rare_below": "nan"}, "expected text .* at rare_below"),
+    "a holdout of words": ({"holdout": ["a", "b"]}, r"expected text .* at holdout\[0\]"),
+    "a seed of 70 digits": ({"seed": 10**70}, "of at most 9223372036854775807 at seed"),
+    "a seed below zero": ({"seed": -1}, "of at least 0 at seed"),
+    "shards of no image": ({"shard_size": 0}, "of at least 1 at shard_size"),
+    "shards of too many images": ({"shard_size": 1 << 21}, "of at most 500000 at shard_size"),
+    "images of a few pixels": ({"image_size": 8}, "of at least 16 at image_size"),
+    "images of too many pixels": ({"image_size": 10**6}, "of at most 1024 at image_size"),
+    "seven bits of grey": ({"depth": 7}, "unknown word 7 at depth"),
+    "no image at a time": ({"batch": 0}, "of at least 1 at batch"),
+    "no image for a real one": ({"max_per_real": 0}, "of at least 1 at max_per_real"),
+    "a hundred checks more": ({"checks": ["copy"] * 101}, "at most 100 at checks"),
+    "targets without end": ({"targets": ["Mass"] * 20_000}, "at most 10000 at targets"),
+    "an unknown dataset": ({"dataset": "zz\x1b"}, "built from the dataset 'zz.', and this version"),
     "an unknown word": ({"views": "all of them"}, "its recipe is refused"),
     "a path as generator": ({"generator": "pggan:/tmp/x"}, "names no installed generator"),
     "a file as generator": ({"generator": "x.safetensors"}, "names no installed generator"),
+    "a generator with a name of kilobytes": ({"generator": "x" * 5000}, "no installed generator"),
     "a check with a file": (
         {"checks": ["constant", "classifier:0.95:sha256:" + "a" * 64]},
         "add --check classifier:FILE, the file with that sha256",
@@ -112,6 +134,51 @@ def test_a_recipe_that_cannot_be_followed_is_refused(manifest: Manifest, case: s
     changed, message = STRANGE[case]
     with pytest.raises((UsageError, CheckError), match=message):
         request_of(with_recipe(manifest, **changed), PATH, Own())
+
+
+def test_a_strangers_regular_expression_is_not_run(manifest: Manifest, clinic: Path) -> None:
+    """This one would take longer than anybody waits, for a path of thirty letters."""
+    table = {**manifest.recipe["table"], "patient_pattern": "(a+)+$"}
+    strange = with_recipe(manifest, table=table)
+    for anyway in (False, True):
+        with pytest.raises(UsageError, match=r"add --patient-pattern '\(a\+\)\+\$' if it is"):
+            recall(strange, PATH, Own(labels=clinic), anyway=anyway)
+    assert request_of(strange, PATH, Own(patient_pattern="(b)")).table.patient_pattern == "(b)"
+    assert request_of(manifest, PATH, Own(patient_pattern="(b)")).table.patient_pattern == "(b)"
+
+
+def test_another_regular_expression_than_the_manifests_is_named(
+    manifest: Manifest, clinic: Path
+) -> None:
+    text = clinic.read_text().replace("patient,", "who,")
+    clinic.write_text(text)
+    labels = {"label_columns": [*manifest.pathologies], "view_column": "view"}
+    for theirs, shown in ((None, "null"), ("(.)", r"\(\.\)")):
+        table = {**manifest.recipe["table"], **labels, "patient_pattern": theirs}
+        recipe = {"table": table, "labels_sha256": sha256_file(clinic)}
+        own = Own(labels=clinic, patient_pattern="([0-9]{2})")
+        said = rf"otherwise: patient_pattern is {shown} there and \(\[0-9\]\{{2\}}\) here\."
+        with pytest.raises(UsageError, match=said):
+            recall(with_recipe(manifest, **recipe), PATH, own, anyway=False)
+
+
+def test_a_plan_of_far_more_images_than_are_listed_is_not_made(
+    manifest: Manifest, clinic: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def planned(request: Request) -> Blueprint:
+        asked.append(request.max_per_real)
+        return prepare(request)
+
+    monkeypatch.setattr(lockfile, "prepare", planned)
+    greedy = with_recipe(manifest, max_per_real=10**9)
+    recalled = recall(greedy, PATH, Own(labels=clinic), anyway=True)
+    assert recalled.blueprint is not None
+    assert recalled.blueprint.request.max_per_real == 10**9  # as the recipe says
+    assert asked[0] < 100
+    with pytest.raises(UsageError, match=r"within \d\d synthetic images per real one"):
+        recall(with_recipe(greedy, share="0.9999"), PATH, Own(labels=clinic), anyway=True)
 
 
 def test_a_check_and_a_generator_with_a_file_are_the_users(manifest: Manifest) -> None:
