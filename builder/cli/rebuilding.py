@@ -48,8 +48,8 @@ _SHOWN = 5  # differences that the terminal shows
     "--patient-pattern",
     type=pattern,
     metavar="REGEX",
-    help="Regular expression by which MANIFEST takes the patients from the images' paths. It is not "
-    "used before you have repeated it.",
+    help="Regular expression by which MANIFEST takes the patients from the images' paths. It is "
+    "not used before you have repeated it.",
 )
 @option(
     "--batch",
