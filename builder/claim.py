@@ -131,7 +131,8 @@ def begin(
             manifest.unlink(missing_ok=True)  # of a place that was emptied since
         else:
             write_last(manifest, sealed)
-    check_name(manifest, noted, real_only=real_only)
+    versions = next(iter(recipes.values()))["software"]
+    check_name(manifest, {**noted, "software": versions}, real_only=real_only)
     if target:
         _keep_there(target, {f.relative_to(layout.root): r for f, r in recipes.items()})
     keep_recipes(recipes, shared=shared and target is None)  # what is there decides for parts
@@ -152,10 +153,10 @@ def _keep_there(target: Target, recipes: Mapping[Path, Mapping[str, object]]) ->
 
 
 def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> None:
-    """Raise UsageError where the manifest at `path` belongs to another dataset of that name.
+    """Raise UsageError where the manifest at `path` is not that of this very recipe.
 
-    A folder of shards guards the name of a balanced dataset; one of real images has none of its
-    own.
+    `recipe` has the versions of the software. Where a dataset was built here, its folder of shards
+    guards its name, too; one that was merged, or is a lock file alone, has no such folder.
     """
     try:
         found = load_manifest(path)
@@ -167,8 +168,11 @@ def check_name(path: Path, recipe: Mapping[str, object], *, real_only: bool) -> 
             f"{path} is a dataset of {kinds[found.real_only]}: choose another --name for this one "
             f"of {kinds[real_only]}."
         )
-    if real_only:
-        _compare(str(path), found.recipe, json.loads(json.dumps(recipe)), "--name")
+    for mark, origin in (("merged", "merged from others"), ("rebuilt_from", "rebuilt from one")):
+        if mark in found.source:
+            raise UsageError(f"{path} was {origin}, and stays: use another --name or --out.")
+    noted = {**found.recipe, "software": found.software}
+    _compare(str(path), noted, json.loads(json.dumps(recipe)), "--name or --out")
 
 
 def real_recipes(recipe: RealRecipe, layout: Layout) -> dict[Path, Mapping[str, object]]:

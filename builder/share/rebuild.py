@@ -68,7 +68,7 @@ def rebuild(
     the notes of the label table. An interrupted rebuild is resumed by running it again.
     """
     manifest = load_manifest(path)
-    _check_place(manifest, path, work.out)
+    _check_place(manifest, path, work.out, anyway=anyway)
     task = _Task(
         path=path,
         manifest=manifest,
@@ -122,17 +122,20 @@ def _whole(manifest: Manifest) -> Proof:
     return Proof(equal=equal, same=True, differences=(), farthest=0)
 
 
-def _check_place(manifest: Manifest, path: Path, out: Path) -> None:
-    """UsageError where another dataset has the manifest's name in `out`."""
-    target = out / "manifests" / f"{manifest.name}.json"
-    try:
-        found = load_manifest(target)
-    except Refusal:  # absent or damaged: it is written
-        return
-    if found.digest != manifest.digest:
-        raise UsageError(
-            f"{target} is another dataset than {path}, of the same name: use another --out."
-        )
+def _check_place(manifest: Manifest, path: Path, out: Path, *, anyway: bool) -> None:
+    """UsageError where another dataset has a name in `out` that this one may get."""
+    for name in (manifest.name, f"{manifest.name}-rebuilt")[: 1 + anyway]:
+        target = out / "manifests" / f"{name}.json"
+        try:
+            found = load_manifest(target)
+        except Refusal:  # absent or damaged: it is written
+            continue
+        origin = found.source.get("rebuilt_from")
+        digest = origin.get("digest") if isinstance(origin, dict) else None
+        if manifest.digest not in (found.digest, digest):
+            raise UsageError(
+                f"{target} is another dataset than {path}, of the same name: use another --out."
+            )
 
 
 def _recipes(task: _Task, recalled: Recalled) -> Mapping[Path, Mapping[str, object]]:

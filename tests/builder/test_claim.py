@@ -3,15 +3,17 @@
 import errno
 import fcntl
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder.claim import check_name, check_shards, claimed, keep_recipes
-from builder.contract import UsageError
+from builder.contract import UsageError, load_manifest, save_manifest
 from builder.contract.lock import holds
 from builder.contract.new_file import new_file
 from builder.recipe import Layout
@@ -205,12 +207,64 @@ def test_a_shard_of_another_plan_is_refused(layout: Layout) -> None:
 
 def test_a_name_belongs_to_one_kind_of_dataset(built: Path) -> None:
     path = built / "manifests" / "gan100.json"
-    check_name(path, {}, real_only=False)  # its folder of shards guards it
     with pytest.raises(UsageError, match="is a dataset of real and synthetic images"):
         check_name(path, {}, real_only=True)
     path.write_text("{")
     check_name(path, {}, real_only=True)  # what is damaged is sealed again
     check_name(built / "manifests" / "new.json", {}, real_only=True)
+
+
+# --- manifests of datasets that were not built here ----------------------------------------------
+
+
+@pytest.fixture
+def lock_file(tmp_path: Path, built: Path) -> Path:
+    """The manifest of what `small` builds, with its index, in a folder without any shard."""
+    shutil.copytree(built / "manifests", tmp_path / "checkout/manifests")
+    return tmp_path / "checkout/manifests/gan100.json"
+
+
+def test_a_lock_file_of_another_recipe_is_not_replaced(
+    lock_file: Path, small: list[object], xbuild: Xbuild, hashes: Hashes
+) -> None:
+    root = lock_file.parents[1]
+    before = hashes(root)
+    for part in ([], ["--part", "1/2"]):
+        done = xbuild(*small, "--share", "0.25", "--out", root, *part)
+        assert done.returncode == 2
+        assert f"{lock_file} was begun with share = '0.2' and now '0.25'" in done.stderr
+        assert "use another --name or --out" in done.stderr
+    assert before.items() <= hashes(root).items()
+    assert not [*root.rglob("*.tar")]
+    manifest = load_manifest(lock_file)
+    other = replace(manifest, software={**manifest.software, "numpy": "1.0"})
+    save_manifest(other, lock_file)
+    assert "was begun with numpy = '1.0' and" in xbuild(*small, "--out", root).stderr
+    assert load_manifest(lock_file) == other
+
+
+def test_a_lock_file_of_the_very_recipe_is_built_to_the_byte(
+    lock_file: Path, small: list[object], xbuild: Xbuild
+) -> None:
+    before = lock_file.read_bytes()
+    done = xbuild(*small, "--out", lock_file.parents[1])
+    assert done.returncode == 0, done.stderr
+    assert lock_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(("mark", "made"), [("merged", "merged"), ("rebuilt_from", "rebuilt")])
+def test_what_was_merged_or_rebuilt_is_not_replaced(
+    built: Path, small: list[object], xbuild: Xbuild, hashes: Hashes, mark: str, made: str
+) -> None:
+    manifest = load_manifest(built / "manifests/gan100.json")
+    recipe, source = {**manifest.recipe, "name": "both"}, {**manifest.source, mark: []}
+    other = replace(manifest, name="both", recipe=recipe, source=source)
+    save_manifest(other, built / "manifests/both.json")
+    before = hashes(built)
+    done = xbuild(*small, "--name", "both", "--out", built)
+    assert done.returncode == 2
+    assert f"both.json was {made} from" in done.stderr
+    assert hashes(built) == before
 
 
 def test_parts_that_begin_at_once_agree_on_the_recipe(tmp_path: Path) -> None:

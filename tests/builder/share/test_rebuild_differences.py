@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder.contract import CheckError, UsageError, load_index, load_manifest
+from builder.contract import CheckError, UsageError, load_index, load_manifest, save_manifest
 from builder.engines import painter as painting
 from builder.render import render
 from builder.share.rebuild import Outcome
@@ -37,6 +38,21 @@ def rounded(monkeypatch: pytest.MonkeyPatch, greys: int) -> None:
             yield np.minimum(images.astype(int) + greys, 255).astype(np.uint8)
 
     monkeypatch.setattr(painting, "render", brighter)
+
+
+def test_a_dataset_that_has_the_name_of_what_may_come_out_stays(
+    sent: Path, rebuilt: Rebuild
+) -> None:
+    other = sent.with_name("gan100-rebuilt.json")
+    manifest = load_manifest(sent)
+    for origin in ({}, {"rebuilt_from": {"digest": "0" * 64}}, {"rebuilt_from": "x"}):
+        source = {**manifest.source, **origin}
+        save_manifest(replace(manifest, name="gan100-rebuilt", source=source), other)
+        before = other.read_bytes()
+        with pytest.raises(UsageError, match=r"gan100-rebuilt\.json is another dataset than"):
+            rebuilt(sent, anyway=True)
+        assert other.read_bytes() == before
+    assert not (sent.parents[1] / "shards").exists()
 
 
 @pytest.mark.parametrize("release", [False, True], ids=["index", "release"])
