@@ -112,6 +112,8 @@ def share(
         release = compose(
             here.path, publisher, root=shards_root, tables=labels, progress=progress, audit=audit
         )
+        for note in release.notes:
+            echo(f"Note: {note}", err=True)
         echo(release_text(release))
         if dry_run:
             echo("Nothing was written.")

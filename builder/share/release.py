@@ -25,6 +25,7 @@ from builder.share.check import SUMS
 from builder.share.croissant import Listed, croissant_json
 from builder.share.leaks import Forbidden, image_leak, json_leaks, parquet_leaks, text_leaks
 from builder.share.metadata import METADATA, REAL, metadata_bytes, real_bytes
+from builder.share.people import told_by
 from builder.share.publisher import Publisher
 from builder.share.shards import examine
 from builder.share.summary import summarise
@@ -45,6 +46,7 @@ class Release:
     images: int
     real: int  # images that are listed, not sent
     files: tuple[Outgoing, ...]
+    notes: tuple[str, ...] = ()  # for the publisher: how the patients of each table were found
 
     @property
     def sums(self) -> bytes:
@@ -74,7 +76,7 @@ def compose(
     own = index_root(manifest, manifest_path, root)
     index = load_index(manifest, own)
     audited = own_audit(manifest_path, manifest, audit)
-    forbidden = read_tables(tables, progress)
+    forbidden, notes = read_tables(tables, told_by(manifest), progress)
     examined = examine(manifest, index, root or dataset_root(manifest_path), progress)
     tars = [
         Outgoing(
@@ -112,6 +114,7 @@ def compose(
         images=len(examined.rows.key),
         real=len(examined.real),
         files=(*files, made(SUMS, sums_text(files))),
+        notes=notes,
     )
 
 

@@ -3,23 +3,17 @@
 No reader of a dataset is asked: whatever a table's columns are called, each of its cells counts.
 """
 
-import csv
-import gzip
-import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from builder.contract import UsageError, printable
-from builder.progress import Advance, Progress
+from builder.contract import UsageError
+from builder.labels.dialect import SEPARATORS, TableText, read_text, records
+from builder.progress import Progress
 from builder.share.leaks import LONG, Forbidden, bare, even, names_of, parts_of
+from builder.share.people import People, Told, is_person, no_people, people_in, taken
 
-_PERSON = re.compile(
-    r"(?i)[\W_]*(?:(?:patient|subject|person|mrn)s?[\W_]*(?:id|no|nr|number|name|code)?"
-    r"|(?:full|last|family|sur)?[\W_]*name)[\W_]*"
-)
 _NOBODY = frozenset(  # what stands where a patient is not named
     {"anonymised", "anonymized", "anonymous", "missing", "nan", "none", "null", "unknown"}
 )
@@ -29,26 +23,36 @@ _STEP = 10_000  # rows between two looks of the progress bar
 _COMMON = 20  # rows, or a hundredth of them: what more rows share singles nobody out
 
 
-def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
-    """What the tables must not give away; UsageError where one is no table."""
+def read_tables(
+    paths: Sequence[Path], told: Told, progress: Progress
+) -> tuple[Forbidden, tuple[str, ...]]:
+    """What the tables must not give away, and a note for each that says how patients were found.
+
+    `told` is what the dataset tells of its own table. UsageError where one is no table, has no row,
+    or no column that is known to name patients.
+    """
     cells: Counter[str] = Counter()
     patients: set[str] = set()
     texts: set[str] = set()
-    rows = 0
+    rows, notes = 0, []
     for path in paths:
-        text = _text_of(path)
-        with progress(f"reading {path.name}", text.count("\n"), "rows") as advance:
-            header, *body = _rows_of(text, path, advance)
-        people = [i for i, name in enumerate(header) if _PERSON.fullmatch(name)]
-        for row in body:
-            cells.update(cell for cell in row if len(cell) >= _MIN_WORD)
-            patients.update(row[i].strip() for i in people if i < len(row))
-            texts.add(even(",".join(row)))
-        rows += len(body)
+        text, people = _table(path, told)
+        notes.append(taken(path.name, text.header, people))
+        before = rows
+        with progress(f"reading {path.name}", text.data.count(b"\n"), "rows") as advance:
+            for _, row in records(text):
+                cells.update(cell for cell in row if len(cell) >= _MIN_WORD)
+                patients.update(people.of(row))
+                texts.update(even(mark.join(row)) for mark in {",", text.separator})
+                rows += 1
+                if rows % _STEP == 0:
+                    advance(_STEP)
+        if rows == before:
+            raise UsageError(f"{path} has a header but no row.")
     patients = {patient for patient in patients if patient.casefold() not in _NOBODY}
     most = max(_COMMON, rows // 100)
     words = _words(cells)
-    return Forbidden(
+    forbidden = Forbidden(
         words=frozenset(
             {*(word for word, count in words.items() if count <= most), *_long(patients)}
         ),
@@ -57,35 +61,20 @@ def read_tables(paths: Sequence[Path], progress: Progress) -> Forbidden:
         texts=frozenset({*filter(_tells, texts), *_reports(cells, most)}),
         rows=rows,
     )
+    return forbidden, tuple(notes)
 
 
-def _text_of(path: Path) -> str:
-    """The text of a table, compressed or not."""
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        return data.decode("utf-8-sig")
-    except UnicodeError:
-        return data.decode("latin-1")
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged"
-        raise UsageError(f"Cannot read the table {path}: {reason}.") from None
-
-
-def _rows_of(text: str, path: Path, advance: Advance) -> Iterator[list[str]]:
-    """The cells of a table; the first row is the header."""
-    first = text.partition("\n")[0]
-    mark = max(",;\t", key=first.count)
-    if "\0" in text or mark not in first:
-        raise UsageError(f"{path} is no table of text with a header: give a CSV file.")
-    try:
-        for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=mark), start=1):
-            if row:
-                yield row
-            if number % _STEP == 0:
-                advance(_STEP)
-    except csv.Error as error:
-        raise UsageError(f"{path} is no table of text: {printable(str(error))}.") from None
+def _table(path: Path, told: Told) -> tuple[TableText, People]:
+    """The text of a table and where it names patients; UsageError where that is not known."""
+    text = read_text(path, told.names)
+    if (people := people_in(text.header, told)) is not None:
+        return text, people
+    # Another separator may be the right one: of those, the names of persons in the header tell.
+    cells = re.split("[" + "".join(SEPARATORS) + "]", text.separator.join(text.header))
+    text = read_text(path, [cell for cell in cells if is_person(cell)])
+    if (people := people_in(text.header, told)) is None:
+        raise UsageError(no_people(str(path), text.header))
+    return text, people
 
 
 def _words(cells: Counter[str]) -> Counter[str]:

@@ -72,6 +72,7 @@ def test_a_config_a_key_and_a_table(
     words = ["share", path, "--to", tmp_path / "x", "--config", config, "--sign", key]
     done = xbuild(*words, "--labels", table, "--gated", "I agree.")
     assert done.returncode == 0, done.stderr
+    assert "Note: Columns of patients in labels.csv: 'patient'; if another" in done.stderr
     assert (tmp_path / "x" / "SHA256SUMS.sig").is_file()
     assert 'extra_gated_prompt: "I agree."' in (tmp_path / "x" / "README.md").read_text()
 
@@ -109,7 +110,7 @@ BAD = {
     "no dataset": ([*SAID, "--to", "hf://x"], 2, "'hf://x' names no dataset on the Hub"),
     "absent key": ([*SAID, "--sign", "absent"], 1, "Cannot read absent"),
     "absent config": (["--config", "absent.toml"], 1, "Cannot read absent.toml"),
-    "absent table": ([*SAID, "--labels", "absent.csv"], 2, "Cannot read the table absent.csv"),
+    "absent table": ([*SAID, "--labels", "absent.csv"], 2, "the label table absent.csv"),
     "a path": ([*SAID, "--limitations", "See /home/anna/x."], 1, "README.md holds an absolute"),
     "absent shards": ([*SAID, "--shards-root", "absent"], 2, "are not under absent"),
 }
