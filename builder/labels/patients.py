@@ -37,8 +37,8 @@ def check_patients(patients: pd.Series, path: Path, column: str) -> None:
         other = spellings.setdefault(_one_spelling(word), patient)
         if other != patient:
             where = place(path, _first(patients, other), column)
-            why = f"and {shown(other)} in {where} look like one patient{_unseen(patient, other)}"
-            _refuse(patients, patient, path, column, f"{why}: write an id in one way")
+            why = f"and {shown(other)} in {where} look like one patient: write an id in one way"
+            _refuse(patients, patient, path, column, why + _unseen(patient, other))
 
 
 def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, ...]]:
@@ -85,7 +85,7 @@ def _one_spelling(word: str) -> str:
 def _unseen(one: str, other: str) -> str:
     """What to say of two ids that look the same on the screen."""
     same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
-    return " (their accents are stored in two ways)" if same else ""
+    return ", as their accents are stored in two" if same else ""
 
 
 def _refuse(patients: pd.Series, patient: str, path: Path, column: str, why: str) -> None:
