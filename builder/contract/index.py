@@ -21,12 +21,14 @@ from builder.contract.names import FIXED_COLUMNS, GROUPS, KEY
 from builder.contract.parquet import read_parquet
 from builder.contract.paths import dataset_root, resolve, sha256_file
 from builder.contract.png import Bytes
+from builder.contract.shard import ShardEntry
 from builder.contract.sketch import SIDE, SKETCH_BYTES
 from builder.contract.texts import Texts
 
 Labels = npt.NDArray[np.int8]
 
 _MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
+MAX_DRAW = (1 << 31) - 1  # of a draw number: readers keep it in four bytes
 _MAX_CELL = 100  # bytes of a key, a patient or a word of GROUPS
 
 
@@ -179,7 +181,13 @@ def _sketches(table: Any) -> Bytes:
 
 
 def _check_words(table: Any, manifest: Manifest) -> None:
-    """CheckError unless the dictionaries of groups, used or not, hold only the groups' words."""
+    """CheckError unless the dictionaries of groups and targets, used or not, hold only their words.
+
+    So no reader has to expect another one.
+    """
+    targets = {"", *manifest.pathologies}
+    if not all(targets.issuperset(c.dictionary.to_pylist()) for c in table["target"].chunks):
+        raise CheckError(f"{manifest.index.url} holds a target that is none of the pathologies.")
     for name in GROUPS:
         if name not in table.column_names:
             continue
@@ -214,6 +222,7 @@ def _check_index(index: Index, manifest: Manifest) -> None:
             and (index.origin[rows] == shard.origin).all()
         ):
             raise CheckError(f"{where} and the manifest disagree about the samples of {shard.url}.")
+        _check_draws(index.target[rows], index.draw[rows], shard, where)
         if (
             index.size[rows].min() < 1
             or index.size[rows].max() > manifest.image.max_bytes
@@ -221,3 +230,18 @@ def _check_index(index: Index, manifest: Manifest) -> None:
             or (index.offset[rows] > shard.filesize - index.size[rows].astype(np.int64)).any()
         ):
             raise CheckError(f"{where} points outside of {shard.url} or at an oversized image.")
+
+
+def _check_draws(
+    targets: npt.NDArray[np.object_], draws: npt.NDArray[np.int64], shard: ShardEntry, where: str
+) -> None:
+    """CheckError unless synthetic samples, and only they, have a target and a draw number."""
+    if shard.origin == "real":
+        if (targets != "").any() or (draws != -1).any():
+            raise CheckError(
+                f"{where} gives a real image of {shard.url} a target or a draw number."
+            )
+    elif (targets == "").any() or draws.min() < 0:
+        raise CheckError(f"{where} has no target or draw number of an image of {shard.url}.")
+    elif draws.max() > MAX_DRAW:
+        raise CheckError(f"{where} has a draw number above {MAX_DRAW:,} in {shard.url}.")

@@ -110,7 +110,7 @@ def data_of(sealed: Sealed, rows: Rows, layout: Tiling, audit: Audit | None) -> 
 
 def names_of(sealed: Sealed, rows: Rows) -> Names:
     """Keys and draw numbers of the samples in those rows of the index."""
-    draws = sealed.index.draw[rows].astype("<i4")
+    draws = sealed.index.draw[rows].astype("<i4")  # all fit: an index with larger ones is refused
     return Names(keys="\n".join(sealed.index.key[rows].tolist()), draws=_base64(draws.tobytes()))
 
 

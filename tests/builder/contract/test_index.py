@@ -33,6 +33,11 @@ def rewrite_index(sealed: Path, manifest_path: Path, rehash: Callable[[], Path])
     return change_it
 
 
+def made(columns: Raw, origin: str = "synthetic") -> int:
+    """The last row of that origin."""
+    return int(np.flatnonzero(columns["origin"] == origin)[-1])
+
+
 FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "offset": (lambda c: c["offset"].__setitem__(0, 10**9), "points outside"),
     "negative": (lambda c: c["offset"].__setitem__(0, -1), "points outside"),
@@ -42,6 +47,21 @@ FORGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "twice": (lambda c: c["key"].__setitem__(0, c["key"][1]), "key twice"),
     "split": (lambda c: c["split"].__setitem__(0, "val"), "disagree about the samples"),
     "origin": (lambda c: c["origin"].__setitem__(0, "synthetic"), "disagree about"),
+    "target": (lambda c: c["target"].__setitem__(made(c), "zzz"), "none of the pathologies"),
+    "real target": (
+        lambda c: c["target"].__setitem__(made(c, "real"), "Mass"),
+        "gives a real image of .* a target or a draw number",
+    ),
+    "real draw": (
+        lambda c: c["draw"].__setitem__(made(c, "real"), 0),
+        "gives a real image of .* a target or a draw number",
+    ),
+    "no target": (lambda c: c["target"].__setitem__(made(c), ""), "has no target or draw number"),
+    "no draw": (lambda c: c["draw"].__setitem__(made(c), -1), "has no target or draw number"),
+    "large draw": (
+        lambda c: c["draw"].__setitem__(made(c), 1 << 31),
+        "a draw number above 2,147",
+    ),
     "view": (lambda c: c["view"].__setitem__(0, "upside"), "another view than frontal, lateral"),
     "sex": (lambda c: c["sex"].__setitem__(0, "F"), "another sex than female, male or an empty"),
     "exact age": (lambda c: c["age"].__setitem__(0, "63"), "another age than 0-20, 20-40"),
@@ -178,6 +198,24 @@ def test_a_cell_of_megabytes_is_refused(sealed: Path, rewrite_index: RewriteInde
         return table.set_column(place, table.schema.field("patient"), words)
 
     with pytest.raises(CheckError, match=r"more than 100 bytes|too large"):
+        load_index(rewrite_index(change), sealed)
+
+
+def test_the_largest_draw_number_comes_back(sealed: Path, reseal: Reseal) -> None:
+    manifest = load_manifest(reseal(lambda c: c["draw"].__setitem__(made(c), (1 << 31) - 1)))
+    assert load_index(manifest, sealed).draw.max() == (1 << 31) - 1
+
+
+def test_a_target_that_no_row_uses_is_refused_too(
+    sealed: Path, rewrite_index: RewriteIndex
+) -> None:
+    def change(table: Any) -> Any:
+        place, column = table.column_names.index("target"), table["target"].chunk(0)
+        more = pa.array([*column.dictionary.to_pylist(), "zzz"])
+        words = pa.DictionaryArray.from_arrays(column.indices, more)
+        return table.set_column(place, pa.field("target", WORDS), words)
+
+    with pytest.raises(CheckError, match="none of the pathologies"):
         load_index(rewrite_index(change), sealed)
 
 
