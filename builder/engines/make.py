@@ -60,14 +60,15 @@ class Renderer:
 
 def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) -> list[Shard]:
     """The finished shards of the real images."""
-    jobs = work.share.choose(real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad))
+    every = real_jobs(recipe, cohort, layout, skip_bad=work.skip_bad)
+    jobs = work.share.choose(every)
     if sum(len(job.samples) for job in jobs) >= _MANY and len(absent(jobs)) == len(jobs):
         _try_some(recipe, cohort, skip_bad=work.skip_bad)
     engine = work.engine(None, work.workers)
     with work.progress("packing real images", sum(len(job.samples) for job in jobs)) as advance:
         shards = engine.write_shards(jobs, advance)
     report = layout.root / f"{recipe.name}{work.share.mark}-left-out.csv"
-    asked = {job.samples[0].split for job in jobs}
+    asked = {job.samples[0].split for job in jobs} if len(jobs) == len(every) else None
     report_bad_images(shards, report, skip_bad=work.skip_bad, asked=asked)
     return shards
 

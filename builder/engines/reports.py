@@ -22,12 +22,13 @@ def report_bad_images(
     report: Path,
     *,
     skip_bad: bool,
-    asked: Collection[SplitName] = _TRAIN,
+    asked: Collection[SplitName] | None = _TRAIN,
 ) -> None:
     """List the images that could not be packed in `report`.
 
     CheckError unless `skip_bad`, and always where none of a split that was `asked` for is left;
-    UsageError where not one image can be packed: then an option or a folder is the wrong one.
+    UsageError where not one image can be packed: then an option or a folder is the wrong one. With
+    None asked for, these are some of many shards, and others may hold what is not left here.
     """
     bad = [image for shard in shards for image in shard.bad]
     if not bad:
@@ -36,12 +37,12 @@ def report_bad_images(
     _write(report, ("image", "reason"), ((image.image, image.reason) for image in bad))
     splits = {each.sample.split for shard in shards for each in shard.stored}
     listed = f"all are listed in {report}"
-    if not splits:
+    if not splits and (asked is not None or not skip_bad):
         raise UsageError(
             f"None of the {len(bad):,} real images can be packed: {why(bad)}; {listed}."
         )
     for split in SPLITS:
-        if split in asked and split not in splits:
+        if split in (asked or ()) and split not in splits:
             name = "training" if split == "train" else split
             raise CheckError(f"No real {name} image could be packed: {why(bad)}; {listed}.")
     if not skip_bad:

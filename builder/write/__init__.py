@@ -16,8 +16,8 @@ from builder.progress import Advance
 from builder.write.fill import Filling, Hashed
 from builder.write.job import STAGES, Painter, Shard, ShardJob, StoredSample, cut
 from builder.write.resume import completed_shard
-from builder.write.sent import absent, send_shard, sent_shard
-from builder.write.sidecars import remove_local, sync_folder, write_sidecars
+from builder.write.sent import absent, send_empty, send_shard, sent_shard
+from builder.write.sidecars import remove_local, sync_folder, write_empty, write_sidecars
 from builder.write.telling import Told
 
 __all__ = [
@@ -39,7 +39,8 @@ def write_shard(job: ShardJob, advance: Advance = lambda _: None) -> Shard:
     """The shard of `job`: the complete one that an earlier run left, or a new one.
 
     Its `.idx`, its `.sketch` and, in the format of sha256sum, its `.sha256` lie next to the tar:
-    all are written before the tar gets its name.
+    all are written before the tar gets its name. A shard none of whose images could be read has
+    these notes and no tar.
     """
     (shard,) = write_each([job], advance)
     return shard
@@ -95,10 +96,13 @@ def _finish(job: ShardJob, filling: Filling, new: NewFile, told: Told) -> Shard:
     try:
         shard = filling.finish()
         new.sync()
-        if shard.entry is None or (shard.bad and not job.skip_bad):
+        if shard.bad and not job.skip_bad:
             return shard
-        write_sidecars(job, shard.stored, shard.rejects, shard.entry.sha256)
-        new.complete()
+        if shard.entry is None:
+            write_empty(job.path)
+        else:
+            write_sidecars(job, shard.stored, shard.rejects, shard.entry.sha256)
+            new.complete()
         sync_folder(job.path.parent)
     finally:
         _discard(filling, new)
@@ -108,9 +112,12 @@ def _finish(job: ShardJob, filling: Filling, new: NewFile, told: Told) -> Shard:
 def _send(job: ShardJob, shard: Shard, told: Told) -> Shard:
     """Send a complete shard to where it goes; nothing stays of it on this disk then."""
     destination = job.layout.destination
-    if destination is not None and shard.entry is not None:
-        told.begin(shard.entry.filesize)
-        send_shard(shard.entry, job.layout, destination, told.sent)
+    if destination is not None:
+        if shard.entry is None:
+            send_empty(job.url, job.layout, destination, told.sent)
+        else:
+            told.begin(shard.entry.filesize)
+            send_shard(shard.entry, job.layout, destination, told.sent)
         remove_local(job.path)
     return _end(shard, told)
 

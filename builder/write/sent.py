@@ -1,7 +1,8 @@
 """A complete shard to where it goes, and one that went there before → Shard.
 
 The tar is sent first and read back, its notes after it, the .sha256 last: where that is, the shard
-is there. So a build that is resumed asks for the notes alone, on whatever machine.
+is there. So a build that is resumed asks for the notes alone, on whatever machine. A shard without
+images has notes and no tar, and its images are tried again by each run that asks for it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,13 @@ from builder.store.destination import Destination, Target
 from builder.store.sending import Advance, Alive, Outgoing, made
 from builder.write.job import Shard, ShardJob, StoredSample, entry_of
 from builder.write.resume import bad_images, expected_samples, rejects_of
-from builder.write.sidecars import NOTES, Rejects, parse_rejects
+from builder.write.sidecars import (
+    NOTES,
+    Rejects,
+    empty_sum,
+    is_noted_empty,
+    parse_rejects,
+)
 
 _NOTE = 1 << 12  # bytes that a sample takes in notes, at most; redraws of it included
 
@@ -29,12 +36,13 @@ def send_shard(
     """
     path = layout.root / entry.url
     shard = Outgoing(path=entry.url, size=entry.filesize, sha256=entry.sha256, source=path)
-    notes = [
-        made(_note(entry.url, ending), path.with_suffix(ending).read_bytes())
-        for ending in NOTES
-        if path.with_suffix(ending).is_file()
-    ]
-    destination.open(partial(advance, 0)).put([shard, *notes], advance)
+    files = [shard, *_notes(entry.url, layout)]
+    destination.open(partial(advance, 0)).put(files, advance)
+
+
+def send_empty(url: str, layout: Layout, destination: Destination, advance: Advance) -> None:
+    """Send the notes of a shard without images, as `send_shard` does."""
+    destination.open(partial(advance, 0)).put(_notes(url, layout), advance)
 
 
 def sent_shard(
@@ -77,21 +85,36 @@ def sent_shard(
 
 
 def absent(jobs: Sequence[ShardJob]) -> list[str]:
-    """The shards that are neither complete on this disk nor where they go."""
+    """The shards that are neither complete on this disk nor where they go.
+
+    One is complete, too, if its notes say that none of its images could be read.
+    """
     listed: dict[str, dict[str, int]] = {}
     missing = []
     for job in jobs:
-        if job.path.exists():
+        if job.path.exists() or is_noted_empty(job.path):
             continue
         if (destination := job.layout.destination) is not None:
             place = PurePosixPath(job.url)
             folder = str(place.parent)
             if folder not in listed:
                 listed[folder] = destination.open().sizes(folder)
-            if {place.name, place.with_suffix(".sha256").name} <= {*listed[folder]}:
+            sums = listed[folder].get(place.with_suffix(".sha256").name)
+            empty = sums == len(empty_sum(job.path))  # with a tar it names that, too
+            if sums is not None and (empty or place.name in listed[folder]):
                 continue
         missing.append(job.url)
     return missing
+
+
+def _notes(url: str, layout: Layout) -> list[Outgoing]:
+    """What lies next to a shard on this disk."""
+    path = layout.root / url
+    return [
+        made(_note(url, ending), path.with_suffix(ending).read_bytes())
+        for ending in NOTES
+        if path.with_suffix(ending).is_file()
+    ]
 
 
 def _stored(

@@ -1,7 +1,8 @@
 """The files next to a tar: .idx, .sketch, .sha256 and, where images were rejected, .rejected.json.
 
 The .sketch holds the sketch of each image before it was encoded, 16 bytes each: a build that is
-resumed could compute it from the tar for PNG alone.
+resumed could compute it from the tar for PNG alone. Where no image of a shard could be read there
+is no tar, and its notes say so: else nobody could tell such a shard from one that is not made yet.
 """
 
 import json
@@ -44,6 +45,25 @@ def write_sidecars(
     sketches = b"".join(each.sketch for each in stored)
     write_last(job.path.with_suffix(".sketch"), sketches)
     write_last(job.path.with_suffix(".sha256"), sum_lines(job.path, sha256, sketches))
+
+
+def empty_sum(shard: Path) -> bytes:
+    """What the .sha256 says of a shard without images: its sketches alone, and that is no byte."""
+    return f"{sha256_bytes(b'')}  {shard.with_suffix('.sketch').name}\n".encode()
+
+
+def write_empty(shard: Path) -> None:
+    """Note that no image of a shard could be read; a damaged tar in its place goes."""
+    remove_local(shard)
+    write_last(shard.with_suffix(".idx"), tar.idx_text([]))
+    write_last(shard.with_suffix(".sketch"), b"")
+    write_last(shard.with_suffix(".sha256"), empty_sum(shard))
+
+
+def is_noted_empty(shard: Path) -> bool:
+    """Whether the notes say that no image of the shard could be read."""
+    path, said = shard.with_suffix(".sha256"), empty_sum(shard)
+    return path.is_file() and path.stat().st_size == len(said) and path.read_bytes() == said
 
 
 def read_sketches(job: ShardJob) -> bytes:

@@ -59,6 +59,19 @@ def test_a_held_out_part_without_an_image_is_refused(
         report_bad_images(shards, report, skip_bad=True, asked=("train", "val", "test"))
 
 
+def test_a_part_of_the_shards_may_be_left_without_an_image(
+    shard_of: Callable[..., Shard], tmp_path: Path
+) -> None:
+    """Others may hold the rest of its split."""
+    report, shards = tmp_path / "list.csv", [shard_of(bad=BAD)]
+    report_bad_images(shards, report, skip_bad=True, asked=None)
+    assert len(report.read_text().splitlines()) == 1 + len(BAD)
+    with pytest.raises(UsageError, match=f"None of the {len(BAD)} real images can be packed"):
+        report_bad_images(shards, report, skip_bad=False, asked=None)
+    with pytest.raises(UsageError, match=f"None of the {len(BAD)} real images can be packed"):
+        report_bad_images(shards, report, skip_bad=True)
+
+
 ONE_DEPTH = tuple(
     BadImage(image=f"{n}.png", reason=f"brightest {4000 + n} of 65535: say --depth 12")
     for n in range(3)

@@ -1,5 +1,6 @@
 """A shard that went elsewhere is known by its notes there, or it is made again."""
 
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -200,6 +201,68 @@ def test_images_that_were_left_out_are_tried_again(
     place.files.clear()
     assert len(write_shard(replace(job, skip_bad=False)).bad) == 1
     assert not place.files
+
+
+@pytest.fixture
+def unread(away: Layout, real: Callable[..., Sample]) -> ShardJob:
+    """A shard none of whose images can be read."""
+    samples = tuple(real(i) for i in range(DRAWS))
+    return ShardJob(
+        layout=away,
+        url="shards/real/train-00000-of-00001.tar",
+        samples=samples,
+        painter=Redrawing(None, frozenset(sample.key for sample in samples)),
+        skip_bad=True,
+    )
+
+
+def test_a_shard_without_images_is_complete_by_its_notes(unread: ShardJob, place: Place) -> None:
+    told: list[int] = []
+    made = write_shard(unread, told.append)
+    assert (made.entry, made.stored, len(made.bad), sum(told)) == (None, (), DRAWS, DRAWS)
+    assert [path.rpartition(".")[2] for path in place.files] == ["idx", "sketch", "sha256"]
+    assert not list(unread.path.parent.iterdir())
+    assert absent([unread]) == []
+    assert write_shard(unread).bad == made.bad  # each image is tried again
+    own = replace(unread, layout=replace(unread.layout, destination=None))
+    assert absent([own]) == [own.url]
+    write_shard(own)
+    assert absent([own]) == []
+    here = {f"shards/real/{path.name}": path.read_bytes() for path in own.path.parent.iterdir()}
+    assert here == place.files
+    own.path.with_suffix(".sha256").unlink()
+    del place.files[unread.url.replace(".tar", ".sha256")]
+    assert absent([own, unread]) == [own.url, unread.url]
+
+
+def test_notes_of_a_shard_without_images_pass_sha256sum(unread: ShardJob) -> None:
+    own = replace(unread, layout=replace(unread.layout, destination=None))
+    write_shard(own)
+    sums = own.path.with_suffix(".sha256").name
+    words = ["sha256sum", "--check", "--strict", sums]
+    subprocess.run(words, cwd=own.path.parent, check=True, capture_output=True)
+
+
+def test_images_that_were_repaired_fill_the_shard(unread: ShardJob) -> None:
+    own = replace(unread, layout=replace(unread.layout, destination=None))
+    write_shard(own)
+    repaired = replace(own, painter=Redrawing(None))
+    shard = write_shard(repaired)
+    assert len(shard.stored) == DRAWS
+    assert write_shard(repaired) == replace(shard, waited=None)
+    own.path.write_bytes(b"damaged")
+    write_shard(own)
+    assert absent([own]) == []
+    assert not own.path.exists()
+
+
+def test_without_skip_bad_a_shard_without_images_is_not_complete(
+    unread: ShardJob, place: Place
+) -> None:
+    strict = replace(unread, skip_bad=False)
+    assert len(write_shard(strict).bad) == DRAWS
+    assert not place.files
+    assert absent([strict]) == [strict.url]
 
 
 def test_absent_is_what_is_neither_here_nor_there(job: ShardJob, place: Place) -> None:
