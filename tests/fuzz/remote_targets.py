@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from bounds import Target
 
@@ -39,7 +40,6 @@ class Server:
 
 @cache
 def server() -> Server:
-    fetching.ATTEMPTS, fetching.FIRST_DELAY = 2, 0.0
     return Server()
 
 
@@ -69,11 +69,16 @@ def reply(data: bytes, folder: Path) -> None:
         Cache(folder=folder / "cache", max_bytes=1 << 20),
     )
     try:
-        source.check_present({URL: len(BODY)})
-        source.read("manifests/gan10.json", max_bytes=len(BODY))
-        source.fetch(URL, size=len(BODY), sha256=sha256_bytes(BODY))
+        with patch.multiple(fetching, ATTEMPTS=2, FIRST_DELAY=0.0):
+            _fetch_from(source)
     finally:
         source.close()
+
+
+def _fetch_from(source: Remote) -> None:
+    source.check_present({URL: len(BODY)})
+    source.read("manifests/gan10.json", max_bytes=len(BODY))
+    source.fetch(URL, size=len(BODY), sha256=sha256_bytes(BODY))
 
 
 TARGETS = {"reply": Target(examples=replies, call=reply, refused=REFUSED)}

@@ -156,5 +156,5 @@ def test_weights_decide_a_run_and_1_is_the_run_of_before(
     assert half["identity"]["synthetic_weight"] == 0.5
     first, second = weights_in(tmp_path / "one"), weights_in(tmp_path / "half")
     assert any(not torch.equal(first[name], second[name]) for name in first)
-    with pytest.raises(UsageError, match=r"begun with synthetic_weight 0\.5, now it is None"):
+    with pytest.raises(UsageError, match=r"begun with synthetic_weight 0\.5, now it is 1\.0"):
         run(tmp_path / "half", asked, resume=True)
