@@ -34,8 +34,8 @@ def claimed(
 ) -> Iterator[None]:
     """Hold `out` for this process, or `shared` with parts of builds; BusyError if it is held.
 
-    Who holds it already holds it on, as it was claimed first. `wait` is that of `hold`: while
-    another process has it, `wait(seconds)` is called again and again, and may raise.
+    A process that already holds it keeps its first claim. `wait` is that of `hold`: while another
+    process has it, `wait(seconds)` is called again and again, and may raise.
 
     What a killed build had not finished to write is removed, but only under the lock: now, and once
     more at the end, for a worker that outlived its build by a moment.
@@ -123,6 +123,9 @@ def begin(
     `noted` is the recipe of the dataset `name`, and stands in its manifest.
     """
     manifest = layout.manifest(name)
+    versions = next(iter(recipes.values()))["software"]
+    same = {**noted, "software": versions}
+    check_name(manifest, same, real_only=real_only)  # before one of another dataset is touched
     target = layout.destination and layout.destination.open()
     if target:
         target.prepare()
@@ -131,9 +134,7 @@ def begin(
             manifest.unlink(missing_ok=True)  # of a place that was emptied since
         else:
             write_last(manifest, sealed)
-    versions = next(iter(recipes.values()))["software"]
-    check_name(manifest, {**noted, "software": versions}, real_only=real_only)
-    if target:
+            check_name(manifest, same, real_only=real_only)
         _keep_there(target, {f.relative_to(layout.root): r for f, r in recipes.items()})
     keep_recipes(recipes, shared=shared and target is None)  # what is there decides for parts
 

@@ -1,8 +1,7 @@
 """Contenders of benchmarks/fit.py take turns in one process; none computes as another asked."""
 
-import sys
 from argparse import Namespace
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -10,17 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture
-def fit(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.delitem(sys.modules, "fit", raising=False)
-    import fit
-
-    module: ModuleType = fit
-    return module
+def fit(benchmark_script: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_script("fit")
 
 
 class Noise(torch.utils.data.Dataset[tuple[np.ndarray, np.ndarray]]):

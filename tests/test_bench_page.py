@@ -1,6 +1,7 @@
 """The page of benchmarks says of each promise what the printed tables hold; what ran stays."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -24,13 +25,8 @@ A machine, 2026-11-30, 9 s.
 
 
 @pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.delitem(sys.modules, "bench", raising=False)
-    import bench
-
-    module: ModuleType = bench
-    return module
+def bench(benchmark_script: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_script("bench")
 
 
 def test_promises_are_read_from_what_was_printed(bench: ModuleType) -> None:

@@ -42,8 +42,8 @@ def too_few(train: Pictures, held_out: Pictures, settings: Settings) -> str:
         return ""
     train_has, held_out_has = (f"{n:,} of {count(patients, 'patient')}" for n, patients in sides)
     return (
-        f"Copies and nearness were not looked for: that takes {FEW} training and {FEW} held-out "
-        f"real images, each of {PATIENTS} patients, and no patient with most of the held-out ones; "
+        f"Copies and nearness were not looked for: that takes at least {FEW} training and {FEW} "
+        f"held-out real images, {PATIENTS} patients on each side, and none with most images; "
         f"there are {train_has}, and {held_out_has}."
     )
 

@@ -1,5 +1,6 @@
 """A build into a bucket: the bytes of a local one, nothing left here, nothing done twice."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,18 @@ def test_another_recipe_is_refused_by_what_the_bucket_says(
     with pytest.raises(UsageError, match=rf"{place}/shards/gan100/recipe.json was begun with seed"):
         inside(*into[:-1], tmp_path / "other", "--seed", 1)
     assert len(proxy.sent()) == before
+
+
+def test_a_lock_file_of_another_recipe_in_the_work_folder_stays(
+    into: list[object], inside: Inside, built: Path, proxy: Proxy, tmp_path: Path
+) -> None:
+    shutil.copytree(built / "manifests", tmp_path / "work/manifests")
+    lock_file = tmp_path / "work/manifests/gan100.json"
+    before, sent = lock_file.read_bytes(), len(proxy.sent())
+    with pytest.raises(UsageError, match=r"gan100\.json was begun with share"):
+        inside(*into, "--share", "0.25")
+    assert lock_file.read_bytes() == before
+    assert len(proxy.sent()) == sent
 
 
 def test_a_shard_of_another_plan_is_refused(

@@ -87,7 +87,7 @@ def test_a_blurred_honest_set_is_not_called_copied(
         ([2] * 10, [24, 1], "20 of 10 patients, and 25 of 2 patients."),
         ([25], [2] * 10, "there are 25 of 1 patient, and 20 of 10 patients."),
         ([2] * 10, [1] * 19, "and 19 of 19 patients."),
-        ([2] * 10, [90, *[1] * 9], "no patient with most of the held-out ones"),
+        ([2] * 10, [90, *[1] * 9], "none with most images"),
     ],
 )
 def test_too_few_patients_are_told_before_the_search(
