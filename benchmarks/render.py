@@ -8,7 +8,7 @@
 Three ways render the same images with one process, in turns; figures are medians of --repeats.
 
 - forward only: the generator is called batch by batch, two batches at a time; images are discarded;
-- the line: the same through `write_each`: resize, checks, JPEG, tar, sha256, fsync, index row;
+- the pipeline: the same through `write_each`: resize, checks, JPEG, tar, sha256, fsync, index row;
 - the paper's way: batch 1, one JPEG file per image, written by Pillow.
 
 The arithmetic of the forward pass (FLOPs counted by torch) is compared with the rate of a large
@@ -97,7 +97,7 @@ class Ways:
         for finish in under_way:
             finish()
 
-    def line(self):
+    def pipeline(self):
         self.runs += 1
         spec = ImageSpec(height=self.size, width=self.size, codec="jpg", quality=95)
         painter = GeneratorPainter(
@@ -193,11 +193,11 @@ def prepared(options, folder):
 def measured_rates(ways, repeats):
     """Images per second of each way, in turns."""
     few = max(ways.count // 8, 1)
-    times = {"forward only": [], "the line": [], "the paper's way": []}
+    times = {"forward only": [], "the pipeline": [], "the paper's way": []}
     ways.forward_only()
     for _ in range(repeats):
         times["forward only"].append(seconds(ways.forward_only) / ways.count)
-        times["the line"].append(seconds(ways.line) / ways.count)
+        times["the pipeline"].append(seconds(ways.pipeline) / ways.count)
         times["the paper's way"].append(seconds(ways.papers_way, few) / few)
     return {way: 1 / statistics.median(each) for way, each in times.items()}
 
@@ -214,7 +214,7 @@ def show(ways, rates, precision):
     share = each * forward / matmul_rate(device, dtype)
     print(f"\n{each / 1e9:.2f} GFLOP per image; forward: {share:.2f} of a matrix product's rate")
     if device.type == "cuda":
-        print(f"GPU utilisation along the line: {watched(ways.line):.0f} %")
+        print(f"GPU utilisation along the pipeline: {watched(ways.pipeline):.0f} %")
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The line itself: labels → split → plan → draw → render → write → seal."""
+"""The pipeline itself: labels → split → plan → draw → render → write → seal."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

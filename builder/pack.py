@@ -85,7 +85,7 @@ def real_painter(
         return PhantomPainter(
             rows=tuple(rows), pathologies=table.pathologies, image_size=image_size
         )
-    assert table.root is not None, "the line refuses a table without images before this step"
+    assert table.root is not None, "the pipeline refuses a table without images before this step"
     part = table.rows.iloc[list(rows)]
     return FilePainter(
         folder=table.root,

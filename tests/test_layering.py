@@ -91,7 +91,9 @@ def step_of(module: str) -> str | None:
 def test_no_step_imports_a_later_one(path: Path) -> None:
     own = step_of(module_of(path))
     if own is None:
-        assert module_of(path) in ("builder", "trainer"), f"{path} is no step of the line: add it"
+        assert module_of(path) in ("builder", "trainer"), (
+            f"{path} is no step of the pipeline: add it"
+        )
         return
     for name in imports(path):
         step = step_of(name)

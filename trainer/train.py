@@ -1,4 +1,4 @@
-"""The line: manifest → stream → fit → evaluate → report; once, or for each point of a grid."""
+"""The pipeline: manifest → stream → fit → evaluate → report; once, or for each point of a grid."""
 
 import os
 from collections.abc import Iterator

@@ -6,7 +6,7 @@ from builder.contract.cores import usable_cores
 
 
 def rendering(scene):
-    """The line, the forward pass alone and the paper's way; the host alone."""
+    """The pipeline, the forward pass alone and the paper's way; the host alone."""
     host = scene.script("render.py", "--generator", "free", "--image-size", 224,
                         "--images", 8192 if scene.gpu else 2048)  # fmt: skip
     yield Finding(line="render.py --generator free: the host alone", found=host)

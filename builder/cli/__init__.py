@@ -1,4 +1,4 @@
-"""The command line of xbuild → calls of the line.
+"""The command line of xbuild → calls of the pipeline.
 
 `building`, `auditing`, `viewing`, `sharing`, `rebuilding` and `gans` hold the commands, `options`,
 `real_options` and `synth_options` what several of them take, `environment` gives every option its

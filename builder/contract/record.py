@@ -36,6 +36,7 @@ _WORDS = {  # msgspec's words for a kind of value
 }
 _SIGNS = {" >= ": " of at least ", " <= ": " of at most ", " > ": " above ", " < ": " below "}
 _SIGNS |= {"Invalid enum value": "unknown word", "Object missing required": "it has no"}
+_SIGNS |= {" matching regex ": " of the form "}
 _HALF_LETTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, which no UTF-8 has by itself
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """What must not leave in a release: patients, paths, ages, clock times, rows of a table, images.
 
-The shards are compared with what the line writes (see `shards`), which leaves no place for a
+The shards are compared with what the pipeline writes (see `shards`), which leaves no place for a
 stranger's text. This is the scan of everything else: every text, every JSON value, every cell.
 """
 

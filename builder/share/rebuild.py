@@ -151,7 +151,7 @@ def _recipes(task: _Task, recalled: Recalled) -> Mapping[Path, Mapping[str, obje
 
 
 def _build(task: _Task, recalled: Recalled, work: Work) -> Rebuilt:
-    """The dataset below a root of its own, by the line that every dataset comes from."""
+    """The dataset below a root of its own, by the pipeline that every dataset comes from."""
     left_out = task.manifest.source.get("left_out")
     work = replace(work, out=task.workroom, skip_bad=task.anyway or bool(left_out))
     try:

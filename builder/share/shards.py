@@ -1,6 +1,6 @@
 """The sealed shards of a dataset, read once before a release → Examined.
 
-Every synthetic sample is compared with the index and must be what the line writes and nothing
+Every synthetic sample is compared with the index and must be what the pipeline writes and nothing
 more: an image member holds pixels alone, a JSON member the fields of a sample. A real image never
 passes, whatever a manifest says of its shard.
 """
@@ -215,7 +215,7 @@ def _check_synthetic(
 
 
 def is_synthetic_key(sample: Sample) -> bool:
-    """Whether the key is what the line gives to a synthetic sample: dataset, target, draw."""
+    """Whether the key is what the pipeline gives to a synthetic sample: dataset, target, draw."""
     mark = f"-{slug(sample.target)}-{sample.draw:07d}"
     return sample.key.endswith(mark) and not sample.key.startswith(("real-", mark))
 

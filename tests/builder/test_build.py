@@ -1,4 +1,4 @@
-"""The line on a small clinic: what comes out, and that nothing but the recipe changes it."""
+"""The pipeline on a small clinic: what comes out, and that nothing but the recipe changes it."""
 
 import csv
 import hashlib

@@ -1,7 +1,7 @@
 """Weights and images (files, a folder, sealed shards) → a table of probabilities.
 
 `classifier` reads the weights, `files` reads the images, `table` writes the rows, and
-`probabilities` is the line from one to the other.
+`probabilities` is the way from one to the other.
 """
 
 from trainer.predict.classifier import Classifier, load_classifier

@@ -53,7 +53,7 @@ BAD: dict[str, tuple[Callable[[Raw], object], str]] = {
     "index outside": (put("index", "url", value="../x.parquet"), "is refused"),
     "bad hash": (
         put("shardlist", 0, "sha256", value="0"),
-        r"matching regex .*\.sha256",
+        r"text of the form .*\.sha256",
     ),
     "extra field": (put("shardlist", 0, "password", value="x"), r"shardlist\.password is no field"),
     "missing field": (lambda raw: raw.pop("plan"), "it has no field plan"),
