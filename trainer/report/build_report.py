@@ -9,12 +9,13 @@ from trainer.report.compare import compare, settings
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
 from trainer.report.dose import dose_curves
-from trainer.report.external import external, external_studies
+from trainer.report.external import external, external_studies, unscored
+from trainer.report.finding import find_runs, unfinished
 from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
 from trainer.report.resampled import effort
-from trainer.report.studies import find_runs, studies
+from trainer.report.studies import studies
 from trainer.report.variants import variant_studies, variants
 
 
@@ -48,15 +49,20 @@ def build_report(
                 )
                 for test in elsewhere[study.name]
             )
-            datasets.append(replace(result, external=tuple(tested)))
+            without = unscored(study, tests)
+            datasets.append(replace(result, external=tuple(tested), unscored=without))
         against_plain = [
             row
             for each in differing
             for row in variants(each, min_positives=min_positives, advance=advance)
         ]
+    begun = unfinished(paths)
     return Report(
         settings=how,
-        notes=tuple(note for dataset in datasets for note in notes(dataset, how)),
+        notes=(
+            *((f"not finished and left out: {named(begun)}.",) if begun else ()),
+            *(note for dataset in datasets for note in notes(dataset, how)),
+        ),
         datasets=tuple(datasets),
         command=command,
         software=software(),

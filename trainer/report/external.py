@@ -11,7 +11,7 @@ from builder.contract import UsageError
 from trainer.evaluate.external import ExternalTest
 from trainer.progress import Advance
 from trainer.report.compare import compare
-from trainer.report.conclusions import conclusions
+from trainer.report.conclusions import conclusions, plain_of, treated
 from trainer.report.load import Elsewhere, RunResult
 from trainer.report.results import (
     CarriesOver,
@@ -36,6 +36,7 @@ class ExternalStudy:
 
     test: ExternalTest
     source: dict[str, object]
+    unread: int  # images that a run could not read, at most
     study: Study
     without: tuple[str, ...]  # titles of the other arms
 
@@ -43,22 +44,39 @@ class ExternalStudy:
 def external_studies(study: Study, tests: Sequence[str] | None) -> tuple[ExternalStudy, ...]:
     """A study for each external test, by name; of those `tests` alone if given, by digest.
 
-    UsageError where its labels were matched differently, CheckError where the runs were not tested
+    A test on which no arm has all its runs scored has none: `unscored` names it. UsageError
+    where its labels were matched differently, CheckError where the runs were not tested
     on the same images.
     """
+    found = (_external_study(study, there) for there in _tests(study, tests))
+    return tuple(each for each in found if each)
+
+
+def unscored(study: Study, tests: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the external tests on which some runs were scored, but all of no arm."""
+    return tuple(
+        there.scores.test.name
+        for there in _tests(study, tests)
+        if not _arms_there(study, there.scores.test)
+    )
+
+
+def _tests(study: Study, tests: Sequence[str] | None) -> list[Elsewhere]:
+    """One run's scores of each external test, by name."""
     found: dict[str, Elsewhere] = {}
     for run in (run for arm in study.arms for run in arm.runs):
         for there in run.elsewhere:
             if tests is None or there.scores.test.digest in tests:
                 found.setdefault(there.scores.test.digest, there)
-    ordered = sorted(found.values(), key=lambda there: there.scores.test.name)
-    return tuple(_external_study(study, there) for there in ordered)
+    return sorted(found.values(), key=lambda there: there.scores.test.name)
 
 
-def _external_study(study: Study, first: Elsewhere) -> ExternalStudy:
+def _external_study(study: Study, first: Elsewhere) -> ExternalStudy | None:
     test, plan = first.scores.test, study.report.plan
+    arms = _arms_there(study, test)
+    if not arms:
+        return None
     names = tuple(name for name in first.test.names if name in dict(test.labels))
-    arms = [arm for arm in study.arms if all(_there(run, test) for run in arm.runs)]
     if plan is not None:
         plan = replace(plan, targets=tuple(t for t in plan.targets if t.pathology in names))
     there = Study(
@@ -69,12 +87,19 @@ def _external_study(study: Study, first: Elsewhere) -> ExternalStudy:
     )
     check_same_test(there)
     titles = {arm.title for arm in arms}
+    scored = [_there(run, test) for arm in arms for run in arm.runs]
     return ExternalStudy(
         test=test,
         source=first.scores.source,
+        unread=max(each.scores.unread for each in scored if each),
         study=there,
         without=tuple(arm.title for arm in study.arms if arm.title not in titles),
     )
+
+
+def _arms_there(study: Study, test: ExternalTest) -> list[ArmRuns]:
+    """The arms of which every run was scored there."""
+    return [arm for arm in study.arms if all(_there(run, test) for run in arm.runs)]
 
 
 def _there(run: RunResult, test: ExternalTest) -> Elsewhere | None:
@@ -117,25 +142,33 @@ def external(
         labels=dict(there.test.labels),
         left_out=there.test.left_out,
         without=there.without,
+        unread=there.unread,
         targets=found.targets,
         positives=found.positives,
         arms={arm.title: arm.pathologies for arm in found.arms},
         comparisons=found.comparisons,
-        conclusions=tuple(_carried(said, home.conclusions, there.test.name)),
+        conclusions=tuple(_carried(said, home, there)),
     )
 
 
 def _carried(
-    said: Sequence[Conclusion], at_home: Sequence[Conclusion], name: str
+    said: Sequence[Conclusion], home: DatasetResult, there: ExternalStudy
 ) -> Iterator[ExternalConclusion]:
-    known = {(found.pathology, found.arm): found.verdict for found in at_home}
+    name = there.test.name
+    known = {(found.pathology, found.arm): found.verdict for found in home.conclusions}
+    plain = {arm.title: plain_of(home, arm) for arm in treated(home)}
     for found in said:
+        control = plain[found.arm]
         own = known[found.pathology, found.arm]
         carried = carries_over(own, found.verdict)
         rest = found.sentence.removeprefix(f"{found.pathology}: ")
         opening = f"{OPENINGS[carried]} to {name}: " if carried in OPENINGS else f"on {name}, "
         if carried == "reversed":
             opening = f"{OPENINGS[carried]} on {name}: "
+        if control and control.title in there.without:
+            opening = f"on {name}, nothing can be said of a gain, because not every run of "
+            opening += f"{control.title} was scored there"
+            rest = "." if found.verdict == "no control" else f"; {rest}"
         yield ExternalConclusion(
             pathology=found.pathology,
             arm=found.arm,

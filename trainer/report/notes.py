@@ -98,7 +98,11 @@ def _training(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
 
 
 def _elsewhere(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
+    for name in dataset.unscored:
+        yield f"no arm has all its seeds scored on {name}, so nothing is said about it"
     for test in dataset.external:
+        if test.unread:
+            yield f"up to {test.unread:,} test images of {test.name} could not be read"
         if test.left_out:
             yield f"{test.name} does not label {', '.join(test.left_out)}: left out there"
         if test.without:

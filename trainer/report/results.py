@@ -220,6 +220,7 @@ class ExternalResult:
     arms: dict[str, dict[str, PathologyFigures]]  # by title and pathology
     comparisons: tuple[Comparison, ...]
     conclusions: tuple[ExternalConclusion, ...] = ()
+    unread: Count = 0  # images that a run could not read, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +246,7 @@ class DatasetResult:
     conclusions: tuple[Conclusion, ...] = ()
     audit: tuple[str, ...] = ()  # what xbuild audit found in its images, in sentences
     external: tuple[ExternalResult, ...] = ()
+    unscored: tuple[str, ...] = ()  # other test sets on which no arm has all its runs scored
 
     @property
     def label_table(self) -> str | None:

@@ -1,16 +1,14 @@
 """Runs → studies: the arms and seeds that were tested on the same images of a dataset."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from builder.contract import GROUPS, CheckError, UsageError
 from trainer.arms import TREATMENTS
-from trainer.fit.run_folder import RunFolder
 from trainer.recipe import ARMS, ArmName
 from trainer.report.load import RunResult
 from trainer.report.run_report import RunReport
@@ -56,23 +54,6 @@ class Study:
 def unweighted(modifiers: Sequence[str]) -> tuple[str, ...]:
     """Those that an arm of real images alone can have, too: all but the weight of the others."""
     return tuple(word for word in modifiers if not word.startswith("synthetic weight"))
-
-
-def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The folders of complete runs at or below the paths, each once.
-
-    UsageError where there is none at or below one of them.
-    """
-    found: dict[Path, Path] = {}
-    for path in paths:
-        name = RunFolder(path).predictions.name
-        below = sorted(file.parent for file in path.rglob(name))
-        if not below:
-            raise UsageError(
-                f"{path} holds no complete run of xtrain: name folders that xtrain fit wrote."
-            )
-        found |= {folder.resolve(): folder for folder in below}
-    return tuple(found.values())
 
 
 def studies(runs: Sequence[RunResult]) -> tuple[Study, ...]:

@@ -7,7 +7,7 @@ import pytest
 from trainer.evaluate.inference import Estimate
 from trainer.report.arm_figures import finite, missing, numbers
 from trainer.report.comparison_report import Report
-from trainer.report.studies import find_runs
+from trainer.report.finding import find_runs
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def there(labels: tuple[tuple[str, str], ...] = LABELS, name: str = "padchest") 
     )
 
 
-def score(run: Path, like: Path, test: ExternalTest, *, epoch: int = 3) -> Path:
+def score(run: Path, like: Path, test: ExternalTest, *, epoch: int = 3, unread: int = 0) -> Path:
     """Give the run external scores, with the probabilities of the run `like`."""
     path = scores_path(run, test)
     path.parent.mkdir(exist_ok=True)
@@ -47,7 +47,7 @@ def score(run: Path, like: Path, test: ExternalTest, *, epoch: int = 3) -> Path:
     table.to_parquet(predictions)
     found = ExternalScores(
         test=test, source={"dataset": "padchest"}, manifest=sha256_bytes(b"gan1"), epoch=epoch,
-        images=len(table), unread=0, scores=(), predictions=sha256_file(predictions),
+        images=len(table), unread=unread, scores=(), predictions=sha256_file(predictions),
     )  # fmt: skip
     path.write_text(to_json(found))
     return path
@@ -167,6 +167,35 @@ def test_scores_of_earlier_weights_are_none(pair: tuple[Path, Path], tmp_path: P
     for run in pair:
         score(run, run, there(), epoch=2)  # the best one is 3
     assert build_report([tmp_path], min_positives=10, command="").datasets[0].external == ()
+
+
+def test_a_test_on_which_no_arm_is_complete_is_named(run_writer: Writer, tmp_path: Path) -> None:
+    runs = [run_writer(tmp_path, arm, seed) for arm in ("none", "gan") for seed in (0, 1)]
+    score(runs[0], runs[0], there())
+    report = build_report([tmp_path], min_positives=10, command="")
+    assert report.datasets[0].external == ()
+    note = "gan1: no arm has all its seeds scored on padchest, so nothing is said about it."
+    assert note in report.notes
+
+
+def test_without_its_control_there_nothing_is_said_of_a_gain(
+    run_writer: Writer, tmp_path: Path
+) -> None:
+    arms = ("none", "gan", "oversample")
+    runs = {(arm, seed): run_writer(tmp_path, arm, seed) for arm in arms for seed in (0, 1, 2)}
+    for seed in (0, 1, 2):
+        score(runs["gan", seed], runs["gan", seed], there(), unread=seed)
+    lost = "on padchest, nothing can be said of a gain, because not every run of none was scored"
+    for control in (None, "oversample"):
+        for seed in (0, 1, 2) if control else ():
+            score(runs[control, seed], runs[control, seed], there())
+        report = build_report([tmp_path], min_positives=10, command="")
+        (found,) = report.datasets[0].external
+        lesion = found.conclusions[0].sentence
+        assert lesion.startswith(f"Lung Lesion: {lost} there{';' if control else '.'}")
+        assert ("carries over" in lesion) is False
+        assert ("compared with" in lesion) is bool(control)
+        assert "gan1: up to 2 test images of padchest could not be read." in report.notes
 
 
 def test_what_does_not_fit_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:

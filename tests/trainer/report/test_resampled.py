@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from trainer.evaluate.bootstrap import RESAMPLES
+from trainer.report.finding import find_runs
 from trainer.report.load import load_run
 from trainer.report.resampled import Resampled, effort, subgroups
-from trainer.report.studies import Study, find_runs, studies
+from trainer.report.studies import Study, studies
 
 
 @pytest.fixture(scope="module")

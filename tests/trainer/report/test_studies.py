@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from builder.contract import CheckError, UsageError
+from trainer.report.finding import find_runs
 from trainer.report.load import load_run
 from trainer.report.resampled import subgroups
-from trainer.report.studies import Study, find_runs, studies
+from trainer.report.studies import Study, studies
 
 Writer = Callable[..., Path]
 Edit = Callable[[Path], Any]
@@ -93,13 +94,6 @@ def test_an_arm_with_something_unusual_is_an_arm_of_its_own(
         "none, own steps", "gan", "gan, flip", "gan, real=1 synthetic=0.5", "gan, resnet18",
         "gan, synthetic weight 0.5",
     ]  # fmt: skip
-
-
-def test_each_run_is_found_once(run_folders: Path) -> None:
-    folders = find_runs([run_folders, run_folders / "gan1", run_folders / "gan1" / "gan-seed0"])
-    assert len(folders) == 18
-    with pytest.raises(UsageError, match="holds no complete run"):
-        find_runs([run_folders / "gan1", run_folders.parent / "nothing"])
 
 
 def test_runs_that_are_no_seeds_of_one_arm_are_refused(
