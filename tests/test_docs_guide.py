@@ -174,3 +174,9 @@ def test_the_quick_start_runs(tmp_path: Path) -> None:
             line += " --anyway"  # as the page says, where versions are others
         run(line.replace("--epochs 1", "--epochs 1 --network shufflenet_v2_x0_5"), tmp_path)
     assert (tmp_path / "try/report/report.html").is_file()
+
+
+def test_the_guide_reads_no_cause_from_missing_evidence() -> None:
+    (advice,) = re.findall(r"^\| \*helped\*, not better than `oversample` \| (.+) \|$", GUIDE, re.M)
+    assert advice.startswith("It is not shown that ")
+    assert "cheaper" not in advice
