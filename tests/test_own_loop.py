@@ -28,6 +28,7 @@ NEEDS = {  # of a program, besides what the project itself needs
 CHECKS = {
     "PyTorch": """
         assert not loss.isnan()
+        assert not network.training
         keys = [key for batch in loader for key in batch["key"]]
         assert sorted(keys) == sorted(training["key"])
         train.set_epoch(0)
@@ -135,6 +136,14 @@ def test_each_section_has_a_program_and_its_checks() -> None:
     assert all(PROGRAMS.values())
     assert {*CHECKS} == {*PROGRAMS}
     assert {*NEEDS} <= {*PROGRAMS}
+
+
+def test_the_pytorch_loop_trains_and_scores_each_in_its_mode() -> None:
+    """A reader's own network may have layers that differ between the two."""
+    training, scoring = PROGRAMS["PyTorch"].split("network.eval()")
+    assert "    network.train()\n    for batch in loader:\n" in training
+    assert "network(" in scoring
+    assert "roc_auc_score(" not in training
 
 
 @pytest.mark.slow
