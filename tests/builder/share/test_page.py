@@ -98,6 +98,15 @@ def test_a_publisher_and_a_recipient_do_what_the_page_says(
     assert manifest.read_bytes() == (publisher / "manifests" / "gan100.json").read_bytes()
 
 
+def test_every_share_of_the_page_searches_and_says_the_same() -> None:
+    shares = re.findall(r"^xbuild share (.+)$", PUBLISH, re.M)
+    own = r" --(to|sign) \S+| --dry-run"  # where it goes, and whether it does
+    assert len(shares) == 4
+    assert len({re.sub(own, "", line) for line in shares}) == 1
+    assert "--labels labels.csv" in shares[0]
+    assert "add `--generator-card gan.card.md` to every `xbuild share` of this page" in PUBLISH
+
+
 def test_a_manifest_alone_is_enough(tmp_path: Path, sealed_once: Path) -> None:
     shutil.copytree(sealed_once.parent / "clinic", tmp_path / "clinic")
     shutil.copy(sealed_once / "manifests" / "gan100.json", tmp_path)
