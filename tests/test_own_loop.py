@@ -1,5 +1,6 @@
 """Every program of docs/your-own-loop.md runs as it stands, on a small sealed dataset."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -92,12 +94,18 @@ CHECKS = {
     """,
     "Hugging Face's datasets": """
         assert sample["jpg"].size == (32, 32)
+        origins = training.set_index("key")["origin"]
+        shown = train.shuffle(seed=0, buffer_size=buffer).take(100)
+        assert {origins[sample["__key__"]] for sample in shown} == {"real", "synthetic"}
         row = training.set_index("key").loc[sample["__key__"]]
         assert all(row[name] == label for name, label in sample["json"]["labels"].items())
         assert len(sample["json"]["labels"]) == 14
     """,
     "DALI": """
         assert images.at(0).shape == (32, 32, 1)
+        origins = training.set_index("key")["origin"]
+        keys = [json.loads(bytes(notes.at(i)))["key"] for i in range(64)]
+        assert {*origins[keys]} == {"real", "synthetic"}
         assert {label for found in labels for label in found.values()} <= {1, 0, -1}
     """,
     "Tar and parquet": """
@@ -144,6 +152,44 @@ def test_the_pytorch_loop_trains_and_scores_each_in_its_mode() -> None:
     assert "    network.train()\n    for batch in loader:\n" in training
     assert "network(" in scoring
     assert "roc_auc_score(" not in training
+
+
+def begun(title: str, end: str) -> dict[str, Any]:
+    """The names of a program that has run until `end`, without the package of its section."""
+    lines = PROGRAMS[title].split(end)[0].splitlines()
+    own = [line for line in lines if not line.startswith(("from datasets", "from nvidia"))]
+    names: dict[str, Any] = {}
+    exec("\n".join(own), names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("title", "end", "option"),
+    [
+        ("Hugging Face's datasets", "train = load_dataset", "buffer_size=buffer"),
+        ("DALI", "@pipeline_def", "initial_fill=buffer"),
+    ],
+)
+def test_a_loader_of_files_mixes_the_origins(
+    title: str, end: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shard has images of one origin, and the real shards come first in the manifest."""
+    monkeypatch.chdir(tmp_path)
+    origins = ["real"] * 6 + ["synthetic"] * 3
+    shards = [
+        {"url": f"{origin}-{i}.tar", "origin": origin, "split": "train", "nsamples": 4096}
+        for i, origin in enumerate(origins)
+    ]
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/gan10.json").write_text(json.dumps({"shardlist": shards}))
+    names = begun(title, end)
+    assert names["buffer"] > 4096
+    assert option in PROGRAMS[title]
+    if title == "DALI":  # the other one shuffles the order of shards by itself
+        assert sorted(names["tars"]) == sorted(shard["url"] for shard in shards)
+        for start in range(0, 9, 3):
+            three = names["tars"][start : start + 3]
+            assert sum(url.startswith("real") for url in three) == 2
 
 
 @pytest.mark.slow
