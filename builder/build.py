@@ -1,6 +1,6 @@
 """The pipeline itself: labels → split → plan → draw → render → write → seal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -39,6 +39,8 @@ from builder.render import (
 from builder.seal import Facts, generator_facts, seal, source_facts
 from builder.split import Cohort
 from builder.write import Shard
+
+Tell = Callable[[generators.Loaded], None]  # is called before images are made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +134,17 @@ def _layout(recipe: RealRecipe, table: LabelTable, work: Work) -> Layout:
     )
 
 
-def synth(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = None) -> Built:
+def synth(
+    blueprint: Blueprint,
+    work: Work,
+    loaded: generators.Loaded | None = None,
+    tell: Tell | None = None,
+) -> Built:
     """The sealed dataset under `work.out`; what an interrupted run completed is kept.
 
-    `loaded` stands for the generator that the blueprint names.
+    `loaded` stands for the generator that the blueprint names; `tell` gets the one that is used.
     """
-    ready = _ready(blueprint, work, loaded)
+    ready = _ready(blueprint, work, loaded, tell)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out):
         begin(layout, recipe.name, recipe.noted(), recipes(recipe, ready.loaded, layout))
@@ -159,7 +166,7 @@ def synth(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = N
     return Built(manifest=manifest, throughput=throughput)
 
 
-def synth_part(blueprint: Blueprint, work: Work, part: Part) -> list[str]:
+def synth_part(blueprint: Blueprint, work: Work, part: Part, tell: Tell | None = None) -> list[str]:
     """The shards of other parts that are missing, once those of this part are complete.
 
     Parts run in any order, at once, on machines that share the folder. Nothing is sealed. Where
@@ -169,7 +176,7 @@ def synth_part(blueprint: Blueprint, work: Work, part: Part) -> list[str]:
     if blueprint.request.batch == "auto":
         raise UsageError("--batch auto differs from machine to machine: give parts a number.")
     mine = Mine(part)
-    ready = _ready(blueprint, replace(work, share=mine))
+    ready = _ready(blueprint, replace(work, share=mine), tell=tell)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out, shared=True):
         own = recipes(recipe, ready.loaded, layout)
@@ -203,7 +210,12 @@ class _Ready:
     layout: Layout
 
 
-def _ready(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = None) -> _Ready:
+def _ready(
+    blueprint: Blueprint,
+    work: Work,
+    loaded: generators.Loaded | None = None,
+    tell: Tell | None = None,
+) -> _Ready:
     table, packs = blueprint.cohort.table, blueprint.request.real == "pack"
     check_destination(work.destination, dataset=table.dataset, packs=packs)
     if work.destination and DUPLICATE in blueprint.request.checks and work.share.parted:
@@ -224,6 +236,8 @@ def _ready(blueprint: Blueprint, work: Work, loaded: generators.Loaded | None = 
     recipe = resolve(blueprint, loaded, blueprint.checks, label_map)
     _check_generator(blueprint, recipe, loaded, label_map)
     check_count(recipe, blueprint.cohort.split if packs else None, blueprint.plan.synthetic)
+    if tell is not None:
+        tell(loaded)
     return _Ready(
         blueprint=blueprint,
         loaded=loaded,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -116,6 +117,7 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
     from builder.build import synth_part
     from builder.checks.check import DUPLICATE
     from builder.cli.engines import divided, working
+    from builder.cli.plan_text import show_unshown
     from builder.engines.parts import Made, Part
 
     mine = None if part is None else Part.parse(part)
@@ -123,12 +125,13 @@ def synth(part: str | None, dry_run: bool, **options: Any) -> None:
     blueprint = _planned(request)
     if dry_run:
         return
+    tell = partial(show_unshown, blueprint)
     then = "xbuild seal with the same options"
     with working(how) as work:
         if mine is None:
-            _show_built(build(blueprint, work), work)
+            _show_built(build(blueprint, work, tell=tell), work)
             return
-        if missing := synth_part(blueprint, work, mine):
+        if missing := synth_part(blueprint, work, mine, tell):
             _show_missing(mine, missing, then)
             return
         work = replace(work, share=Made())
@@ -150,13 +153,15 @@ def seal(**options: Any) -> None:
     from builder.checks.check import DUPLICATE
     from builder.claim import claimed
     from builder.cli.engines import divided, working
+    from builder.cli.plan_text import show_unshown
     from builder.engines.parts import Made
 
     how, request = divided(options)
     blueprint = _planned(request)
     alone = DUPLICATE in blueprint.request.checks
     with working(how) as work, nullcontext() if alone else claimed(work.out, shared=True):
-        _show_built(build(blueprint, replace(work, share=Made())), work)
+        tell = partial(show_unshown, blueprint)
+        _show_built(build(blueprint, replace(work, share=Made()), tell=tell), work)
 
 
 def _planned(request: Mapping[str, Any]) -> "Blueprint":

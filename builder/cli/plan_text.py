@@ -9,8 +9,13 @@ import numpy as np
 
 from builder.blueprint import Blueprint
 from builder.build import Built
+from builder.cli.terminal import echo
 from builder.contract import SPLITS, Labels, Manifest
+from builder.generators import Loaded
 from builder.plan import Plan
+from builder.render import not_shown
+
+_NAMED = 10  # labels in a note
 
 # Table 1 of Sundaram & Hulkund (2021): images rendered per regime, for comparison only.
 _PAPER = {
@@ -57,6 +62,28 @@ def plan_text(blueprint: Blueprint) -> str:
             "its regimes are others than these."
         )
     return "\n".join(lines)
+
+
+def show_unshown(blueprint: Blueprint, loaded: Loaded) -> None:
+    """Note which labels of the planned images the generator cannot show, if there are any."""
+    plan, generator = blueprint.plan, loaded.generator
+    names = blueprint.cohort.table.pathologies
+    unseen = getattr(generator, "unseen", ())
+    columns = not_shown(names, generator.labels, blueprint.label_map, unseen)
+    counts = (_drawn(blueprint)[:, columns] == 1).sum(axis=0).tolist()
+    pairs = [(names[i], count) for i, count in zip(columns, counts, strict=True) if count]
+    if not pairs:
+        return
+    pairs.sort(key=lambda pair: -pair[1])
+    named = ", ".join(f"{name} ({count:,})" for name, count in pairs[:_NAMED])
+    more = f" and {len(pairs) - _NAMED:,} more" if len(pairs) > _NAMED else ""
+    one = len(pairs) == 1
+    echo(
+        f"Note: {loaded.name} cannot show {pairs[0][0] if one else named + more}: "
+        f"{f'{pairs[0][1]:,}' if one else 'so many'} of {plan.synthetic:,} synthetic images are "
+        f"labelled with {'it' if one else 'them'} all the same; --vectors alone avoids it.",
+        err=True,
+    )
 
 
 def packed_text(manifest: Manifest) -> str:
@@ -131,8 +158,7 @@ def _other_table(blueprint: Blueprint) -> list[str]:
     """
     plan, labels = blueprint.plan, blueprint.cohort.train_labels
     before = (labels == 1).sum(axis=0)
-    drawn = np.concatenate([plan.label_vectors(i, labels) for i in range(len(plan.targets))])
-    after = before + (drawn == 1).sum(axis=0)
+    after = before + (_drawn(blueprint) == 1).sum(axis=0)
     table = [["other pathologies", "have", "share", "after", "share"]]
     for column, name in enumerate(blueprint.cohort.table.pathologies):
         if column not in plan.targets:
@@ -142,6 +168,12 @@ def _other_table(blueprint: Blueprint) -> list[str]:
                 [name, f"{have:,}", f"{have / plan.real:.2%}", f"{then:,}", f"{then / total:.2%}"]
             )
     return [*_aligned(table), ""] if table[1:] else []
+
+
+def _drawn(blueprint: Blueprint) -> Labels:
+    """[N, L]: the labels of the planned images."""
+    plan, labels = blueprint.plan, blueprint.cohort.train_labels
+    return np.concatenate([plan.label_vectors(i, labels) for i in range(len(plan.targets))])
 
 
 def _paper_counts(blueprint: Blueprint) -> dict[str, int]:

@@ -18,6 +18,7 @@ from builder.render.generator import Floats, Generator, check_generator, plugin_
 from builder.render.label_map import (
     LabelMap,
     named_labels,
+    not_shown,
     parse_label_map,
     resolve_label_map,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "device_facts",
     "exact",
     "named_labels",
+    "not_shown",
     "on_gpu",
     "parse_label_map",
     "plugin_code",

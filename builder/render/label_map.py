@@ -71,3 +71,21 @@ def shown_by(label: str, pathologies: Sequence[str], label_map: LabelMap) -> lis
         for column, name in enumerate(pathologies)
         if (mapped[name] == label if name in mapped else canonical(name) == canonical(label))
     ]
+
+
+def not_shown(
+    pathologies: Sequence[str],
+    labels: Sequence[str],
+    label_map: LabelMap,
+    unseen: Sequence[str] = (),
+) -> list[int]:
+    """The columns of the pathologies that no label of the generator shows, but for `unseen` ones.
+
+    `unseen` are labels that no image had from which the generator learned.
+    """
+    shown = [label_for(name, labels, label_map) for name in pathologies]
+    return [
+        column
+        for column, label in enumerate(shown)
+        if label is None or find_pathology(label, unseen) is not None
+    ]

@@ -118,6 +118,34 @@ def test_a_pathology_that_the_generator_lacks_is_shown_as_another(
     assert not (tmp_path / "third").exists()
 
 
+def test_a_label_that_the_generator_cannot_show_is_said_before_it_is_sealed(
+    clinic: Path, tmp_path: Path, xbuild: Xbuild
+) -> None:
+    clinic.write_text(clinic.read_text().replace("Edema", "Gout"))
+    out = tmp_path / "out"
+    words = [
+        *("synth", "--dataset", "table", "--labels", clinic, "--holdout", "0.1", "0.1"),
+        *("--image-size", 32, "--target", "Mass", "--share", "0.4", "--real", "none"),
+    ]
+    done = xbuild(*words, "--out", out)
+    assert done.returncode == 0, done.stderr
+    manifest, index = loaded(out, "gan100")
+    count = int((index.labels[:, manifest.pathologies.index("Gout")] == 1).sum())
+    assert 0 < count < index.labels.shape[0]
+    said = (
+        f"Note: phantom cannot show Gout: {count} of {len(index.labels)} synthetic images are "
+        "labelled with it all the same; --vectors alone avoids it.\n"
+    )
+    assert done.stderr.count(said) == 1
+    parted = xbuild(*words, "--part", "1/1", "--out", tmp_path / "part")
+    assert parted.stderr.count(said) == xbuild("seal", *words[1:], "--out", out).stderr.count(said)
+    assert said in parted.stderr
+    for more in (["--vectors", "alone"], ["--label-map", "Gout=Mass"]):
+        done = xbuild(*words, *more, "--out", tmp_path / more[1])
+        assert done.returncode == 0, done.stderr
+        assert "cannot show" not in done.stderr
+
+
 def test_without_a_map_the_manifest_says_nothing_of_one(built: Path) -> None:
     manifest, _ = loaded(built, "gan100")
     assert manifest.recipe["label_map"] == []

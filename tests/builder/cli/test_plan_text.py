@@ -1,18 +1,22 @@
 """Plans and builds as tables, sentences and JSON."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from builder.blueprint import Blueprint, prepare
 from builder.cli import cli
-from builder.cli.plan_text import _reuse, packed_text, plan_json, plan_text
+from builder.cli.plan_text import _reuse, packed_text, plan_json, plan_text, show_unshown
 from builder.contract import load_manifest
+from builder.generators import find
 from builder.recipe import Request
 
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
@@ -128,6 +132,23 @@ def test_one_vector_is_one_and_a_mapped_label_is_said(clinic: Path) -> None:
     assert _reuse(rows) == "4.0× (4×) of 1 vector"
     rows[0] = 1
     assert _reuse(rows) == "2.0× (3×) of 2 vectors"
+
+
+def test_labels_without_an_image_in_training_are_among_those_that_are_not_shown(
+    clinic: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, phantom = blueprint(clinic), find("phantom", 32)
+    show_unshown(found, phantom)
+    assert capsys.readouterr().err == ""
+    unseen = SimpleNamespace(labels=("Mass", "Pleural Thickening", "edema"), unseen=("edema",))
+    show_unshown(found, replace(phantom, generator=unseen))
+    assert re.match(r"Note: phantom cannot show Edema: \d+ of \d+ syn", capsys.readouterr().err)
+    show_unshown(found, replace(phantom, generator=SimpleNamespace(labels=("Mass",))))
+    assert re.fullmatch(
+        r"Note: phantom cannot show (Edema|Pleural_Thickening) \(\d+\), \w+ \(\d+\): so many of "
+        r"\d+ synthetic images are labelled with them all the same; --vectors alone avoids it\.\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_what_was_packed_is_counted_by_split(built: Path) -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from builder.contract import UsageError
 from builder.render import named_labels, parse_label_map, resolve_label_map
-from builder.render.label_map import label_for, shown_by
+from builder.render.label_map import label_for, not_shown, shown_by
 
 PATHOLOGIES = ("Lung Lesion", "Pleural_Thickening", "Effusion")
 LABELS = ("Mass", "Pleural Effusion", "Nodule")
@@ -51,3 +51,9 @@ def test_a_pathology_is_shown_by_its_own_label_unless_it_is_mapped() -> None:
     assert shown_by("Mass", PATHOLOGIES, mapped) == [0, 2]
     assert shown_by("Pleural Effusion", PATHOLOGIES, mapped) == []
     assert shown_by("Pleural Effusion", PATHOLOGIES, ()) == [2]
+
+
+def test_what_no_label_shows_or_no_image_had_is_not_shown() -> None:
+    assert not_shown(PATHOLOGIES, LABELS, ()) == [0, 1]
+    assert not_shown(PATHOLOGIES, LABELS, (("Lung Lesion", "mass"),)) == [1]
+    assert not_shown(PATHOLOGIES, LABELS, (("Lung Lesion", "mass"),), ("Mass",)) == [0, 1]
