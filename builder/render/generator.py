@@ -97,14 +97,19 @@ def start_batch(
             wanted = (size,) if size and getattr(generator, "resizes", False) else ()
             finish: Finish = start(latents, labels, *wanted)
         else:
-            images = generator(latents, labels)
+            images = _own(generator(latents, labels))
             return lambda: images
 
     def get() -> npt.NDArray[np.uint8]:
         with code():
-            return finish()
+            return _own(finish())
 
     return get
+
+
+def _own(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A copy, for a plug-in may put the next batch where this one was; what is no array passes."""
+    return np.array(images) if isinstance(images, np.ndarray) else images
 
 
 @contextmanager

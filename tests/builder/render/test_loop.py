@@ -99,6 +99,29 @@ def test_output_that_is_no_image_is_an_error(case: str, samples: list[Sample]) -
         images(Returning(result), samples)
 
 
+class Reusing:
+    """A plug-in that makes every batch in the same array."""
+
+    def __init__(self, generator: Generator, *, starts: bool) -> None:
+        self.generator, self.buffer = generator, np.zeros((BATCH, 8, 8), np.uint8)
+        self.labels, self.resolution = generator.labels, generator.resolution
+        self.latent_size = generator.latent_size
+        if starts:
+            self.start = lambda *asked: lambda: self(*asked)
+
+    def __call__(self, latents: Floats, labels: Floats) -> Bytes:
+        self.buffer[:] = self.generator(latents, labels)
+        return self.buffer
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_a_generator_may_make_each_batch_in_the_same_array(
+    fake: Generator, synthetic: MakeSample, starts: bool
+) -> None:
+    asked = [synthetic(i, labels=(i % 2, 0, 0)) for i in range(3 * BATCH)]
+    assert np.array_equal(images(Reusing(fake, starts=starts), asked), images(fake, asked))
+
+
 # --- devices that can do more, or less ------------------------------------------------------------
 
 
