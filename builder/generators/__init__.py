@@ -3,25 +3,29 @@
 An entry point is a function `(argument: str, image_size: int, **options: str) -> Generator`; its
 options are keywords with defaults. `NAME` calls it with "", `NAME:ARGUMENT` passes ARGUMENT on,
 and the path of a .safetensors file calls the one that the file's header names. What comes out is a
-Generator (see builder.render) and its identity: the sha256 of its weights or of its code.
+Generator (see builder.render) and its identity: the sha256 of its weights or of its code, or of
+both where another package has it.
 """
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
 from pathlib import Path
 
-from builder.contract import CheckError, UsageError, sha256_file
+from builder.contract import CheckError, UsageError, sha256_bytes, sha256_file
 from builder.contract.record import as_record, parse_json
 from builder.contract.tensors import read_tensors_header
 from builder.generators.kinds import GENERATOR, check_kind
 from builder.render import Generator, plugin_code
 
 GROUP = "cxr_rebalance.generators"
+MAX_FILES = 5_000  # of the code of a package
 
 Options = tuple[tuple[str, str], ...]  # (name, value)
 Load = Callable[..., Generator]  # an entry point's function
@@ -43,7 +47,7 @@ class Loaded:
     """A generator with the identity that goes into recipe and manifest."""
 
     name: str  # of its entry point
-    sha256: str  # of its weights, or of its source code where it has none
+    sha256: str  # its identity
     generator: Generator
 
     def facts(self) -> GeneratorFacts:
@@ -184,18 +188,51 @@ def _generator_of(path: Path) -> str:
 def _identity(function: Load, argument: str) -> str:
     """The sha256 of the generator's weights: the argument, or the file next to its module.
 
-    Without weights it is that of its code: all files of the folder whose names begin as the
-    module's does.
+    Without weights it is that of its code. Of another package's generator it is that of both, so
+    that images of corrected code are never mixed with earlier ones.
     """
     source = Path(inspect.getfile(function))
+    weights = _weights(source, argument)
+    if weights and function.__module__.partition(".")[0] == "builder":
+        return weights
+    code = _code(function.__module__, source)
+    return sha256_bytes(f"{weights}  weights\n{code}  code\n".encode()) if weights else code
+
+
+def _weights(source: Path, argument: str) -> str | None:
+    """The sha256 of the weights; None where there are none."""
     for weights in (Path(argument), source.with_suffix(".safetensors")):
         if argument and weights.is_dir():
             return _sha256_folder(weights)
         if weights.is_file():
             return sha256_file(weights)
+    return None
+
+
+def _code(module: str, source: Path) -> str:
+    """The sha256 of the module's code.
+
+    Of a module of this project, or one in no package, it is that of all files of the folder whose
+    names begin as the module's does; otherwise that of the Python files of its top package.
+    UsageError where these are too many.
+    """
+    top = module.partition(".")[0]
+    folders = list(getattr(sys.modules.get(top), "__path__", []))
     digest = hashlib.sha256()
-    for file in sorted(source.parent.glob(f"{source.stem}*.py")):
-        digest.update(file.read_bytes())
+    if top == "builder" or not folders:
+        for file in sorted(source.parent.glob(f"{source.stem}*.py")):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()
+    for folder in map(Path, folders):
+        files = sorted(islice(folder.rglob("*.py"), MAX_FILES + 1))
+        if len(files) > MAX_FILES:
+            raise UsageError(
+                f"The package {top} has more than {MAX_FILES:,} Python files, which are all part "
+                "of its generator's identity: put the generator into a package of its own."
+            )
+        for file in files:
+            name = file.relative_to(folder).as_posix()
+            digest.update(f"{sha256_file(file)}  {name}\n".encode())
     return digest.hexdigest()
 
 

@@ -12,6 +12,9 @@ class LabGan:
 
     labels = ("Mass", "Edema", "Pleural Thickening")  # your own, in the network's order
     latent_size = 16
+    # device = "cuda"  where it renders on a GPU
+    # software = ("torch",)  distributions on whose versions pixels depend
+    # unseen = ("Edema",)  labels that no image had in training
 
     def __init__(self, network: Floats) -> None:
         """Take over a network, here [Z + L, H, W]."""

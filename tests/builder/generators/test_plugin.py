@@ -1,16 +1,18 @@
 """The documented plug-in, docs/plugin, installed as a lab does and used by the real command."""
 
+import importlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builder import generators
-from builder.contract import UsageError, load_manifest, sha256_file
+from builder.contract import UsageError, load_manifest, sha256_bytes, sha256_file
 
 PLUGIN = Path(__file__).parents[3] / "docs" / "plugin"
 
@@ -40,19 +42,20 @@ def test_a_dataset_is_rendered_with_a_generator_from_another_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(package))
-    identity = package / "lab_gan.py"
-    name = "lab"
+    name, identity = "lab", sha256_file(package / "lab_gan.py")
     if trained:
-        identity = tmp_path / "weights.npy"
-        np.save(identity, np.random.default_rng(0).normal(size=(19, 64, 64)))
-        name = f"lab:{identity}"
+        weights = tmp_path / "weights.npy"
+        np.save(weights, np.random.default_rng(0).normal(size=(19, 64, 64)))
+        name = f"lab:{weights}"
+        both = f"{sha256_file(weights)}  weights\n{identity}  code\n"
+        identity = sha256_bytes(both.encode())
     done = installed(*small, "--generator", name, "--out", tmp_path / "out", "--workers", 1)
     assert done.returncode == 0, done.stderr
     path = tmp_path / "out" / "manifests" / "gan100.json"
     manifest = load_manifest(path)
     assert manifest.generator["name"] == manifest.recipe["generator"] == "lab"
     assert manifest.generator["labels"] == ["Mass", "Edema", "Pleural Thickening"]
-    assert manifest.generator["sha256"] == sha256_file(identity)
+    assert manifest.generator["sha256"] == identity
     assert manifest.plan.synthetic > 0
     checked = xbuild("verify", path)
     assert (checked.returncode, checked.stderr) == (0, "")
@@ -149,6 +152,57 @@ def test_what_a_plug_in_raises_when_it_is_called_is_one_sentence_and_shards_are_
         "package, and run the same command again."
     )
     assert list((tmp_path / "out/shards/real").glob("*.tar"))
+
+
+@pytest.fixture
+def load_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[generators.Load]:
+    """The `load` of a generator in a package, whose network is in a folder of it."""
+    folder = tmp_path / "packed_gan" / "nets"
+    folder.mkdir(parents=True)
+    (tmp_path / "packed_gan" / "__init__.py").write_text("from packed_gan.load import load\n")
+    (tmp_path / "packed_gan" / "load.py").write_text("def load(argument, image_size):\n    pass\n")
+    (folder / "network.py").write_text("depth = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("packed_gan").load
+    for name in ("packed_gan", "packed_gan.load"):
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_corrected_code_anywhere_in_a_package_is_another_generator(
+    load_packed: generators.Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: bool
+) -> None:
+    weights = tmp_path / "weights.npy"
+    weights.write_bytes(b"weights")
+    argument = str(weights) if trained else ""
+    identity = partial(generators._identity, load_packed, argument)
+    found = [identity(), identity()]
+    (tmp_path / "packed_gan" / "nets" / "network.py").write_text("depth = 4\n")
+    found.append(identity())
+    (tmp_path / "packed_gan" / "nets" / "blocks.py").touch()
+    found.append(identity())
+    (tmp_path / "packed_gan" / "nets" / "notes.txt").touch()
+    found.append(identity())
+    weights.write_bytes(b"other weights")
+    found.append(identity())
+    assert found[0] == found[1]
+    assert found[3] == found[4]
+    assert len({*found}) == (4 if trained else 3)
+    monkeypatch.setattr(generators, "MAX_FILES", 3)
+    with pytest.raises(UsageError, match="The package packed_gan has more than 3 Python files"):
+        identity()
+
+
+@pytest.mark.usefixtures("faulty")
+def test_corrected_code_is_another_generator_though_its_weights_are_the_same(
+    tmp_path: Path,
+) -> None:
+    weights, code = tmp_path / "weights.npy", tmp_path / "faulty_gan.py"
+    np.save(weights, np.zeros(1))
+    before = generators.find(f"faulty:{weights}", 32).sha256
+    code.write_text(f"{FAULTY}\n# corrected\n")
+    generators.find.cache_clear()
+    assert generators.find(f"faulty:{weights}", 32).sha256 != before
 
 
 def test_an_option_of_the_documented_plug_in_is_a_number(
