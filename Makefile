@@ -68,7 +68,7 @@ long: install  ## run the long tests: a Ray cluster, a shard of 2 GiB, parts tha
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long
 
 quick: install  ## run the tests that take less than ten seconds each
-	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m 'not slow'
+	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m 'not slow and not long'
 
 fuzz: install  ## read mutated inputs for MINUTES=20; those that fail are kept in build/fuzz
 	-$(BIN)/pip install --quiet --only-binary=:all: atheris  # inputs follow coverage where it is there

@@ -1,5 +1,6 @@
 """What the front page and the summaries claim says what was left out of it, too."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,9 @@ def test_series_of_two_seeds_stand_beside_those_of_five(name: str) -> None:
         f"on {claim} targets in each of five series of five seeds; with two seeds on one target,"
         " or on none"
     ) in text
+
+
+def test_the_quick_tests_are_neither_slow_nor_long() -> None:
+    """A test that is marked long need not be marked slow, too."""
+    (recipe,) = re.findall(r"^quick:.*\n\t(.+)", (ROOT / "Makefile").read_text(), re.M)
+    assert recipe.endswith(" -m 'not slow and not long'")
