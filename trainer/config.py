@@ -229,7 +229,10 @@ def as_trained(plan: RunPlan) -> tuple[RunConfig, str]:
         out=str(plan.out),
     )
     machine = replace(plan.machine, device=noted.device, workers=noted.workers)
-    return noted, replace(plan, machine=machine, skip_bad=noted.skip_bad).command
+    command = replace(plan, machine=machine, skip_bad=noted.skip_bad).command
+    if noted.ranks > 1:
+        command = f"torchrun --nproc-per-node={noted.ranks} --no-python {command}"
+    return noted, command
 
 
 def _one_spelling(mix: str) -> str:

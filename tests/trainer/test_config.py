@@ -168,5 +168,6 @@ def test_scoring_elsewhere_does_not_change_what_was_noted_of_the_training(
     (plan.out / "config.json").write_bytes(config_bytes(noted))
     config, command = as_trained(plan)
     assert config == replace(noted, shards=plan.shards)
+    assert command.startswith("torchrun --nproc-per-node=4 --no-python xtrain --shards=")
     assert "--device=cuda --workers=3 --skip-bad" in command
     assert f"--shards={shared.path}" in command

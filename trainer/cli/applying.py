@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
+from click.core import ParameterSource
 
 from builder.contract import UsageError
 from trainer.cli.options import OUT, WEIGHTS, machine, options_of, setting, shards_root
@@ -193,6 +194,11 @@ def reading_of(options: ReadingOptions, images: Sequence[str]) -> "Reading":
             f"{asked[0]} is for image files: the images of a manifest are sealed as xbuild read"
             " them."
         )
+    context = click.get_current_context()
+    for name in () if is_manifest(images) else ("split", "shards_root"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for the images of a manifest: {images[0]} is none.")
     return Reading(depth=depth, window=window or "dicom", upsample=upsample)
 
 

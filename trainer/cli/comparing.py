@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from builder.contract import UsageError
 from trainer.cli.options import (
+    ABOVE_0,
     OUT,
     RUN,
     cores,
@@ -82,7 +83,7 @@ def report(runs: tuple[Path, ...], out: Path, min_positives: int) -> None:
     "--synthetic-weight",
     "weights",
     multiple=True,
-    type=click.FloatRange(0, min_open=True),
+    type=ABOVE_0,
     help="How much a synthetic image's loss counts in the arm gan, and its copy's in oversample;"
     " repeatable: each weight makes an arm of its own.  [default: 1]",
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from trainer.cli.options import (
+    ABOVE_0,
     BATCH,
-    LR,
     OPTIMIZER,
     OUT,
     RUN,
@@ -20,7 +20,7 @@ from trainer.cli.options import (
     point,
     saving,
     scoring,
-    shards_root,
+    shards_root_option,
     shown,
     synthetic_weight,
     training,
@@ -127,7 +127,7 @@ def fit(**options: Unpack[FitOptions]) -> None:
 @saving
 @scoring
 @click.option(
-    "--lr", "lrs", multiple=True, type=LR, help="A learning rate of the grid; repeatable."
+    "--lr", "lrs", multiple=True, type=ABOVE_0, help="A learning rate of the grid; repeatable."
 )
 @click.option(
     "--batch", "batches", multiple=True, type=BATCH, help="A batch size of the grid; repeatable."
@@ -183,7 +183,7 @@ def sweep(
 @click.command()
 @click.argument("run", type=RUN)
 @click.option("--shards", metavar="MANIFEST", help="The dataset of the run, if it was moved since.")
-@shards_root
+@shards_root_option("as the run had it; with --shards beside manifests/")
 @machine
 @scoring
 @external

@@ -1,5 +1,6 @@
 """Options that commands share; `values` says what their values are."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -59,18 +60,32 @@ class Here(click.Path):
         return super().convert(value, param, ctx)
 
 
+class Finite(click.FloatRange):
+    """A finite number in a range; click's own lets inf and nan pass."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a refusal."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def shards_root_option(default: str) -> Callable[[Command], Command]:
+    """--shards-root, where `default` says in words what it is otherwise."""
+    about = f"Where the shards of the dataset lie.  [default: {default}]"
+    return click.option("--shards-root", metavar="DIR|URL", help=about)
+
+
 OUT = Here(path_type=Path)
 WEIGHTS = Here(path_type=Path, exists=True, dir_okay=False)
 RUN = Here(path_type=Path, exists=True, file_okay=False)
 BATCH = click.IntRange(2)
-LR = click.FloatRange(0, min_open=True)
+ABOVE_0 = Finite(0, min_open=True)
 OPTIMIZER = click.Choice(OPTIMIZERS)
-
-shards_root = click.option(
-    "--shards-root",
-    metavar="DIR|URL",
-    help="Where the shards of the dataset lie.  [default: beside manifests/]",
-)
+shards_root = shards_root_option("beside manifests/")
 dataset = options_of(
     click.option(
         "--shards",
@@ -125,7 +140,7 @@ memory = click.option(
 )
 synthetic_weight = setting(
     "--synthetic-weight",
-    click.FloatRange(0, min_open=True),
+    ABOVE_0,
     1.0,
     "How much a synthetic image's loss counts in the arm gan, and its copy's in oversample; a"
     " real image's counts 1.",
@@ -151,7 +166,7 @@ external = options_of(
 saving = options_of(
     setting(
         "--checkpoint-minutes",
-        click.FloatRange(0),
+        Finite(0),
         10,
         "Minutes between saves within an epoch.",
     ),
@@ -194,7 +209,7 @@ shown = options_of(
 )
 point = options_of(
     setting("--batch", BATCH, 32, "Images per step, all processes of torchrun together."),
-    setting("--lr", LR, 1e-3, "Learning rate."),
+    setting("--lr", ABOVE_0, 1e-3, "Learning rate."),
     setting("--optimizer", OPTIMIZER, "adam", "Optimizer; momentum is SGD with momentum 0.9."),
 )
 training = options_of(

@@ -151,7 +151,7 @@ def _check_known(name: str, names: Sequence[str], what: str) -> None:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())
+    return "".join(name.replace("_", " ").casefold().split())
 
 
 def _leaks(there: Index, here: Index) -> Iterator[str]:

@@ -108,6 +108,8 @@ class RunJob:
         """Raise UsageError where a run was begun as another one; fields in `loose` may differ."""
         begun = asdict(known.recipe) | {"manifest_sha256": known.manifest_sha256}
         asked = asdict(plan.recipe) | {"manifest_sha256": self.digest}
+        same_init = self.init_sha256 is not None and self.init_sha256 == known.init_sha256
+        loose = {*loose, "init"} if same_init else loose
         for name, value in asked.items():
             if name not in loose and begun[name] != value:
                 raise UsageError(
@@ -161,6 +163,9 @@ class Experiment:
         arms = (arm for dataset in found.datasets for arm in dataset.arms)
         compared = {Path(run.folder).resolve() for arm in arms for run in arm.runs}
         same = compared == {folder.resolve() for folder in folders}
+        plain = [job.dataset for job in self.jobs if job.arm_title == "gan"][:1]
+        references = {row.reference for row in found.variants}
+        same &= not references or {*plain} <= references  # manifests may be named in another order
         same &= all({t.digest for t in d.external} == {*self.tests} for d in found.datasets)
         return found if same and found.settings.min_positives == min_positives else None
 

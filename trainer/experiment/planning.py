@@ -19,7 +19,7 @@ from trainer.fit.devices import pick_device
 from trainer.fit.step import check_pieces
 from trainer.fit.track import require
 from trainer.model import build
-from trainer.recipe import ARMS, ArmName, Recipe
+from trainer.recipe import ARMS, CONFIG, ArmName, Recipe
 from trainer.stream.batches import open_dataset
 from trainer.stream.locate import Located, locate
 
@@ -61,7 +61,7 @@ def plan(
     elsewhere = [(path, locate(path, None, cache)) for path in tests]
     jobs: list[RunJob] = []
     scored = {path: external_tests(elsewhere, here, test_labels) for path, here in found}
-    for path, located, arm in _comparisons(found, arms or USUAL, settings):
+    for path, located, arm in _comparisons(found, arms or USUAL, settings, out):
         for weight in dict.fromkeys(weights) if arm in WEIGHTED else (1.0,):
             request = Request(
                 shards=path,
@@ -128,17 +128,26 @@ def _check_names(manifests: Sequence[Manifest]) -> None:
 
 
 def _comparisons(
-    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName], settings: Settings
+    found: Sequence[tuple[str, Located]], arms: Sequence[ArmName], settings: Settings, out: Path
 ) -> Iterator[tuple[str, Located, ArmName]]:
-    """Each dataset with each of the arms that it can have and that no other dataset lends it."""
-    lenders: dict[tuple[ArmName, object], str] = {}  # the dataset by arm and what the arm shows
+    """Each dataset with each of the arms that it can have and that no other dataset lends it.
+
+    The first dataset lends an arm, but one that has runs of it in `out` goes before.
+    """
+    shown: dict[tuple[str, ArmName], tuple[str | None, int] | None] = {}  # None: nobody lends it
+    lenders: dict[tuple[ArmName, object], list[tuple[bool, str]]] = {}
     for path, located in found:
         _check(located.manifest, path, settings.network)
         controls = controls_of(located.manifest, located.index)
         for arm in dict.fromkeys(arms):
-            what = controls.shown_by(arm, settings.steps)
-            lent = what is not None and lenders.setdefault((arm, what), path) != path
-            if not lent and _is_possible(located.manifest, arm):
+            what = shown[path, arm] = controls.shown_by(arm, settings.steps)
+            has_runs = any((out / located.manifest.name).glob(f"{arm}-*/{CONFIG}"))
+            lenders.setdefault((arm, what), []).append((not has_runs, path))
+    for path, located in found:
+        for arm in dict.fromkeys(arms):
+            what = shown[path, arm]
+            first = min(lenders[arm, what], key=lambda pair: pair[0])[1]
+            if (what is None or first == path) and _is_possible(located.manifest, arm):
                 yield path, located, arm
 
 

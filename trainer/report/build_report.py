@@ -10,13 +10,13 @@ from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
 from trainer.report.dose import dose_curves
 from trainer.report.external import external, external_studies, unscored
-from trainer.report.finding import find_runs, unfinished
+from trainer.report.finding import find_runs, listed, unfinished
 from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
 from trainer.report.resampled import effort
 from trainer.report.studies import studies
-from trainer.report.variants import variant_studies, variants
+from trainer.report.variants import in_order, variant_studies, variants
 
 
 def build_report(
@@ -32,9 +32,7 @@ def build_report(
     """
     runs = [load_run(folder) for folder in find_runs(paths)]
     found = studies(runs)
-    named = [run.report.manifest.digest for run in runs]
-    in_order = sorted(found, key=lambda study: named.index(study.report.manifest.digest))
-    differing = variant_studies(in_order)
+    differing = variant_studies(in_order(found, paths))
     how, datasets = settings(min_positives), []
     elsewhere = {study.name: external_studies(study, tests) for study in found}
     every = [*found, *(test.study for tests in elsewhere.values() for test in tests)]
@@ -60,7 +58,7 @@ def build_report(
     return Report(
         settings=how,
         notes=(
-            *((f"not finished and left out: {named(begun)}.",) if begun else ()),
+            *((f"not finished and left out: {listed(begun)}.",) if begun else ()),
             *(note for dataset in datasets for note in notes(dataset, how)),
         ),
         datasets=tuple(datasets),

@@ -22,7 +22,7 @@ def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
             begun = unfinished([path])
             why = "name folders that xtrain fit wrote"
             if begun:
-                why = f"{named(begun)} must first be finished with xtrain fit --resume"
+                why = f"{listed(begun)} must first be finished with xtrain fit --resume"
             raise UsageError(f"{path} holds no complete run of xtrain: {why}.")
         found |= {folder.resolve(): folder for folder in below}
     return tuple(found.values())
@@ -43,7 +43,7 @@ def unfinished(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def named(folders: tuple[Path, ...]) -> str:
+def listed(folders: tuple[Path, ...]) -> str:
     """The folders in a sentence: the first few by name, the others as a number."""
     more = len(folders) - NAMED
     said = ", ".join(map(str, folders[:NAMED]))

@@ -102,9 +102,14 @@ class RunResult:
 
     @property
     def recipe(self) -> dict[str, Setting]:
-        """What the seeds of an arm have in common, the dataset apart."""
+        """What the seeds of an arm have in common, the dataset apart.
+
+        Initial weights in a file are told by their sha256, wherever the file lies.
+        """
         config = self.report.config
         common = {name: value for name, value in asdict(config.recipe).items() if name != "seed"}
+        if config.init_sha256 is not None:
+            common["init"] = "a file"
         return common | {"init_sha256": config.init_sha256}
 
 

@@ -88,6 +88,9 @@ def _training(dataset: DatasetResult, _: ReportSettings) -> Iterator[str]:
         yield f"every arm{but} was trained with {', '.join(dataset.common)}"
     yield from _recipes(dataset)
     runs = [run for arm in dataset.arms for run in arm.runs]
+    if len(counts := {run.config.ranks for run in runs}) > 1:
+        said = " and ".join(map(str, sorted(counts)))
+        yield f"some runs were trained by {said} processes, which changes weights a little"
     if unread := max(run.unread for run in runs):
         yield f"up to {unread:,} val and test images of a run could not be read"
     if any(run.val_auc_mean is None for run in runs):

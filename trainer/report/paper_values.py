@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from trainer.arms import TREATMENTS
 from trainer.recipe import ArmName
 from trainer.report.results import DatasetResult
 
@@ -74,18 +75,30 @@ FIGURE_4: Mapping[int, Mapping[ArmName, float]] = {  # validation less train los
 def counts(dataset: DatasetResult) -> Counts | None:
     """The row of Table 1, where the dataset has the paper's share."""
     regime = _regime(dataset)
-    same = dataset.plan is not None and Fraction(*dataset.plan.share) == SHARE
-    return TABLE_1[regime] if regime and same else None
+    return TABLE_1[regime] if regime and _has_its_share(dataset) else None
 
 
 def aucs(dataset: DatasetResult, pathology: str) -> Mapping[ArmName, float] | None:
-    """The row of Table 2, by our names of its arms."""
-    return TABLE_2.get((_regime(dataset), pathology))
+    """The row of Table 2, by our names of its arms; `gan` only at the paper's share."""
+    return _comparable(dataset, TABLE_2.get((_regime(dataset), pathology)))
 
 
 def gaps(dataset: DatasetResult) -> Mapping[ArmName, float] | None:
-    """The final gaps of Figure 4, by our names of its arms."""
-    return FIGURE_4.get(_regime(dataset))
+    """The final gaps of Figure 4, by our names of its arms; `gan` only at the paper's share."""
+    return _comparable(dataset, FIGURE_4.get(_regime(dataset)))
+
+
+def _comparable(
+    dataset: DatasetResult, values: Mapping[ArmName, float] | None
+) -> Mapping[ArmName, float] | None:
+    """The values without those of synthetic images, where ours have another share."""
+    if values is None or _has_its_share(dataset):
+        return values
+    return {name: value for name, value in values.items() if name not in TREATMENTS}
+
+
+def _has_its_share(dataset: DatasetResult) -> bool:
+    return dataset.plan is not None and Fraction(*dataset.plan.share) == SHARE
 
 
 def is_of_phantoms(dataset: DatasetResult) -> bool:

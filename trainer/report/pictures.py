@@ -14,10 +14,11 @@ from trainer.arms import TREATMENTS
 from trainer.cam import Cam, Cams, cams_of, sheet
 from trainer.fit.run_folder import RunFolder
 from trainer.predict import Classifier, load_classifier
+from trainer.recipe import RunConfig
 from trainer.report.page import PagePicture
 from trainer.report.results import ArmResult, DatasetResult, SeedResult
 from trainer.stream.batches import open_dataset
-from trainer.stream.locate import locate_folder
+from trainer.stream.locate import Located, locate_folder
 
 IMAGES = 4  # of each origin, in a row
 INCHES = 1.2
@@ -38,9 +39,13 @@ def pictures(dataset: DatasetResult) -> tuple[list[PagePicture], list[str]]:
             why = f"because the dataset is at the URL {shown}, from which a report fetches nothing"
             return [], [f"{name}: no pictures of images, {why}; xtrain cam draws some of them."]
     try:
-        cams, few = _cams(dataset, arm.runs[0])
+        found = _found(dataset, config)
     except (OSError, Refusal) as error:
         return [], [f"{name}: no pictures of images, because the dataset cannot be read: {error}"]
+    try:
+        cams, few = _cams(dataset, arm.runs[0], found)
+    except (OSError, Refusal) as error:
+        return [], [f"{name}: no pictures of images, because no map of them can be made: {error}"]
     if not cams.cams:
         return [], [f"{name}: no pictures, because no test image is positive for a target."]
     shape = "×".join(map(str, few.cams[0].map.shape))
@@ -68,14 +73,18 @@ def _shown(dataset: DatasetResult) -> ArmResult:
     return next((arm for arm in arms if arm.name in TREATMENTS), arms[0])
 
 
-def _cams(dataset: DatasetResult, run: SeedResult) -> tuple[Cams, Cams]:
-    """Maps for the images of the page, and fewer for the sheet of maps."""
-    config = run.config
+def _found(dataset: DatasetResult, config: RunConfig) -> Located:
+    """Where the run read the dataset; UsageError where another one is there now."""
     found = locate_folder(config.shards, config.shards_root)
     if found.manifest.digest != dataset.digest:
         raise UsageError(f"{config.shards} is another dataset now.")
+    return found
+
+
+def _cams(dataset: DatasetResult, run: SeedResult, found: Located) -> tuple[Cams, Cams]:
+    """Maps for the images of the page, and fewer for the sheet of maps."""
     classifier = _classifier(run, dataset.digest)
-    with open_dataset(found, workers=1, skip_bad=config.skip_bad, prove=False) as data:
+    with open_dataset(found, workers=1, skip_bad=run.config.skip_bad, prove=False) as data:
         targets = dataset.targets or data.manifest.pathologies[:3]
         model, outputs = classifier.model, classifier.pathologies
         return (

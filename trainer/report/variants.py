@@ -1,13 +1,14 @@
 """Studies of the same real images → variants: each arm with synthetic images against plain `gan`.
 
-The reference is `gan` of the dataset whose runs come first. A variant is any other arm with
-synthetic images, of that dataset or of another one with the same real images: other label vectors,
-a check, another share or generator, a weight, pretraining. Test images are the same, so the
-differences are paired.
+The reference is `gan` of the dataset whose runs come first (see `in_order`). A variant is any other
+arm with synthetic images, of that dataset or of another one with the same real images: other label
+vectors, a check, another share or generator, a weight, pretraining. Test images are the same, so
+the differences are paired.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -35,10 +36,23 @@ class VariantStudy:
     datasets: tuple[Study, ...]  # of each arm
 
 
+def in_order(studies: Sequence[Study], paths: Sequence[Path]) -> list[Study]:
+    """Studies as their runs were named; of one folder first those that were built as usual."""
+    roots = [path.resolve() for path in paths]
+
+    def place(study: Study) -> tuple[int, bool, int]:
+        build, own = study.report.build, [arm for arm in study.arms if not arm.lent_by]
+        folders = [run.folder.resolve() for arm in own for run in arm.runs]
+        first = min(i for i, root in enumerate(roots) for f in folders if f.is_relative_to(root))
+        return first, build.get("vectors", "lp") != "lp", len(_words(build.get("checks")))
+
+    return sorted(studies, key=place)
+
+
 def variant_studies(studies: Sequence[Study]) -> tuple[VariantStudy, ...]:
     """The arms with synthetic images of each group of datasets with the same real images.
 
-    `studies` are in the order in which their runs were named. CheckError where the runs were not
+    `studies` are as `in_order` has them. CheckError where the runs were not
     tested on the same images.
     """
     groups: dict[str, list[Study]] = {}

@@ -62,6 +62,22 @@ def test_how_files_are_read_is_not_asked_of_a_manifest(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("words", [["--split", "train"], ["--shards-root", "elsewhere"]])
+@pytest.mark.parametrize("command", ["predict", "cam"])
+def test_what_is_for_a_manifest_is_not_asked_of_files(
+    call: Call,
+    refused: Callable[..., None],
+    done: Path,
+    tmp_path: Path,
+    command: str,
+    words: list[str],
+) -> None:
+    out = tmp_path / ("a.csv" if command == "predict" else "a.png")
+    result = call(command, done / "best.safetensors", tmp_path, "--out", out, *words)
+    refused(result, 2, f"{words[0]} is for the images of a manifest: {tmp_path} is none")
+    assert not out.exists()
+
+
 def test_files_are_read_as_asked(
     call: Call, refused: Callable[..., None], done: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,9 @@ def test_every_option_of_a_run_is_there(call: Call) -> None:
     [("--epochs", "0"), ("--batch", "1"), ("--lr", "0"), ("--optimizer", "lion"), ("--seed", "-1"),
      ("--augment", "cutmix"), ("--workers", "0"), ("--arm", "mixup"), ("--accumulate", "0"),
      ("--mix", "fake=1"), ("--cache", "disk"), ("--cache-size", "much"),
-     ("--seed", "9223372036854775808"), ("--seed", "one"), ("--track", "mlflow")],
+     ("--seed", "9223372036854775808"), ("--seed", "one"), ("--track", "mlflow"),
+     ("--lr", "nan"), ("--lr", "inf"), ("--synthetic-weight", "nan"),
+     ("--checkpoint-minutes", "inf")],
 )  # fmt: skip
 def test_values_out_of_range_are_usage_errors(
     call: Call, shared: Any, words: tuple[str, str]

@@ -44,6 +44,8 @@ def test_labels_are_matched_by_name_or_as_the_user_says(
     (found,) = external_tests([("there.json", there)], here, ())
     assert (found.name, found.shards) == ("there", "there.json")
     assert found.labels == (("Lung Lesion", "lung_lesion"),)
+    (found,) = external_tests([("there.json", elsewhere(("LungLesion",)))], here, ())
+    assert found.labels == (("Lung Lesion", "LungLesion"),)
     assert found.left_out == ("Hernia", "Fracture")
     pairs = read_pairs(["fracture=rib_fracture", "Hernia = Edema"])
     (found,) = external_tests([("there.json", there)], here, pairs)

@@ -14,6 +14,7 @@ from trainer.experiment import Experiment
 from trainer.experiment.jobs import RunJob
 from trainer.recipe import read_config
 from trainer.report import Report, load_report
+from trainer.report.across import Variant
 from trainer.report.comparison_report import ReportSettings
 from trainer.report.results import (
     ArmResult,
@@ -105,6 +106,9 @@ def test_other_weights_to_begin_with_are_refused_before_anything_is_trained(
         path.write_text(noted)
     job.check()
     assert job.is_complete()
+    elsewhere = with_recipe(job, init=str(tmp_path / "moved" / "weights.pth"))
+    elsewhere.check()  # the same weights, in another place
+    assert elsewhere.is_complete()
     moved = replace(job, init_sha256=None)  # the report of finished runs needs no weights
     moved.check()
     assert moved.is_complete()
@@ -240,6 +244,14 @@ def test_a_report_is_current_when_it_is_of_these_runs_as_they_are(
     path.write_text(report.to_json())
     assert experiment.current_report(5) == report
     assert experiment.current_report(6) is None
+    for reference, is_current in (("tiny", True), ("named before", False)):
+        row = Variant(
+            dataset="tiny", arm="pretrain", differs=(), reference=reference, pathology="Hernia",
+            missing=None,
+        )  # fmt: skip
+        path.write_text(replace(report, variants=(row,)).to_json())
+        assert (experiment.current_report(5) is not None) == is_current
+    path.write_text(report.to_json())
     assert planned(seeds=1).current_report(5) is None  # another set of runs
     os.utime(path, (0, 0))
     assert experiment.current_report(5) is None

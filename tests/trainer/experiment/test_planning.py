@@ -84,6 +84,16 @@ def test_controls_are_trained_once_for_datasets_that_differ_in_synthetic_pixels(
     assert titles(experiment) == ["tiny none 0", "tiny gan 0", "other gan 0"]
 
 
+def test_the_dataset_that_has_runs_of_a_control_lends_it(
+    sealed: Any, planned: Planned, begin: Leave
+) -> None:
+    other = second(sealed, "other", generator={"name": "pggan", "sha256": "1" * 64})
+    none, _ = planned(seeds=1).jobs
+    begin(none.plan, none.digest)
+    experiment = planned(seeds=1, paths=[other, str(sealed.path)])
+    assert titles(experiment) == ["other gan 0", "tiny none 0", "tiny gan 0"]
+
+
 def test_each_weight_is_an_arm_of_its_own_where_it_changes_anything(planned: Planned) -> None:
     jobs = planned(arms=("none", "gan", "oversample"), weights=(1.0, 0.5), seeds=1).jobs
     folders = ["none-seed0", "gan-seed0", "gan-weight0.5-seed0"]

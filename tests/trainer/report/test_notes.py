@@ -112,6 +112,21 @@ def test_arms_of_different_recipes_are_compared_with_a_note(
         assert f"gan1: the arms were trained with different {said}." in found.notes
 
 
+def test_weights_to_begin_with_are_the_same_wherever_their_file_lies(
+    run_writer: Callable[..., Path], edit: Edit, tmp_path: Path
+) -> None:
+    places = {("none", 0): "/a/w.pth", ("none", 1): "/b/w.pth", ("gan", 0): "/c/v.pth"}
+    for (arm, seed), place in places.items():
+        run = edit(run_writer(tmp_path, arm, seed))
+        run.set("config.init", place)
+        run.set("config.init_sha256", "a" * 64)
+    found = build_report([tmp_path], min_positives=10, command="")
+    assert not [note for note in found.notes if "init" in note]
+    run.set("config.init_sha256", "b" * 64)
+    found = build_report([tmp_path], min_positives=10, command="")
+    assert any("different init_sha256" in note for note in found.notes)
+
+
 def test_what_went_differently_in_training_is_said(
     facts_of_report: Facts, as_report: AsReport
 ) -> None:
@@ -119,9 +134,12 @@ def test_what_went_differently_in_training_is_said(
     arm = dataset["arms"][2]
     arm["steps"] = 1200
     arm["runs"][1]["unread"] = 2000
+    arm["runs"][1]["config"]["ranks"] = 4
     arm["runs"][2]["val_auc_mean"] = None
     said = notes_of(as_report(facts_of_report))
     assert "gan10: up to 2,000 val and test images of a run could not be read." in said
     assert "gan10: a run has no AUC on val, so the lowest loss there chose its epoch." in said
+    ranks = "some runs were trained by 1 and 4 processes, which changes weights a little"
+    assert f"gan10: {ranks}." in said
     steps = "none 240, flip 240, gan 1,200, oversample 240"
     assert f"gan10: the arms took different numbers of steps ({steps})." in said

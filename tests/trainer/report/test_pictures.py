@@ -95,7 +95,11 @@ def test_without_weights_there_are_no_pictures(dataset: DatasetResult, tmp_path:
     (tmp_path / "best.safetensors").unlink()
     found, (why,) = pictures(dataset)
     assert found == []
-    assert "cannot be read" in why
+    said = "tiny: no pictures of images, because no map of them can be made: "
+    assert (
+        why
+        == f"{said}{tmp_path / 'best.safetensors'} is missing: name the best.safetensors of a run."
+    )
 
 
 @pytest.mark.parametrize(("epoch", "digest"), [(1, None), (2, "0" * 64)])

@@ -102,6 +102,11 @@ def test_the_first_dataset_that_is_named_has_the_reference(root: Path) -> None:
     assert {row.reference for row in report.variants} == {"alone"}
 
 
+def test_in_one_folder_the_usual_dataset_has_the_reference(root: Path) -> None:
+    report = build_report([root], min_positives=10, command="")
+    assert {row.reference for row in report.variants} == {"plain"}
+
+
 def test_it_is_in_the_json_and_on_the_page(report: Report, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(report.to_json())
     assert read_report(tmp_path / "report.json").variants == report.variants

@@ -82,7 +82,7 @@ def variants(report: Report) -> Table:
         rows=rows,
         note=" ".join(
             [
-                f"AUC of the arm minus that of {', '.join(references)}, which was named first, on"
+                f"AUC of the arm minus that of {', '.join(references)}, the reference, on"
                 " the same resamples of the same patients. p is adjusted over the targets of each"
                 " variant (Holm), not over variants. Better or worse says nothing about real"
                 " images only: see Table 2.",

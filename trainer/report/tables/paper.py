@@ -116,11 +116,11 @@ def training(datasets: Sequence[DatasetResult]) -> Table:
     rows, papers = list[Row](), list[str]()
     for dataset in datasets:
         gaps = _papers(dataset, paper_values.gaps(dataset), 2)
-        # by title: an arm with flips or another mix is not the paper's
-        by_title = dict(zip(map(str, PAPER_ARMS), gaps, strict=True))
+        by_name = dict(zip(PAPER_ARMS, gaps, strict=True))
         for arm in dataset.arms:
             rows.append((dataset.name, *_trained(arm)))
-            papers.append(by_title.get(arm.title, DASH))
+            usual = not {*arm.modifiers} - {arm.name}  # with flips or another mix it is not theirs
+            papers.append(by_name.get(arm.name, DASH) if usual else DASH)
     notes = [
         "Real and synthetic: images that an epoch shows, on average. Losses are of the last epoch,"
         " means over the seeds; the gap is validation loss minus train loss. An arm's train loss"

@@ -48,7 +48,7 @@ def test_a_variant_says_in_what_it_differs(across: Report) -> None:
         "vectors alone", "Mass", "-0.010", "-0.030 to +0.010", "0.400", "no evidence"
     )  # fmt: skip
     assert rows["Hernia"][4:7] == ("–", "–", "–")
-    assert "gan of plain, which was named first" in table.note
+    assert "gan of plain, the reference" in table.note
     assert "Hernia: too few." in table.note
 
 
