@@ -30,6 +30,7 @@ from builder.audit.probe import (
     spread,
 )
 from builder.audit.settings import Settings
+from builder.audit.wording import TOO_FEW
 from builder.contract import Bytes, Labels
 from builder.contract.audit import Agreement
 from builder.progress import Progress
@@ -177,9 +178,9 @@ def _agreement(
         each.counts() for each in (fake, real)
     )
     if min(positives, negatives) < ENOUGH:
-        return None, (
-            f"{target} is not among the labels looked at: it takes {ENOUGH} synthetic images with"
-            f" it, {ENOUGH} without it and a classifier that was trained for it."
+        return (
+            None,
+            f"{target} is not among the labels looked at: {_why_not(scored[0].labels[:, i])}.",
         )
     enough = _enough(real.positive, real.patients)
     seen = _auc(fake, None, settings, 1)
@@ -214,6 +215,14 @@ def _agreement(
     else:
         note = ""
     return agreement, note
+
+
+def _why_not(labels: Labels) -> str:
+    """Why a target with these labels of synthetic images cannot be looked at."""
+    having, lacking = int((labels == 1).sum()), int((labels == 0).sum())
+    if min(having, lacking) >= ENOUGH:
+        return "the classifier was not trained for it, or there are too few real images with it"
+    return f"there are {TOO_FEW} it ({having:,} and {lacking:,}, and it takes {ENOUGH} of each)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from builder.audit.wording import count, interval, listed, number, title_of
+from builder.audit.wording import TOO_FEW, count, interval, listed, number, title_of
 from builder.contract.audit import Agreement, Audit, Copies, Planted, Told
 
 Status = Literal["as real images", "look at this", "not tested", "what it cannot say"]
@@ -67,12 +67,11 @@ def _labels(audit: Audit) -> Finding:
     good = [each for each in audit.agreement if each.tells and not each.disagrees]
     blind = [each.target for each in audit.agreement if not each.tells and not each.disagrees]
     if not bad and not good:
-        why = f" finds {listed(blind)} too rarely in real images" if blind else " was at hand"
         return _found(
             "Labels",
             "not tested",
             "Whether the synthetic images show what their labels say was not tested: "
-            f"{'the classifier' if blind else 'no classifier'}{why}.",
+            f"{_why_not(audit)}.",
         )
     unsaid = f", and of {listed(blind)} nothing can be said" if blind else ""
     if not bad:
@@ -89,6 +88,17 @@ def _labels(audit: Audit) -> Finding:
         "A classifier that was trained on real images finds less in the synthetic images than "
         f"their labels say: {listed([*map(_auc, bad)])}, where 0.5 is chance{rest}{unsaid}.",
     )
+
+
+def _why_not(audit: Audit) -> str:
+    """Why nothing can be said of any label."""
+    rare = [each.target for each in audit.agreement if each.real is None]
+    blind = [each.target for each in audit.agreement if each.real is not None]
+    whys = [f"the classifier finds {listed(blind)} too rarely in real images"] if blind else []
+    whys += [f"there are too few real images with {listed(rare)}"] if rare else []
+    if not whys and any(TOO_FEW in note for note in audit.notes):
+        whys = [f"there are {TOO_FEW} the target"]
+    return ", and ".join(whys) or "no classifier was at hand"
 
 
 def _auc(found: Agreement) -> str:

@@ -132,7 +132,7 @@ def _labels(audit: Audit) -> list[Row]:
     return [
         _row(
             each.target,
-            "" if each.tells else "It is hardly found in real images either: nothing follows.",
+            _follows(each),
             (each.synthetic, each.real),
             f"{each.positives:,} with it and {each.negatives:,} without; real "
             f"{each.real_positives:,} and {each.real_negatives:,}",
@@ -141,6 +141,15 @@ def _labels(audit: Audit) -> list[Row]:
         )
         for each in audit.agreement
     ]
+
+
+def _follows(found: Agreement) -> str:
+    """Why nothing follows from what is found in the synthetic images; "" where something does."""
+    if found.tells:
+        return ""
+    if found.real is None:
+        return "There are too few real images with it: nothing follows."
+    return "It is hardly found in real images either: nothing follows."
 
 
 def _agreed(found: Agreement) -> tuple[Kind, str]:

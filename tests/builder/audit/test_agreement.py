@@ -167,12 +167,22 @@ def test_targets_that_cannot_be_looked_at_are_named(agreement: Judge, honest: Pi
     labels[:20, 1] = 0
     (found,), notes = agreement(with_labels(honest, labels))
     assert found.target == "P1"
-    assert "P0 is not among" in notes[0]
+    assert notes[0] == (
+        "P0 is not among the labels looked at: there are too few synthetic images with or without "
+        "it (300 and 0, and it takes 10 of each)."
+    )
     assert agreement(planned(honest, ()))[0] == ()
     assert "takes targets" in agreement(planned(honest, ()))[1][0]
     nobody, notes = agreement(planned(honest, ("Unheard of",)))
     assert nobody == ()
     assert "Unheard of is not among" in notes[0]
+
+
+def test_a_target_that_the_classifier_does_not_know_is_not_said_to_have_too_few_images(
+    agreement: Judge, honest: Pictures
+) -> None:
+    _, notes = agreement(honest, Corner())
+    assert notes[0].endswith("was not trained for it, or there are too few real images with it.")
 
 
 def test_negatives_are_weighted_to_hold_the_other_targets_as_often() -> None:

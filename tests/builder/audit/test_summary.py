@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from builder.audit.summary import findings, is_found, summarise
+from builder.audit.wording import TOO_FEW
 from builder.contract.audit import Audit, Copies, Interval, Planted, Rare
 
 WORD = re.compile(r"[A-Za-z][\w’-]*")
@@ -94,6 +95,25 @@ def test_labels_that_the_classifier_does_not_find_are_named(audit: Audit) -> Non
     status, sentence = said(replace(audit, agreement=()), "Labels")
     assert status == "not tested"
     assert "no classifier was at hand" in sentence
+
+
+def test_too_few_images_of_a_single_target_are_said_to_be_the_reason(audit: Audit) -> None:
+    note = f"Edema is not among the labels looked at: there are {TOO_FEW} it."
+    status, sentence = said(replace(audit, agreement=(), notes=(note,)), "Labels")
+    assert status == "not tested"
+    assert sentence.endswith("there are too few synthetic images with or without the target.")
+
+
+def test_a_target_of_too_few_real_images_is_not_said_to_be_hardly_found(audit: Audit) -> None:
+    rare = replace(audit.agreement[0], target="Edema", tells=False, real=None)
+    status, sentence = said(replace(audit, agreement=(rare,)), "Labels")
+    assert status == "not tested"
+    assert sentence.endswith("was not tested: there are too few real images with Edema.")
+    blind = replace(audit.agreement[0], tells=False)
+    _, sentence = said(replace(audit, agreement=(blind, rare)), "Labels")
+    assert sentence.endswith(
+        "Mass too rarely in real images, and there are too few real images with Edema."
+    )
 
 
 def test_nothing_follows_from_a_classifier_that_is_blind(audit: Audit) -> None:

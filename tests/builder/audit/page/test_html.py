@@ -116,6 +116,17 @@ def test_each_row_of_shortcuts_is_judged_as_the_summary_is(
     assert ("hardly tells" in " ".join(summarise(found))) is not apart
 
 
+def test_what_was_not_measured_in_real_images_is_not_said_to_be_hardly_found(audit: Audit) -> None:
+    blind = replace(audit.agreement[0], tells=False)
+    for real, words in (
+        (blind.real, "It is hardly found in real images either: nothing follows."),
+        (None, "There are too few real images with it: nothing follows."),
+    ):
+        text = page(replace(audit, agreement=(replace(blind, real=real),)))
+        assert words in text
+        assert text.count("nothing follows") == 1
+
+
 def test_figures_without_a_floor_are_not_called_as_real_ones(audit: Audit) -> None:
     assert audit.quality is not None
     figure = replace(audit.quality.figures[0], differs=False)
