@@ -14,6 +14,7 @@ patients with two numbers among them.
 
 import argparse
 import hashlib
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -33,6 +34,7 @@ from builder.audit.copies.planted import KINDS, plant
 from builder.audit.copies.threshold import accused_of, threshold_of
 from builder.audit.pictures import open_sealed, read_pictures
 from builder.audit.settings import Settings
+from builder.contract.audit import Copies
 from builder.progress import progress
 
 FOLDER = Path(__file__).parents[2] / "shared/data/nih12k_128"
@@ -62,6 +64,16 @@ def speed(images: np.ndarray) -> None:
     search(synthetic, searched(train), lambda _: None)
     wall, busy = time.perf_counter() - began, time.process_time() - busy
     print(f"{len(synthetic):,} images against {len(train):,}: {wall:.0f} s, {busy:.0f} CPU seconds")
+
+
+def suspected(found: Copies) -> set[str]:
+    """The keys of all suspects."""
+    if found.suspects > len(found.listed):
+        sys.exit(
+            f"{found.suspects} images are suspected and only {len(found.listed)} are listed, so "
+            "they cannot be counted by kind: take a dataset with fewer synthetic images."
+        )
+    return {suspect.key for suspect in found.listed}
 
 
 def mixed(manifest: Path, seed: int) -> None:
@@ -94,7 +106,7 @@ def mixed(manifest: Path, seed: int) -> None:
         f"{before.suspects}, with {len(places)} copies {after.suspects}; repeats "
         f"{before.duplicates}, with copies {after.duplicates}"
     )
-    suspects = {suspect.key for suspect in after.listed}
+    suspects = suspected(after)
     table = Table("kind", "planted among all of them", "suspected", "of planted ones in the audit")
     for number, (copy, audited) in enumerate(zip(copied, after.planted, strict=True)):
         keys = synthetic.keys[places[number * each : (number + 1) * each]]

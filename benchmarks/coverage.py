@@ -14,7 +14,7 @@ Phi(mu / sqrt(2 + seed-sd^2)).
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ from trainer.evaluate.inference import difference, estimate, verdict
 
 SHOWN = 0.75  # share of the images of a patient with the pathology that show it
 PREVALENCE = 0.1
+FEW = 10  # positives; a report gives no figure of fewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ def once(case: Case, number: int) -> tuple[float, ...] | None:
     None where the test set has too few positives for a figure.
     """
     control, arm, positives = arms(case, number)
-    if positives < 10:
+    if positives < FEW:
         return None
     auc = estimate(control, 0, pooled_with=[arm])
     gap = difference(arm, control, 0)
@@ -144,27 +145,38 @@ def cases(options: argparse.Namespace) -> list[Case]:
     ]  # fmt: skip
 
 
+def row(case: Case, found: Iterable[tuple[float, ...] | None]) -> list[str]:
+    """The cells of a case: rates over the test sets with enough positives, and their number."""
+    used = [figures for figures in found if figures]
+    cells = [
+        str(case.positives), str(case.per_patient),
+        written(case.seeds), written(case.seed_sd), str(case.effect), f"{len(used):,}",
+    ]  # fmt: skip
+    if not used:
+        return cells
+    auc, gap, helped, hurt, width, share = np.mean(used, axis=0)
+    error = np.sqrt(0.95 * 0.05 / len(used))
+    cells += [f"{rate:.1%}" for rate in (auc, gap)]
+    cells += [f"{1.96 * error:.1%}", f"{helped:.1%}", f"{hurt:.1%}"]
+    return [*cells, f"{width:.3f}", f"{share:.0%}"]
+
+
 def main() -> None:
     options = arguments()
     table = Table(
-        "positives", "images each", "seeds", "seed sd", "effect", "AUC of the control holds",
-        "difference holds", "helped", "hurt", "width", "seeds' share",
-        title=f"AUC {options.auc}, {options.repeats} repeats",
+        "positives", "images each", "seeds", "seed sd", "effect", "test sets used",
+        "AUC of the control holds", "difference holds", "known to ±", "helped", "hurt", "width",
+        "seeds' share",
+        title=f"AUC {options.auc}, {options.repeats} repeats; without test sets of fewer than "
+        f"{FEW} positives",
     )  # fmt: skip
     start = time.perf_counter()
     with ProcessPoolExecutor(options.jobs) as pool:
         for case in cases(options):
             found = pool.map(partial(once, case), range(options.repeats), chunksize=20)
-            auc, gap, helped, hurt, width, share = np.mean([f for f in found if f], axis=0)
-            table.add_row(
-                str(case.positives), str(case.per_patient),
-                written(case.seeds), written(case.seed_sd), str(case.effect),
-                *(f"{rate:.1%}" for rate in (auc, gap, helped, hurt)),
-                f"{width:.3f}", f"{share:.0%}",
-            )  # fmt: skip
-    Console(width=120).print(table)
-    error = np.sqrt(0.95 * 0.05 / options.repeats)
-    print(f"{time.perf_counter() - start:.0f} s; coverage is known to ± {1.96 * error:.1%}")
+            table.add_row(*row(case, found))
+    Console(width=150).print(table)
+    print(f"{time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":
