@@ -5,7 +5,7 @@ few real images for a judge, its part is absent and a note says why.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -82,16 +82,23 @@ class Given:
 
 
 def audit_dataset(
-    asked: Asked, settings: Settings, scratch: Path, show: Progress
+    asked: Asked,
+    settings: Settings,
+    scratch: Path,
+    show: Progress,
+    bring: Callable[[], None] | None = None,
 ) -> tuple[Audit, str]:
     """The audit of a dataset, and the HTML of its page.
 
+    `bring` is called once all else was found to fit, before the first shard is opened.
     `scratch` is a folder with room for the reduced images, of which nothing is left, or the one
     above it is taken. UsageError or CheckError, in one sentence, for what cannot be audited.
     """
     folder = next(each for each in (scratch, *scratch.absolute().parents) if each.exists())
     with TemporaryFile(dir=folder):  # one that cannot be written to is told at once
         given = read_given(asked)
+    if bring is not None:
+        bring()
     sides = read_sides(asked, folder, show)
     audit = _judged(sides, given, asked, settings, show)
     if audit.copies is None:

@@ -1,6 +1,5 @@
 """Command audit: what judges find in the synthetic images of a sealed dataset."""
 
-import math
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -10,26 +9,10 @@ import click
 
 from builder.cli.environment import Command, option
 from builder.cli.near import bring_all, check_there, dataset_near, results_in
-from builder.cli.options import FILE, FOLDER, OrUrl, seed, shards_root, with_options
+from builder.cli.options import FILE, FOLDER, OrUrl, Range, seed, shards_root, with_options
 from builder.cli.terminal import echo
 
 _MOST = 100_000  # of what is counted: more would only fill the memory
-
-
-class _Range(click.FloatRange):
-    """A number in a range; click's own lets nan pass."""
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number, or a refusal."""
-        number = float(super().convert(value, param, ctx))
-        if math.isnan(number):
-            self.fail(f"{value} is not a number.", param, ctx)
-        return number
-
-
-_SHARE = _Range(0, 1, max_open=True)
 
 
 def _settings(command: Command) -> Command:
@@ -53,21 +36,21 @@ def _settings(command: Command) -> Command:
         ),
         option(
             "--told",
-            type=_Range(0.5, 1),
+            type=Range(0.5, 1),
             default=0.6,
             show_default=True,
             help="AUC of real against synthetic from which a shortcut is named.",
         ),
         option(
             "--agree",
-            type=_Range(0, 0.5),
+            type=Range(0, 0.5),
             default=0.05,
             show_default=True,
             help="AUC that a target may lose against held-out real images.",
         ),
         option(
             "--accused",
-            type=_SHARE,
+            type=Range(0, 1, min_open=True, max_open=True),
             default=0.001,
             show_default=True,
             help="Share of honest images that may be suspected as copies.",
@@ -137,8 +120,6 @@ def audit(
         check_there(here, asked_for, shards_root)
         if there is not None:
             check_there(there, load_manifest(there.path), None)
-        for each in filter(None, (here, there)):
-            bring_all(each, load_manifest(each.path))
         record = audit_path(here.path, asked_for.name, results_in(manifest, "audits", out))
         asked = Asked(
             manifest=here.path,
@@ -148,7 +129,12 @@ def audit(
             shards_root=shards_root,
         )
         settings = Settings(**{field.name: chosen[field.name] for field in fields(Settings)})
-        found, page = audit_dataset(asked, settings, record.parent, progress)
+
+        def bring() -> None:
+            for each in filter(None, (here, there)):
+                bring_all(each, load_manifest(each.path))
+
+        found, page = audit_dataset(asked, settings, record.parent, progress, bring)
     write_last(page_path(record), page.encode())
     write_audit(found, record)
     for finding in findings(found):

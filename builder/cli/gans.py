@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from builder.cli.environment import option
-from builder.cli.options import FILE, seed, shards_root
+from builder.cli.options import FILE, Range, seed, shards_root
 from builder.cli.terminal import echo
 from builder.contract.precision import ASKED_PRECISIONS
 
@@ -50,7 +50,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--kimg",
-    type=click.FloatRange(0, min_open=True),
+    type=Range(0, min_open=True),
     default=500,
     show_default=True,
     help="Length of the training, in thousands of real images shown.",
@@ -90,23 +90,27 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--grow-kimg",
-    type=click.FloatRange(0, min_open=True),
+    type=Range(0, min_open=True),
     show_default="such that the first half grows",
     help="Length of a stage of --grow; half of it fades a resolution in, half trains on it.",
 )
 @option(
-    "--batch", type=click.IntRange(2), default=32, show_default=True, help="Images per iteration."
+    "--batch",
+    type=click.IntRange(2),
+    default=32,
+    show_default=True,
+    help="Images per iteration: an even number, with torchrun a multiple of 4 for each process.",
 )
 @option(
     "--lr",
-    type=click.FloatRange(0, min_open=True),
+    type=Range(0, min_open=True),
     default=0.002,
     show_default=True,
     help="Learning rate of both networks.",
 )
 @option(
     "--lr-decay",
-    type=click.FloatRange(0, 1),
+    type=Range(0, 1),
     default=0,
     show_default=True,
     help="Last share of the run, in which the learning rate falls to 0. Before that begins, the "
@@ -114,7 +118,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--gamma",
-    type=click.FloatRange(0, min_open=True),
+    type=Range(0, min_open=True),
     show_default="0.0002 × resolution² / batch",
     help="Weight of the R1 penalty.",
 )
@@ -149,7 +153,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--snapshot-kimg",
-    type=click.FloatRange(0, min_open=True),
+    type=Range(0, min_open=True),
     default=10,
     show_default=True,
     help="Thousands of images between snapshots, from which a killed run resumes.",

@@ -1,5 +1,6 @@
 """Options that commands of xbuild share."""
 
+import math
 import os
 from collections.abc import Callable
 from decimal import Decimal, DecimalException
@@ -47,6 +48,20 @@ class OrUrl(click.ParamType[Path | str]):
         if isinstance(value, str) and is_url(value):
             return value
         return Path(os.fsdecode(self._path.convert(value, param, ctx)))
+
+
+class Range(click.FloatRange):
+    """A finite number in a range; click's own lets nan pass, and inf where there is no end."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a refusal."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            finite = "" if math.isnan(number) else "finite "
+            self.fail(f"{value} is not a {finite}number.", param, ctx)
+        return number
 
 
 def seed(value: str) -> int:

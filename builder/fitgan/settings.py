@@ -49,8 +49,15 @@ class Settings:
             known = ", ".join(ASKED_PRECISIONS)
             raise UsageError(f"precision must be one of {known}, found {self.precision!r}.")
         for name in ("kimg", "batch", "lr", "latent_size", "fmap_base", "fmap_max"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"{name} must be positive, found {getattr(self, name)}.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(
+                    f"{name} must be positive and finite, found {getattr(self, name)}."
+                )
+        if self.batch % 2:  # alone in its group, an image deviates from none
+            raise UsageError(
+                f"--batch takes an even number of images, because they are compared in groups of 4 "
+                f"or 2, got {self.batch}: use {self.batch + 1}."
+            )
         if self.resolution & (self.resolution - 1) or not 4 <= self.resolution <= 1024:
             raise UsageError(
                 f"--resolution takes a power of two from 4 to 1024, got {self.resolution}."

@@ -146,8 +146,15 @@ def test_a_classifier_of_other_pathologies_is_refused(
     spec = ImageSpec(height=32, width=32, codec="jpg", quality=95)
     header = WeightsHeader(pathologies=("Hernia",), image=spec, manifest="0" * 64, epoch=1)
     monkeypatch.setattr("builder.audit.features.read_header", lambda _: header)
+    brought: list[bool] = []
     with pytest.raises(UsageError, match=r"was trained for Hernia, and none of the targets Mass"):
-        audit_dataset(asked, QUICK, tmp_path, quiet)
+        audit_dataset(asked, QUICK, tmp_path, quiet, lambda: brought.append(True))
+    assert not brought  # no shard was fetched for it
+    with pytest.raises(CheckError, match="shards"):
+        audit_dataset(
+            replace(asked, classifier=None), QUICK, tmp_path, quiet, lambda: brought.append(True)
+        )
+    assert brought
 
 
 def test_a_wrong_table_of_sources_is_refused_before_a_shard_is_read(

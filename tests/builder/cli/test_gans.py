@@ -4,6 +4,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from builder.cli.gans import fit_gan
+
 Xbuild = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -28,3 +33,27 @@ def test_fit_gan_refuses_bad_words(sealed: Path, tmp_path: Path, xbuild: Xbuild)
     done = xbuild("fit-gan", path, "--seed", "-1")
     assert done.returncode == 2
     assert "'-1' is not a whole number from 0 to" in done.stderr
+
+
+NUMBERS = ["--kimg", "--grow-kimg", "--lr", "--lr-decay", "--gamma", "--snapshot-kimg"]
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_a_number_that_is_not_finite_is_refused_before_anything_is_read(option: str) -> None:
+    for text, said in (
+        ("nan", "nan is not a number"),
+        ("inf", "inf is not a finite|inf is not in"),
+    ):
+        done = CliRunner().invoke(fit_gan, ["x.json", option, text])
+        assert done.exit_code == 2
+        assert f"'{option}'" in done.output
+        assert any(words in done.output for words in said.split("|")), done.output
+
+
+def test_an_odd_batch_is_refused(sealed: Path, tmp_path: Path, xbuild: Xbuild) -> None:
+    out = tmp_path / "gan.safetensors"
+    path = sealed / "manifests" / "gan100.json"
+    done = xbuild("fit-gan", path, "--out", out, "--batch", "33")
+    assert done.returncode == 2
+    assert "--batch takes an even number of images" in done.stderr
+    assert not list(tmp_path.glob("gan*"))

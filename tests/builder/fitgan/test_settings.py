@@ -1,5 +1,6 @@
 """Settings that are refused, the defaults that depend on others, and how a run grows."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from builder.fitgan.settings import Settings
         ({"precision": "fp8"}, "precision must be one of auto, fp32, tf32, bf16, found 'fp8'"),
         ({"compile": True, "grow": True}, "--compile is for networks that do not change"),
         ({"kimg": 0}, "kimg must be positive"),
+        ({"kimg": math.inf}, "kimg must be positive and finite, found inf"),
+        ({"batch": 17}, "--batch takes an even number of images, .*, got 17: use 18"),
         ({"gamma": -1.0}, "gamma must not be negative"),
         ({"lr_decay": 1.5}, "--lr-decay is a share from 0 to 1, got 1.5"),
         ({"grow": True, "grow_from": 12}, "power of two from 4 to --resolution 16, got 12"),
