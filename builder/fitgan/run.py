@@ -38,7 +38,7 @@ from builder.fitgan.networks import GeneratorNetwork
 from builder.fitgan.samples import Samples, draw_samples, sheet_png
 from builder.fitgan.settings import Settings
 from builder.fitgan.software import software
-from builder.fitgan.train import Networks, iterate, make_networks
+from builder.fitgan.train import Networks, NotFiniteError, iterate, make_networks
 from builder.fitgan.trial import fastest
 from builder.generators.pggan_format import pack
 from builder.progress import Advance, Progress
@@ -58,6 +58,10 @@ class _Run:
     settings: Settings
     ranks: Ranks
 
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "snapshot.pt"
+
 
 def fit_gan(
     manifest_path: Path,
@@ -73,7 +77,7 @@ def fit_gan(
 
     Run again after a crash, it resumes from the last snapshot and ends with the same weights.
     UsageError where settings, data or files do not allow it. CheckError when the training diverges
-    or collapses; the last good snapshot is kept.
+    or collapses; the last good snapshot is kept, if there is one.
     """
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out} must end in .safetensors, the format of the result.")
@@ -160,7 +164,7 @@ def _enough_memory(device: torch.device, settings: Settings) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not (is_out_of_memory(error) or "can't allocate memory" in str(error)):
+        if not is_out_of_memory(error):
             raise
         raise UsageError(
             f"The memory of {device} is too small for batches of {settings.batch} images of "
@@ -175,7 +179,7 @@ def _begin(run: _Run, device: torch.device) -> Networks:
         keep_recipes({folder: {**_recipe(settings, device), "manifest": run.manifest.digest}})
     networks = make_networks(settings, run.reals.pathologies, device)
     run.ranks.wait()
-    snapshot.restore(networks, folder / "snapshot.pt")
+    snapshot.restore(networks, run.snapshot)
     if networks.iteration > settings.iterations:
         raise UsageError(
             f"{folder} has already seen {settings.kimg_at(networks.iteration):g} kimg and --kimg "
@@ -215,9 +219,15 @@ def _chunks(
     while networks.iteration < settings.iterations:
         end = min(networks.iteration // every * every + every, settings.iterations)
         chunk = []
-        for iteration in iterate(networks, run.reals, settings, run.ranks, end=end):
-            advance(settings.batch)
-            chunk.append(iteration)
+        try:
+            for iteration in iterate(networks, run.reals, settings, run.ranks, end=end):
+                advance(settings.batch)
+                chunk.append(iteration)
+        except NotFiniteError as error:
+            if not run.snapshot.exists():
+                raise
+            said = str(error).removesuffix(".")
+            raise CheckError(f"{said}; {run.snapshot} holds the last good state.") from None
         yield chunk
 
 
@@ -229,13 +239,22 @@ def _end_chunk(run: _Run, networks: Networks, iterations: Sequence[Iteration]) -
     spread, label_effect = run.ranks.mean(figures).tolist()
     row = history_row(iterations, spread=spread, label_effect=label_effect)
     if row.kimg >= _CHECKED_FROM and not spread >= _MIN_SPREAD:
-        raise CheckError(
-            f"The generator collapsed at {row.kimg:.0f} kimg: its images differ {spread:.1%} as "
-            f"much as real ones; {run.folder / 'snapshot.pt'} holds the last good state."
-        )
+        raise _collapsed(run, row.kimg, spread)
     networks.history.append(row)
     if run.ranks.is_first:
         _write_snapshot(run, networks, samples)
+
+
+def _collapsed(run: _Run, kimg: float, spread: float) -> CheckError:
+    if run.snapshot.exists():
+        return CheckError(
+            f"The generator collapsed at {kimg:.0f} kimg: its images differ {spread:.1%} as "
+            f"much as real ones; {run.snapshot} holds the last good state."
+        )
+    return CheckError(
+        f"The generator collapsed at {kimg:.0f} kimg: its images differ {spread:.1%} as much as "
+        "real ones, before the first snapshot; start over with another --seed."
+    )
 
 
 def _write_snapshot(run: _Run, networks: Networks, samples: Samples) -> None:
@@ -244,7 +263,7 @@ def _write_snapshot(run: _Run, networks: Networks, samples: Samples) -> None:
     write_last(run.folder / "sheet.png", picture)
     if len(history).bit_count() == 1:  # snapshots 1, 2, 4, 8 … show the way
         write_last(run.folder / f"sheet-{history[-1].kimg:.0f}kimg.png", picture)
-    snapshot.save(networks, run.folder / "snapshot.pt")
+    snapshot.save(networks, run.snapshot)
     write_last(run.folder / "history.csv", history_csv(history))
 
 

@@ -19,7 +19,7 @@ _OPTIMIZERS = ("g_optimizer", "d_optimizer")
 
 
 def save(networks: Networks, path: Path) -> None:
-    """Put the state at `path`; CheckError where the disk refuses it, and the last one is kept."""
+    """Put the state at `path`; CheckError where the disk refuses it; the last one is kept."""
     buffer = io.BytesIO()
     state = {
         "iteration": networks.iteration,
@@ -30,9 +30,10 @@ def save(networks: Networks, path: Path) -> None:
     try:
         write_last(path, buffer.getvalue())
     except OSError as error:
+        kept = "the last one is kept; " if path.exists() else ""
         raise CheckError(
             f"Cannot write a snapshot of {buffer.tell() >> 20} MB to {path} "
-            f"({error.strerror}): the last one is kept; make room and run the same command."
+            f"({error.strerror}): {kept}make room and run the same command."
         ) from None
 
 

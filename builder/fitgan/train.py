@@ -33,6 +33,10 @@ EMA_KIMG = 10.0  # half-life of the moving average, after the warm-up
 _WARM_UP = 0.05  # the half-life is at most this share of the images seen
 
 
+class NotFiniteError(CheckError):
+    """A loss is not finite, and the networks are of no use."""
+
+
 @dataclass(slots=True)
 class Networks:
     """Both networks, the moving average, the optimisers, and how far they have come."""
@@ -85,7 +89,7 @@ def iterate(
 
     Losses are read when the next iteration is on its way, so that a GPU is never without work: a
     record comes one iteration late, and the last two together. The settings' precision is not
-    `auto`. CheckError when a loss is not finite; the networks are then of no use.
+    `auto`. NotFiniteError when a loss is not finite; the networks are then of no use.
     """
     device = next(networks.generator.parameters()).device
     step = _Step(networks=networks, settings=settings, ranks=ranks, device=device)
@@ -118,12 +122,12 @@ class _Unread:
     figures: Tensor  # float32 [5], of Losses
 
     def read(self) -> Iteration:
-        """The record; this waits for the device. CheckError when a loss is not finite."""
+        """The record; this waits for the device. NotFiniteError when a loss is not finite."""
         d_loss, penalty, real, fake, g_loss = values = self.figures.tolist()
         if not all(map(math.isfinite, values)):
-            raise CheckError(
-                f"The losses are not finite at {self.kimg:.1f} kimg: the last good snapshot is"
-                " kept; start over with a lower --lr or another --seed."
+            raise NotFiniteError(
+                f"The losses are not finite at {self.kimg:.1f} kimg: start over with a lower --lr "
+                "or another --seed."
             )
         losses = Losses(d_loss=d_loss, penalty=penalty, g_loss=g_loss, real=real, fake=fake)
         return Iteration(kimg=self.kimg, lod=self.lod, losses=losses)

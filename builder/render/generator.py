@@ -156,5 +156,6 @@ def side_of(generator: Generator, size: int) -> int:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether it is torch's OutOfMemoryError; torch is not imported for that."""
-    return type(error).__name__ == "OutOfMemoryError"
+    """Whether torch's memory ran out, on a GPU or a CPU; torch is not imported for that."""
+    full = "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return full or type(error).__name__ == "OutOfMemoryError"

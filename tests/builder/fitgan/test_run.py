@@ -196,9 +196,12 @@ def test_a_collapse_stops_the_run_and_keeps_the_last_snapshot(
     kept = (copied.with_suffix(".run") / "snapshot.pt").read_bytes()
     monkeypatch.setattr(run, "_CHECKED_FROM", 0.0)
     monkeypatch.setattr(run, "_MIN_SPREAD", 1e6)
-    with pytest.raises(CheckError, match="collapsed at"):
+    with pytest.raises(CheckError, match=r"collapsed at .*snapshot\.pt holds the last good"):
         fit(copied, replace(tiny, kimg=0.4))
     assert (copied.with_suffix(".run") / "snapshot.pt").read_bytes() == kept
+    (copied.with_suffix(".run") / "snapshot.pt").unlink()
+    with pytest.raises(CheckError, match=r"collapsed at .*, before the first snapshot; start over"):
+        fit(copied, replace(tiny, kimg=0.4))
 
 
 @pytest.mark.parametrize(

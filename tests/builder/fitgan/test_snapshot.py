@@ -93,3 +93,6 @@ def test_no_space_for_a_snapshot_keeps_the_last_one(
     with pytest.raises(CheckError, match=r"No space left on device.*the last one is kept"):
         fit(copied, replace(tiny, kimg=0.4))
     assert (copied.with_suffix(".run") / "snapshot.pt").read_bytes() == kept
+    (copied.with_suffix(".run") / "snapshot.pt").unlink()
+    with pytest.raises(CheckError, match=r"No space left on device\): make room"):
+        fit(copied, replace(tiny, kimg=0.4))

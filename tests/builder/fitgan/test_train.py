@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,8 +34,23 @@ def test_every_loss_and_conditioning_trains_while_growing(
 
 
 def test_losses_that_are_not_finite_stop_the_run(fit: Fit, tmp_path: Path, tiny: Settings) -> None:
-    with pytest.raises(CheckError, match=r"not finite at .* kimg: the last good snapshot is kept"):
-        fit(tmp_path / "gan.safetensors", replace(tiny, lr=1e30))
+    out = tmp_path / "gan.safetensors"
+    snapshot = out.with_suffix(".run") / "snapshot.pt"
+    with pytest.raises(CheckError, match=r"not finite at .* kimg: .* another --seed\.$"):
+        fit(out, replace(tiny, lr=1e30))
+    assert not snapshot.exists()
+
+
+def test_a_run_that_diverges_later_names_its_last_good_snapshot(
+    fit: Fit, tmp_path: Path, tiny: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "gan.safetensors"
+    snapshot = out.with_suffix(".run") / "snapshot.pt"
+    judge = SimpleNamespace(isfinite=lambda _: not snapshot.exists())
+    monkeypatch.setattr("builder.fitgan.train.math", judge)
+    with pytest.raises(CheckError, match=r"--seed; .*snapshot\.pt holds the last good state\.$"):
+        fit(out, tiny)
+    assert snapshot.exists()
 
 
 def test_records_come_one_iteration_late_and_none_is_lost(tiny: Settings) -> None:

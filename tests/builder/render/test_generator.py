@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from builder.contract import Bytes, CheckError, Stopped, UsageError
 from builder.render import Floats, Generator, check_generator, plugin_code
@@ -127,3 +128,6 @@ def test_running_out_of_memory_is_recognised_by_its_name(
         limited(2)(latents, latents)
     assert is_out_of_memory(caught.value)
     assert not is_out_of_memory(RuntimeError("out of memory"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)  # on a CPU torch has no class for it
+    assert is_out_of_memory(caught.value)
