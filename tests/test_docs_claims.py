@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from builder.cli import cli as xbuild
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,3 +25,13 @@ def test_the_quick_tests_are_neither_slow_nor_long() -> None:
     """A test that is marked long need not be marked slow, too."""
     (recipe,) = re.findall(r"^quick:.*\n\t(.+)", (ROOT / "Makefile").read_text(), re.M)
     assert recipe.endswith(" -m 'not slow and not long'")
+
+
+@pytest.mark.slow
+def test_the_page_on_builds_quotes_what_a_plan_prints() -> None:
+    page = (ROOT / "docs/build.md").read_text()
+    (command,) = re.findall(r"^xbuild (plan --dataset chexpert --regime 10)$", page, re.M)
+    quoted = page.split(command)[1].split("\n```\n")[2].splitlines()
+    printed = CliRunner().invoke(xbuild, command.split()).output.splitlines()
+    assert quoted[-1].endswith("(proven).")
+    assert [line for line in quoted if line != "…" and line not in printed] == []
