@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builder.contract import load_manifest
+
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "docs/notebook.ipynb"
 NOTEBOOK = json.loads(PATH.read_text())
@@ -26,6 +28,20 @@ def test_it_is_small_and_its_outputs_are_text() -> None:
 
 def test_its_cells_ran_in_order() -> None:
     assert [cell["execution_count"] for cell in PROGRAMS] == [*range(1, len(PROGRAMS) + 1)]
+
+
+def test_it_shows_the_lock_file_as_it_is() -> None:
+    manifest = load_manifest(ROOT / "manifests/gan1.json")
+    (shown,) = (
+        "".join(output["text"])
+        for cell in PROGRAMS
+        for output in cell["outputs"]
+        if "digest" in "".join(output.get("text", ""))
+    )
+    assert f"digest {manifest.digest[:12]}…" in shown
+    for shard in manifest.shardlist:
+        assert f"{shard.url} " in shown
+        assert f" {shard.nsamples:,} images {shard.filesize:11,} bytes" in shown
 
 
 @pytest.mark.long
