@@ -34,8 +34,9 @@ LOGS = ROOT / "build/bench"  # what a benchmark printed before it failed
 INTRO = """# Benchmarks
 
 Every figure here is of one machine. Absolute rates differ from machine to machine. The ratios are
-the promises: all contenders of a benchmark read or write the same images and take turns. Each
-section has its command and what it printed. `make bench` runs all of them.
+the promises: all contenders of a benchmark read or write the same images and take turns, but the
+paper's way reads larger files. Each section has its command and what it printed. `make bench` runs
+all of them.
 
 The images are radiographs of 224 pixels in `../shared/data/nih1k_224`. `write.py` does not run
 without them. `stream.py` and `fit.py` then take phantoms, and `render.py --generator free` takes
