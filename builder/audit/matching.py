@@ -20,7 +20,7 @@ from builder.audit.chance import Rows, shuffled, some
 from builder.audit.pictures import Pictures
 from builder.contract import Labels
 
-ENOUGH = 50  # images of each side, or pairs with the same labels, from which quality is told
+ENOUGH = 50  # images of each side, or pairs with the same labels, that are judged
 CLOSE = 300  # pairs, or half of all images, from which `alike` asks for no more
 
 
@@ -66,7 +66,10 @@ def alike(first: Pictures, second: Pictures, targets: Sequence[str], size: int, 
 
     Otherwise any images: as many as there are of each.
     """
-    wanted = max(1, min(CLOSE, min(len(first), len(second), size) // 2))
+    most = min(len(first), len(second), size)
+    wanted = max(1, min(CLOSE, most // 2))
+    if most >= ENOUGH:  # fewer pairs would not be judged, and any images will be
+        wanted = max(wanted, ENOUGH)
     for labels, names in _levels(first, second, targets):
         vectors = _numbered((first, second), names)
         orders = [shuffled(len(numbers), seed, "alike") for numbers in vectors]

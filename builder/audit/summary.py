@@ -113,7 +113,7 @@ def _shortcuts(audit: Audit) -> Finding:
             "Shortcuts",
             "not tested",
             "Whether synthetic images can be told from real ones was not tested, because there are "
-            "too few real images.",
+            "too few real or synthetic images.",
         )
     told = sorted(shortcuts.origin, key=_treated)
     auc = f"AUC {interval(told[0].auc)}{_treatments(told[1:])}; 0.5 is chance"

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from builder.audit.matching import alike, compared, labels_of
+from builder.audit.matching import ENOUGH, alike, compared, labels_of
 from builder.audit.pictures import Pictures
 from builder.contract import Bytes, Labels
 
@@ -127,6 +127,17 @@ def test_where_few_vectors_are_equal_targets_are(labelled: Labelled) -> None:
     assert found.what == "labels for the targets"
     assert len(found.first) == 22
     assert (found.first.labels[:, 0] == found.second.labels[:, 0]).all()
+
+
+def test_pairs_that_are_too_few_to_be_judged_are_given_up_where_other_images_are_enough(
+    labelled: Labelled,
+) -> None:
+    one = labelled([(1, 0)] * 100)
+    for equal, what in ((40, "nothing"), (ENOUGH - 1, "nothing"), (ENOUGH, "label vectors")):
+        other = labelled([(1, 0)] * equal + [(0, 1)] * (62 - equal))
+        found = alike(one, other, ("P0",), size=5000, seed=0)
+        assert found.what == what
+        assert min(len(found.first), len(found.second)) >= ENOUGH
 
 
 def test_where_no_labels_are_equal_a_sample_is_taken(labelled: Labelled) -> None:
