@@ -6,9 +6,10 @@
     python benchmarks/stream.py --peers .venv-peers/bin/python
 
 All contenders read the same images with the same bytes, but the paper's way larger files of them.
-They take turns, --repeats times after one pass that does not count. Figures are medians. webdataset, torchxrayvision and Hugging Face's datasets
-run in this interpreter; MosaicML Streaming, LitData and DALI in that of --peers. Without
-../shared/data the images are phantoms. Every contender may use two cores, or one where it says so.
+They take turns, --repeats times after one pass that does not count. Figures are medians.
+webdataset, torchxrayvision and Hugging Face's datasets run in this interpreter; MosaicML Streaming,
+LitData and DALI in that of --peers. Without ../shared/data the images are phantoms. Every contender
+may use two cores, or one where it says so.
 
 One epoch is timed, the start of its workers included. Our time also includes opening the dataset
 with the sha256 of every shard, because a first epoch needs it; the others open before. Every pass
