@@ -30,7 +30,6 @@ from builder.audit.probe import (
     spread,
 )
 from builder.audit.settings import Settings
-from builder.audit.wording import TOO_FEW
 from builder.contract import Bytes, Labels
 from builder.contract.audit import Agreement
 from builder.progress import Progress
@@ -222,7 +221,10 @@ def _why_not(labels: Labels) -> str:
     having, lacking = int((labels == 1).sum()), int((labels == 0).sum())
     if min(having, lacking) >= ENOUGH:
         return "the classifier was not trained for it, or there are too few real images with it"
-    return f"there are {TOO_FEW} it ({having:,} and {lacking:,}, and it takes {ENOUGH} of each)"
+    return (
+        f"there are too few synthetic images with or without it ({having:,} and {lacking:,}, and "
+        f"it takes {ENOUGH} of each)"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

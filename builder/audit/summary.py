@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from builder.audit.wording import TOO_FEW, count, interval, listed, number, title_of
+from builder.audit.wording import count, interval, listed, number, title_of
 from builder.contract.audit import Agreement, Audit, Copies, Planted, Told
 
 Status = Literal["as real images", "look at this", "not tested", "what it cannot say"]
@@ -96,9 +96,7 @@ def _why_not(audit: Audit) -> str:
     blind = [each.target for each in audit.agreement if each.real is not None]
     whys = [f"the classifier finds {listed(blind)} too rarely in real images"] if blind else []
     whys += [f"there are too few real images with {listed(rare)}"] if rare else []
-    if not whys and any(TOO_FEW in note for note in audit.notes):
-        whys = [f"there are {TOO_FEW} the target"]
-    return ", and ".join(whys) or "no classifier was at hand"
+    return ", and ".join(whys) or "the notes of this audit say why"
 
 
 def _auc(found: Agreement) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from builder.contract.audit import Interval
 
 DASH = "–"  # where there is no figure
-TOO_FEW = "too few synthetic images with or without"  # a target; a note with it says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import numpy as np
 from builder.blueprint import Blueprint
 from builder.build import Built
 from builder.cli.terminal import echo
-from builder.contract import SPLITS, Labels, Manifest
+from builder.contract import SPLITS, Labels, Manifest, in_short
 from builder.generators import Loaded
 from builder.plan import Plan
 from builder.render import not_shown
@@ -75,13 +75,10 @@ def show_unshown(blueprint: Blueprint, loaded: Loaded) -> None:
     if not pairs:
         return
     pairs.sort(key=lambda pair: -pair[1])
-    named = ", ".join(f"{name} ({count:,})" for name, count in pairs[:_NAMED])
-    more = f" and {len(pairs) - _NAMED:,} more" if len(pairs) > _NAMED else ""
-    one = len(pairs) == 1
+    counted = in_short((f"{name} {count:,}" for name, count in pairs), _NAMED)
     echo(
-        f"Note: {loaded.name} cannot show {pairs[0][0] if one else named + more}: "
-        f"{f'{pairs[0][1]:,}' if one else 'so many'} of {plan.synthetic:,} synthetic images are "
-        f"labelled with {'it' if one else 'them'} all the same; --vectors alone avoids it.",
+        f"Note: {loaded.name} cannot show all labels of the {plan.synthetic:,} synthetic images. "
+        f"These will be labelled with what they do not show: {counted}. --vectors alone avoids it.",
         err=True,
     )
 

@@ -14,7 +14,14 @@ manifest's geometry allows. Every refusal is one sentence.
 tree of refusals.
 """
 
-from builder.contract.errors import CheckError, Refusal, Stopped, UsageError, printable
+from builder.contract.errors import (
+    CheckError,
+    Refusal,
+    Stopped,
+    UsageError,
+    in_short,
+    printable,
+)
 from builder.contract.image import ImageSpec, decode_image, image_decoder
 from builder.contract.index import Index, Labels, index_bytes, index_root, load_index
 from builder.contract.manifest import (
@@ -90,6 +97,7 @@ __all__ = [
     "dataset_root",
     "decode_image",
     "image_decoder",
+    "in_short",
     "index_bytes",
     "index_root",
     "load_index",

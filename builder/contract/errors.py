@@ -8,6 +8,8 @@ Stopped            a signal ended the command after it saved: not a fault; exit 
 No message has a sign that a terminal would act on, or a line break, whatever words it quotes.
 """
 
+from collections.abc import Iterable
+
 _LONGEST = 4000  # characters of a message; paths are up to 4,096 and seldom above 200
 
 
@@ -46,6 +48,13 @@ def printable(text: str, length: int = 80) -> str:
     if text.isprintable():
         return text
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def in_short(names: Iterable[object], most: int, length: int = 1000) -> str:
+    """The first `most` names as `printable` has them, and how many more there are."""
+    said = [*map(str, names)]
+    more = f" and {len(said) - most:,} more" if len(said) > most else ""
+    return printable(", ".join(said[:most]), length) + more
 
 
 def printable_lines(text: str) -> str:

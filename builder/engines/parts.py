@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from builder.contract import CheckError, UsageError, printable
+from builder.contract import CheckError, UsageError, in_short, printable
 from builder.write import ShardJob, absent
 
 _PART = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
@@ -104,5 +104,4 @@ class Made:
 
 def named(urls: Sequence[str]) -> str:
     """The first few shards, and how many more there are."""
-    more = f" and {len(urls) - _NAMED:,} more" if len(urls) > _NAMED else ""
-    return ", ".join(urls[:_NAMED]) + more
+    return in_short(urls, _NAMED)

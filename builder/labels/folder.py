@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from builder.contract import UsageError, printable
+from builder.contract import UsageError, in_short, printable
 from builder.contract.folder import image_files
 from builder.labels.dialect import plain
 from builder.labels.label_table import LabelTable, make_label_table
@@ -168,9 +168,8 @@ def _names(root: Path, images: Sequence[_Image]) -> list[str]:
 
 def _labels_note(names: Sequence[str], images: Sequence[_Image]) -> str:
     counts = Counter(plain(image.label) for image in images)
-    few = ", ".join(f"{name} ({counts[plain(name)]:,})" for name in names[:_SHOWN])
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{len(names)} labels from folders: {printable(few, 1000)}{more}."
+    few = in_short((f"{name} ({counts[plain(name)]:,})" for name in names), _SHOWN)
+    return f"{len(names)} labels from folders: {few}."
 
 
 def _patients(files: pd.Series, pattern: str | None) -> tuple[pd.Series, tuple[str, ...]]:

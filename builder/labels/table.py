@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from builder.contract import GROUPS, UsageError, printable
+from builder.contract import GROUPS, UsageError, in_short, printable
 from builder.labels.cells import refuse_cells
 from builder.labels.demographics import (
     SEXES,
@@ -156,10 +156,9 @@ def _findings(
 
 
 def _labels_note(names: Sequence[str]) -> str:
-    few = printable(", ".join(names[:_SHOWN]), 1000)
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    few = in_short(names, _SHOWN)
     count = f"{len(names)} label columns" if len(names) > 1 else "1 label column"
-    return f"{count}: {few}{more} (choose others by --label-column)."
+    return f"{count}: {few} (choose others by --label-column)."
 
 
 def _patients(

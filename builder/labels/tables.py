@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from builder.contract import UsageError, printable
+from builder.contract import UsageError, in_short, printable
 from builder.labels.dialect import (
     PARQUET,
     TableText,
@@ -86,10 +86,9 @@ def read_csv(
 
 def missing_column(path: Path, name: str, found: Collection[str], advice: str = "") -> str:
     """The sentence for a column that the table lacks; `advice` says what to do."""
-    few = ", ".join([*found][:_SHOWN])
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    few = in_short(found, _SHOWN, 600)
     then = f": {advice}" if advice else ""
-    return f"{path} has no column {name!r}; it has {printable(few, 600)}{more}{then}."
+    return f"{path} has no column {name!r}; it has {few}{then}."
 
 
 def _read_rows(text: TableText, as_text: set[str], wanted: set[str] | None) -> "pa.Table":

@@ -60,7 +60,7 @@ def check_generator(
         if (label := label_for(target, generator.labels, label_map)) is None:
             raise UsageError(
                 f"The generator {name} cannot show {target}: it knows "
-                f"{', '.join(generator.labels)}; {ways}"
+                f"{named_labels(generator.labels)}; {ways}"
             )
         unseen = getattr(generator, "unseen", ())
         if find_pathology(label, unseen) is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from builder.contract import UsageError, printable
+from builder.contract import UsageError, in_short, printable
 from builder.labels import canonical, find_pathology
 
 LabelMap = tuple[tuple[str, str], ...]
@@ -51,8 +51,7 @@ def resolve_label_map(label_map: LabelMap, labels: Sequence[str], generator: str
 
 def named_labels(labels: Sequence[str]) -> str:
     """The first few labels, and how many more there are."""
-    more = f" and {len(labels) - _NAMED:,} more" if len(labels) > _NAMED else ""
-    return ", ".join(labels[:_NAMED]) + more
+    return in_short(labels, _NAMED)
 
 
 def label_for(pathology: str, labels: Sequence[str], label_map: LabelMap) -> str | None:

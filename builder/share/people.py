@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from builder.contract import Manifest, printable
+from builder.contract import Manifest, in_short, printable
 from builder.labels.dialect import plain
 
 _WHO = (
@@ -107,11 +107,10 @@ def is_person(name: str) -> bool:
 
 def no_people(where: str, header: Sequence[str]) -> str:
     """The sentence for a table in which no column is known to say who a patient is."""
-    few = printable(", ".join(filter(None, header[:_SHOWN])), 600)
-    more = f" and {len(header) - _SHOWN} more" if len(header) > _SHOWN else ""
+    few = in_short(filter(None, header), _SHOWN, 600)
     return (
         f"{where} has no column that is known to name patients, so none of them could be looked "
-        f"for; it has {few}{more}: call the column of patients 'patient', or leave this table out "
+        f"for; it has {few}: call the column of patients 'patient', or leave this table out "
         "if it names none."
     )
 

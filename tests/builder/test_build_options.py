@@ -133,8 +133,8 @@ def test_a_label_that_the_generator_cannot_show_is_said_before_it_is_sealed(
     count = int((index.labels[:, manifest.pathologies.index("Gout")] == 1).sum())
     assert 0 < count < index.labels.shape[0]
     said = (
-        f"Note: phantom cannot show Gout: {count} of {len(index.labels)} synthetic images are "
-        "labelled with it all the same; --vectors alone avoids it.\n"
+        f"Note: phantom cannot show all labels of the {len(index.labels)} synthetic images. These "
+        f"will be labelled with what they do not show: Gout {count}. --vectors alone avoids it.\n"
     )
     assert done.stderr.count(said) == 1
     parted = xbuild(*words, "--part", "1/1", "--out", tmp_path / "part")

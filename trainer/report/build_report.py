@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from builder.contract import in_short
 from trainer.progress import progress
 from trainer.report.compare import compare, settings
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import conclusions
 from trainer.report.dose import dose_curves
 from trainer.report.external import external, external_studies, unscored
-from trainer.report.finding import find_runs, listed, unfinished
+from trainer.report.finding import NAMED, find_runs, unfinished
 from trainer.report.gathering import software
 from trainer.report.load import load_run
 from trainer.report.notes import notes
@@ -58,7 +59,7 @@ def build_report(
     return Report(
         settings=how,
         notes=(
-            *((f"not finished and left out: {listed(begun)}.",) if begun else ()),
+            *((f"not finished and left out: {in_short(begun, NAMED)}.",) if begun else ()),
             *(note for dataset in datasets for note in notes(dataset, how)),
         ),
         datasets=tuple(datasets),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from builder.contract import UsageError
+from builder.contract import UsageError, in_short
 from trainer.fit.run_folder import RunFolder
 
 NAMED = 3  # folders that a sentence names before it counts the others
@@ -22,7 +22,7 @@ def find_runs(paths: Iterable[Path]) -> tuple[Path, ...]:
             begun = unfinished([path])
             why = "name folders that xtrain fit wrote"
             if begun:
-                why = f"{listed(begun)} must first be finished with xtrain fit --resume"
+                why = f"{in_short(begun, NAMED)} must first be finished with xtrain fit --resume"
             raise UsageError(f"{path} holds no complete run of xtrain: {why}.")
         found |= {folder.resolve(): folder for folder in below}
     return tuple(found.values())
@@ -41,10 +41,3 @@ def unfinished(paths: Iterable[Path]) -> tuple[Path, ...]:
             if not swept and not RunFolder(folder).predictions.exists():
                 found[folder.resolve()] = folder
     return tuple(found.values())
-
-
-def listed(folders: tuple[Path, ...]) -> str:
-    """The folders in a sentence: the first few by name, the others as a number."""
-    more = len(folders) - NAMED
-    said = ", ".join(map(str, folders[:NAMED]))
-    return said + (f" and {more} more" if more > 0 else "")

@@ -43,7 +43,8 @@ def in_order(studies: Sequence[Study], paths: Sequence[Path]) -> list[Study]:
     def place(study: Study) -> tuple[int, bool, int]:
         build, own = study.report.build, [arm for arm in study.arms if not arm.lent_by]
         folders = [run.folder.resolve() for arm in own for run in arm.runs]
-        first = min(i for i, root in enumerate(roots) for f in folders if f.is_relative_to(root))
+        below = (i for i, root in enumerate(roots) for f in folders if f.is_relative_to(root))
+        first = min(below, default=len(roots))
         return first, build.get("vectors", "lp") != "lp", len(_words(build.get("checks")))
 
     return sorted(studies, key=place)

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from builder.contract import CheckError, Refusal, Stopped, UsageError, printable
+from builder.contract import CheckError, Refusal, Stopped, UsageError, in_short, printable
 from builder.contract.errors import printable_lines
 
 
@@ -43,3 +43,9 @@ def test_no_message_acts_on_a_terminal_or_fills_it(kind: type[Refusal]) -> None:
 
 def test_a_text_of_many_lines_keeps_its_line_breaks_alone() -> None:
     assert printable_lines("a\x1b[2J\n\n\tb\r\n") == "a�[2J\n\n�b�\n"
+
+
+def test_a_long_list_is_counted_from_some_name_on() -> None:
+    assert in_short("abcde", 3) == "a, b, c and 2 more"
+    assert in_short([1, 2, 3], 3) == "1, 2, 3"
+    assert in_short(("a" * 9, "b\n"), 1, 4) == "aaaa… and 1 more"

@@ -8,7 +8,7 @@ import pytest
 
 from builder.contract import UsageError
 from trainer.report.build_report import build_report
-from trainer.report.finding import find_runs, listed, unfinished
+from trainer.report.finding import find_runs, unfinished
 
 Writer = Callable[..., Path]
 
@@ -41,8 +41,3 @@ def test_points_of_a_sweep_are_not_unfinished(run_writer: Writer, tmp_path: Path
     assert unfinished([tmp_path, begun]) == ()
     shutil.rmtree(begun)
     assert unfinished([tmp_path]) == ()
-
-
-def test_many_folders_are_counted() -> None:
-    folders = tuple(map(Path, "abcde"))
-    assert (listed(folders), listed(folders[:3])) == ("a, b, c and 2 more", "a, b, c")
