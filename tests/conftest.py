@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -219,6 +220,12 @@ def requested(browser: Any) -> Callable[[], list[str]]:
         return [each["params"]["request"]["url"] for each in asked]
 
     return found
+
+
+@pytest.fixture
+def bucket_name() -> str:
+    """That of a bucket no other test has; a port, by contrast, may come again."""
+    return f"bucket-{uuid4().hex}"
 
 
 @pytest.fixture(scope="session")

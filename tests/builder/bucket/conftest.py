@@ -144,11 +144,10 @@ def s3(proxy: Proxy) -> Files:
 
 
 @pytest.fixture
-def place(s3: Files, proxy: Proxy) -> str:
+def place(s3: Files, bucket_name: str) -> str:
     """A folder of a new bucket."""
-    name = f"bucket-{proxy.server_port}"
-    s3.mkdir(f"s3://{name}")
-    return f"s3://{name}/set"
+    s3.mkdir(f"s3://{bucket_name}")
+    return f"s3://{bucket_name}/set"
 
 
 @pytest.fixture

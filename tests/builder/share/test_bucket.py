@@ -29,21 +29,21 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Files:
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch, bucket_name: str) -> Files:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
     monkeypatch.setattr(sending, "FIRST_DELAY", 0.001)
     files = bucket.file_system("s3")
-    files.mkdir(f"s3://bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}")
+    files.mkdir(f"s3://{bucket_name}")
     return files
 
 
 @pytest.fixture
-def place(s3: Files, tmp_path: Path) -> str:
+def place(s3: Files, bucket_name: str) -> str:
     assert s3
-    return f"s3://bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}/set"
+    return f"s3://{bucket_name}/set"
 
 
 def send(release: Release, url: str, signature: bytes | None = None) -> bool:

@@ -60,16 +60,18 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def place(endpoint: str, composed: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+def place(
+    endpoint: str, composed: Release, monkeypatch: pytest.MonkeyPatch, bucket_name: str
+) -> str:
     """A folder of a bucket with the release in it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setitem(fsspec.config.conf, "s3", {"endpoint_url": endpoint})
-    name = f"bucket-{tmp_path.name.replace('_', '-')[:40].strip('-')}"
-    file_system("s3").mkdir(name)
-    send_to_bucket(composed, f"s3://{name}/set", signature=None, progress=progress)
-    return f"s3://{name}/set"
+    file_system("s3").mkdir(bucket_name)
+    url = f"s3://{bucket_name}/set"
+    send_to_bucket(composed, url, signature=None, progress=progress)
+    return url
 
 
 def test_it_comes_from_a_bucket_through_the_cache(

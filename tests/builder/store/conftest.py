@@ -210,9 +210,10 @@ def server() -> Iterator[Server]:
     server.server_close()
 
 
-def _behind_s3(server: Server, port: int, patch: pytest.MonkeyPatch) -> tuple[str, Put]:
+def _behind_s3(
+    server: Server, port: int, bucket: str, patch: pytest.MonkeyPatch
+) -> tuple[str, Put]:
     server.upstream = port
-    bucket = f"bucket-{server.server_port}"
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         patch.setenv(name, "testing")
     patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -251,7 +252,12 @@ def make(
             server.files[base + path] = data
 
         if kind == "s3":
-            url, put = _behind_s3(server, request.getfixturevalue("moto_port"), monkeypatch)
+            url, put = _behind_s3(
+                server,
+                request.getfixturevalue("moto_port"),
+                request.getfixturevalue("bucket_name"),
+                monkeypatch,
+            )
         made.append(Far(url, server, put, tmp_path / "cache"))
         return made[-1]
 

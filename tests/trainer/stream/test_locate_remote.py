@@ -115,7 +115,7 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bucket_name: str) -> Iterator[Bucket]:
     moto = ThreadedMotoServer(port=0, verbose=False)
     moto.start()
     port = moto.get_host_and_port()[1]
@@ -127,7 +127,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     monkeypatch.setitem(fsspec.config.conf, "s3", endpoint)
     monkeypatch.setattr(remote, "BLOCK", 1 << 14)
     monkeypatch.setattr(remote, "FIRST_DELAY", 0.001)
-    yield Bucket(f"bucket-{proxy.server_port}", port, proxy, tmp_path / "cache")
+    yield Bucket(bucket_name, port, proxy, tmp_path / "cache")
     proxy.shutdown()
     proxy.server_close()
     moto.stop()
