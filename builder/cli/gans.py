@@ -10,6 +10,8 @@ from builder.cli.options import FILE, Range, seed, shards_root
 from builder.cli.terminal import echo
 from builder.contract.precision import ASKED_PRECISIONS
 
+KIMG = Range(0, 1_000_000, min_open=True)  # thousands of images; a longer training never ends
+
 
 @click.command()
 @click.argument("pickle", type=FILE)
@@ -50,7 +52,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--kimg",
-    type=Range(0, min_open=True),
+    type=KIMG,
     default=500,
     show_default=True,
     help="Length of the training, in thousands of real images shown.",
@@ -90,7 +92,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--grow-kimg",
-    type=Range(0, min_open=True),
+    type=KIMG,
     show_default="such that the first half grows",
     help="Length of a stage of --grow; half of it fades a resolution in, half trains on it.",
 )
@@ -153,7 +155,7 @@ def import_gan(pickle: Path, out: Path, labels: tuple[str, ...]) -> None:
 )
 @option(
     "--snapshot-kimg",
-    type=Range(0, min_open=True),
+    type=KIMG,
     default=10,
     show_default=True,
     help="Thousands of images between snapshots, from which a killed run resumes.",

@@ -203,6 +203,8 @@ def _say(report: "Report", out: Path) -> None:
         echo(f"{dataset.name}:")
         for conclusion in dataset.conclusions:
             echo(f"  {conclusion.sentence}")
+        if not dataset.conclusions:
+            echo("  no arm with synthetic images was trained, so there is nothing to conclude.")
         for test in dataset.external:
             echo(f"{dataset.name}, tested on {test.name}:")
             for said in test.conclusions:

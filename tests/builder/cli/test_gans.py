@@ -50,6 +50,13 @@ def test_a_number_that_is_not_finite_is_refused_before_anything_is_read(option: 
         assert any(words in done.output for words in said.split("|")), done.output
 
 
+@pytest.mark.parametrize("option", ["--kimg", "--grow-kimg", "--snapshot-kimg"])
+def test_a_number_of_images_that_cannot_be_counted_is_refused(option: str) -> None:
+    done = CliRunner().invoke(fit_gan, ["x.json", option, "1e308"])
+    assert done.exit_code == 2
+    assert f"'{option}': 1e+308 is not in the range 0<x<=1000000" in done.output
+
+
 def test_an_odd_batch_is_refused(sealed: Path, tmp_path: Path, xbuild: Xbuild) -> None:
     out = tmp_path / "gan.safetensors"
     path = sealed / "manifests" / "gan100.json"

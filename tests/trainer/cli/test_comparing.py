@@ -52,3 +52,14 @@ def test_an_experiment_ends_with_what_may_be_said(
     assert (tmp_path / "report/report.html").is_file()
     again = call("experiment", shared.path, *asked, "--min-positives", "5")
     assert (again.exit_code, again.stdout, again.stderr) == (0, result.stdout, "")
+
+
+def test_a_report_on_real_images_alone_says_that_it_concludes_nothing(
+    call: Call, tmp_path: Path
+) -> None:
+    record = Path(__file__).parents[3] / "docs/results/nih-second/plain100/none-seed0"
+    result = call("report", record, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(
+        "plain100:\n  no arm with synthetic images was trained, so there is nothing to conclude.\n"
+    )
