@@ -5,7 +5,7 @@ files and the samples must agree. A stranger's release is read with the contract
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from builder.contract import (
@@ -15,14 +15,20 @@ from builder.contract import (
     check_url,
     load_manifest,
     sha256_file,
-    tar,
 )
 from builder.contract.record import read_bytes
 from builder.progress import Advance
 from builder.share.audited import AUDIT, check_audit
 from builder.share.metadata import METADATA, REAL, read_metadata, read_real
-from builder.share.pixels import check_pixels_alone
-from builder.share.shards import Rows, check_real_rows, is_synthetic_key, synthetic_shards
+from builder.share.shards import (
+    RealRow,
+    Rows,
+    check_real_rows,
+    idx_bytes,
+    parts,
+    shard_faults,
+    synthetic_shards,
+)
 from builder.share.sign import check_signature
 
 SUMS, SIGNATURE = "SHA256SUMS", "SHA256SUMS.sig"
@@ -145,46 +151,29 @@ def _check_content(folder: Path, sums: dict[str, str], advance: Advance) -> Iter
             check_audit(folder / AUDIT, manifest)
         count = sum(shard.nsamples for shard in shards.values())
         rows = read_metadata(folder / METADATA, count, manifest.pathologies)
-        start = 0
-        for name, shard in shards.items():
+        real: tuple[RealRow, ...] = ()
+        if sealed := [shard for shard in manifest.shardlist if shard.origin == "real"]:
+            real = read_real(folder / REAL, sum(shard.nsamples for shard in sealed))
+            yield from check_real_rows(real, sealed)
+        digests = {row.sha256 for row in real}
+        for (name, shard), part in zip(shards.items(), parts(shards), strict=True):
             if sums.get(name) != shard.sha256:
                 yield f"{name} is not the shard that the manifest lists: its sha256 differs."
             else:
-                yield from _check_shard(folder / name, name, manifest, rows, start)
-            start += shard.nsamples
+                yield from _check_shard(folder, name, manifest, rows, part, digests)
             advance(shard.nsamples)
-        if real := [shard for shard in manifest.shardlist if shard.origin == "real"]:
-            listed = read_real(folder / REAL, sum(shard.nsamples for shard in real))
-            yield from check_real_rows(listed, real)
     except (CheckError, UsageError) as error:
         yield str(error)
 
 
 def _check_shard(
-    path: Path, name: str, manifest: Manifest, rows: Rows, start: int
+    folder: Path, name: str, manifest: Manifest, rows: Rows, part: range, real: Collection[str]
 ) -> Iterator[str]:
-    """The faults of a shard whose first image is row `start` of the table."""
-    codec, row, lines = manifest.image.codec, start, []
-    for member in tar.walk(path, codec, manifest.image.max_bytes):
-        found = (member.key, name, member.offset, len(member.image))
-        if row >= len(rows.key):
-            yield f"{name} holds more images than {METADATA} lists."
-            return
-        if found != (rows.key[row], rows.shard[row], rows.offset[row], rows.size[row]):
-            yield f"{METADATA} points elsewhere than at {member.key} in {name}."
-            return
-        if member.json != rows.sample(row).to_json(manifest.pathologies):
-            yield f"{METADATA} and {name} disagree about {member.key}."
-            return
-        if not is_synthetic_key(rows.sample(row)):
-            yield f"{name}: {member.key} is not the key of a synthetic image."
-            return
-        try:
-            check_pixels_alone(member.image, manifest.image)
-        except ValueError as error:
-            yield f"{name}, image {member.key}: {error}."
-        size, json_size = len(member.image), len(member.json)
-        lines.append(tar.idx_line(member.key, codec, member.offset, size, json_size))
-        row += 1
-    if path.with_suffix(".idx").read_bytes() != tar.idx_text(lines):
+    if {*rows.shard[part.start : part.stop]} != {name}:
+        yield f"{METADATA} points elsewhere than at {name} for some of its {len(part)} images."
+        return
+    path = folder / name
+    faults = [*shard_faults(path, name, manifest, rows, part, real=real, table=METADATA)]
+    yield from faults
+    if not faults and path.with_suffix(".idx").read_bytes() != idx_bytes(manifest, rows, part):
         yield f"{name.replace('.tar', '.idx')} does not point at the members of {name}."

@@ -6,12 +6,12 @@ so that a reader of Croissant gives both in one record.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from builder.contract import Manifest
 from builder.draw import slug
 from builder.share.publisher import Publisher
 from builder.share.sources import source_facts
+from builder.store.sending import Outgoing
 
 _CONTEXT = {
     "@language": "en",
@@ -60,17 +60,8 @@ _CONTEXT = {
 _RESERVED = ("key", "image", "index-key", "target")  # names of fields that are no pathologies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """A file of the release as Croissant lists it."""
-
-    path: str
-    size: int  # bytes
-    sha256: str
-
-
 def croissant_json(
-    manifest: Manifest, publisher: Publisher, shards: Sequence[Listed], parquet: Listed
+    manifest: Manifest, publisher: Publisher, shards: Sequence[Outgoing], parquet: Outgoing
 ) -> bytes:
     """The file; `shards` are the tars of synthetic images, `parquet` their index."""
     record = {
@@ -167,7 +158,7 @@ def _table(manifest: Manifest) -> str:
 
 
 def _distribution(
-    manifest: Manifest, shards: Sequence[Listed], parquet: Listed
+    manifest: Manifest, shards: Sequence[Outgoing], parquet: Outgoing
 ) -> list[Mapping[str, object]]:
     kind = {"@type": "cr:FileObject", "encodingFormat": "application/x-tar"}
     return [
@@ -189,7 +180,7 @@ def _distribution(
     ]
 
 
-def _file(listed: Listed, name: str) -> Mapping[str, object]:
+def _file(listed: Outgoing, name: str) -> Mapping[str, object]:
     return {
         "@id": name,
         "name": listed.path.rpartition("/")[2],

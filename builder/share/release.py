@@ -22,7 +22,7 @@ from builder.progress import Progress
 from builder.share.audited import AUDIT, for_strangers, own_audit
 from builder.share.card import card_text, licence_text
 from builder.share.check import SUMS
-from builder.share.croissant import Listed, croissant_json
+from builder.share.croissant import croissant_json
 from builder.share.leaks import Forbidden, image_leak, json_leaks, parquet_leaks, text_leaks
 from builder.share.metadata import METADATA, REAL, metadata_bytes, real_bytes
 from builder.share.people import told_by
@@ -78,12 +78,6 @@ def compose(
     audited = own_audit(manifest_path, manifest, audit)
     forbidden, notes = read_tables(tables, told_by(manifest), progress)
     examined = examine(manifest, index, root or dataset_root(manifest_path), progress)
-    tars = [
-        Outgoing(
-            path=each.path, size=each.entry.filesize, sha256=each.entry.sha256, source=each.file
-        )
-        for each in examined.shipped
-    ]
     tables_of = [made(METADATA, metadata_bytes(examined.rows, manifest.pathologies))]
     if examined.real:
         tables_of.append(made(REAL, real_bytes(examined.real)))
@@ -93,7 +87,7 @@ def compose(
     small = [
         *tables_of,
         made(f"manifests/{manifest.name}.json", manifest.to_json().encode()),
-        made("croissant.json", croissant_json(manifest, publisher, *_listed(tars, tables_of[0]))),
+        made("croissant.json", croissant_json(manifest, publisher, examined.tars, tables_of[0])),
         made("LICENSE.md", licence_text(publisher).encode()),
     ]
     if card := publisher.generator_card or _own_card(manifest):
@@ -106,8 +100,7 @@ def compose(
     small.append(made("README.md", text.encode()))
     names = "\n".join(sorted(examined.rows.names()))
     _refuse([*text_leaks(names, "a key", forbidden), *_leaks(small, forbidden)])
-    idx = [made(each.path.replace(".tar", ".idx"), each.idx) for each in examined.shipped]
-    files = [*tars, *idx, *small]
+    files = [*examined.tars, *examined.idx, *small]
     return Release(
         name=manifest.name,
         digest=manifest.digest,
@@ -122,12 +115,6 @@ def sums_text(files: Sequence[Outgoing]) -> bytes:
     """SHA256SUMS, as `sha256sum -c` reads it, in the order of the paths."""
     lines = [f"{file.sha256}  {file.path}\n" for file in sorted(files, key=lambda f: f.path)]
     return "".join(lines).encode()
-
-
-def _listed(tars: Sequence[Outgoing], parquet: Outgoing) -> tuple[list[Listed], Listed]:
-    """The shards and their index as Croissant lists them."""
-    files = [Listed(path=f.path, size=f.size, sha256=f.sha256) for f in (*tars, parquet)]
-    return files[:-1], files[-1]
 
 
 def _own_card(manifest: Manifest) -> str:

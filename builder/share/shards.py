@@ -7,8 +7,9 @@ passes, whatever a manifest says of its shard.
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from builder.contract import (
 from builder.draw import slug
 from builder.progress import Progress
 from builder.share.pixels import check_pixels_alone
+from builder.store.sending import Outgoing, made
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 REAL_KEY = re.compile(r"real-[0-9a-f]{16}")
@@ -57,6 +59,10 @@ class Rows:
             labels=self.labels[row],
         )
 
+    def place(self, row: int) -> tuple[str, int, int]:
+        """Key, first byte and size of a row's image."""
+        return self.key[row], self.offset[row], self.size[row]
+
     def names(self) -> set[str]:
         """What the keys begin with: the names of datasets."""
         pairs = zip(self.key, self.target, strict=True)
@@ -73,20 +79,11 @@ class RealRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shipped:
-    """A synthetic shard and its name in the release."""
-
-    path: str
-    entry: ShardEntry
-    file: Path
-    idx: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
     """What was found in the shards."""
 
-    shipped: tuple[Shipped, ...]
+    tars: tuple[Outgoing, ...]  # the synthetic shards under their names in the release
+    idx: tuple[Outgoing, ...]
     rows: Rows
     real: tuple[RealRow, ...]
 
@@ -112,14 +109,19 @@ def examine(manifest: Manifest, index: Index, root: Path, progress: Progress) ->
                 real += _real_rows(manifest, index, shard, start, root)
                 advance(shard.nsamples)
             start += shard.nsamples
-        digests = {row.sha256 for row in real}
-        shipped = []
-        for path, shard in synthetic.items():
+        digests, rows = {row.sha256 for row in real}, _rows_of(index, synthetic)
+        tars, idx = [], []
+        for (path, shard), part in zip(synthetic.items(), parts(synthetic), strict=True):
             file = check_shard(shard, root)
-            idx = _check_synthetic(manifest, index, shard, file, digests)
-            shipped.append(Shipped(path=path, entry=shard, file=file, idx=idx))
+            faults = shard_faults(
+                file, shard.url, manifest, rows, part, real=digests, table="the index"
+            )
+            if fault := next(faults, None):
+                raise CheckError(fault)
+            tars.append(Outgoing(path=path, size=shard.filesize, sha256=shard.sha256, source=file))
+            idx.append(made(path.replace(".tar", ".idx"), idx_bytes(manifest, rows, part)))
             advance(shard.nsamples)
-    return Examined(shipped=tuple(shipped), rows=rows_of(index, shipped), real=tuple(real))
+    return Examined(tars=tuple(tars), idx=tuple(idx), rows=rows, real=tuple(real))
 
 
 def synthetic_shards(manifest: Manifest) -> dict[str, ShardEntry]:
@@ -139,9 +141,15 @@ def check_real_rows(rows: Sequence[RealRow], shards: Sequence[ShardEntry]) -> It
         yield "real.parquet and the manifest disagree about the splits."
 
 
-def rows_of(index: Index, shipped: list[Shipped]) -> Rows:
-    """The rows of the shipped shards' samples."""
-    path_of = {each.entry.url: each.path for each in shipped}
+def parts(synthetic: Mapping[str, ShardEntry]) -> list[range]:
+    """The rows of each shard's samples."""
+    ends = [0, *accumulate(shard.nsamples for shard in synthetic.values())]
+    return [range(*pair) for pair in pairwise(ends)]
+
+
+def _rows_of(index: Index, synthetic: Mapping[str, ShardEntry]) -> Rows:
+    """The rows of the synthetic shards' samples."""
+    path_of = {shard.url: path for path, shard in synthetic.items()}
     part = np.flatnonzero(index.origin == "synthetic")
     return Rows(
         key=tuple(index.key[part].tolist()),
@@ -187,59 +195,59 @@ def _real_rows(
         row += 1
 
 
-def _check_synthetic(
-    manifest: Manifest, index: Index, shard: ShardEntry, path: Path, real: set[str]
-) -> bytes:
-    """The .idx of a synthetic shard; CheckError at the first sample that must not leave."""
-    rows = np.flatnonzero(index.shard == shard.url).tolist()
-    codec = manifest.image.codec
-    lines = []
-    for row, member in zip(rows, _walk(path, manifest, shard, len(rows)), strict=True):
-        where = f"{shard.url}, sample {member.key}"
+def shard_faults(
+    file: Path,
+    name: str,
+    manifest: Manifest,
+    rows: Rows,
+    part: range,
+    *,
+    real: Collection[str],
+    table: str,
+) -> Iterator[str]:
+    """Why the shard that messages call `name` must not leave, or is another than `table` says.
+
+    `part` are its rows, `real` the sha256 of real images. An image that holds more than pixels is
+    one fault of many; any other fault is the last.
+    """
+    left = iter(part)
+    for member in tar.walk(file, manifest.image.codec, manifest.image.max_bytes):
+        if (row := next(left, None)) is None:
+            yield f"{name} holds more than the {len(part)} samples of {table}."
+            return
+        where, sample = f"{name}, sample {member.key}", rows.sample(row)
         if hashlib.sha256(member.image).hexdigest() in real:
-            raise CheckError(f"{where}, is a real image: it is not shared.")
-        sample = _sample(index, row)
+            yield f"{where}, is a real image: it is not shared."
+            return
+        if (member.key, member.offset, len(member.image)) != rows.place(row):
+            yield f"{where}: {table} points elsewhere."
+            return
         if member.json != sample.to_json(manifest.pathologies):
-            raise CheckError(f"{where}: what it says of itself differs from the index.")
-        if not is_synthetic_key(sample):
-            raise CheckError(f"{where}: its key is not that of a synthetic image.")
+            yield f"{where}: what it says of itself differs from {table}."
+            return
+        if not _is_synthetic_key(sample):
+            yield f"{where}: its key is not that of a synthetic image."
+            return
         try:
             check_pixels_alone(member.image, manifest.image)
         except ValueError as error:
-            raise CheckError(f"{where}: the image is refused, because {error}.") from None
-        size, json_size = len(member.image), len(member.json)
-        if (member.offset, size) != (index.offset[row], index.size[row]):
-            raise CheckError(f"{where}: the index points elsewhere.")
-        lines.append(tar.idx_line(member.key, codec, member.offset, size, json_size))
+            yield f"{where}: the image is refused, because {error}."
+    if next(left, None) is not None:
+        yield f"{name} holds fewer than the {len(part)} samples of {table}."
+
+
+def idx_bytes(manifest: Manifest, rows: Rows, part: range) -> bytes:
+    """The .idx of the shard with these rows."""
+    codec, names = manifest.image.codec, manifest.pathologies
+    lines = []
+    for row in part:
+        key, offset, size = rows.place(row)
+        json_size = len(rows.sample(row).to_json(names))
+        lines.append(tar.idx_line(key, codec, offset, size, json_size))
     return tar.idx_text(lines)
 
 
-def is_synthetic_key(sample: Sample) -> bool:
+def _is_synthetic_key(sample: Sample) -> bool:
     """Whether the key is what the pipeline gives to a synthetic sample: dataset, target, draw."""
     mark = f"-{slug(sample.target)}-{sample.draw:07d}"
     return sample.key.endswith(mark) and not sample.key.startswith(("real-", mark))
-
-
-def _walk(path: Path, manifest: Manifest, shard: ShardEntry, rows: int) -> Iterator[tar.Member]:
-    """The samples of a shard; CheckError where it does not have so many."""
-    count = 0
-    for member in tar.walk(path, manifest.image.codec, manifest.image.max_bytes):
-        count += 1
-        if count > rows:
-            break
-        yield member
-    if count != rows:
-        raise CheckError(f"{shard.url} does not hold the {rows} samples of the index.")
-
-
-def _sample(index: Index, row: int) -> Sample:
-    """What a synthetic sample of the index may say of itself."""
-    return Sample(
-        key=str(index.key[row]),
-        split="train",
-        origin="synthetic",
-        target=str(index.target[row]),
-        draw=int(index.draw[row]),
-        patient="",
-        labels=tuple(index.labels[row].tolist()),
-    )

@@ -8,7 +8,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from builder.contract import CheckError, UsageError, sha256_file
+from builder.contract import (
+    CheckError,
+    UsageError,
+    load_manifest,
+    sha256_bytes,
+    sha256_file,
+    tar,
+)
 from builder.progress import progress
 from builder.share.check import SIGNATURE, SUMS, check_release, manifest_of, read_sums
 from builder.share.release import Release
@@ -110,10 +117,11 @@ def test_real_images_that_were_added_are_found(shared_folder: Path, sealed_once:
 
 
 LIES = {
-    "label": ("Edema", lambda value: 1 - abs(value), "disagree about"),
-    "target": ("target", lambda _: "Edema", "disagree about"),
+    "label": ("Edema", lambda value: 1 - abs(value), "says of itself differs from"),
+    "target": ("target", lambda _: "Edema", "says of itself differs from"),
     "place": ("offset", lambda value: value + 512, "points elsewhere"),
     "key": ("key", lambda value: f"{value}0", "points elsewhere"),
+    "shard": ("shard", lambda value: value.replace("-0000", "-0009"), "points elsewhere"),
 }
 
 
@@ -155,7 +163,40 @@ def test_a_sample_that_lies_in_its_shard_is_found(shared_folder: Path, case: str
     manifest.write_text(manifest.read_text().replace(before, sha256_file(shard)))
     seal_again(shared_folder)
     faults = list(check_release(shared_folder))
-    assert any("disagree about" in fault and shard.name in fault for fault in faults), faults
+    said = "what it says of itself differs from metadata/train.parquet"
+    assert any(said in fault and shard.name in fault for fault in faults), faults
+
+
+def test_a_real_image_among_the_synthetic_ones_is_found(shared_folder: Path) -> None:
+    table = pq.read_table(shared_folder / "metadata" / "train.parquet").slice(2, 1).to_pylist()[0]
+    data = (shared_folder / table["shard"]).read_bytes()
+    image = data[table["offset"] : table["offset"] + table["size"]]
+    path = shared_folder / "real.parquet"
+    real = pq.read_table(path)
+    digests = [sha256_bytes(image), *real["sha256"].to_pylist()[1:]]
+    pq.write_table(real.set_column(2, "sha256", pa.array(digests)), path)
+    seal_again(shared_folder)
+    assert list(check_release(shared_folder)) == [
+        f"{table['shard']}, sample {table['key']}, is a real image: it is not shared."
+    ]
+
+
+def test_a_shard_with_fewer_images_than_its_table_is_found(shared_folder: Path) -> None:
+    shard = next(shared_folder.glob("data/train-00000-of-*.tar"))
+    manifest = manifest_of(shared_folder)
+    entry = next(s for s in load_manifest(manifest).shardlist if s.origin == "synthetic")
+    last = [*tar.walk(shard, "jpg", 1 << 20)][-1]
+    shard.write_bytes(shard.read_bytes()[: last.offset - tar.BLOCK] + tar.END)
+    idx = shard.with_suffix(".idx")
+    lines = idx.read_text().splitlines()[1:-1]
+    idx.write_bytes(tar.idx_text(lines))
+    text = manifest.read_text().replace(entry.sha256, sha256_file(shard))
+    manifest.write_text(text.replace(str(entry.filesize), str(shard.stat().st_size)))
+    seal_again(shared_folder)
+    assert list(check_release(shared_folder)) == [
+        f"data/{shard.name} holds fewer than the {entry.nsamples} samples of "
+        "metadata/train.parquet."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from builder.contract import Manifest
-from builder.share.croissant import Listed, citation, croissant_json, description, field_names
+from builder.share.croissant import citation, croissant_json, description, field_names
 from builder.share.publisher import Publisher
+from builder.store.sending import Outgoing
 
 SCRIPT = """
 import itertools, sys
@@ -67,7 +68,7 @@ def test_every_file_has_its_size_and_hash(text_of: Callable[[str], str]) -> None
 
 def test_the_publishers_words_are_there(manifest: Manifest, publisher: Publisher) -> None:
     said = replace(publisher, url="https://example.org/d", cite="@misc{x}", limitations="Hernia.")
-    listed = Listed(path="data/a.tar", size=1, sha256="0" * 64)
+    listed = Outgoing(path="data/a.tar", size=1, sha256="0" * 64)
     record = json.loads(croissant_json(manifest, said, [listed], listed))
     assert (record["url"], record["citeAs"]) == ("https://example.org/d", "@misc{x}")
     assert "Hernia." in record["rai:dataLimitations"]

@@ -15,6 +15,7 @@ from builder.contract import (
     ShardEntry,
     UsageError,
     sha256_bytes,
+    sha256_file,
     tar,
 )
 from builder.progress import progress
@@ -27,13 +28,16 @@ def test_every_shard_and_every_real_image_is_read(
     manifest: Manifest, index: Index, sealed_once: Path
 ) -> None:
     found = examine(manifest, index, sealed_once, progress)
-    assert [each.path for each in found.shipped] == [*synthetic_shards(manifest)]
+    assert [each.path for each in found.tars] == [*synthetic_shards(manifest)]
     assert len(found.rows.key) == int((index.origin == "synthetic").sum())
     assert len(found.real) == int((index.origin == "real").sum())
     assert {row.split for row in found.real} == {"train", "val", "test"}
     assert found.rows.names() == {"gan100"}
-    for each in found.shipped:
-        assert each.idx == each.file.with_suffix(".idx").read_bytes()
+    for each, idx in zip(found.tars, found.idx, strict=True):
+        assert each.source is not None
+        assert (each.size, each.sha256) == (each.source.stat().st_size, sha256_file(each.source))
+        assert idx.data == each.source.with_suffix(".idx").read_bytes()
+        assert idx.path == each.path.replace(".tar", ".idx")
         assert each.path.startswith("data/train-0000")
 
 
