@@ -1,11 +1,10 @@
 """SSH signatures over SHA256SUMS, as `ssh-keygen -Y sign` makes them and `-Y verify` checks them.
 
-Researchers have ed25519 keys, and OpenSSH verifies without a line of ours. A private key file is
-read here; a key in an agent or a security key stays there, and ssh-keygen asks it.
+Researchers have such keys, and OpenSSH signs and verifies without a line of ours.
 """
 
 import base64
-import hashlib
+import os
 import shutil
 import struct
 import subprocess
@@ -19,45 +18,26 @@ from builder.contract.record import read_bytes
 NAMESPACE = "cxr-rebalance@dataset"
 MAX_SIGNATURE = 1 << 16  # bytes, of a signature or a key
 
-_HASH = b"sha512"  # as ssh-keygen takes it by default
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 
 
 def sign(message: bytes, key: Path) -> bytes:
-    """The armored signature of `message` by a key; the same as ssh-keygen's.
+    """The armored signature of `message` by a key, as ssh-keygen makes it.
 
-    `key` is an ed25519 private key, or a public one (.pub) whose private half an agent or a
-    security key has. UsageError says why it cannot sign.
+    `key` is a private key, or a public one (.pub) whose private half lies beside it, in an agent or
+    on a security key. A passphrase is asked for on the terminal, if there is one. UsageError says
+    why it cannot sign.
     """
-    data = read_bytes(key, MAX_SIGNATURE)
-    if data.startswith((b"ssh-", b"sk-", b"ecdsa-")):
-        return _sign_by_agent(message, key)
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_ssh_private_key,
-    )
-
-    try:
-        private = load_ssh_private_key(data, password=None)
-    except TypeError:
+    read_bytes(key, MAX_SIGNATURE)  # says so where there is none
+    if not shutil.which("ssh-keygen"):
         raise UsageError(
-            f"The key {key} is protected by a passphrase: run `ssh-add {key}` and give {key}.pub."
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(
-            f"{key} is no private key of OpenSSH: make one with `ssh-keygen -t ed25519`."
-        ) from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise UsageError(
-            f"{key} is not an ed25519 key: run `ssh-add {key}` and give {key}.pub, or make one "
-            "with `ssh-keygen -t ed25519`."
+            f"To sign by {key}, ssh-keygen is needed: install OpenSSH, such as by `apt-get install "
+            "openssh-client`."
         )
-    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).split()[1]
-    signature = _string(b"ssh-ed25519") + _string(private.sign(_to_sign(message)))
-    return _armored(base64.b64decode(public), signature)
+    done = _ask(["sign", "-f", str(key), "-n", NAMESPACE], message)
+    if done.returncode:
+        raise UsageError(f"Cannot sign by {key}: {_why_unsigned(done.stderr, key)}.")
+    return done.stdout
 
 
 def check_signature(message: bytes, signature: bytes) -> str:
@@ -94,21 +74,19 @@ def check_signer(message: bytes, signature: bytes, allowed: Path) -> str:
     raise _stranger(allowed)
 
 
-def _sign_by_agent(message: bytes, key: Path) -> bytes:
-    if not shutil.which("ssh-keygen"):
-        raise UsageError(f"To sign by {key}, OpenSSH's ssh-keygen is needed: install OpenSSH.")
-    done = subprocess.run(
-        ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", NAMESPACE],
-        input=message,
-        capture_output=True,
-        check=False,
+def _why_unsigned(said: bytes, key: Path) -> str:
+    """What ssh-keygen said, in one clause, with what to do."""
+    private = str(key).removesuffix(".pub")
+    if b"passphrase supplied" in said:
+        return f"it is protected by a passphrase: run `ssh-add {private}` and give {private}.pub"
+    if b"are too open" in said:
+        return f"others can read {private}, so ssh does not use it: run `chmod 600 {private}`"
+    if b"Couldn't load public key" in said:
+        return "it is no key of OpenSSH: make one with `ssh-keygen -t ed25519`"
+    return (
+        f"ssh-keygen says {_last_line(said)}; is its private half in the agent? `ssh-add -l` lists "
+        "those that are"
     )
-    if done.returncode:
-        raise UsageError(
-            f"ssh-keygen cannot sign by {key} ({_last_line(done.stderr)}): is its private half in "
-            "the agent? `ssh-add -l` lists those that are."
-        )
-    return done.stdout
 
 
 def _check_by_ssh_keygen(message: bytes, signature: bytes) -> None:
@@ -139,7 +117,8 @@ def _signer_by_ssh_keygen(message: bytes, signature: bytes, allowed: Path) -> st
 
 def _ask(arguments: list[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
     command = ["ssh-keygen", "-Y", *arguments]
-    return subprocess.run(command, input=message, capture_output=True, check=False)
+    calm = {**os.environ, "SSH_ASKPASS_REQUIRE": "never"}  # no window that nobody may see
+    return subprocess.run(command, input=message, capture_output=True, check=False, env=calm)
 
 
 def _plain_signers(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -164,18 +143,6 @@ def _refusal(why: str) -> CheckError:
 def _last_line(text: bytes) -> str:
     lines = text.decode(errors="replace").strip().splitlines()
     return printable(lines[-1]) if lines else "no reason given"
-
-
-def _to_sign(message: bytes) -> bytes:
-    """What an SSH signature signs (OpenSSH, PROTOCOL.sshsig)."""
-    digest = hashlib.sha512(message).digest()
-    parts = (NAMESPACE.encode(), b"", _HASH, digest)
-    return b"SSHSIG" + b"".join(map(_string, parts))
-
-
-def _armored(public: bytes, signature: bytes) -> bytes:
-    parts = (public, NAMESPACE.encode(), b"", _HASH, signature)
-    return _wrapped(b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, parts)))
 
 
 def _public_key(signature: bytes) -> bytes:

@@ -41,6 +41,7 @@ def signed_by(folder: Path, number: int) -> str:
     private = Ed25519PrivateKey.from_private_bytes(bytes([number] * 32))
     key = folder.parent / f"key{number}"
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    key.chmod(0o600)
     (folder / SIGNATURE).write_bytes(sign((folder / SUMS).read_bytes(), key))
     public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return f"person{number}@example.org {public.decode()}\n"

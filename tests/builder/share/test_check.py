@@ -28,6 +28,7 @@ def signed(shared_folder: Path, tmp_path: Path) -> Path:
     key = tmp_path / "key"
     private = Ed25519PrivateKey.from_private_bytes(bytes(32))
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    key.chmod(0o600)
     (shared_folder / SIGNATURE).write_bytes(sign((shared_folder / SUMS).read_bytes(), key))
     return shared_folder
 

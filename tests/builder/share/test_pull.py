@@ -30,6 +30,7 @@ def key(tmp_path: Path) -> Path:
     private = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
     path = tmp_path / "key"
     path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    path.chmod(0o600)
     return path
 
 

@@ -1,4 +1,8 @@
+import os
+import select
 import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +18,16 @@ from builder.contract import CheckError, UsageError
 from builder.share import sign as module
 from builder.share.sign import NAMESPACE, check_signature, check_signer, sign
 
+pytestmark = pytest.mark.usefixtures("ssh_keygen")
+
 MESSAGE = b"0123  data/train-00000-of-00001.tar\n"
+SIGNATURE = b"""-----BEGIN SSH SIGNATURE-----
+U1NIU0lHAAAAAQAAADMAAAALc3NoLWVkMjU1MTkAAAAgA6EHv/POEL4dcN0Y50vAmWfk1j
+CbpQ1fHdyGZBJVMbgAAAAVY3hyLXJlYmFsYW5jZUBkYXRhc2V0AAAAAAAAAAZzaGE1MTIA
+AABTAAAAC3NzaC1lZDI1NTE5AAAAQItLCoRkZGWt/u+st4AOQfEsBAh+0OdP92QGs5s3G2
+pSf0xdpYwqiC2VOuX1w7XviI7ACN8jFUAHFPlUKbZOfQc=
+-----END SSH SIGNATURE-----
+"""  # of MESSAGE, by the key of `write_key`
 
 
 def write_key(path: Path, key: object = None) -> tuple[Path, str]:
@@ -45,7 +58,7 @@ def run(*words: object, message: bytes) -> subprocess.CompletedProcess[bytes]:
 def test_the_signature_is_ssh_keygens_own(key: Path, ssh_keygen: str) -> None:
     done = run(ssh_keygen, "-Y", "sign", "-f", key, "-n", NAMESPACE, message=MESSAGE)
     assert done.returncode == 0, done.stderr
-    assert sign(MESSAGE, key) == done.stdout
+    assert sign(MESSAGE, key) == done.stdout == SIGNATURE
 
 
 def test_ssh_keygen_verifies_it(key: Path, ssh_keygen: str, tmp_path: Path) -> None:
@@ -57,7 +70,6 @@ def test_ssh_keygen_verifies_it(key: Path, ssh_keygen: str, tmp_path: Path) -> N
     assert run(*words, message=MESSAGE + b" ").returncode != 0
 
 
-@pytest.mark.usefixtures("ssh_keygen")
 def test_a_key_in_an_agent_signs_by_its_public_half(
     key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +84,7 @@ def test_a_key_in_an_agent_signs_by_its_public_half(
         key.unlink()
         assert sign(MESSAGE, key.with_suffix(".pub")) == expected
         assert run("ssh-add", "-D", message=b"").returncode == 0
-        with pytest.raises(UsageError, match=r"ssh-keygen cannot sign .*ssh-add -l"):
+        with pytest.raises(UsageError, match=r"Cannot sign by .*: ssh-keygen says .*ssh-add -l"):
             sign(MESSAGE, key.with_suffix(".pub"))
     finally:
         agent.terminate()
@@ -96,7 +108,6 @@ def test_who_signed_is_told(key: Path, tmp_path: Path, monkeypatch: pytest.Monke
         check_signer(MESSAGE, signature, allowed)
 
 
-@pytest.mark.usefixtures("ssh_keygen")
 def test_the_options_of_an_allowed_signer_count(key: Path, tmp_path: Path) -> None:
     own = key.with_suffix(".pub").read_text()
     allowed = tmp_path / "allowed"
@@ -145,25 +156,81 @@ def test_every_flipped_byte_of_a_signature_is_found(key: Path) -> None:
             check_signature(MESSAGE, bytes(damaged))
 
 
-def test_a_locked_key_is_refused_with_advice(tmp_path: Path, ssh_keygen: str) -> None:
-    locked = tmp_path / "locked"
-    run(ssh_keygen, "-q", "-t", "ed25519", "-N", "secret", "-f", locked, message=b"")
-    with pytest.raises(UsageError, match=r"passphrase: run `ssh-add .*locked` and give .*\.pub"):
-        sign(MESSAGE, locked)
+@pytest.fixture
+def locked(tmp_path: Path, ssh_keygen: str) -> Path:
+    path = tmp_path / "locked"
+    run(ssh_keygen, "-q", "-t", "ed25519", "-N", "secret", "-f", path, message=b"")
+    return path
 
 
-def test_keys_that_cannot_sign_are_refused_with_advice(tmp_path: Path) -> None:
-    curve = write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256R1()))[0]
-    with pytest.raises(UsageError, match="is not an ed25519 key"):
-        sign(MESSAGE, curve)
+@pytest.mark.parametrize("ending", ["", ".pub"])
+def test_a_locked_key_is_refused_with_advice_where_nobody_can_be_asked(
+    locked: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = locked.with_name("window")  # which would wait for somebody
+    window.write_text("#!/bin/sh\nsleep 60\n")
+    window.chmod(0o700)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("SSH_ASKPASS", str(window))
+    alone = partial(subprocess.run, start_new_session=True, timeout=5)
+    monkeypatch.setattr(module.subprocess, "run", alone)
+    with pytest.raises(UsageError, match=r"passphrase: run `ssh-add .*/locked` and give .*d\.pub"):
+        sign(MESSAGE, Path(f"{locked}{ending}"))
+
+
+ASK = """
+import os, sys
+from pathlib import Path
+from builder.share.sign import sign
+os.open(os.ttyname(0), os.O_RDWR)  # the terminal of this session from now on
+Path(sys.argv[2]).write_bytes(sign(b"hello", Path(sys.argv[1])))
+"""
+
+
+def test_the_passphrase_is_asked_for_on_the_terminal(locked: Path) -> None:
+    terminal, inner = os.openpty()
+    signature = locked.with_name("signature")
+    words = [sys.executable, "-c", ASK, str(locked), str(signature)]
+    process = subprocess.Popen(
+        words, stdin=inner, stdout=inner, stderr=inner, start_new_session=True
+    )
+    try:
+        asked = b""
+        while b"passphrase" not in asked:
+            assert select.select([terminal], [], [], 20)[0], asked
+            asked += os.read(terminal, 1000)
+        os.write(terminal, b"secret\n")
+        assert process.wait(timeout=20) == 0
+        public = locked.with_suffix(".pub").read_text().split()[:2]
+        assert check_signature(b"hello", signature.read_bytes()).split() == public
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+        os.close(inner)
+
+
+def test_a_key_that_others_can_read_is_refused_with_advice(key: Path) -> None:
+    key.chmod(0o644)
+    with pytest.raises(UsageError, match=r"others can read .*: run `chmod 600 .*id_ed25519`\.$"):
+        sign(MESSAGE, key)
+
+
+def test_what_is_no_key_is_refused_with_advice(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no key")
-    with pytest.raises(UsageError, match="is no private key of OpenSSH"):
+    with pytest.raises(UsageError, match=r"it is no key of OpenSSH: make one with `ssh-keygen -t"):
         sign(MESSAGE, tmp_path / "text")
     with pytest.raises(CheckError, match="Cannot read"):
         sign(MESSAGE, tmp_path / "absent")
 
 
-def test_an_agents_key_needs_openssh(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_of_another_kind_signs(tmp_path: Path) -> None:
+    key, public = write_key(tmp_path / "curve", ec.generate_private_key(ec.SECP256R1()))
+    assert check_signature(MESSAGE, sign(MESSAGE, key)) == " ".join(public.split()[:2])
+
+
+def test_signing_needs_openssh(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.shutil, "which", lambda _: None)
-    with pytest.raises(UsageError, match="install OpenSSH"):
-        sign(MESSAGE, key.with_suffix(".pub"))
+    for half in (key, key.with_suffix(".pub")):
+        with pytest.raises(UsageError, match=r"ssh-keygen is needed: install OpenSSH, .*apt-get"):
+            sign(MESSAGE, half)
