@@ -7,6 +7,8 @@ difference, the bits of each miniblock's differences, and these, less the smalle
 import numpy as np
 import numpy.typing as npt
 
+from builder.contract.thrift import varint, whole
+
 Numbers = npt.NDArray[np.int64]
 
 
@@ -15,8 +17,10 @@ def first_and_largest(data: bytes, most: int) -> tuple[int, int]:
 
     ValueError or IndexError where they are damaged, or one is negative.
     """
-    reader = _Reader(data)
-    block, minis, count, first = (*(reader.varint() for _ in range(3)), reader.whole())
+    place, block = varint(data, 0)
+    place, minis = varint(data, place)
+    place, count = varint(data, place)
+    place, first = whole(data, place)
     if not minis or block % 128 or block % minis or (block // minis) % 32 or block > 1 << 16:
         raise ValueError("its numbers come in blocks of an unknown size")
     if count > most:
@@ -28,13 +32,16 @@ def first_and_largest(data: bytes, most: int) -> tuple[int, int]:
     parts: dict[int, list[tuple[int, int]]] = {}  # by bits: the number of a miniblock, its place
     number = 0
     while left > 0:
-        low, widths = reader.whole(), reader.take(minis)
+        place, low = whole(data, place)
+        widths, place = data[place : place + minis], place + minis
         for bits in widths:
             if left <= 0:
                 break
             smallest[number] = low
-            parts.setdefault(bits, []).append((number, reader.skip(per * bits // 8)))
-            number, left = number + 1, left - per
+            parts.setdefault(bits, []).append((number, place))
+            number, left, place = number + 1, left - per, place + per * bits // 8
+        if place > len(data):
+            raise ValueError("its numbers are cut")
     if max(parts) > 32:
         raise ValueError("its numbers are too large")
     steps = np.zeros((number, per), np.int64)
@@ -56,35 +63,3 @@ def _unpacked(data: bytes, places: list[int], bits: int, per: int) -> Numbers:
     weights = np.int64(1) << np.arange(bits)
     found: Numbers = signs.reshape(len(places), per, bits) @ weights
     return found
-
-
-class _Reader:
-    """A place in some bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
-
-    def skip(self, count: int) -> int:
-        """The place before `count` bytes, which must be there."""
-        start = self._place
-        self._place += count
-        if self._place > len(self._data):
-            raise ValueError("its numbers are cut")
-        return start
-
-    def take(self, count: int) -> bytes:
-        start = self.skip(count)
-        return self._data[start : start + count]
-
-    def varint(self) -> int:
-        number = 0
-        for shift in range(0, 70, 7):
-            sign = self.take(1)[0]
-            number |= (sign & 127) << shift
-            if sign < 128:
-                return number
-        raise ValueError("a number is too long")
-
-    def whole(self) -> int:
-        word = self.varint()
-        return (word >> 1) ^ -(word & 1)

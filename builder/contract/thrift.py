@@ -20,7 +20,7 @@ def read_struct(data: bytes, place: int, depth: int = 0) -> tuple[int, Fields]:
         if sign >> 4:
             number += sign >> 4
         else:
-            place, number = _whole(data, place)
+            place, number = whole(data, place)
         if kind in (_TRUE, _FALSE):
             found[number] = kind == _TRUE
         else:
@@ -32,11 +32,11 @@ def _value(data: bytes, place: int, kind: int, depth: int) -> tuple[int, Any]:
     if depth > _MAX_DEPTH:
         raise ValueError("its header is nested too deeply")
     if kind in _WHOLE:
-        return _whole(data, place)
+        return whole(data, place)
     if kind == _STRUCT:
         return read_struct(data, place, depth + 1)
     if kind == _TEXT:
-        place, length = _varint(data, place)
+        place, length = varint(data, place)
         return place + length, None
     if kind in (_LIST, _SET):
         return _list(data, place, depth + 1)
@@ -51,7 +51,7 @@ def _list(data: bytes, place: int, depth: int) -> tuple[int, list[Any]]:
     sign = data[place]
     place, count, kind = place + 1, sign >> 4, sign & 15
     if count == 15:
-        place, count = _varint(data, place)
+        place, count = varint(data, place)
     if count > len(data) - place:
         raise ValueError("its header is cut")
     found = []
@@ -61,12 +61,14 @@ def _list(data: bytes, place: int, depth: int) -> tuple[int, list[Any]]:
     return place, found
 
 
-def _whole(data: bytes, place: int) -> tuple[int, int]:
-    place, word = _varint(data, place)
+def whole(data: bytes, place: int) -> tuple[int, int]:
+    """Where the zigzag number at `place` ends, and the number."""
+    place, word = varint(data, place)
     return place, (word >> 1) ^ -(word & 1)
 
 
-def _varint(data: bytes, place: int) -> tuple[int, int]:
+def varint(data: bytes, place: int) -> tuple[int, int]:
+    """The same of a number that is not signed."""
     number = shift = 0
     while shift < 70:
         sign = data[place]
@@ -74,4 +76,4 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
         place, shift = place + 1, shift + 7
         if sign < 128:
             return place, number
-    raise ValueError("a number of its header is too long")
+    raise ValueError("a number is too long")
