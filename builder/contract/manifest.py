@@ -137,19 +137,24 @@ class Manifest:
 
 def load_manifest(path: Path) -> Manifest:
     """The manifest at `path`, every field checked; CheckError says what is wrong with it."""
-    raw = parse_json(read_bytes(path), str(path))
+    return parse_manifest(read_bytes(path), str(path))
+
+
+def parse_manifest(data: bytes, what: str) -> Manifest:
+    """The same of a file's bytes, which `what` names."""
+    raw = parse_json(data, what)
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if isinstance(schema, bool) or schema not in SCHEMAS:
         found = printable(repr(schema))
         known = " and ".join(map(str, SCHEMAS))
-        raise CheckError(f"{path} has schema {found}; this version reads schema {known}.")
+        raise CheckError(f"{what} has schema {found}; this version reads schema {known}.")
     if schema == 1:
         raw = _with_plan(raw, "fewest", "lower_bound")
-    manifest = as_record(raw, Manifest, f"{path} (a manifest of schema {schema})")
+    manifest = as_record(raw, Manifest, f"{what} (a manifest of schema {schema})")
     try:
         _check(manifest)
     except Refusal as error:
-        raise CheckError(f"{path}: {error}") from None
+        raise CheckError(f"{what}: {error}") from None
     return manifest
 
 

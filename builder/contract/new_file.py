@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from stat import S_ISREG
 from typing import BinaryIO
 
 from builder.contract.errors import UsageError
-from builder.contract.paths import folder_below
+from builder.contract.paths import folder_below, open_file
 
 _LEFT = re.compile(r"\..+\.[0-9]+(-[0-9a-f]+)?\.tmp", re.DOTALL)
 _LINKS = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -122,6 +123,18 @@ def write_first(path: Path, data: bytes) -> bool:
         return new.complete_first()
     finally:
         new.discard()
+
+
+def link(old: Path, new: Path) -> None:
+    """Give a file a second name; copy it whole where the file system has no hard links.
+
+    FileNotFoundError where there is no such file.
+    """
+    try:
+        os.link(old, new)
+    except OSError:
+        with open_file(old) as source, new_file(new) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
 
 
 def temporary_name(name: str) -> str:

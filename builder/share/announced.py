@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from builder.contract import CheckError, Manifest, load_manifest, printable, sha256_bytes
+from builder.contract import CheckError, Manifest, printable, sha256_bytes
+from builder.contract.manifest import parse_manifest
 from builder.contract.record import MAX_JSON
 from builder.share.check import SIGNATURE, SUMS, check_names, parse_sums
 from builder.share.metadata import MAX_ROW, METADATA, REAL
@@ -90,14 +90,7 @@ def _manifest(giver: Giver, files: Mapping[str, str]) -> Manifest:
             f"{giver.shown} is no release: its {SUMS} lists {len(paths)} manifests instead of one."
         )
     data = read_small(giver, paths[0], files[paths[0]], MAX_JSON)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "manifest.json"
-        path.write_bytes(data)
-        try:
-            return load_manifest(path)
-        except CheckError as error:
-            why = str(error).replace(str(path), paths[0])
-            raise CheckError(f"{giver.shown}: {why}") from None
+    return parse_manifest(data, f"{giver.shown}: {paths[0]}")
 
 
 def _check_files(giver: Giver, manifest: Manifest, files: dict[str, str]) -> None:

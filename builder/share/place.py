@@ -4,7 +4,6 @@ A rebuild works in a folder of its own below the root. What is proved gets the n
 manifest gives it, what is not gets another: no unproved byte ever has a sealed name.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -24,12 +23,10 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
-from builder.contract.new_file import new_file, temporary_name
-from builder.contract.paths import open_file
+from builder.contract.new_file import link, temporary_name
 from builder.share.known import Known
 from builder.share.proof import Rebuilt
 from builder.share.shards import synthetic_shards
-from builder.store.files import BLOCK
 from builder.write.sidecars import sum_lines
 
 RECIPE = "recipe.json"
@@ -119,15 +116,6 @@ def take_over(shard: Path, target: Path) -> None:
         temporary = target.with_name(temporary_name(file.name))
         link(file, temporary)
         temporary.replace(target.with_name(file.name))
-
-
-def link(old: Path, new: Path) -> None:
-    """Give a file a second name; copy it whole where the file system has no hard links."""
-    try:
-        os.link(old, new)
-    except OSError:
-        with new_file(new) as file, open_file(old) as source:
-            shutil.copyfileobj(source, file, BLOCK)
 
 
 def discard(urls: Iterable[str], workroom: Path) -> None:

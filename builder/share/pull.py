@@ -21,11 +21,11 @@ from builder.contract import (
     sha256_file,
     write_last,
 )
+from builder.contract.new_file import link
 from builder.progress import Advance, Progress
 from builder.share.announced import MAX_SUMS, Announced, File, Trust, announced, read_small, wanted
 from builder.share.check import SIGNATURE, SUMS
 from builder.share.growing import Place, check_space, first_fault, grown, is_there
-from builder.share.place import link
 from builder.share.receiving import Giver, giver_of
 from builder.share.shards import synthetic_shards
 from builder.store import Cache, OutOfReach, default_cache_folder, is_url

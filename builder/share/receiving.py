@@ -3,7 +3,6 @@
 The paths are a stranger's, and so is all that comes: nothing is read beyond what was announced.
 """
 
-import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from builder.contract import CheckError, UsageError, printable, resolve
-from builder.contract.new_file import temporary_name
+from builder.contract.new_file import link, temporary_name
 from builder.contract.record import read_bytes
 from builder.share.growing import copied
 from builder.store import Cache, Remote, is_url
@@ -127,7 +126,7 @@ class _Far:
         while not temporary.exists():
             local = self._remote.fetch(path, size=size, sha256=sha256, advance=advance)
             with suppress(FileNotFoundError):  # it was evicted since
-                _link(local, size, sha256, temporary)
+                link(local, temporary)
         temporary.chmod(target.parent.stat().st_mode & 0o666)  # the cache is its owner's alone
         temporary.replace(target)
         if self._cache != self._spare:
@@ -135,13 +134,3 @@ class _Far:
 
     def close(self) -> None:
         self._remote.close()
-
-
-def _link(local: Path, size: int, sha256: str, target: Path) -> None:
-    """The cached file at `target`, too; a copy of it where the file system has no hard links."""
-    try:
-        os.link(local, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        copied(local, size, sha256, target, lambda _: None)

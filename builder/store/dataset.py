@@ -12,10 +12,11 @@ from builder.contract import (
     Manifest,
     ShardEntry,
     UsageError,
-    load_manifest,
     printable,
 )
 from builder.contract.index import max_index_bytes
+from builder.contract.manifest import parse_manifest
+from builder.contract.new_file import link
 from builder.contract.record import MAX_JSON
 from builder.store.cache import Cache, default_cache_folder, try_lock
 from builder.store.remote import Remote
@@ -56,16 +57,15 @@ def fetch_manifest(remote: Remote, below: str, folder: Path) -> Path:
 
 def _read_manifest(remote: Remote, below: str, path: Path) -> Manifest:
     """The manifest, written to `path`; nothing says its sha256, so a damaged one is read again."""
-    path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
+    what = f"{remote.shown}/{below}"
+    data = remote.read(below, max_bytes=MAX_JSON)
     try:
-        return load_manifest(path)
+        manifest = parse_manifest(data, what)
     except CheckError:
-        path.write_bytes(remote.read(below, max_bytes=MAX_JSON))
-    try:
-        return load_manifest(path)
-    except CheckError as error:  # the file here is not the one that the user named
-        why = str(error).replace(str(path), f"{remote.shown}/{below}")
-        raise CheckError(why) from None
+        data = remote.read(below, max_bytes=MAX_JSON)
+        manifest = parse_manifest(data, what)
+    path.write_bytes(data)
+    return manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class Near:
         self.remote.check_size(shard.url, shard.filesize)
         local = self.remote.fetch(shard.url, size=shard.filesize, sha256=shard.sha256)
         try:
-            _link(local, path)
+            link(local, path)
         except FileNotFoundError:  # somebody else's fetch has just evicted it
             self.bring(shard)
             return
@@ -124,16 +124,6 @@ class Near:
         url = str(PurePosixPath(shard.url).with_suffix(".idx"))
         most = _IDX_LINE * (shard.nsamples + 1)
         (self.folder / url).write_bytes(self.remote.read(url, max_bytes=most))
-
-
-def _link(old: Path, new: Path) -> None:
-    """Give a file a second name; copy it where the file system has no hard links."""
-    try:
-        new.hardlink_to(old)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        shutil.copyfile(old, new)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from builder.contract import (
     save_manifest,
     sha256_bytes,
 )
+from builder.contract.manifest import parse_manifest
 
 Raw = dict[str, Any]
 Change = Callable[[Raw], object]
@@ -253,3 +254,13 @@ def test_so_many_shards_as_are_built_can_be_read_again(manifest_path: Path) -> N
     assert MAX_SHARDS * (len(two) - len(one)) < record.MAX_JSON - (1 << 20)
     parts = [sum(map(text.count, (b",", b":", b"[", b"{"))) for text in (one, two)]
     assert MAX_SHARDS * (parts[1] - parts[0]) < record.MAX_PARTS - 100_000
+
+
+def test_a_manifest_that_is_no_file_is_named_as_its_reader_names_it(sealed_once: Path) -> None:
+    path = sealed_once / "manifests" / "gan100.json"
+    data = path.read_bytes()
+    assert parse_manifest(data, "x") == load_manifest(path)
+    bad = data.replace(b'"origin": "synthetic"', b'"origin": "imagined"')
+    for damaged in (data[:-9], b'{"schema": 3}', bad):
+        with pytest.raises(CheckError, match=r"s3://b/a\.json"):
+            parse_manifest(damaged, "s3://b/a.json")

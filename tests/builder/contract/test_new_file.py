@@ -7,11 +7,19 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from builder.contract import UsageError
-from builder.contract.new_file import NewFile, new_file, remove_leftovers, write_first, write_last
+from builder.contract.new_file import (
+    NewFile,
+    link,
+    new_file,
+    remove_leftovers,
+    write_first,
+    write_last,
+)
 
 WRITES = """
 import sys
@@ -179,3 +187,30 @@ def test_without_hard_links_the_first_writer_writes_all_the_same(
     assert not write_first(tmp_path / "a", b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_link_is_a_second_name(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(b"shard")
+    link(tmp_path / "old", tmp_path / "new")
+    assert (tmp_path / "new").samefile(tmp_path / "old")
+    with pytest.raises(FileNotFoundError):
+        link(tmp_path / "absent", tmp_path / "other")
+    assert {path.name for path in tmp_path.iterdir()} == {"old", "new"}
+
+
+def test_a_copy_has_its_name_only_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    def half(old: BinaryIO, new: BinaryIO, _: int) -> None:
+        new.write(old.read(2))
+        raise KeyboardInterrupt
+
+    (tmp_path / "old").write_bytes(b"shard")
+    monkeypatch.setattr("os.link", refuse)
+    monkeypatch.setattr("shutil.copyfileobj", half)
+    with pytest.raises(KeyboardInterrupt):
+        link(tmp_path / "old", tmp_path / "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]

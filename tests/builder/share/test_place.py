@@ -1,7 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -11,7 +10,6 @@ from builder.share.place import (
     adopt,
     discard,
     is_proved,
-    link,
     other_names,
     publish,
     seal_otherwise,
@@ -152,21 +150,3 @@ def test_where_there_are_no_links_files_are_copied(
     take_over(shard, tmp_path / "far" / shard.name)
     assert (tmp_path / "far" / shard.name).read_bytes() == shard.read_bytes()
     assert not (tmp_path / "far" / shard.name).samefile(shard)
-
-
-def test_a_copy_has_its_name_only_when_it_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no links here")
-
-    def half(old: BinaryIO, new: BinaryIO, _: int) -> None:
-        new.write(old.read(2))
-        raise KeyboardInterrupt
-
-    (tmp_path / "old").write_bytes(b"shard")
-    monkeypatch.setattr("os.link", refuse)
-    monkeypatch.setattr("shutil.copyfileobj", half)
-    with pytest.raises(KeyboardInterrupt):
-        link(tmp_path / "old", tmp_path / "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["old"]

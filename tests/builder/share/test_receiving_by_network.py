@@ -19,7 +19,6 @@ from moto.server import ThreadedMotoServer
 from builder.contract import CheckError, sha256_file
 from builder.progress import progress
 from builder.share import pull as pulling
-from builder.share import receiving
 from builder.share.announced import Trust
 from builder.share.bucket import send_to_bucket
 from builder.share.check import check_release
@@ -179,7 +178,7 @@ def test_what_the_cache_has_is_not_fetched_again(
     )
     fetch(place, home.with_name("third"))
     with monkeypatch.context() as patch:
-        patch.setattr(receiving.os, "link", partial(_refuse, OSError()))
+        patch.setattr("os.link", partial(_refuse, OSError()))
         fetch(place, home.with_name("fourth"))
     for name in ("second", "third", "fourth"):
         assert list(check_release(home.with_name(name))) == []

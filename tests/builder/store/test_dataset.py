@@ -1,5 +1,6 @@
 """A dataset behind a URL is a folder for as long as it is needed."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def test_where_there_are_no_hard_links_a_shard_is_copied(
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    monkeypatch.setattr("os.link", refuse)
     found.bring(manifest.shardlist[0])
     assert (found.folder / manifest.shardlist[0].url).is_file()
 
@@ -158,16 +159,16 @@ def test_where_there_are_no_hard_links_a_shard_is_copied(
 def test_a_shard_that_was_evicted_meanwhile_is_fetched_again(
     found: Near, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., None] = Path.hardlink_to
+    real: Callable[..., None] = os.link
     evicted: list[Path] = []
 
-    def evict(new: Path, old: Path) -> None:
+    def evict(old: Path, new: Path) -> None:
         if not evicted:
             evicted.append(old)
             old.unlink()
-        real(new, old)
+        real(old, new)
 
-    monkeypatch.setattr(Path, "hardlink_to", evict)
+    monkeypatch.setattr("os.link", evict)
     found.bring(manifest.shardlist[0])
     assert (found.folder / manifest.shardlist[0].url).is_file()
 
