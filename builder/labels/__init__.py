@@ -1,6 +1,6 @@
 """Real label tables: a dataset's name, its table and the folder of its images → LabelTable.
 
-Each dataset has a file of its own, and `datasets` lists them: one file and one line add another.
+Each dataset has a file of its own, and `datasets` lists them.
 `tables` reads a table in any `dialect`, `images` finds its files, `patients` tells persons apart,
 `demographics` holds the words for view, sex and age, `splits` those of an official split, and
 `pathologies` knows which names mean the same. `label_table` checks every cell.

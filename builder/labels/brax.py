@@ -6,15 +6,7 @@ import pandas as pd
 
 from builder.contract import UsageError
 from builder.labels.chexpert import CHEXPERT
-from builder.labels.demographics import (
-    SEXES,
-    VIEWS,
-    age_bands,
-    group_words,
-    parse_ages,
-    text_cells,
-    view_notes,
-)
+from builder.labels.demographics import demographics, view_notes
 from builder.labels.images import files_by_path, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.published import About, keep_images, main_table, refuse_official
@@ -56,9 +48,7 @@ def read_brax(source: Source) -> LabelTable:
             {
                 "image": image,
                 "patient": frame["PatientID"],
-                "view": group_words(frame, VIEWS, "ViewPosition"),
-                "sex": group_words(frame, SEXES, "PatientSex"),
-                "age": age_bands(parse_ages(text_cells(frame, "PatientAge"))),
+                **demographics(frame, view="ViewPosition", sex=("PatientSex",), age="PatientAge"),
                 "file": image if root is None else files_by_path(image, root, path),
             }
         ),

@@ -80,6 +80,20 @@ def group_words(frame: pd.DataFrame, words: dict[str, str], *names: str) -> pd.S
     return cells.map(known).astype("string").fillna("")
 
 
+def demographics(
+    frame: pd.DataFrame, *, view: str, sex: tuple[str, ...], age: str
+) -> dict[str, pd.Series]:
+    """The columns view, sex and age of a label table, from the columns of `frame` that are named.
+
+    The sex is that of the first of its columns that the frame has. What is not there is unknown.
+    """
+    return {
+        "view": group_words(frame, VIEWS, view),
+        "sex": group_words(frame, SEXES, *sex),
+        "age": age_bands(parse_ages(text_cells(frame, age))),
+    }
+
+
 def view_notes(frame: pd.DataFrame, *names: str) -> tuple[str, ...]:
     """One sentence about all words of the views' column that no list has, or nothing."""
     return _note("view", text_cells(frame, *names), lambda word: _spaced(word) in VIEWS)

@@ -61,9 +61,6 @@ def read_folder(source: Source) -> LabelTable:
             {
                 "image": files,
                 "patient": patients,
-                "view": "",
-                "sex": "",
-                "age": "",
                 "file": files,
                 "split": [image.split for image in images],
             }

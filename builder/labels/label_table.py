@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from builder.contract import Labels, UsageError, sha256_bytes, sha256_file
+from builder.contract import GROUPS, Labels, UsageError, sha256_bytes, sha256_file
 from builder.labels.cells import cell_message, numbers, place, refuse_cells, shown
 from builder.labels.patients import check_patients
 
@@ -53,13 +53,13 @@ def make_label_table(
 ) -> LabelTable:
     """The LabelTable of the file `path`, before the uncertainty policy.
 
-    `rows` has the columns that LabelTable.rows has, or all but split and depth; their index numbers
-    the rows of `path` from 0, so that messages name the line. `labels` has one column per
-    pathology, in the order of `rows`; a blank label becomes 0 (not mentioned). `more` are the other
-    tables that were read, `listing` the paths of images without any table; `columns` says how the
-    table calls image and patient. Raises UsageError with line and column for the first cell that is
-    wrong: a blank image or patient, a patient that is spelt in two ways, an image that appears
-    twice, a label other than 1, 0, -1.
+    `rows` has image, patient and file of LabelTable.rows; of its other columns, those that are left
+    out become "" or 0. The index numbers the rows of `path` from 0, so that messages name the line.
+    `labels` has one column per pathology, in the order of `rows`; a blank label becomes 0 (not
+    mentioned). `more` are the other tables that were read, `listing` the paths of images without
+    any table; `columns` says how the table calls image and patient. Raises UsageError with line and
+    column for the first cell that is wrong: a blank image or patient, a patient that is spelt in
+    two ways, an image that appears twice, a label other than 1, 0, -1.
     """
     rows, labels = rows.copy(deep=False), labels.set_axis(rows.index)
     patients = rows["patient"].str.strip()
@@ -73,10 +73,9 @@ def make_label_table(
     _refuse_twice(rows["image"], path, image)
     if not rows["file"].equals(rows["image"]):
         _refuse_twice(rows["file"], path, image)
-    if "split" not in rows:
-        rows["split"] = ""
-    if "depth" not in rows:
-        rows["depth"] = 0
+    for name in (*GROUPS, "split", "depth"):
+        if name not in rows:
+            rows[name] = 0 if name == "depth" else ""
     sha256, salt = fingerprint(path, *more) if listing is None else _of_listing(listing)
     return LabelTable(
         dataset=dataset,
@@ -135,11 +134,8 @@ def _of_listing(files: Sequence[str]) -> tuple[str, bytes]:
 
 def _salt(path: Path) -> bytes:
     """32 bytes from the table's content, for the salted hashes of patients."""
-    digest = _salted(b"")
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()
+        return hashlib.file_digest(file, lambda: _salted(b"")).digest()
 
 
 def _salted(data: bytes) -> "hashlib.blake2b":

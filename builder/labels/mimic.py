@@ -61,10 +61,7 @@ def read_mimic(source: Source) -> LabelTable:
             "image": frame["dicom_id"],
             "patient": frame["subject_id"],
             "view": group_words(frame, VIEWS, "ViewPosition"),
-            "sex": "",
-            "age": "",
             "file": _files(frame, source.root, metadata),
-            "split": "",
         }
     )
     more = [by_study, *(official_files(source, ABOUT) if source.official else [])]

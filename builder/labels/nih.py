@@ -8,15 +8,7 @@ import pandas as pd
 
 from builder.contract import UsageError, printable
 from builder.labels.cells import cell_message
-from builder.labels.demographics import (
-    SEXES,
-    VIEWS,
-    age_bands,
-    group_words,
-    parse_ages,
-    text_cells,
-    view_notes,
-)
+from builder.labels.demographics import demographics, view_notes
 from builder.labels.images import files_by_stem, normal_names, stem
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.pathologies import canonical
@@ -74,11 +66,13 @@ def read_nih(source: Source) -> LabelTable:
         {
             "image": image,
             "patient": patient,
-            "view": group_words(frame, VIEWS, "View Position"),
-            "sex": group_words(frame, SEXES, "Patient Gender", "Patient Sex"),
-            "age": age_bands(parse_ages(text_cells(frame, "Patient Age"))),
+            **demographics(
+                frame,
+                view="View Position",
+                sex=("Patient Gender", "Patient Sex"),
+                age="Patient Age",
+            ),
             "file": image if root is None else files_by_stem(image, root, path),
-            "split": "",
         }
     )
     lists = official_files(source, ABOUT) if source.official else []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from builder.contract import UsageError, printable
-from builder.labels.cells import cell_message, place, shown
+from builder.labels.cells import place, refuse_cells, shown
 
 _NO_ID = {
     *("nan", "none", "null", "n/a", "na", "<na>", "nat", "nil", "unknown", "missing", "undefined"),
@@ -30,15 +30,16 @@ def check_patients(patients: pd.Series, path: Path, column: str) -> None:
     for patient in patients.unique().tolist():  # a list is quicker to walk
         word = patient.casefold()
         if word in _NO_ID:
-            _refuse(patients, patient, path, column, "is no patient's id")
+            refuse_cells(patients == patient, path, column, "is no patient's id", patients)
         if "e+" in word and _CUT_OFF.fullmatch(word):
             why = "is a long number that a spreadsheet cut short: export the table again as text"
-            _refuse(patients, patient, path, column, why)
+            refuse_cells(patients == patient, path, column, why, patients)
         other = spellings.setdefault(_one_spelling(word), patient)
         if other != patient:
-            where = place(path, _first(patients, other), column)
+            first = patients.index[int((patients == other).argmax())]
+            where = place(path, int(first), column)
             why = f"and {shown(other)} in {where} look like one patient: write an id in one way"
-            _refuse(patients, patient, path, column, why + _unseen(patient, other))
+            refuse_cells(patients == patient, path, column, why + _unseen(patient, other), patients)
 
 
 def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, ...]]:
@@ -86,12 +87,3 @@ def _unseen(one: str, other: str) -> str:
     """What to say of two ids that look the same on the screen."""
     same = unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
     return ", as their accents are stored in two" if same else ""
-
-
-def _refuse(patients: pd.Series, patient: str, path: Path, column: str, why: str) -> None:
-    what = f"{shown(patient)} {why}"
-    raise UsageError(cell_message(path, _first(patients, patient), column, what))
-
-
-def _first(patients: pd.Series, patient: str) -> int:
-    return int(patients.index[int((patients == patient).argmax())])

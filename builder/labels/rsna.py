@@ -6,14 +6,7 @@ import pandas as pd
 
 from builder.contract import UsageError
 from builder.labels.cells import numbers, refuse_cells, shown
-from builder.labels.demographics import (
-    SEXES,
-    VIEWS,
-    age_bands,
-    group_words,
-    parse_ages,
-    text_cells,
-)
+from builder.labels.demographics import demographics
 from builder.labels.images import files_by_stem
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.published import (
@@ -87,9 +80,7 @@ def _rows(images: pd.Series, headers: Path, root: Path | None, path: Path) -> pd
         {
             "image": images,
             "patient": images,
-            "view": group_words(about, VIEWS, "ViewPosition"),
-            "sex": group_words(about, SEXES, "PatientSex"),
-            "age": age_bands(parse_ages(text_cells(about, "PatientAge"))),
+            **demographics(about, view="ViewPosition", sex=("PatientSex",), age="PatientAge"),
             "file": images if root is None else files_by_stem(images, root, path),
         }
     )

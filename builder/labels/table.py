@@ -7,16 +7,7 @@ import pandas as pd
 
 from builder.contract import GROUPS, UsageError, in_short, printable
 from builder.labels.cells import refuse_cells
-from builder.labels.demographics import (
-    SEXES,
-    VIEWS,
-    age_bands,
-    group_words,
-    parse_ages,
-    sex_and_age_notes,
-    text_cells,
-    view_notes,
-)
+from builder.labels.demographics import demographics, sex_and_age_notes, view_notes
 from builder.labels.dialect import plain
 from builder.labels.images import check_first_files, files_by_stem, normal_names
 from builder.labels.label_table import LabelTable, make_label_table
@@ -66,9 +57,7 @@ def read_table(source: Source) -> LabelTable:
         {
             "image": image,
             "patient": patient,
-            "view": group_words(frame, VIEWS, columns["view"]),
-            "sex": group_words(frame, SEXES, "sex"),
-            "age": age_bands(parse_ages(text_cells(frame, "age"))),
+            **demographics(frame, view=columns["view"], sex=("sex",), age="age"),
             "file": file,
             "split": _split(path, frame, columns["split"], source),
         }

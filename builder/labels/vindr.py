@@ -87,8 +87,6 @@ def _read(path: Path, source: Source, split: str) -> LabelTable:
             "image": images,
             "patient": images,
             "view": "pa",  # every image, says the publication
-            "sex": "",
-            "age": "",
             "file": images,
             "split": split,
         }

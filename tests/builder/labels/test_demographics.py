@@ -17,6 +17,7 @@ from builder.labels import LabelTable, read_labels
 from builder.labels.demographics import (
     VIEWS,
     age_bands,
+    demographics,
     group_words,
     parse_ages,
     sex_and_age_notes,
@@ -93,6 +94,18 @@ def test_the_words_for_views(word: str, view: str) -> None:
     frame = pd.DataFrame({"ViewPosition": [word]})
     assert group_words(frame, VIEWS, "viewposition").tolist() == [view]
     assert view_notes(frame, "ViewPosition") == ()
+
+
+def test_demographics_are_those_of_the_columns_that_are_named() -> None:
+    frame = pd.DataFrame({"Position": ["PA", "LL"], "Gender": ["F", None], "Years": ["58Y", "-"]})
+    found = demographics(frame, view="position", sex=("Sex", "Gender"), age="years")
+    assert {name: column.tolist() for name, column in found.items()} == {
+        "view": ["pa", "lateral"],
+        "sex": ["female", ""],
+        "age": ["40-60", ""],
+    }
+    absent = demographics(frame, view="view", sex=("Sex",), age="age")
+    assert all(column.tolist() == ["", ""] for column in absent.values())
 
 
 def test_unknown_views_are_counted_and_told_once() -> None:

@@ -79,8 +79,18 @@ def test_one_table_has_the_sum_of_its_file_and_several_have_one_of_all(tmp_path:
 
 
 def rows_of(**columns: list[str | None]) -> pd.DataFrame:
-    groups = {name: [""] * len(columns["image"]) for name in ("view", "sex", "age")}
-    return pd.DataFrame({**columns, **groups}).astype("str")
+    return pd.DataFrame(columns).astype("str")
+
+
+def test_what_a_table_does_not_say_is_unknown(write_csv: Callable[[str], Path]) -> None:
+    path, labels = write_csv("image,Mass\na,1\nb,0\n"), pd.DataFrame({"Mass": [1, 0]})
+    rows = rows_of(image=["a", "b"], patient=["1", "2"], file=["a", "b"], sex=["male", ""])
+    found = make_label_table(dataset="x", path=path, rows=rows, labels=labels, root=None).rows
+    assert found["sex"].tolist() == ["male", ""]
+    for name in ("view", "age", "split"):
+        assert found[name].tolist() == ["", ""]
+    assert found["depth"].tolist() == [0, 0]
+    assert list(rows.columns) == ["image", "patient", "file", "sex"]
 
 
 def test_rows_that_were_left_out_do_not_shift_the_lines(write_csv: Callable[[str], Path]) -> None:
