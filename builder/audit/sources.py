@@ -1,9 +1,9 @@
 """Where real images come from: view, sex, age band, and sources that a table names.
 
-A table of sources is a CSV file with the columns key and source; keys are those of the index.
+A table of sources has the columns key and source, and may be of any dialect that label tables have;
+keys are those of the index.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ from builder.audit.pictures import Pictures
 from builder.audit.probe import Mask, Names
 from builder.audit.wording import kind_of
 from builder.contract import GROUPS, Index, UsageError, printable
+from builder.labels.tables import read_csv
 
 ENOUGH = 50  # images, at least, of a source
 PATIENTS = 10  # that they are of, at least
 NAMED = 20  # sources of one table, at most: the largest
-MAX_BYTES = 256 << 20  # of a table
+_COLUMNS = ("key", "source")
+_EXPECTED = "--sources takes a CSV file with the columns key and source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,25 +38,14 @@ def read_sources(path: Path, index: Index) -> dict[str, str]:
     UsageError where it is no such table, names an image twice or none of the dataset's. Images
     that it does not name, or with an empty source, have none.
     """
-    found: dict[str, str] = {}
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a table of sources: {MAX_BYTES:,} bytes.")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            if not {"key", "source"} <= {*(rows.fieldnames or ())}:
-                raise UsageError(
-                    f"{path} is no table of sources: its first line must name the columns key and"
-                    " source."
-                )
-            for row in rows:
-                key, source = (str(row[name] or "").strip() for name in ("key", "source"))
-                if found.setdefault(key, source) != source:
-                    raise UsageError(f"{path} gives {printable(key)} two sources.")
-    except (OSError, UnicodeError, csv.Error):
-        raise UsageError(f"Cannot read {path}: give a CSV file with columns key, source.") from None
+    frame = read_csv(path, _COLUMNS, text=_COLUMNS, others=False, advice=_EXPECTED)
+    named = frame[[*_COLUMNS]].dropna().drop_duplicates()
+    again = named["key"].duplicated()
+    if again.any():
+        raise UsageError(f"{path} gives {printable(named['key'][again].iloc[0])} two sources.")
     real = {*index.key[index.origin == "real"].tolist()}
-    mine = {key: printable(source) for key, source in found.items() if source and key in real}
+    pairs = zip(named["key"], named["source"], strict=True)
+    mine = {key: printable(source) for key, source in pairs if key in real}
     if not mine:
         raise UsageError(
             f"{path} names no real image of this dataset: its keys must be those of the index"

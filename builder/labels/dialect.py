@@ -68,15 +68,13 @@ def plain(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def begins_with(path: Path, start: bytes) -> bool:
-    """Whether the file begins so; UsageError where it cannot be read."""
+def begins_with(path: Path, start: bytes, advice: str = "check --labels") -> bool:
+    """Whether the file begins so; UsageError, with the advice, where it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(len(start)) == start
     except OSError as error:
-        raise UsageError(
-            f"Cannot read the label table {path} ({error.strerror}): check --labels."
-        ) from None
+        raise UsageError(f"Cannot read the table {path} ({error.strerror}): {advice}.") from None
 
 
 def allowed_bytes(stored: int) -> int:
@@ -226,7 +224,7 @@ def _decompressed(path: Path) -> bytes:
         zipfile.BadZipFile,
     ) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
-        raise UsageError(f"Cannot read the label table {path}: {why}.") from None
+        raise UsageError(f"Cannot read the table {path}: {why}.") from None
     if data[257:262] == b"ustar":
         raise UsageError(f"{path} is a tar archive: unpack it and name the table.")
     head = data[:_LONGEST].lstrip().lower()

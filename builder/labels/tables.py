@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _INDEX = re.compile(r"Unnamed: [\d.]+|__index_level_\d+__")  # what pandas calls its row numbers
 _SHOWN = 20  # names of columns in a message
-_CHECK = "check --dataset and --labels"
 
 
 def shipped_table(name: str) -> Path:
@@ -52,10 +51,12 @@ def read_csv(
     optional: Sequence[str] = (),
     text: Collection[str] = (),
     others: bool = True,
+    advice: str = "check --dataset and --labels",
 ) -> pd.DataFrame:
     """The columns of a table, CSV in any dialect or parquet; the index counts its rows from 0.
 
-    Without `others`, those that are not named are left out, which saves time.
+    Without `others`, those that are not named are left out, which saves time. `advice` says what to
+    do where the file or one of its columns is missing.
 
     Columns are found whatever their capitals and outer blanks, and are called as in `columns`,
     `optional` and `text`. Blank cells are NaN, text and true/false are str, whole numbers int64,
@@ -65,7 +66,7 @@ def read_csv(
     """
     names = (*columns, *optional, *text)
     as_text = {plain(name) for name in text}
-    if begins_with(path, PARQUET):
+    if begins_with(path, PARQUET, advice):
         table = _parquet_columns(path, as_text)
         found: Collection[str] = table.column_names
     else:
@@ -78,7 +79,7 @@ def read_csv(
         types_mapper=_pandas_type, split_blocks=True, self_destruct=True
     )
     if missing := [name for name in columns if name not in frame.columns]:
-        raise UsageError(missing_column(path, missing[0], found, _CHECK))
+        raise UsageError(missing_column(path, missing[0], found, advice))
     if frame.empty:
         raise UsageError(f"{path} has a header but no row.")
     return frame

@@ -82,16 +82,28 @@ def test_a_table_of_sources_is_read(tmp_path: Path, pictures: Pictures) -> None:
     }
     marked = table(tmp_path, "\ufeffkey,source\n" + f"{first},Bern\n")
     assert read_sources(marked, pictures.sealed.index) == {first: "Bern"}
+    blank = table(tmp_path, f"key,source,more\n{first},Bern,\n{first},Bern,5\n{second},,\n")
+    assert read_sources(blank, pictures.sealed.index) == {first: "Bern"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
+def test_a_table_of_sources_may_be_of_any_dialect(
+    tmp_path: Path, pictures: Pictures, encoding: str
+) -> None:
+    first, second = pictures.keys[:2].tolist()
+    path = tmp_path / "sources.csv"
+    path.write_bytes(f"Key;SOURCE\r\n{first};Zürich\r\n{second};Bern, Süd\r\n".encode(encoding))
+    assert read_sources(path, pictures.sealed.index) == {first: "Zürich", second: "Bern, Süd"}
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("key,site\na,b\n", "columns key and source"),
-        ("", "columns key and source"),
+        ("", "is empty"),
         ("key,source\nreal-x,Bern\n", "names no real image"),
         ("key,source\nreal-x,Bern\nreal-x,Basel\n", "gives real-x two sources"),
-        ("key,source\nreal-x\n", "names no real image"),
+        ("key,source\nreal-x\n", "line 2: the row has 1 cells"),
     ],
 )
 def test_what_is_no_table_of_sources_is_refused(
@@ -102,7 +114,12 @@ def test_what_is_no_table_of_sources_is_refused(
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, pictures: Pictures) -> None:
-    (tmp_path / "bytes.csv").write_bytes(b"key,source\n\xff\xfe,\n")
-    for name in ("missing.csv", "bytes.csv"):
-        with pytest.raises(UsageError, match="Cannot read"):
+    (tmp_path / "bytes.csv").write_bytes("key,source\nü,".encode() + b"\xff\n")
+    (tmp_path / "binary.csv").write_bytes(b"key,source\na\0,b\n")
+    for name, reason in (
+        ("missing.csv", r"Cannot read .*: --sources takes a CSV file with the columns key and"),
+        ("bytes.csv", "neither UTF-8 nor Windows-1252"),
+        ("binary.csv", "not a text file"),
+    ):
+        with pytest.raises(UsageError, match=reason):
             read_sources(tmp_path / name, pictures.sealed.index)

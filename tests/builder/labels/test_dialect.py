@@ -172,5 +172,5 @@ def test_capitals_and_blanks_do_not_count() -> None:
 
 @pytest.mark.parametrize("name", ["absent.csv", "."])
 def test_a_table_that_is_no_file_comes_with_advice(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"Cannot read the label table .*: check --labels\."):
+    with pytest.raises(UsageError, match=r"Cannot read the table .*: check --labels\."):
         begins_with(tmp_path / name, b"PAR1")

@@ -6,17 +6,17 @@ import pytest
 from builder.contract import UsageError
 from builder.progress import progress
 from builder.share.leaks import Forbidden, text_leaks
-from builder.share.people import Told
+from builder.share.people import TableFacts
 from builder.share.tables import read_tables
 
-NOTHING = Told()
+NOTHING = TableFacts()
 MIMIC = """subject_id,study_id,dicom_id,ViewPosition,StudyDate,Mass,report
 10000032,50414267,02aa804e-bde0,PA,21800506,1.0,No acute process is seen in the lungs of this man
 10000764,57375967,096052b7-d256,AP,21321015,,Stable
 """
 
 
-def read(folder: Path, text: str | bytes, told: Told = NOTHING) -> Forbidden:
+def read(folder: Path, text: str | bytes, told: TableFacts = NOTHING) -> Forbidden:
     path = folder / "labels.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_tables([path], told, progress)[0]
@@ -39,7 +39,7 @@ def test_each_row_of_the_table_is_recognised(tmp_path: Path, line: str) -> None:
 
 def test_what_many_rows_share_singles_nobody_out(tmp_path: Path) -> None:
     rows = "".join(f"CheXpert-v1.0/train/patient{i:05d}/study1/view1.jpg,1\n" for i in range(50))
-    found = read(tmp_path, f"Path,Mass\n{rows}", Told(image="Path", number=r"patient(\d+)"))
+    found = read(tmp_path, f"Path,Mass\n{rows}", TableFacts(image="Path", number=r"patient(\d+)"))
     assert "patient00049" in found.words
     assert {"1", "49"} <= found.patients  # though no column names them
     assert not {"CheXpert-v1.0", "study1", "train"} & found.words
@@ -122,10 +122,10 @@ def test_a_table_is_read_as_the_build_reads_it(tmp_path: Path, case: str) -> Non
 
 def test_the_column_that_the_build_was_given_is_looked_at(tmp_path: Path) -> None:
     table = "image,Zeichen,Case\na.png,Xaver,1\n"
-    found = read(tmp_path, table, Told(patient="Zeichen", labels=frozenset({"Case"})))
+    found = read(tmp_path, table, TableFacts(patient="Zeichen", labels=frozenset({"Case"})))
     assert found.patients == {"Xaver"}
     with pytest.raises(UsageError, match=r"labels\.csv has no column that is known to name pati"):
-        read(tmp_path, table, Told(labels=frozenset({"Case"})))
+        read(tmp_path, table, TableFacts(labels=frozenset({"Case"})))
 
 
 def test_a_table_that_names_no_patient_is_refused_with_its_columns(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_columns_that_were_taken_are_said(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("image,patient,first_name,view\na,1,Anna,PA\n")
     (tmp_path / "two.csv").write_text("Path,Mass\npatient7/a,1\n")
     paths = [tmp_path / "one.csv", tmp_path / "two.csv"]
-    _, notes = read_tables(paths, Told(image="Path"), progress)
+    _, notes = read_tables(paths, TableFacts(image="Path"), progress)
     assert notes == (
         "Columns of patients in one.csv: 'patient', 'first_name'; if another one names them, call "
         "it 'name'.",
@@ -178,5 +178,5 @@ def test_what_is_no_table_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_an_absent_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"Cannot read the label table .*absent"):
+    with pytest.raises(UsageError, match=r"Cannot read the table .*absent"):
         read_tables([tmp_path / "absent.csv"], NOTHING, progress)
