@@ -4,7 +4,7 @@ A feature depends on its image alone: not on its neighbours in a block, nor on t
 threads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.audit.blockwise import one_core
-from builder.audit.pictures import BLOCK, Pictures
+from builder.audit.pictures import BLOCK, Pictures, resized
 from builder.contract import Bytes, CheckError, ImageSpec, UsageError, sha256_file
 from builder.contract.cores import usable_cores
 from builder.contract.networks import DENSENET, Halves, halves
@@ -49,8 +49,6 @@ def features_of(
     extractor: Extractor, pictures: Pictures, show: Progress, treat: Treat | None = None
 ) -> Floats:
     """float32 [N, D]: features of every image, block by block; of what `treat` makes of them."""
-    if not len(pictures):
-        raise UsageError("Features were asked for, but there are no images to compute them of.")
     parts = []
     with show("features", len(pictures)) as advance:
         for block in pictures.blocks():
@@ -170,7 +168,9 @@ class ClassifierFeatures:
         """Of at most `step` images; padded to as many, since kernels differ by batch size."""
         import torch
 
-        sized = np.stack([_resized(image, self.image.height, self.image.width) for image in images])
+        sized = np.stack(
+            [resized(image, self.image.height, self.image.width, "LANCZOS") for image in images]
+        )
         batch = torch.from_numpy(np.resize(sized, (step, *sized.shape[1:]))[:, None])
         exact = torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
@@ -196,23 +196,8 @@ def _moments(images: Bytes) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
 
 def _flat(images: Bytes) -> npt.NDArray[np.float64]:
     """[n, 1024]: whole grey values, means of areas, of uint8 [n, H, W]."""
-    small: Sequence[Bytes] = [_reduced(image) for image in images]
+    small = [resized(image, PIXEL_SIDE, PIXEL_SIDE, "BOX") for image in images]
     return np.stack(small).reshape(len(small), -1).astype(np.float64)
-
-
-def _reduced(image: Bytes) -> Bytes:
-    from PIL import Image
-
-    small = Image.fromarray(image).resize((PIXEL_SIDE, PIXEL_SIDE), Image.Resampling.BOX)
-    return np.asarray(small)
-
-
-def _resized(image: Bytes, height: int, width: int) -> Bytes:
-    if image.shape == (height, width):
-        return image
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def _eigh(

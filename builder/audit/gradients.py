@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from builder.audit.blockwise import blockwise
 from builder.audit.features import Floats
+from builder.audit.pictures import resized
 from builder.contract import Bytes
 
 SIDE = 64  # pixels that images are resized to
@@ -33,7 +34,8 @@ class Gradients:
 
 
 def _gradients(images: Bytes) -> Floats:
-    greys = np.stack([_resized(image) for image in images]).astype(np.float32)
+    how = "BOX" if min(images.shape[1:]) >= SIDE else "BILINEAR"
+    greys = np.stack([resized(image, SIDE, SIDE, how) for image in images]).astype(np.float32)
     down, right = np.zeros_like(greys), np.zeros_like(greys)
     down[:, 1:-1] = greys[:, 2:] - greys[:, :-2]
     right[:, :, 1:-1] = greys[:, :, 2:] - greys[:, :, :-2]
@@ -56,14 +58,3 @@ def _cells(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         axis=(2, 4)
     )
     return cells
-
-
-def _resized(image: Bytes) -> Bytes:
-    if image.shape == (SIDE, SIDE):
-        return image
-    from PIL import Image
-
-    filters = Image.Resampling
-    shrinks = min(image.shape) >= SIDE
-    chosen = filters.BOX if shrinks else filters.BILINEAR
-    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), chosen))

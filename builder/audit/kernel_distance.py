@@ -13,13 +13,6 @@ from builder.audit.chance import Reals
 Features = npt.NDArray[np.floating]
 
 
-def kid(synthetic: Features, real: Features) -> float:
-    """Of features [n, D] and [m, D]; at least two of each."""
-    once = [np.ones((1, len(part))) for part in (synthetic, real)]
-    within = resampled_within(real, once[1])
-    return float(resampled_kid(synthetic, real, once[0], once[1], within)[0])
-
-
 def resampled_kid(
     synthetic: Features, real: Features, drawn: Reals, drawn_real: Reals, within_real: Reals
 ) -> Reals:

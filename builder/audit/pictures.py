@@ -88,11 +88,6 @@ class Pictures:
         return self.sealed.index.labels[self.rows]
 
     @property
-    def targets(self) -> npt.NDArray[np.object_]:
-        """[N] pathologies that images were rendered for; "" for real ones."""
-        return self.sealed.index.target[self.rows]
-
-    @property
     def patients(self) -> npt.NDArray[np.object_]:
         """[N] salted hashes; a synthetic image has its own key, since it shows no patient."""
         hashes = self.sealed.index.patient[self.rows]
@@ -113,10 +108,6 @@ class Pictures:
             for start in range(0, len(self), size):
                 rows = self.rows[start : start + size]
                 yield np.stack(list(threads.map(lambda row: read_image(self.sealed, row), rows)))
-
-    def images(self) -> Bytes:
-        """uint8 [N, H, W]: all of them at once; for a few."""
-        return np.concatenate([*self.blocks()])
 
 
 def open_sealed(path: Path, root: Path | None = None, advance: Advance = lambda _: None) -> Sealed:
@@ -146,7 +137,9 @@ def read_pictures(sealed: Sealed, rows: Rows, scratch: Path, show: Progress) -> 
     with show("reading", len(rows)) as advance, ThreadPoolExecutor() as threads:
         edges = [*range(0, len(rows), BLOCK), len(rows)]
         for start, end in pairwise(edges):
-            images = threads.map(lambda row: _reduced(read_image(sealed, row)), rows[start:end])
+            images = threads.map(
+                lambda row: resized(read_image(sealed, row), *shape[1:], "BOX"), rows[start:end]
+            )
             reduced[start:end] = list(images)
             advance(end - start)
     return Pictures(sealed=sealed, rows=rows, reduced=reduced)
@@ -183,12 +176,11 @@ def read_image(sealed: Sealed, row: int) -> Bytes:
         raise CheckError(f"{url}, sample {index.key[row]}: {error}.") from None
 
 
-def _reduced(image: Bytes) -> Bytes:
-    """uint8, each side at most SIDE."""
-    from PIL import Image
-
-    height, width = min(image.shape[0], SIDE), min(image.shape[1], SIDE)
+def resized(image: Bytes, height: int, width: int, how: str) -> Bytes:
+    """uint8 [height, width] by a filter of Pillow such as BOX; the image if it has that size."""
     if image.shape == (height, width):
         return image
-    small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+    from PIL import Image
+
+    small = Image.fromarray(image).resize((width, height), Image.Resampling[how])
     return np.asarray(small)

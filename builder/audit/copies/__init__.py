@@ -63,8 +63,8 @@ def judge_copies(
     total = len(null) + len(synthetic) + sum(len(kind.images) for kind in copied)
     with show("looking for copies", total) as advance:
         among = searched(train.reduced)
-        alike = search(null.reduced, among, advance).alike
-        threshold = threshold_of(alike, settings.accused)
+        honest = search(null.reduced, among, advance).fisher_z
+        threshold = threshold_of(honest, settings.accused)
         planted = [
             Planted(
                 kind=kind.kind,
@@ -81,7 +81,7 @@ def judge_copies(
         synthetic=len(synthetic),
         train=len(train),
         held_out=len(null),
-        accused=accused_of(alike, null.patients, settings.accused),
+        accused=accused_of(honest, null.patients, settings.accused),
         suspects=int(_suspect(found, threshold).sum()),
         listed=_listed(found, threshold, synthetic.keys, train.keys),
         planted=tuple(planted),
@@ -96,13 +96,15 @@ def _null(held_out: Pictures, settings: Settings) -> Pictures:
 
 
 def _suspect(found: Found, threshold: Threshold) -> npt.NDArray[np.bool_]:
-    suspect: npt.NDArray[np.bool_] = threshold.similarity(found.alike).max(axis=1) > threshold.value
+    suspect: npt.NDArray[np.bool_] = (
+        threshold.similarity(found.fisher_z).max(axis=1) > threshold.value
+    )
     return suspect
 
 
 def _listed(found: Found, threshold: Threshold, keys: Keys, others: Keys) -> tuple[Suspect, ...]:
     """The most similar first; equal ones in the order of the images."""
-    similarity = threshold.similarity(found.alike)
+    similarity = threshold.similarity(found.fisher_z)
     largest, which = similarity.max(axis=1), similarity.argmax(axis=1)
     order = np.argsort(-largest, kind="stable")[:LISTED]
     return tuple(

@@ -10,7 +10,6 @@ import numpy as np
 
 from builder.audit.copies.geometry import SIDE, Floats, Reals, Rows, sample, standardised
 
-MIDDLE = (SIDE - 1) / 2
 _STEP = 3.0  # pixels, at most, by which one step moves a place
 _INSIDE = 0.6  # of the places that must lie inside the other image
 

@@ -46,10 +46,10 @@ class Searched:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """For each of n images, the most alike ones."""
+    """For each of n images, the most similar ones."""
 
     rows: Rows  # [n, k]; below 0: none
-    alike: Floats  # [n, k, bands], atanh of correlations; −inf where there is none
+    fisher_z: Floats  # [n, k, bands], atanh of correlations; −inf where there is none
 
 
 def searched(reduced: Bytes) -> Searched:
@@ -85,7 +85,7 @@ def _joined(parts: Iterator[Found]) -> Found:
     found = [*parts]
     return Found(
         rows=np.concatenate([part.rows for part in found]),
-        alike=np.concatenate([part.alike for part in found]),
+        fisher_z=np.concatenate([part.fisher_z for part in found]),
     )
 
 
@@ -104,13 +104,13 @@ def _compared(images: Bytes, among: Bytes, found: Rows, maps: Reals) -> Found:
     _, maps = align(band, _band(others, 1, 4, SIDE), rows, maps, _FINE, steps=4)
     result = np.stack(
         [
-            _correlations(_band(queries, *band, side), _band(others, *band, side), rows, maps)
+            _fisher_z(_band(queries, *band, side), _band(others, *band, side), rows, maps)
             for band, side in zip(BANDS, _SIDES, strict=True)
         ],
         axis=2,
     )
     result[found < 0] = -np.inf
-    return Found(rows=found, alike=result)
+    return Found(rows=found, fisher_z=result)
 
 
 def _others(among: Bytes, found: Rows) -> tuple[Floats, Rows]:
@@ -123,13 +123,13 @@ def _band(images: Floats, fine: float, wide: float, side: int) -> Floats:
     return smooth(images, fine, side) - smooth(images, wide, side)
 
 
-def _correlations(queries: Floats, others: Floats, rows: Rows, maps: Reals) -> Floats:
-    """float32 [n, k]: atanh of the correlation over what both show."""
+def _fisher_z(queries: Floats, others: Floats, rows: Rows, maps: Reals) -> Floats:
+    """float32 [n, k]: Fisher's z, the atanh of the correlation over what both show."""
     grid = _COMPARED[queries.shape[1]]
     seen, inside = sample(others, rows.ravel(), maps.reshape(-1, 2, 3), grid.places)
     weights = inside.astype(np.float32)
     values = np.repeat(grid.of(queries), rows.shape[1], axis=0)
     product = (standardised(values, weights) * standardised(seen, weights)).sum(axis=1)
     limit = np.float32(0.9999)
-    alike: Floats = np.arctanh(np.clip(product, -limit, limit))
-    return alike.reshape(rows.shape)
+    found: Floats = np.arctanh(np.clip(product, -limit, limit))
+    return found.reshape(rows.shape)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from builder.audit.pictures import resized
 from builder.contract import Bytes
 
 SIDE = 64  # pixels a side of what is compared; smaller images are enlarged to it
@@ -20,11 +21,8 @@ def squared(images: Bytes) -> Bytes:
     """uint8 [n, 64, 64] of [n, H, W]: the same, if they have that size."""
     if images.shape[1:] == (SIDE, SIDE):
         return images
-    from PIL import Image
-
-    bilinear = Image.Resampling.BILINEAR
-    resized = [Image.fromarray(image).resize((SIDE, SIDE), bilinear) for image in images]
-    return np.array([np.asarray(image) for image in resized], np.uint8).reshape(-1, SIDE, SIDE)
+    found = [resized(image, SIDE, SIDE, "BILINEAR") for image in images]
+    return np.array(found, np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def smooth(images: Floats, sigma: float, side: int = SIDE) -> Floats:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft, sparse
 
 from builder.audit.blockwise import blockwise
-from builder.audit.copies.geometry import SIDE, squared
+from builder.audit.copies.geometry import SIDE, Floats, Reals, Rows, squared
 from builder.contract import Bytes
 
 COARSE = SIDE // 2  # pixels a side that waves are of
@@ -23,9 +22,6 @@ MANY = 800  # images that are looked at in all views
 FEW = 32  # of these, that are aligned
 ROWS = 32  # images in a block
 
-Floats = npt.NDArray[np.float32]
-Reals = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.int64]
 View = tuple[float, float, float]  # zoom; shift down and right, in pixels
 
 _PLAIN: tuple[View, ...] = ((1.0, 0.0, 0.0),)

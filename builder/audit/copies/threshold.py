@@ -34,15 +34,15 @@ class Threshold:
     spread: Reals  # [bands]
     value: float
 
-    def similarity(self, alike: Floats) -> Reals:
-        """float64 [n, k] of atanh of correlations [n, k, bands]; −inf where there is no pair."""
-        return _similarity(alike, self.usual, self.spread)
+    def similarity(self, fisher_z: Floats) -> Reals:
+        """float64 [n, k] of Fisher's z [n, k, bands]; −inf where there is no pair."""
+        return _similarity(fisher_z, self.usual, self.spread)
 
 
-def threshold_of(alike: Floats, accused: float) -> Threshold:
+def threshold_of(fisher_z: Floats, accused: float) -> Threshold:
     """The threshold that a share `accused` of images such as the held-out ones [n, k, b] passes."""
-    usual, spread = _usual(alike)
-    largest = np.sort(_similarity(alike, usual, spread).max(axis=1))[::-1]
+    usual, spread = _usual(fisher_z)
+    largest = np.sort(_similarity(fisher_z, usual, spread).max(axis=1))[::-1]
     tail = min(max(TAIL_IMAGES, round(TAIL * len(largest))), len(largest) - 1)
     start = largest[tail]
     excess = largest[:tail] - start
@@ -62,7 +62,7 @@ def can_judge(patients: npt.NDArray[np.object_]) -> bool:
     return len(patients) - int(np.bincount(_parts(patients)).max()) > TAIL_IMAGES
 
 
-def accused_of(alike: Floats, patients: npt.NDArray[np.object_], accused: float) -> int:
+def accused_of(fisher_z: Floats, patients: npt.NDArray[np.object_], accused: float) -> int:
     """How many held-out images pass the threshold that those of the other patients set.
 
     They must be enough: `can_judge` is asked first.
@@ -71,8 +71,8 @@ def accused_of(alike: Floats, patients: npt.NDArray[np.object_], accused: float)
     parts = _parts(patients)
     total = 0
     for part in np.unique(parts):
-        threshold = threshold_of(alike[parts != part], accused)
-        similarity = threshold.similarity(alike[parts == part]).max(axis=1)
+        threshold = threshold_of(fisher_z[parts != part], accused)
+        similarity = threshold.similarity(fisher_z[parts == part]).max(axis=1)
         total += int((similarity > threshold.value).sum())
     return total
 
@@ -84,14 +84,16 @@ def _parts(patients: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
     return dealt
 
 
-def _similarity(alike: Floats, usual: Reals, spread: Reals) -> Reals:
-    similarity: Reals = ((alike - usual) / spread).max(axis=2)
+def _similarity(fisher_z: Floats, usual: Reals, spread: Reals) -> Reals:
+    similarity: Reals = ((fisher_z - usual) / spread).max(axis=2)
     return similarity
 
 
-def _usual(alike: Floats) -> tuple[Reals, Reals]:
+def _usual(fisher_z: Floats) -> tuple[Reals, Reals]:
     """Median and spread [bands] of each image's most alike pair; quartiles, so that a few images
     that are in both sets count for little.
     """
-    low, usual, high = np.quantile(alike.max(axis=1).astype(np.float64), [0.25, 0.5, 0.75], axis=0)
+    low, usual, high = np.quantile(
+        fisher_z.max(axis=1).astype(np.float64), [0.25, 0.5, 0.75], axis=0
+    )
     return usual, np.maximum((high - low) / 1.349, _LEAST_SPREAD)

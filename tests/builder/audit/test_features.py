@@ -86,12 +86,7 @@ def test_a_treatment_is_applied_to_the_images_themselves(
     train: Pictures, pixels: PixelFeatures, show: Progress
 ) -> None:
     treated = features_of(pixels, train, show, treat=lambda block: 255 - block)
-    assert np.array_equal(treated, pixels(255 - train.images()))
-
-
-def test_no_images_are_refused(train: Pictures, pixels: PixelFeatures, show: Progress) -> None:
-    with pytest.raises(UsageError, match="there are no images"):
-        features_of(pixels, train.take(np.array([], np.int64)), show)
+    assert np.array_equal(treated, pixels(255 - np.concatenate([*train.blocks()])))
 
 
 def test_the_classifiers_features_give_its_probabilities(

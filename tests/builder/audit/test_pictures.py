@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from builder.audit.pictures import SIDE, Pictures, open_sealed, read_pictures
-from builder.contract import CheckError, UsageError
+from builder.audit.pictures import SIDE, Pictures, open_sealed, read_pictures, resized
+from builder.contract import Bytes, CheckError, UsageError
 
 MakePictures = Callable[..., Pictures]
-Chests = Callable[[int, int], npt.NDArray[np.uint8]]
+Chests = Callable[[int, int], Bytes]
 
 
 def quiet(*_: object) -> Any:
     return nullcontext(lambda _: None)
+
+
+def images_of(pictures: Pictures) -> Bytes:
+    return np.concatenate([*pictures.blocks()])
 
 
 def test_a_sealed_dataset_is_read_by_origin_and_split(sealed: Path, tmp_path: Path) -> None:
@@ -35,12 +38,11 @@ def test_a_sealed_dataset_is_read_by_origin_and_split(sealed: Path, tmp_path: Pa
     train = read_pictures(found, found.rows("real", ["train"]), tmp_path, quiet)
     assert len(synthetic) + len(held_out) + len(train) == len(found.index)
     assert not {*held_out.patients} & {*train.patients}
-    assert train.images().shape == (len(train), 32, 32)
-    assert (train.images() == train.reduced).all()  # no side is longer than 64
+    assert train.reduced.shape == (len(train), 32, 32)
+    assert (images_of(train) == train.reduced).all()  # no side is longer than 64
     pictures = read_pictures(found, synthetic, tmp_path, quiet)
     assert (pictures.patients == pictures.keys).all()
     assert [path.name for path in tmp_path.iterdir()] == ["sealed"]  # whatever ends the process
-    assert {*pictures.targets} == {"Mass", "Pleural_Thickening"}
     assert pictures.labels.shape == (len(synthetic), len(found.manifest.pathologies))
     assert (pictures.group("view") == "").all()
 
@@ -60,11 +62,21 @@ def test_blocks_and_chosen_ones_keep_the_order(make_pictures: MakePictures, ches
     assert (np.concatenate([*pictures.blocks(3)]) == images).all()
     assert [len(block) for block in pictures.blocks(4)] == [4, 4, 2]
     chosen = pictures.take(np.array([7, 2]))
-    assert (chosen.images() == images[[7, 2]]).all()
+    assert (images_of(chosen) == images[[7, 2]]).all()
     assert (chosen.reduced == images[[7, 2]]).all()
     assert [*chosen.keys] == [pictures.keys[7], pictures.keys[2]]
     mask = np.arange(10) % 2 == 0
-    assert (pictures.take(mask).images() == images[mask]).all()
+    assert (images_of(pictures.take(mask)) == images[mask]).all()
+
+
+@pytest.mark.parametrize("how", ["BOX", "BILINEAR", "LANCZOS"])
+def test_an_image_is_resized_as_pillow_does_or_not_at_all(chests: Chests, how: str) -> None:
+    (image,) = chests(1, 0)
+    assert resized(image, 64, 64, how) is image
+    found = resized(image, 24, 80, how)
+    assert found.shape == (24, 80)
+    pillow = Image.fromarray(image).resize((80, 24), Image.Resampling[how])
+    assert (found == np.asarray(pillow)).all()
 
 
 def test_a_large_image_is_reduced_by_the_means_of_areas(make_pictures: MakePictures) -> None:

@@ -128,12 +128,12 @@ def test_without_held_out_images_there_is_no_floor(
 def test_sources_of_real_images_are_told(
     sides: tuple[Pictures, Pictures], make_pictures: Make, show: Progress
 ) -> None:
-    images = sides[0].images()
+    images = np.concatenate([*sides[0].blocks()])
     images[:60, :4] = 0  # a bar, such as one clinic's scanner leaves
     train = make_pictures(images)
     keys = train.keys.tolist()
     sources = {key: "Bern" if i < 60 else "Basel" for i, key in enumerate(keys)}
-    synthetic = make_pictures(sides[1].images(), origin="synthetic")
+    synthetic = make_pictures(sides[1].reduced, origin="synthetic")
     result = found(
         judge_shortcuts(synthetic, train, sides[1], settings=SETTINGS, show=show, sources=sources)
     )

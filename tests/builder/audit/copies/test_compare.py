@@ -17,10 +17,10 @@ def test_a_copy_is_like_its_original(chests: Chests) -> None:
     found = search(np.concatenate([copies, chests(70, 1)]), searched(images), done.append)
     assert done == [32, 32, 8]
     assert found.rows.shape == (72, ALIGNED)
-    assert found.alike.shape == (72, ALIGNED, len(BANDS))
+    assert found.fisher_z.shape == (72, ALIGNED, len(BANDS))
     assert found.rows[:2, 0].tolist() == [140, 3]
-    assert (found.alike[:2, 0] > 1.5).all()
-    assert found.alike[2:].max() < 1.5
+    assert (found.fisher_z[:2, 0] > 1.5).all()
+    assert found.fisher_z[2:].max() < 1.5
 
 
 def test_repeats_are_of_earlier_images(chests: Chests) -> None:
@@ -31,12 +31,12 @@ def test_repeats_are_of_earlier_images(chests: Chests) -> None:
     assert (found.rows < np.arange(80)[:, None]).all()
     assert found.rows[70, 0] == 5
     assert found.rows[1, 0] == 0
-    assert np.isneginf(found.alike[0]).all()
-    assert (found.alike[[1, 70], 0] > 3).all()
+    assert np.isneginf(found.fisher_z[0]).all()
+    assert (found.fisher_z[[1, 70], 0] > 3).all()
 
 
 def test_small_and_few_images(chests: Chests) -> None:
     small = chests(2, 3)[:, ::2, ::2]
     found = search(small, searched(small), lambda _: None)
     assert found.rows[:, 0].tolist() == [0, 1]
-    assert np.isneginf(search_repeats(searched(small[:1]), lambda _: None).alike).all()
+    assert np.isneginf(search_repeats(searched(small[:1]), lambda _: None).fisher_z).all()

@@ -24,18 +24,18 @@ def test_few_honest_images_pass(count: int) -> None:
 
 
 def test_images_in_both_sets_hardly_move_it() -> None:
-    alike = honest(1000, 0)
-    before = threshold_of(alike, 0.001).value
-    alike[7] = 5
-    assert before < threshold_of(alike, 0.001).value < before + 0.6
+    fisher_z = honest(1000, 0)
+    before = threshold_of(fisher_z, 0.001).value
+    fisher_z[7] = 5
+    assert before < threshold_of(fisher_z, 0.001).value < before + 0.6
 
 
 def test_patients_judge_each_other() -> None:
-    alike = honest(400, 1)
+    fisher_z = honest(400, 1)
     patients = np.array([f"p{i // 2}" for i in range(400)], np.object_)
-    assert accused_of(alike, patients, 0.001) == 0
-    alike[10:12] = 5
-    assert accused_of(alike, patients, 0.001) == 2
+    assert accused_of(fisher_z, patients, 0.001) == 0
+    fisher_z[10:12] = 5
+    assert accused_of(fisher_z, patients, 0.001) == 2
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_patients_judge_each_other() -> None:
 def test_images_of_too_few_patients_do_not_judge(sizes: list[int], enough: bool) -> None:
     patients = np.repeat(np.array([f"p{i}" for i in range(len(sizes))], np.object_), sizes)
     assert can_judge(patients) is enough
-    alike = honest(len(patients), 3)
-    alike[0] = 9
+    fisher_z = honest(len(patients), 3)
+    fisher_z[0] = 9
     if enough:
-        assert accused_of(alike, patients, 0.001) == 1  # so every part was judged
+        assert accused_of(fisher_z, patients, 0.001) == 1  # so every part was judged
         return
     with pytest.raises(AssertionError, match="hardly any image"):
-        accused_of(alike, patients, 0.001)
+        accused_of(fisher_z, patients, 0.001)
 
 
 def test_whoever_may_judge_has_a_tail() -> None:
@@ -71,15 +71,15 @@ def test_whoever_may_judge_has_a_tail() -> None:
         if not can_judge(patients):
             continue
         allowed += 1
-        alike = honest(len(patients), 4)
-        assert 0 <= accused_of(alike, patients, 0.5) < len(patients)
+        fisher_z = honest(len(patients), 4)
+        assert 0 <= accused_of(fisher_z, patients, 0.5) < len(patients)
         assert len(patients) > TAIL_IMAGES
     assert allowed > 50
 
 
 def test_no_pair_is_never_suspect() -> None:
-    alike = honest(50, 2)
-    threshold = threshold_of(alike, 0.001)
+    fisher_z = honest(50, 2)
+    threshold = threshold_of(fisher_z, 0.001)
     assert np.isneginf(threshold.similarity(np.full((2, 3, 3), -np.inf, np.float32))).all()
     same = threshold_of(np.ones((30, 3, 3), np.float32), 0.001)
     assert np.isfinite(same.value)
