@@ -1,4 +1,4 @@
-"""Which columns of a table say who a patient is → Told, People.
+"""Which columns of a table say who a patient is → TableFacts, People.
 
 No reader of a dataset is asked, as any table of patients may be given, but the dataset that is
 shared knows how its own label table calls them.
@@ -37,7 +37,7 @@ _SHOWN = 20  # names of columns in a message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class TableFacts:
     """What a sealed dataset tells of its label table."""
 
     patient: str = "patient"  # the column of patients, if it has one
@@ -68,14 +68,14 @@ class People:
             yield from self.number.findall(row[self.image])
 
 
-def told_by(manifest: Manifest) -> Told:
+def told_by(manifest: Manifest) -> TableFacts:
     """What the dataset tells of the label table that it was built from."""
     table = manifest.recipe.get("table")
     options = table if isinstance(table, dict) else {}
     image, number = _IN_THE_NAME.get(manifest.dataset, (None, None))
     if options.get("patient_pattern"):  # it may be a stranger's, so it is not run
         image, number = str(options.get("image_column") or "image"), _ANY_NUMBER
-    return Told(
+    return TableFacts(
         patient=str(options.get("patient_column") or "patient"),
         image=image,
         number=number,
@@ -83,7 +83,7 @@ def told_by(manifest: Manifest) -> Told:
     )
 
 
-def people_in(header: Sequence[str], told: Told) -> People | None:
+def people_in(header: Sequence[str], told: TableFacts) -> People | None:
     """Where a table with this header says who a patient is; None where nothing is known to."""
     labels = {plain(name) for name in told.labels} - {plain(told.patient)}
     columns = [

@@ -12,7 +12,7 @@ from builder.contract import UsageError
 from builder.labels.dialect import SEPARATORS, TableText, read_text, records
 from builder.progress import Progress
 from builder.share.leaks import LONG, Forbidden, bare, even, names_of, parts_of
-from builder.share.people import People, Told, is_person, no_people, people_in, taken
+from builder.share.people import People, TableFacts, is_person, no_people, people_in, taken
 
 _NOBODY = frozenset(  # what stands where a patient is not named
     {"anonymised", "anonymized", "anonymous", "missing", "nan", "none", "null", "unknown"}
@@ -24,7 +24,7 @@ _COMMON = 20  # rows, or a hundredth of them: what more rows share singles nobod
 
 
 def read_tables(
-    paths: Sequence[Path], told: Told, progress: Progress
+    paths: Sequence[Path], told: TableFacts, progress: Progress
 ) -> tuple[Forbidden, tuple[str, ...]]:
     """What the tables must not give away, and a note for each that says how patients were found.
 
@@ -64,7 +64,7 @@ def read_tables(
     return forbidden, tuple(notes)
 
 
-def _table(path: Path, told: Told) -> tuple[TableText, People]:
+def _table(path: Path, told: TableFacts) -> tuple[TableText, People]:
     """The text of a table and where it names patients; UsageError where that is not known."""
     text = read_text(path, told.names)
     if (people := people_in(text.header, told)) is not None:

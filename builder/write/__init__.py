@@ -18,7 +18,7 @@ from builder.write.job import STAGES, Painter, Shard, ShardJob, StoredSample, cu
 from builder.write.resume import completed_shard
 from builder.write.sent import absent, send_empty, send_shard, sent_shard
 from builder.write.sidecars import remove_local, sync_folder, write_empty, write_sidecars
-from builder.write.telling import Told
+from builder.write.telling import ShardProgress
 
 __all__ = [
     "STAGES",
@@ -59,7 +59,7 @@ def write_each(jobs: Iterable[ShardJob], advance: Advance = lambda _: None) -> I
         try:
             for job in jobs:
                 sends = job.layout.destination is not None
-                told = Told(len(job.samples), advance, stopped, sends=sends)
+                told = ShardProgress(len(job.samples), advance, stopped, sends=sends)
                 finishing.append(_begin(job, told, finisher))
                 if len(finishing) > 1:
                     yield finishing.popleft().result()
@@ -70,7 +70,7 @@ def write_each(jobs: Iterable[ShardJob], advance: Advance = lambda _: None) -> I
             raise
 
 
-def _begin(job: ShardJob, told: Told, finisher: ThreadPoolExecutor) -> Future[Shard]:
+def _begin(job: ShardJob, told: ShardProgress, finisher: ThreadPoolExecutor) -> Future[Shard]:
     """Produce the pictures of a shard; the future gives it when it is complete."""
     destination = job.layout.destination
     if destination is not None:
@@ -91,7 +91,7 @@ def _begin(job: ShardJob, told: Told, finisher: ThreadPoolExecutor) -> Future[Sh
         raise
 
 
-def _finish(job: ShardJob, filling: Filling, new: NewFile, told: Told) -> Shard:
+def _finish(job: ShardJob, filling: Filling, new: NewFile, told: ShardProgress) -> Shard:
     """Give the tar its name, after all that lies next to it, and send them."""
     try:
         shard = filling.finish()
@@ -109,7 +109,7 @@ def _finish(job: ShardJob, filling: Filling, new: NewFile, told: Told) -> Shard:
     return _send(job, shard, told)
 
 
-def _send(job: ShardJob, shard: Shard, told: Told) -> Shard:
+def _send(job: ShardJob, shard: Shard, told: ShardProgress) -> Shard:
     """Send a complete shard to where it goes; nothing stays of it on this disk then."""
     destination = job.layout.destination
     if destination is not None:
@@ -122,7 +122,7 @@ def _send(job: ShardJob, shard: Shard, told: Told) -> Shard:
     return _end(shard, told)
 
 
-def _end(shard: Shard, told: Told) -> Shard:
+def _end(shard: Shard, told: ShardProgress) -> Shard:
     told.end()
     return shard
 

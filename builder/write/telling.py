@@ -9,7 +9,7 @@ from threading import Event
 from builder.progress import Advance
 
 
-class Told:
+class ShardProgress:
     """The images of one shard that were told to `advance`."""
 
     def __init__(self, images: int, advance: Advance, stopped: Event, *, sends: bool) -> None:

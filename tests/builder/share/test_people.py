@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builder.contract import Manifest
-from builder.share.people import Told, is_person, people_in, taken, told_by
+from builder.share.people import TableFacts, is_person, people_in, taken, told_by
 
 PERSONS = (
     *("patient", "Patient ID", "PatientID", "patient_no", "subject_id", "MRN", "Name", "full name"),
@@ -30,7 +30,7 @@ def test_another_column_is_none(name: str) -> None:
     assert not is_person(name)
 
 
-def told(manifest: Manifest, dataset: str = "table", **options: object) -> Told:
+def told(manifest: Manifest, dataset: str = "table", **options: object) -> TableFacts:
     source = {**manifest.source, "dataset": dataset}
     return told_by(replace(manifest, source=source, recipe={"table": options}))
 

@@ -4,12 +4,12 @@ from threading import Event
 
 import pytest
 
-from builder.write.telling import Told
+from builder.write.telling import ShardProgress
 
 
 def test_a_shard_that_stays_counts_when_it_is_made() -> None:
     seen: list[int] = []
-    told = Told(10, seen.append, Event(), sends=False)
+    told = ShardProgress(10, seen.append, Event(), sends=False)
     told.made(4)
     told.made(6)
     told.end()
@@ -18,7 +18,7 @@ def test_a_shard_that_stays_counts_when_it_is_made() -> None:
 
 def test_a_shard_that_is_sent_counts_with_its_bytes() -> None:
     seen: list[int] = []
-    told = Told(10, seen.append, Event(), sends=True)
+    told = ShardProgress(10, seen.append, Event(), sends=True)
     told.sent(0)  # while it is asked for
     told.made(10)
     told.begin(1000)
@@ -31,14 +31,14 @@ def test_a_shard_that_is_sent_counts_with_its_bytes() -> None:
 
 def test_what_ends_early_is_told_whole() -> None:
     seen: list[int] = []
-    told = Told(7, seen.append, Event(), sends=True)
+    told = ShardProgress(7, seen.append, Event(), sends=True)
     told.end()
     assert seen == [7]
 
 
 def test_a_build_that_was_stopped_waits_for_nothing() -> None:
     stopped = Event()
-    told = Told(10, lambda _: None, stopped, sends=True)
+    told = ShardProgress(10, lambda _: None, stopped, sends=True)
     stopped.set()
     with pytest.raises(InterruptedError):
         told.sent(0)
