@@ -36,12 +36,12 @@ class ImageSpec:
         return 2 * self.height * self.width + 4096
 
 
-def decode_image(data: bytes, image: ImageSpec, out: Bytes | None = None) -> Bytes:
-    """uint8 [H, W] pixels of one image member, in `out` if given; ValueError if it is no image.
+def decode_image(data: bytes, image: ImageSpec) -> Bytes:
+    """uint8 [H, W] pixels of one image member; ValueError if it is no image.
 
     The size in the header is checked before any pixel is decoded.
     """
-    pixels = np.empty((image.height, image.width), np.uint8) if out is None else out
+    pixels = np.empty((image.height, image.width), np.uint8)
     image_decoder(image)(data, pixels)
     return pixels
 

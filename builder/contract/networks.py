@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from builder.contract.errors import UsageError
-from builder.contract.record import printable
+from builder.contract.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

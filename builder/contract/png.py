@@ -22,8 +22,8 @@ _GREY = (8, 0, 0, 0)  # bits, colour type, deflate, filters
 _UP = 2  # the filter of a row that is stored minus the one above it
 
 
-def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
-    """uint8 [H, W] of that shape, in `out` if given; ValueError says what is wrong with it.
+def decode_png(data: bytes, shape: tuple[int, int], out: Bytes) -> None:
+    """Fill `out`, uint8 [H, W] of that shape; ValueError says what is wrong with the file.
 
     No more bytes are inflated than such an image has; damage is found by the checksums.
     """
@@ -37,12 +37,7 @@ def decode_png(data: bytes, shape: tuple[int, int], out: Bytes | None) -> Bytes:
         raise ValueError(f"found {height}×{width}, expected {shape[0]}×{shape[1]} 8-bit grey")
     _check_kind(header, shape)
     pixels = _plain(header, body, shape)
-    if pixels is None:
-        pixels = _by_pillow(header, body, shape)
-    if out is None:
-        return pixels
-    out[:] = pixels
-    return out
+    out[:] = _by_pillow(header, body, shape) if pixels is None else pixels
 
 
 def _chunks(data: bytes) -> Iterator[_Chunk]:

@@ -13,8 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from builder.contract.errors import CheckError
-from builder.contract.errors import printable as printable
+from builder.contract.errors import CheckError, printable
 
 MAX_JSON = 16 << 20  # bytes of a text; a manifest of 60,000 shards
 MAX_DEPTH = 64  # of lists and objects within each other

@@ -6,7 +6,6 @@ has a shard alone computes it from the decoded members instead; the two differ b
 CODEC_DISTANCE, and not at all for PNG.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,20 +25,17 @@ def sketch_of(pixels: Bytes) -> Bytes:
     `pixels` are uint8 [H, W], at least 4 on a side; cell i ends where (i + 1)·H // 4 begins. All in
     integers, so that every machine finds the same.
     """
-    sketch: Bytes = sketches_of([pixels])[0]
+    one = Sketches(1, *pixels.shape)
+    one.add(pixels)
+    sketch: Bytes = one.finish()[0]
     return sketch
 
 
-def sketches_of(images: Sequence[Bytes]) -> Bytes:
-    """uint8 [N, 16]: `sketch_of` each of N images of one size; some at a time cost half of it."""
-    some = Sketches(len(images), *images[0].shape)
-    for pixels in images:
-        some.add(pixels)
-    return some.finish()
-
-
 class Sketches:
-    """The sketches of some images of one size, each seen while the caches still hold it."""
+    """The sketches of some images of one size, each seen while the caches still hold it.
+
+    Some at a time cost half of what `sketch_of` each costs.
+    """
 
     def __init__(self, most: int, height: int, width: int) -> None:
         """At most so many images."""

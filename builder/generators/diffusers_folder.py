@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-from builder.contract import CheckError, UsageError
-from builder.contract.record import parse_json, printable, read_bytes
+from builder.contract import CheckError, UsageError, printable
+from builder.contract.record import parse_json, read_bytes
 from builder.contract.tensors import read_tensors_header
 
 SCHEDULERS = (  # all noise that these add comes from the torch.Generator of the image

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from builder.contract import Manifest
 from builder.share.croissant import citation
 from builder.share.publisher import Publisher
-from builder.share.sources import source_facts
+from builder.share.sources import counted, source_facts
 from builder.share.summary import FEW, GroupShare, Prevalence, Summary, origins, rejects
 
 Part = list[str]  # a heading, then paragraphs and tables in Markdown
@@ -118,8 +118,8 @@ def source_part(manifest: Manifest, publisher: Publisher, summary: Summary) -> P
     source, recipe = manifest.source, manifest.recipe
     lines = [
         f"Source: {facts.name if facts else 'a table of the publisher'}, "
-        f"{_count(source.get('rows'))} images of {_count(source.get('patients'))} patients in its "
-        f"label table (sha256 `{source.get('labels_sha256')}`).",
+        f"{counted(source.get('rows'))} images of {counted(source.get('patients'))} patients in "
+        f"its label table (sha256 `{source.get('labels_sha256')}`).",
         f"Patients: {publisher.source or (facts.population if facts else _UNSAID)}",
         f"Labels: {facts.labels if facts else _UNSAID} "
         f"{_UNCERTAIN.get(manifest.uncertain, '')} {_VIEWS.get(str(recipe.get('views')), '')}",
@@ -286,10 +286,6 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _share(part: int, total: int) -> str:
     return f"{100 * part / total:.1f} %" if total else "–"
-
-
-def _count(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "an unknown number of"
 
 
 def _percent(fraction: object) -> str:

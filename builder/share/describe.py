@@ -16,7 +16,7 @@ from builder.contract import (
     printable,
 )
 from builder.share.check import SUMS, manifest_of
-from builder.share.sources import source_facts
+from builder.share.sources import counted, source_facts
 from builder.share.summary import Prevalence, Summary, origins, rejects, summarise
 
 _WIDTH = 100  # columns
@@ -225,7 +225,7 @@ def _whence(manifest: Manifest, path: Path) -> Iterator[tuple[str, str]]:
     )
     yield (
         "label table",
-        (f"{_number(source.get('rows'))} images of {_number(source.get('patients'))} patients"),
+        (f"{counted(source.get('rows'))} images of {counted(source.get('patients'))} patients"),
     )
     yield "", f"sha256 {source.get('labels_sha256', 'unknown')}"
     if generator:
@@ -291,7 +291,3 @@ def _facts(pairs: Iterator[tuple[str, str]]) -> Iterator[str]:
         lines: Sequence[str] = textwrap.wrap(printable(text, 2000), _WIDTH - 13) or [""]
         yield f"{word:<13}{lines[0]}".rstrip()
         yield from (f"{'':<13}{line}" for line in lines[1:])
-
-
-def _number(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else "an unknown number of"

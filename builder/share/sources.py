@@ -82,6 +82,11 @@ _FACTS = {
 }
 
 
+def counted(value: object) -> str:
+    """A number that a manifest may say of its source, in words before `images` or `patients`."""
+    return f"{value:,}" if isinstance(value, int) else "an unknown number of"
+
+
 def source_facts(dataset: str) -> SourceFacts | None:
     """What is published about a kind of label table; None for a table of the user's own."""
     return _FACTS.get(dataset)

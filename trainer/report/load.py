@@ -22,11 +22,12 @@ from builder.contract import (
     Refusal,
     UsageError,
     check_pathologies,
+    printable,
     sha256_file,
 )
 from builder.contract.networks import DENSENET
 from builder.contract.parquet import read_parquet
-from builder.contract.record import as_record, printable, read_bytes
+from builder.contract.record import as_record, read_bytes
 from trainer.evaluate.external_scores import FOLDER as EXTERNAL
 from trainer.evaluate.external_scores import ExternalScores
 from trainer.fit.run_folder import RunFolder

@@ -14,8 +14,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from builder.contract import KEY, CheckError, ImageSpec, PlanProof, UsageError
-from builder.contract.record import Count, Sha256, as_record, parse_json, printable, read_bytes
+from builder.contract import KEY, CheckError, ImageSpec, PlanProof, UsageError, printable
+from builder.contract.record import Count, Sha256, as_record, parse_json, read_bytes
 from trainer.arms import Controls, parse_mix
 from trainer.fit.run_folder import RunFolder
 from trainer.recipe import ArmName, RunConfig

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from builder.contract import Bytes, ImageSpec, decode_image, sketch_distance, sketch_of
-from builder.contract.sketch import CODEC_DISTANCE, sketches_of
+from builder.contract.sketch import CODEC_DISTANCE, Sketches
 from builder.write.encode import encode
 
 
@@ -26,7 +26,10 @@ def test_a_sketch_is_the_mean_of_each_cell(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("side", [16, 17])
 def test_many_are_sketched_as_one_is(side: int) -> None:
     images = [pixels(side, side, seed) for seed in range(5)]
-    assert (sketches_of(images) == np.stack([sketch_of(each) for each in images])).all()
+    some = Sketches(7, side, side)
+    for image in images:
+        some.add(image)
+    assert (some.finish() == np.stack([sketch_of(each) for each in images])).all()
 
 
 def test_halves_are_rounded_up() -> None:
