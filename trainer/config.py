@@ -201,13 +201,12 @@ def describe(plan: RunPlan, manifest: Manifest, fabric: Fabric) -> RunConfig:
         shards=plan.shards,
         shards_root=plan.shards_root,
         out=str(plan.out),
-        recipe=plan.recipe,
         init_sha256=read_config(plan.out).init_sha256 if begun else init_digest(plan.recipe.init),
         device=fabric.device.type,
         ranks=fabric.world_size,
         workers=plan.machine.workers,
         skip_bad=plan.skip_bad,
-        **device_facts(fabric.device),
+        **(asdict(plan.recipe) | device_facts(fabric.device)),
     )
 
 

@@ -1,6 +1,5 @@
 """What decides the weights of a run, apart from the dataset → Recipe; config.json → RunConfig."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -11,7 +10,7 @@ from msgspec import Meta
 from builder.contract import UsageError
 from builder.contract.networks import DENSENET
 from builder.contract.precision import Precision
-from builder.contract.record import as_record, parse_json, read_bytes
+from builder.contract.record import read_record
 
 ArmName = Literal["none", "flip", "gan", "oversample", "pretrain", "classweight", "radiograph"]
 Augment = Literal["none", "flip", "radiograph"]
@@ -86,15 +85,14 @@ def plain_number(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """What config.json holds of a run: its recipe, dataset and machine. On disk it is flat."""
+class RunConfig(Recipe):
+    """What config.json holds of a run: first its recipe, then its dataset and its machine."""
 
     manifest: str  # the dataset's name
     manifest_sha256: str
     shards: str  # the manifest, a file or URL
     shards_root: str | None
     out: str
-    recipe: Recipe
     init_sha256: str | None  # of the file that --init names
     device: str  # its type
     ranks: Positive
@@ -104,18 +102,10 @@ class RunConfig:
     torch: str = ""  # versions: of this, and of cuDNN where a GPU trains
     cudnn: str = ""
 
-    def to_json(self) -> dict[str, object]:
-        """The flat fields, as config.json and report.json hold them."""
-        flat: dict[str, object] = {}
-        for name, value in asdict(self).items():  # in the order of the annotations
-            flat |= value if name == "recipe" else {name: value}
-        return flat
-
-
-def as_config(raw: object, what: str) -> RunConfig:
-    """The config in flat fields; CheckError names the field of `what` that is wrong."""
-    nested = {**raw, "recipe": raw} if isinstance(raw, dict) else raw
-    return as_record(nested, RunConfig, what, exact=False)
+    @property
+    def recipe(self) -> Recipe:
+        """Its fields that decide the weights, as a record of their own."""
+        return Recipe(**{f.name: getattr(self, f.name) for f in fields(Recipe)})
 
 
 def read_config(run: Path) -> RunConfig:
@@ -123,9 +113,4 @@ def read_config(run: Path) -> RunConfig:
     path = run / CONFIG
     if not path.is_file():
         raise UsageError(f"{run} holds no run of xtrain: it has no {CONFIG}.")
-    return as_config(parse_json(read_bytes(path), str(path)), str(path))
-
-
-def config_bytes(config: RunConfig) -> bytes:
-    """The file config.json."""
-    return (json.dumps(config.to_json(), indent=2) + "\n").encode()
+    return read_record(path, RunConfig, exact=False)

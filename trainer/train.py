@@ -12,6 +12,7 @@ from torch import nn
 from builder.contract import CheckError, UsageError, write_last
 from builder.contract.lock import hold
 from builder.contract.precision import Precision
+from builder.contract.record import to_json
 from builder.contract.weights import load_into, read_header
 from trainer import report
 from trainer.arms import Arm, make_arm
@@ -222,7 +223,7 @@ def score(ready: Ready, plan: RunPlan) -> RunReport:
         write_last(folder.predictions, evaluation.predictions)
         write_last(folder.summary, report.markdown(found).encode())
         write_last(folder.curves, curves)
-        write_last(folder.report, found.to_json().encode())
+        write_last(folder.report, to_json(found).encode())
     ready.fabric.barrier()
     return found
 

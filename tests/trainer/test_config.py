@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from builder.contract import UsageError, sha256_bytes
+from builder.contract.record import to_json
 from trainer import config as module
 from trainer.cli import main
 from trainer.config import (
@@ -18,7 +19,7 @@ from trainer.config import (
     with_precision,
 )
 from trainer.fit.devices import connect
-from trainer.recipe import RunConfig, config_bytes
+from trainer.recipe import RunConfig
 from trainer.stream.locate import Located
 
 PlanOf = Callable[..., tuple[RunPlan, Located]]
@@ -87,7 +88,7 @@ def test_auto_is_decided_once_and_a_resumed_run_keeps_it(
     assert with_precision(named, manifest) is named
     plan = resolve(named, manifest)
     with connect("cpu", "fp32") as fabric:
-        (tmp_path / "config.json").write_bytes(config_bytes(describe(plan, manifest, fabric)))
+        (tmp_path / "config.json").write_text(to_json(describe(plan, manifest, fabric)))
     again = with_precision(replace(asked, resume=True), manifest)
     assert again.settings.precision == "fp32"
     assert len(tried) == 1
@@ -146,7 +147,7 @@ def test_a_run_that_goes_on_notes_the_weights_that_it_began_with(
     weights.write_bytes(b"first")
     plan, found = plan_of(shared, tmp_path / "run", init=str(weights), resume=True)
     plan.out.mkdir()
-    (plan.out / "config.json").write_bytes(config_bytes(config_of(plan, found)))
+    (plan.out / "config.json").write_text(to_json(config_of(plan, found)))
     weights.write_bytes(b"second")
     assert config_of(plan, found).init_sha256 == sha256_bytes(b"second")  # it has no checkpoint
     (plan.out / "last.pt").touch()
@@ -165,7 +166,7 @@ def test_scoring_elsewhere_does_not_change_what_was_noted_of_the_training(
         init_sha256="1" * 64, skip_bad=True, shards="there.json",
     )  # fmt: skip
     plan.out.mkdir()
-    (plan.out / "config.json").write_bytes(config_bytes(noted))
+    (plan.out / "config.json").write_text(to_json(noted))
     config, command = as_trained(plan)
     assert config == replace(noted, shards=plan.shards)
     assert command.startswith("torchrun --nproc-per-node=4 --no-python xtrain --shards=")

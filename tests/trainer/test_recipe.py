@@ -7,23 +7,25 @@ from typing import Any, get_args
 import pytest
 
 from builder.contract import CheckError, UsageError
+from builder.contract.record import to_json
 from trainer.config import describe
 from trainer.fit.devices import connect
 from trainer.recipe import (
     ARMS,
     ArmName,
     RunConfig,
-    as_config,
     but_for_before,
-    config_bytes,
     read_config,
 )
 
-FLAT = [
-    "manifest", "manifest_sha256", "shards", "shards_root", "out", "epochs", "batch", "lr",
-    "optimizer", "arm", "augment", "mix", "steps", "init", "seed", "precision", "accumulate",
-    "compile", "sync_batchnorm", "network", "synthetic_weight", "schedule", "init_sha256",
-    "device", "ranks", "workers", "skip_bad", "card", "torch", "cudnn",
+RECIPE = [
+    "epochs", "batch", "lr", "optimizer", "arm", "augment", "mix", "steps", "init", "seed",
+    "precision", "accumulate", "compile", "sync_batchnorm", "network", "synthetic_weight",
+    "schedule",
+]  # fmt: skip
+DATASET = ["manifest", "manifest_sha256", "shards", "shards_root"]
+PLACE = [
+    "out", "init_sha256", "device", "ranks", "workers", "skip_bad", "card", "torch", "cudnn",
 ]  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def changed(config: RunConfig, tmp_path: Path) -> Callable[[dict[str, Any]], Pat
     """The function that writes a config.json with other fields: its folder."""
 
     def write(fields: dict[str, Any]) -> Path:
-        (tmp_path / "config.json").write_text(json.dumps(config.to_json() | fields))
+        (tmp_path / "config.json").write_text(json.dumps(asdict(config) | fields))
         return tmp_path
 
     return write
@@ -50,11 +52,28 @@ def test_names_are_those_of_the_types() -> None:
     assert len({*ARMS}) == len(ARMS)
 
 
-def test_a_config_is_flat_on_disk_and_comes_back(config: RunConfig, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_bytes(config_bytes(config))
-    assert list(json.loads((tmp_path / "config.json").read_text())) == FLAT
+def test_a_config_says_first_how_then_on_what_then_where_and_comes_back(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(to_json(config))
+    assert [*json.loads((tmp_path / "config.json").read_text())] == RECIPE + DATASET + PLACE
     assert read_config(tmp_path) == config
-    assert as_config(config.to_json(), "config") == config
+
+
+def test_the_order_of_the_fields_does_not_matter(config: RunConfig, tmp_path: Path) -> None:
+    """Earlier versions wrote the dataset first."""
+    facts = asdict(config)
+    earlier = {name: facts[name] for name in (*DATASET, "out", *RECIPE, *PLACE)}
+    (tmp_path / "config.json").write_text(json.dumps(earlier))
+    assert read_config(tmp_path) == config
+
+
+def test_the_recipe_of_a_config_is_that_of_its_plan(
+    config: RunConfig, shared: Any, plan_of: Callable[..., Any]
+) -> None:
+    plan, _ = plan_of(shared, Path("runs/tiny"))
+    assert config.recipe == plan.recipe
+    assert [*asdict(config.recipe)] == RECIPE
 
 
 def test_a_config_may_hold_more_than_we_know(
@@ -80,7 +99,7 @@ def test_a_folder_without_a_config_holds_no_run(tmp_path: Path) -> None:
 def test_a_changed_config_is_refused_by_its_field(
     changed: Callable[[dict[str, Any]], Path], field: str, value: Any
 ) -> None:
-    with pytest.raises(CheckError, match=rf"config\.json .*{field}"):
+    with pytest.raises(CheckError, match=rf"config\.json is refused: .* at {field}\.$"):
         read_config(changed({field: value}))
 
 
@@ -92,7 +111,7 @@ def test_what_is_no_config_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_a_config_from_before_the_card_was_noted_is_read(config: RunConfig, tmp_path: Path) -> None:
-    old = {k: v for k, v in config.to_json().items() if k not in ("card", "torch", "cudnn")}
+    old = {k: v for k, v in asdict(config).items() if k not in ("card", "torch", "cudnn")}
     (tmp_path / "config.json").write_text(json.dumps(old))
     read = read_config(tmp_path)
     assert (read.card, read.torch, read.cudnn) == ("", "", "")

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import Index, UsageError, write_last
+from builder.contract.record import to_json
 from builder.contract.weights import WeightsHeader, weights_bytes
 from trainer.fit.checkpoint import (
     Identity,
@@ -25,7 +26,7 @@ from trainer.fit.checkpoint import (
     restore,
 )
 from trainer.fit.history import history_csv, rows_csv, unread_csv
-from trainer.recipe import CONFIG, RunConfig, config_bytes
+from trainer.recipe import CONFIG, RunConfig
 
 
 class RunFolder:
@@ -52,7 +53,7 @@ class RunFolder:
 
     def save_config(self, config: RunConfig) -> None:
         """Write config.json."""
-        write_last(self.config, config_bytes(config))
+        write_last(self.config, to_json(config).encode())
 
     def save_state(
         self,

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -83,7 +84,7 @@ class TensorBoard:
 
         # Steps that a killed run took after its last checkpoint are taken again from here.
         writer: Any = SummaryWriter(str(self._out), purge_step=step if self._resume else None)
-        text = json.dumps(self._config.to_json(), indent=4)
+        text = json.dumps(asdict(self._config), indent=4)
         writer.add_text("config", "    " + text.replace("\n", "\n    "), step)
         return writer
 
@@ -108,7 +109,7 @@ class WandB:
                 project=os.environ.get("WANDB_PROJECT", "cxr-rebalance"),
                 dir=out,
                 name=name,
-                config=config.to_json(),
+                config=asdict(config),
                 id=remembered.read_text().strip(),
                 resume="allow",
                 settings=wandb.Settings(console="off"),  # or the progress bars are torn

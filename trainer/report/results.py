@@ -76,7 +76,7 @@ class SeedResult:
     seed: Count
     folder: str
     command: str
-    config: RunConfig  # flat on disk
+    config: RunConfig
     unread: Count
     best_epoch: Count
     val_auc_mean: float | None  # in the best epoch

@@ -4,14 +4,12 @@ The annotations are the schema: a run's folder may be a stranger's, and what doe
 with a sentence that says what was found.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from builder.contract import KEY, CheckError, ImageSpec, PlanProof, UsageError, printable
@@ -99,7 +97,7 @@ class RunReport:
     software: dict[str, str]  # versions
     notes: tuple[str, ...]
     command: str
-    config: RunConfig  # flat on disk, as in config.json
+    config: RunConfig
     real: Sha256 | None = None  # the same for datasets of the same real images; not in early ones
 
     @property
@@ -128,11 +126,6 @@ class RunReport:
         """The generator of its synthetic images; None where it has real images alone."""
         return text_of(self.generator, "name")
 
-    def to_json(self) -> str:
-        """The text of report.json."""
-        facts = msgspec.to_builtins(self) | {"config": self.config.to_json()}
-        return json.dumps(facts, indent=2) + "\n"
-
 
 def load_report(folder: Path) -> RunReport:
     """The report of the run in a folder, every field checked.
@@ -145,7 +138,6 @@ def load_report(folder: Path) -> RunReport:
     raw = read_facts(path)
     if isinstance(raw, dict):
         _check_version(raw, path)
-        raw = raw | {"config": nested_config(raw["config"])}
     report = as_record(raw, RunReport, str(path), exact=False)
     if wrong := next(_faults(report), None):
         raise CheckError(f"{path} is refused: {wrong}.")
@@ -158,11 +150,6 @@ def read_facts(path: Path) -> object:
     if found := next((text for text in _texts(raw) if UNSEEN.search(text)), None):
         raise CheckError(f"{path} is refused: {printable(found)!r} has control characters.")
     return raw
-
-
-def nested_config(raw: object) -> object:
-    """A config's flat fields as RunConfig has them, its recipe in a field of its own."""
-    return {**raw, "recipe": raw} if isinstance(raw, dict) else raw
 
 
 def text_of(facts: Mapping[str, object] | None, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def _repeat(report: RunReport) -> list[str]:
         "| | |",
         "|---|---|",
         f"| generator | {code(report.generator_name or DASH)} |",
-        *(f"| {name} | {code(str(value))} |" for name, value in report.config.to_json().items()),
+        *(f"| {name} | {code(str(value))} |" for name, value in asdict(report.config).items()),
         *(f"| {name} | {number} |" for name, number in report.software.items()),
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from builder.contract import write_last
+from builder.contract.record import to_json
 from trainer.report.audited import audit_of
 from trainer.report.build_report import build_report
 from trainer.report.comparison_report import Report
@@ -49,7 +50,7 @@ def write_report(
         "report.html": page(report, [picture for shown, _ in found for picture in shown], links),
         "report.md": markdown(report),
         "report.tex": latex(report),
-        "report.json": report.to_json(),
+        "report.json": to_json(report),
     }
     files = {name: text.encode(errors="replace") for name, text in texts.items()}  # paths are bytes
     for name, data in files.items():

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from builder.store import Cache
 from trainer.config import Machine, RunPlan, Settings
 from trainer.evaluate.external_scores import ExternalScores, scores_path
 from trainer.experiment import Experiment, plan
-from trainer.recipe import Recipe, RunConfig, config_bytes
+from trainer.recipe import Recipe, RunConfig
 from trainer.report import RunReport, load_report
 from trainer.report.run_report import ManifestRef, Shown
 
@@ -71,7 +71,7 @@ def run_config(run: RunPlan, digest: str) -> RunConfig:
         shards=run.shards,
         shards_root=run.shards_root,
         out=str(run.out),
-        recipe=run.recipe,
+        **asdict(run.recipe),
         init_sha256=None,
         device="cpu",
         ranks=1,
@@ -82,7 +82,7 @@ def run_config(run: RunPlan, digest: str) -> RunConfig:
 
 def write_config(run: RunPlan, digest: str) -> None:
     run.out.mkdir(parents=True, exist_ok=True)
-    (run.out / "config.json").write_bytes(config_bytes(run_config(run, digest)))
+    (run.out / "config.json").write_text(to_json(run_config(run, digest)))
 
 
 def write_all(run: RunPlan, digest: str) -> None:
@@ -110,7 +110,7 @@ def write_all(run: RunPlan, digest: str) -> None:
         command="xtrain",
         config=run_config(run, digest),
     )
-    (run.out / "report.json").write_text(report.to_json())
+    (run.out / "report.json").write_text(to_json(report))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from builder.contract import ImageSpec, UsageError, sha256_bytes
+from builder.contract.record import to_json
 from trainer.config import RunPlan
 from trainer.evaluate.external import ExternalTest
 from trainer.evaluate.external_scores import scores_path
@@ -241,7 +242,7 @@ def test_a_report_is_current_when_it_is_of_these_runs_as_they_are(
     assert experiment.current_report(5) is None
     experiment.report.mkdir()
     path = experiment.report / "report.json"
-    path.write_text(report.to_json())
+    path.write_text(to_json(report))
     assert experiment.current_report(5) == report
     assert experiment.current_report(6) is None
     for reference, is_current in (("tiny", True), ("named before", False)):
@@ -249,13 +250,13 @@ def test_a_report_is_current_when_it_is_of_these_runs_as_they_are(
             dataset="tiny", arm="pretrain", differs=(), reference=reference, pathology="Hernia",
             missing=None,
         )  # fmt: skip
-        path.write_text(replace(report, variants=(row,)).to_json())
+        path.write_text(to_json(replace(report, variants=(row,))))
         assert (experiment.current_report(5) is not None) == is_current
-    path.write_text(report.to_json())
+    path.write_text(to_json(report))
     assert planned(seeds=1).current_report(5) is None  # another set of runs
     os.utime(path, (0, 0))
     assert experiment.current_report(5) is None
-    facts = json.loads(report.to_json())
+    facts = json.loads(to_json(report))
     del facts["datasets"][0]["arms"][0]["modifiers"]
     path.write_text(json.dumps(facts))
     assert experiment.current_report(5) is None  # an earlier version's

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def config_of() -> Callable[[Recipe], RunConfig]:
             shards="manifests/tiny.json",
             shards_root=None,
             out="out",
-            recipe=recipe,
+            **asdict(recipe),
             init_sha256=None,
             device="cpu",
             ranks=1,

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -32,7 +33,7 @@ def config_of(epochs: int) -> RunConfig:
     )  # fmt: skip
     return RunConfig(
         manifest="tiny", manifest_sha256="0" * 64, shards="manifests/tiny.json", shards_root=None,
-        out="out", recipe=recipe, init_sha256=None, device="cpu", ranks=1, workers=2,
+        out="out", **asdict(recipe), init_sha256=None, device="cpu", ranks=1, workers=2,
         skip_bad=False,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ import pytest
 from scipy.special import expit
 
 from builder.contract import sha256_bytes
+from builder.contract.record import to_json
 from trainer.report.build_report import build_report
 from trainer.report.comparison_report import Report, read_report
 from trainer.report.results import ArmResult, LastLosses
@@ -197,7 +198,7 @@ def report(run_folders: Path) -> Report:
 @pytest.fixture(scope="session")
 def report_json(report: Report) -> Facts:
     """Its JSON, to read only."""
-    found: Facts = json.loads(report.to_json())
+    found: Facts = json.loads(to_json(report))
     return found
 
 

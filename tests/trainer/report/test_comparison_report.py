@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builder.contract import CheckError
+from builder.contract.record import to_json
 from trainer.report import Report, read_report
 
 Facts = dict[str, Any]
@@ -12,13 +14,13 @@ Facts = dict[str, Any]
 
 def test_a_report_is_read_as_it_was_written(report: Report, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    path.write_text(report.to_json())
+    path.write_text(to_json(report))
     assert read_report(path) == report
 
 
 def test_the_config_of_a_run_is_flat_as_in_config_json(report_json: Facts, report: Report) -> None:
     run = report_json["datasets"][0]["arms"][2]["runs"][1]
-    assert run["config"] == report.datasets[0].arms[2].runs[1].config.to_json()
+    assert run["config"] == asdict(report.datasets[0].arms[2].runs[1].config)
     assert (run["config"]["arm"], run["config"]["seed"]) == ("gan", 1)
 
 
@@ -63,6 +65,6 @@ def test_a_report_that_is_missing_or_cut_is_refused(report: Report, tmp_path: Pa
     path = tmp_path / "report.json"
     with pytest.raises(CheckError, match="Cannot read"):
         read_report(path)
-    path.write_text(report.to_json()[:-9])
+    path.write_text(to_json(report)[:-9])
     with pytest.raises(CheckError, match="is not valid JSON"):
         read_report(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from builder.contract.record import to_json
 from trainer.report.build_report import build_report
 from trainer.report.comparison_report import Report, read_report
 from trainer.report.dose import curves_by_figure, dose_curves
@@ -63,7 +64,7 @@ def test_controls_of_real_images_alone_are_lent_to_every_dose(report: Report) ->
 
 
 def test_it_is_in_the_json_and_on_the_page(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text(report.to_json())
+    (tmp_path / "report.json").write_text(to_json(report))
     assert read_report(tmp_path / "report.json").doses == report.doses
     assert "Dose curve" in page(report)
     assert "Dose curve" not in page(replace(report, doses=(), variants=()))

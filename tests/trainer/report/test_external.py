@@ -145,7 +145,7 @@ def test_it_is_said_and_shown(report: Report, tmp_path: Path) -> None:
         assert "gan1, tested on same" in text
         assert "differences in AUC on other test sets" in text
     path = tmp_path / "report.json"
-    path.write_text(report.to_json())
+    path.write_text(to_json(report))
     assert read_report(path) == report
 
 

@@ -1,10 +1,11 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from builder.contract.record import to_json
 from trainer.arms import Arm, make_arm
 from trainer.evaluate.scores import Evaluation, Score
 from trainer.fit.history import Epoch
@@ -50,7 +51,7 @@ def scored(
         shards="tiny.json",
         shards_root=None,
         out="runs/tiny",
-        recipe=recipe,
+        **asdict(recipe),
         init_sha256=None,
         device="cpu",
         ranks=1,
@@ -92,7 +93,7 @@ def test_the_best_epoch_is_that_of_the_history(gathered: RunReport) -> None:
 
 
 def test_its_json_has_no_nan(gathered: RunReport) -> None:
-    text = gathered.to_json()
+    text = to_json(gathered)
     assert json.dumps(json.loads(text), allow_nan=False, indent=2) + "\n" == text
 
 

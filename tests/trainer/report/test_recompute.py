@@ -66,7 +66,7 @@ def test_intervals_of_another_level_are_noticed(
     monkeypatch.setattr("trainer.evaluate.inference.LEVEL", level)
     found = build_report([run_folders / "gan1"], min_positives=10, command="")
     noticed = [
-        said for said in recompute.faults(json.loads(found.to_json())) if " is not ± " in said
+        said for said in recompute.faults(json.loads(to_json(found))) if " is not ± " in said
     ]
     assert len(noticed) > 3
 
@@ -90,7 +90,7 @@ def test_few_seeds_and_unequal_numbers_of_them_are_recomputed_too(
         for seed in range(number):
             run_writer(tmp_path, arm, seed)
     found = build_report([tmp_path], min_positives=10, command="")
-    assert recompute.faults(json.loads(found.to_json())) == []
+    assert recompute.faults(json.loads(to_json(found))) == []
     two = "; ".join(arm for arm, number in seeds.items() if number == 2)
     notes = [note for note in found.notes if "two seeds (" in note]
     assert [f"two seeds ({two}) do not" in note for note in notes] == [True] * bool(two)
@@ -106,7 +106,7 @@ def unread(run_writer: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
     labels = [name for name in table if name.startswith("label:")]
     table.loc[:99, labels] = -1
     table.to_parquet(path)
-    return build_report([root], min_positives=10, command="").to_json()
+    return to_json(build_report([root], min_positives=10, command=""))
 
 
 def test_images_that_a_run_did_not_read_count_for_none(unread: str, recompute: ModuleType) -> None:
@@ -204,7 +204,7 @@ def across(
         for run, like in ((runs[0], runs[0]), (runs[2], light)):
             score_there(run, like)
     found = build_report([root], min_positives=10, command="")
-    facts: Facts = json.loads(found.to_json())
+    facts: Facts = json.loads(to_json(found))
     return facts
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from builder.contract.record import to_json
 from trainer.report.across import Variant
 from trainer.report.build_report import build_report
 from trainer.report.comparison_report import Report, read_report
@@ -108,7 +109,7 @@ def test_in_one_folder_the_usual_dataset_has_the_reference(root: Path) -> None:
 
 
 def test_it_is_in_the_json_and_on_the_page(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text(report.to_json())
+    (tmp_path / "report.json").write_text(to_json(report))
     assert read_report(tmp_path / "report.json").variants == report.variants
     shown = page(report)
     assert "Variants against plain gan" in shown
