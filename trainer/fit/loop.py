@@ -13,12 +13,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from builder.contract import Stopped, UsageError
+from builder.contract import Stopped, UsageError, write_last
 from builder.contract.networks import DENSENET
-from builder.contract.weights import WeightsHeader
+from builder.contract.record import to_json
+from builder.contract.weights import WeightsHeader, weights_bytes
 from trainer.arms import Arm
 from trainer.arms.flip import augmentation
-from trainer.fit.checkpoint import Identity, Partial, RunState, check_state
+from trainer.fit.checkpoint import (
+    Identity,
+    Partial,
+    RunState,
+    check_state,
+    checkpoint_bytes,
+    restore,
+)
 from trainer.fit.control import Place, Wish, stopped
 from trainer.fit.history import Epoch, Timing, best_epoch, receipt
 from trainer.fit.run_folder import RunFolder
@@ -224,8 +232,9 @@ class TrainingRun:
         state = self.state.gathered(place.fabric)
         self._check_finite(state.partial.loss)
         if place.fabric.is_global_zero:
-            folder.save_config(self.config)
-            folder.save_state(state, self._identity(), stepper.model, stepper.optimizer)
+            write_last(folder.config, to_json(self.config).encode())
+            data = checkpoint_bytes(state, self._identity(), stepper.model, stepper.optimizer)
+            write_last(folder.last, data)
             self._save_tables(state)
         place.fabric.barrier()  # nobody reads what is not there yet
         place.control.saved()
@@ -251,13 +260,14 @@ class TrainingRun:
             epoch=epoch,
             network=self.recipe.network,
         )
-        self.folder.save_weights(self.stepper.model, header, self._identity())
+        data = weights_bytes(self.stepper.model, header, self._identity().to_json())
+        write_last(self.folder.weights, data)
 
     def load(self) -> None:
         """Continue from last.pt; UsageError names the field in which it is another run's."""
         folder, fabric, stepper = self.folder, self.place.fabric, self.stepper
         identity = self._identity()
-        self.state = folder.load_state(identity, stepper.model, stepper.optimizer, fabric)
+        self.state = restore(folder.last, identity, stepper.model, stepper.optimizer, fabric)
         rows, pathologies = len(self.data.index), len(self.data.manifest.pathologies)
         check_state(self.state, rows, pathologies, folder.last)
         if len(self.state.history) > self.recipe.epochs:

@@ -1,4 +1,4 @@
-"""The files of a run: their names, and how they are saved and loaded.
+"""The files of a run: their names, its tables, and what it noted.
 
 config.json             what was asked, resolved (recipe.py)
 last.pt                 all that is needed to resume (checkpoint.py)
@@ -10,23 +10,10 @@ report.json …           what the best weights scored (trainer.report)
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from lightning_fabric import Fabric
-from torch import nn
-
 from builder.contract import Index, UsageError, write_last
-from builder.contract.record import to_json
-from builder.contract.weights import WeightsHeader, weights_bytes
-from trainer.fit.checkpoint import (
-    Identity,
-    Notes,
-    RunState,
-    checkpoint_bytes,
-    read_notes,
-    restore,
-)
+from trainer.fit.checkpoint import Notes, RunState, read_notes
 from trainer.fit.history import history_csv, rows_csv, unread_csv
-from trainer.recipe import CONFIG, RunConfig
+from trainer.recipe import CONFIG
 
 
 class RunFolder:
@@ -51,20 +38,6 @@ class RunFolder:
         """Whether there is a checkpoint to resume from."""
         return self.last.is_file()
 
-    def save_config(self, config: RunConfig) -> None:
-        """Write config.json."""
-        write_last(self.config, to_json(config).encode())
-
-    def save_state(
-        self,
-        state: RunState,
-        identity: Identity,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
-        """Write last.pt; `identity` says whose it is."""
-        write_last(self.last, checkpoint_bytes(state, identity, model, optimizer))
-
     def save_tables(self, state: RunState, pathologies: Sequence[str], index: Index) -> None:
         """Write history.csv and, where there are rows for them, the other tables."""
         write_last(self.history, history_csv(state.history, pathologies))
@@ -77,24 +50,6 @@ class RunFolder:
         """Write unread.csv if an image could not be read; `unread`: reason by row."""
         if unread:
             write_last(self.unread, unread_csv(unread, index))
-
-    def save_weights(self, model: nn.Module, header: WeightsHeader, identity: Identity) -> None:
-        """Write best.safetensors; its header holds the run's recipe, too."""
-        write_last(self.weights, weights_bytes(model, header, identity.to_json()))
-
-    def load_state(
-        self,
-        identity: Identity,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        fabric: Fabric,
-    ) -> RunState:
-        """The state in last.pt, for every rank its part; model and optimizer are as of then.
-
-        UsageError names the field of `identity` in which it is another run's; CheckError where it
-        is damaged.
-        """
-        return restore(self.last, identity, model, optimizer, fabric)
 
     def load_notes(self) -> Notes:
         """What last.pt holds apart from tensors, once an epoch is finished; or UsageError."""

@@ -91,7 +91,8 @@ def test_killed_while_writing_anything_the_run_can_be_resumed(
             raise KeyboardInterrupt
         write_last(path, content)
 
-    monkeypatch.setattr("trainer.fit.run_folder.write_last", killed)
+    for writer in ("loop", "run_folder"):
+        monkeypatch.setattr(f"trainer.fit.{writer}.write_last", killed)
     for left[0] in range(2, 16):
         with suppress(KeyboardInterrupt):
             run(out, recipe, resume=True)
