@@ -22,7 +22,6 @@ Probabilities = npt.NDArray[np.floating]
 class Reliability:
     """What was predicted and what was found, per bin of probability; nan in a bin of none."""
 
-    edges: npt.NDArray[np.float64]  # [B + 1], from 0 to 1; a bin has its upper edge, as in Guo
     images: npt.NDArray[np.int64]  # [B]
     predicted: npt.NDArray[np.float64]  # [B], mean probability
     observed: npt.NDArray[np.float64]  # [B], share of positives
@@ -51,12 +50,13 @@ def reliability(labels: Labels, probabilities: Probabilities, bins: int = BINS) 
     known = labels >= 0
     found = probabilities[known].astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
+    # A bin has its upper edge, as in Guo.
     place = np.clip(np.searchsorted(edges, found, "left") - 1, 0, bins - 1)
     images = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, of, bins) for of in (found, labels[known] == 1))
     empty = np.full(bins, np.nan)
     predicted, observed = (np.divide(s, images, out=empty.copy(), where=images > 0) for s in sums)
-    return Reliability(edges=edges, images=images, predicted=predicted, observed=observed)
+    return Reliability(images=images, predicted=predicted, observed=observed)
 
 
 def sensitivity_at(labels: Labels, probabilities: Probabilities, specificity: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from builder.contract.record import Count
 from trainer.evaluate.inference import NO_VERDICT
-from trainer.report.results import Verdict
+from trainer.report.results import AucEstimate, Comparison, SubgroupDifference, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +54,7 @@ class Variant:
     p: float | None = None
     holm: float | None = None  # p adjusted over the targets
     verdict: Verdict = NO_VERDICT
+
+
+# An AUC or a difference of two, where there is one, with its 95 % interval.
+HasInterval = AucEstimate | Comparison | DosePoint | SubgroupDifference | Variant

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import TypedDict
 
 import numpy as np
 
@@ -30,27 +29,16 @@ from trainer.report.results import (
 from trainer.report.studies import ArmRuns
 
 
-class Numbers(TypedDict):
-    """An estimate as the records hold it: None where there is no figure."""
-
-    value: float
-    low: float | None
-    high: float | None
-    error: float | None
-    degrees: float | None
-    seed_share: float | None
-
-
-def numbers(found: Estimate) -> Numbers:
-    """The figures of an estimate, p apart."""
-    return {
-        "value": found.value,
-        "low": finite(found.low),
-        "high": finite(found.high),
-        "error": finite(found.error),
-        "degrees": finite(found.degrees),
-        "seed_share": finite(found.seed_share),
-    }
+def numbers(found: Estimate) -> AucEstimate:
+    """The figures of an estimate, p apart: None where there is no figure."""
+    return AucEstimate(
+        value=found.value,
+        low=finite(found.low),
+        high=finite(found.high),
+        error=finite(found.error),
+        degrees=finite(found.degrees),
+        seed_share=finite(found.seed_share),
+    )
 
 
 def finite(value: float) -> float | None:
@@ -119,7 +107,7 @@ def _figures(resampled: Resampled, arm: int, i: int, min_positives: int) -> Path
     sensitivity = [sensitivity_at(labels, seed, SPECIFICITY) for seed in scores]
     return PathologyFigures(
         missing=None if math.isfinite(found.low) else _no_interval(resampled, arm, i, found),
-        auc=AucEstimate(**numbers(found)),
+        auc=numbers(found),
         auc_of_seeds=tuple(resampled.aucs[arm].auc[:, i].tolist()),
         average_precision=float(np.mean(precision)),
         calibration_error=float(np.mean([diagram.error for diagram in diagrams])),

@@ -6,7 +6,7 @@ of arms separately (Holm); nothing is adjusted over pairs, datasets or subgroups
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 
 import numpy as np
@@ -136,7 +136,7 @@ def _comparisons(study: Study, resampled: Resampled, min_positives: int) -> list
                 seen = _verdict(study.arms[i], study.arms[j], gaps.get(name), adjusted[name])
                 row = replace(row, holm=finite(adjusted[name]), verdict=seen)
             if name in gaps:
-                row = replace(row, **numbers(gaps[name]), p=finite(gaps[name].p))
+                row = replace(row, **asdict(numbers(gaps[name])), p=finite(gaps[name].p))
             found.append(row)
     return found
 
@@ -173,7 +173,7 @@ def _subgroups(
 
 def _subgroup_aucs(arms: Sequence[ArmRuns], part: Resampled, i: int) -> dict[str, AucEstimate]:
     return {
-        arm.title: AucEstimate(**numbers(estimate(aucs, i, pooled_with=part.aucs)))
+        arm.title: numbers(estimate(aucs, i, pooled_with=part.aucs))
         for arm, aucs in zip(arms, part.aucs, strict=True)
     }
 
@@ -184,4 +184,6 @@ def _subgroup_differences(
     for a, b in pairs(arms):
         if arms[a].name in TREATMENTS:
             gap = difference(part.aucs[a], part.aucs[b], i, pooled_with=part.aucs)
-            yield SubgroupDifference(arm=arms[a].title, control=arms[b].title, **numbers(gap))
+            yield SubgroupDifference(
+                arm=arms[a].title, control=arms[b].title, **asdict(numbers(gap))
+            )

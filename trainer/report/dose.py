@@ -8,6 +8,7 @@ again.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from builder.contract import PlanProof
 from trainer.report.across import DoseCurve, DosePoint
 from trainer.report.conclusions import balanced_of, plain_of, treated
 from trainer.report.results import Comparison, DatasetResult
@@ -16,13 +17,15 @@ from trainer.report.studies import OF_AN_ARM
 # What two doses may differ in: a name, the share, and a limit that only says which plans are made.
 FREE = ("name", "share", "max_per_real")
 
+Dose = tuple[PlanProof, DatasetResult]  # a dataset with its plan
+
 
 def dose_curves(datasets: Sequence[DatasetResult]) -> tuple[DoseCurve, ...]:
     """The curves of every group of datasets that differ in the share alone, two shares or more."""
-    groups: dict[str, list[DatasetResult]] = {}
+    groups: dict[str, list[Dose]] = {}
     for dataset in datasets:
         if dataset.plan and "share" in dataset.build:
-            groups.setdefault(_but_for_share(dataset), []).append(dataset)
+            groups.setdefault(_but_for_share(dataset), []).append((dataset.plan, dataset))
     return tuple(curve for group in groups.values() for curve in _curves(group))
 
 
@@ -31,11 +34,8 @@ def but_for(build: Mapping[str, object], *free: str) -> dict[str, object]:
     return {name: value for name, value in build.items() if name not in free}
 
 
-def share_of(dataset: DatasetResult) -> float:
-    """The share that the dataset's plan reaches; ValueError where it has no plan."""
-    if dataset.plan is None:
-        raise ValueError("A dataset of real images alone has no share.")
-    return dataset.plan.share[0] / dataset.plan.share[1]
+def _share(plan: PlanProof) -> float:
+    return plan.share[0] / plan.share[1]
 
 
 def _but_for_share(dataset: DatasetResult) -> str:
@@ -50,18 +50,18 @@ def _trainings(dataset: DatasetResult) -> list[str]:
     return sorted({json.dumps(but_for(recipe, *OF_AN_ARM), sort_keys=True) for recipe in recipes})
 
 
-def _curves(group: Sequence[DatasetResult]) -> Iterator[DoseCurve]:
-    ordered = sorted(group, key=lambda dataset: (share_of(dataset), dataset.name))
+def _curves(group: Sequence[Dose]) -> Iterator[DoseCurve]:
+    ordered = sorted(group, key=lambda dose: (_share(dose[0]), dose[1].name))
     found: dict[tuple[str, str, str], list[DosePoint]] = {}
-    for dataset in ordered:
+    for plan, dataset in ordered:
         rows = {(r.arm, r.control, r.pathology): r for r in dataset.comparisons}
         for target in dataset.targets:
             for pair in judged(dataset):
-                if point := _point(dataset, rows.get((*pair, target))):
+                if point := _point(dataset, plan, rows.get((*pair, target))):
                     found.setdefault((target, *pair), []).append(point)
     for (target, arm, control), points in found.items():
         if len({point.share for point in points}) > 1:
-            about = f"{ordered[0].name} to {ordered[-1].name}"
+            about = f"{ordered[0][1].name} to {ordered[-1][1].name}"
             yield DoseCurve(
                 about=about, pathology=target, arm=arm, control=control, points=tuple(points)
             )
@@ -77,13 +77,13 @@ def judged(dataset: DatasetResult) -> list[tuple[str, str]]:
     ]
 
 
-def _point(dataset: DatasetResult, row: Comparison | None) -> DosePoint | None:
-    if row is None or row.value is None or row.verdict is None or dataset.plan is None:
+def _point(dataset: DatasetResult, plan: PlanProof, row: Comparison | None) -> DosePoint | None:
+    if row is None or row.value is None or row.verdict is None:
         return None
     return DosePoint(
         dataset=dataset.name,
-        share=share_of(dataset),
-        synthetic=dataset.plan.synthetic,
+        share=_share(plan),
+        synthetic=plan.synthetic,
         value=row.value,
         low=row.low,
         high=row.high,

@@ -17,13 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from trainer.evaluate.inference import NO_VERDICT
+from trainer.report.across import HasInterval
 from trainer.report.chart import WIDTH, Chart, make_chart
 from trainer.report.results import (
     ArmResult,
     AucEstimate,
     Comparison,
     DatasetResult,
-    HasInterval,
     PathologyFigures,
 )
 from trainer.report.style import GREY, INK, VERDICTS, Style, styles

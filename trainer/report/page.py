@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import unpack
 from types import MappingProxyType
+from typing import Literal, get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,7 +27,9 @@ from trainer.report.sentences import percent, with_minus
 from trainer.report.style import INK, QUIET, VERDICTS, Style, styles
 from trainer.report.tables import Table, tables
 
-PICTURES = ("examples", "cams")
+# Real and synthetic images (Figure 2); activation maps (Figure 5).
+PictureKind = Literal["examples", "cams"]
+PICTURES: tuple[PictureKind, ...] = get_args(PictureKind)
 SECTIONS = {  # in reading order; one with nothing to show is left out
     "answer": "Answer",
     "arms": "The arms",
@@ -63,7 +66,7 @@ MEANINGS: Mapping[ArmName, str] = {  # what an arm shows the network
 class PagePicture:
     """Images of a dataset, as one PNG."""
 
-    key: str  # "examples": real and synthetic images (Figure 2); "cams": activation maps (Figure 5)
+    key: PictureKind
     dataset: str  # its digest
     title: str
     note: str
@@ -107,7 +110,7 @@ def page(
     pictures: Sequence[PagePicture] = (),
     audits: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The HTML of a report; ValueError for a picture that belongs to no dataset of it.
+    """The HTML of a report, with the pictures of its datasets.
 
     `audits` are the addresses of audits' pages by the digest of the dataset.
     """
@@ -118,9 +121,6 @@ def page(
         _dataset_section(dataset, name, found, pictures)
         for dataset, name in zip(report.datasets, names, strict=True)
     ]
-    placed = [picture for d in datasets for held in d.pictures.values() for picture in held]
-    if lost := [picture for picture in pictures if picture not in placed]:
-        raise ValueError(f"No dataset of the report has the picture {lost[0].title!r}.")
     environment = Environment(
         loader=PackageLoader("trainer", "report"),
         autoescape=True,

@@ -5,7 +5,7 @@ computed is None, and `missing` says why.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from builder.contract import ImageSpec, PlanProof
 from builder.contract.record import Count, Sha256
@@ -16,22 +16,6 @@ Verdict = Literal["helped", "hurt", "better", "worse", "no evidence", "one seed"
 Judgement = Verdict | Literal["no control"]  # of a target: no control arm was trained
 CarriesOver = Literal["carries over", "no evidence", "reversed", "no gain"]
 Setting = str | int | float | bool | None  # of a recipe
-
-
-class HasInterval(Protocol):
-    """An AUC or a difference of two, where there is one, with its 95 % interval."""
-
-    @property
-    def value(self) -> float | None:
-        """The figure itself."""
-
-    @property
-    def low(self) -> float | None:
-        """The lower end."""
-
-    @property
-    def high(self) -> float | None:
-        """The upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +246,3 @@ class DatasetResult:
     def uncertain(self) -> str:
         """The policy for uncertain labels."""
         return text_of(self.build, "uncertain") or "ones"
-
-    def arm(self, title: str) -> ArmResult:
-        """The arm of that title."""
-        return next(arm for arm in self.arms if arm.title == title)

@@ -20,6 +20,7 @@ from trainer.report.markup import code
 from trainer.report.run_report import PathologyReport, RunReport
 from trainer.report.sentences import DASH
 from trainer.report.style import COLOURS, GREY
+from trainer.report.tables.cells import interval, number
 
 COLUMNS = (
     "pathology",
@@ -86,7 +87,7 @@ def _repeat(report: RunReport) -> list[str]:
         "|---|---|",
         f"| generator | {code(report.generator_name or DASH)} |",
         *(f"| {name} | {code(str(value))} |" for name, value in asdict(report.config).items()),
-        *(f"| {name} | {number} |" for name, number in report.software.items()),
+        *(f"| {name} | {version} |" for name, version in report.software.items()),
     ]
 
 
@@ -100,12 +101,11 @@ def external_tables(run: Path) -> Iterator[Table]:
     for path in sorted((run / FOLDER).glob("*.json")):
         found = read_record(path, ExternalScores)
         shown = Table(title=f"{found.test.name}: epoch {found.epoch} on its test images")
-        for number, name in enumerate(("pathology", "test +", "test AUC", "95 % CI")):
-            shown.add_column(name, justify="right" if number else "left")
+        for place, name in enumerate(("pathology", "test +", "test AUC", "95 % CI")):
+            shown.add_column(name, justify="right" if place else "left")
         for row in found.scores:
-            known = row.low is not None and row.high is not None
-            ends = f"{_number(row.low)} to {_number(row.high)}" if known else DASH
-            shown.add_row(Text(row.pathology), str(row.positives), _number(row.auc), ends)
+            auc, ends = number(row.auc), interval(row.low, row.high)
+            shown.add_row(Text(row.pathology), str(row.positives), auc, ends)
         if found.test.left_out:
             shown.caption = f"It does not label {', '.join(found.test.left_out)}."
         yield shown
@@ -116,8 +116,8 @@ def table(report: RunReport) -> Table:
     shown = Table(
         title=f"{report.manifest.name}, {report.arm}: epoch {report.best_epoch} on test images"
     )
-    for number, name in enumerate(ON_TERMINAL):
-        shown.add_column(name, justify="right" if number else "left")
+    for place, name in enumerate(ON_TERMINAL):
+        shown.add_column(name, justify="right" if place else "left")
     rows = report.pathologies
     for row in [row for row in rows if row.target] or rows:
         shown.add_row(*_cells(row)[: len(ON_TERMINAL)])
@@ -168,16 +168,11 @@ def _cells(row: PathologyReport) -> tuple[str, ...]:
     trained = (str(row.train_real), str(row.train_synthetic), f"{row.shown:.0f}")
     if test is None:
         return (row.pathology, *trained, *(DASH for _ in COLUMNS[len(trained) + 1 :]))
-    known = test.low is not None and test.high is not None
     return (
         row.pathology,
         *trained,
         str(test.positives),
-        _number(test.auc),
-        f"{_number(test.low)} to {_number(test.high)}" if known else DASH,
-        *map(_number, (test.average_precision, test.calibration_error, test.sensitivity)),
+        number(test.auc),
+        interval(test.low, test.high),
+        *map(number, (test.average_precision, test.calibration_error, test.sensitivity)),
     )
-
-
-def _number(value: float | None) -> str:
-    return DASH if value is None else f"{value:.3f}"

@@ -7,7 +7,7 @@ the differences are paired.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +117,7 @@ def variants(found: VariantStudy, *, min_positives: int, advance: Advance) -> It
                 said = verdict(gap, adjusted[i], seeds=seeds)
                 row = replace(
                     row,
-                    **numbers(gap),
+                    **asdict(numbers(gap)),
                     p=finite(gap.p),
                     holm=finite(adjusted[i]),
                     verdict=AGAINST_ANOTHER.get(said, said),

@@ -40,7 +40,7 @@ def own(audit: Audit, place: Path) -> Audit:
 def dataset(
     report: Report, place: Path, own: Audit, untrained: Callable[[str], ArmResult]
 ) -> DatasetResult:
-    run = report.datasets[0].arm("gan").runs[0]
+    run = next(arm for arm in report.datasets[0].arms if arm.title == "gan").runs[0]
     run = replace(run, config=replace(run.config, shards=str(place), shards_root=None))
     arms = (replace(untrained("gan"), runs=(run,)),)
     return replace(report.datasets[0], name="tiny", digest=own.digest, arms=arms)

@@ -43,7 +43,7 @@ def dataset(
 ) -> DatasetResult:
     """The result of an arm `none` without runs and of `gan` with one."""
     save_weights(tmp_path, manifest.digest, manifest.pathologies)
-    run = report.datasets[0].arm("gan").runs[0]
+    run = next(arm for arm in report.datasets[0].arms if arm.title == "gan").runs[0]
     config = replace(run.config, shards=str(shared.path), shards_root=None)
     run = replace(run, seed=3, folder=str(tmp_path), config=config, best_epoch=2)
     return replace(

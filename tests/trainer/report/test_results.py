@@ -1,8 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
 from trainer.report.comparison_report import Report
 from trainer.report.results import ArmResult
 
@@ -14,12 +12,6 @@ def test_a_dataset_knows_what_it_was_made_of(report: Report) -> None:
     )  # fmt: skip
     masked = replace(dataset, build={"uncertain": "mask"}, generator=None, source={"dataset": 7})
     assert (masked.label_table, masked.generator_name, masked.uncertain) == (None, None, "mask")
-
-
-def test_an_arm_is_found_by_its_title(report: Report) -> None:
-    assert report.datasets[0].arm("flip").name == "flip"
-    with pytest.raises(StopIteration):
-        report.datasets[0].arm("vae")
 
 
 def test_what_is_unusual_about_an_arm_is_in_its_title(

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from trainer.report.across import HasInterval
 from trainer.report.comparison_report import Report
 from trainer.report.conclusions import EFFECTS
 from trainer.report.dose import curves_by_figure
-from trainer.report.results import HasInterval
 from trainer.report.sentences import DASH
 from trainer.report.tables.cells import (
     Row,
@@ -95,7 +95,7 @@ def variants(report: Report) -> Table:
 
 
 def _figures(found: HasInterval, holm: float | None, verdict: str) -> Row:
-    return number(found.value, "+"), interval(found, "+"), p_value(holm), verdict
+    return number(found.value, "+"), interval(found.low, found.high, "+"), p_value(holm), verdict
 
 
 def _strong(verdicts: Sequence[str]) -> frozenset[int]:

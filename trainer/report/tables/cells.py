@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from builder.contract import KEY
+from trainer.report.across import HasInterval
 from trainer.report.comparison_report import ReportSettings
-from trainer.report.results import DatasetResult, HasInterval
+from trainer.report.results import DatasetResult
 from trainer.report.sentences import DASH, percent, small
 
 OTHER = "†"  # after a figure of the paper that is not about the same kind of images as ours
@@ -53,18 +54,18 @@ def number(value: float | None, sign: str = "") -> str:
     return DASH if value is None else f"{value:{sign}.3f}"
 
 
-def interval(found: HasInterval, sign: str = "") -> str:
+def interval(low: float | None, high: float | None, sign: str = "") -> str:
     """Such as `0.757 to 0.834`."""
-    if found.low is None:
+    if low is None or high is None:
         return DASH
-    return f"{number(found.low, sign)} to {number(found.high, sign)}"
+    return f"{number(low, sign)} to {number(high, sign)}"
 
 
-def estimate(found: HasInterval | None, sign: str = "") -> str:
+def with_interval(found: HasInterval | None, sign: str = "") -> str:
     """The value with its interval in brackets, where there is one."""
     if found is None or found.value is None:
         return DASH
-    value, ends = number(found.value, sign), interval(found, sign)
+    value, ends = number(found.value, sign), interval(found.low, found.high, sign)
     return value if ends == DASH else f"{value} ({ends})"
 
 

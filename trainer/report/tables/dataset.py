@@ -13,7 +13,6 @@ from trainer.report.tables.cells import (
     Table,
     ci,
     count,
-    estimate,
     interval,
     key,
     number,
@@ -21,6 +20,7 @@ from trainer.report.tables.cells import (
     pair,
     share,
     starts,
+    with_interval,
 )
 from trainer.report.tables.notes import no_interval, reasons, seeds
 
@@ -35,7 +35,7 @@ def differences(dataset: DatasetResult, settings: ReportSettings) -> Table:
             row.control,
             row.pathology,
             number(row.value, "+"),
-            interval(row, "+"),
+            interval(row.low, row.high, "+"),
             p_value(row.p),
             p_value(row.holm),
             DASH if {row.arm, row.control} & alone else share(row.seed_share, 0),
@@ -86,7 +86,7 @@ def others(dataset: DatasetResult, settings: ReportSettings) -> Table:
             (
                 name,
                 str(dataset.positives[name].positives),
-                *(estimate(row[both], "+") for both in pairs),
+                *(with_interval(row[both], "+") for both in pairs),
             )
             for name, row in by_name.items()
         ),
@@ -128,7 +128,7 @@ def figures(dataset: DatasetResult, settings: ReportSettings) -> Table:
                     name,
                     arm.title,
                     f"{known.positives} of {known.positives + known.negatives}",
-                    estimate(found.auc),
+                    with_interval(found.auc),
                     ", ".join(map(number, found.auc_of_seeds)) or DASH,
                     number(found.average_precision),
                     number(found.calibration_error),
@@ -191,7 +191,7 @@ def subgroups(dataset: DatasetResult, settings: ReportSettings) -> Table:
 
 def _gaps(row: SubgroupResult, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     found = {(gap.arm, gap.control): gap for gap in row.differences}
-    return (estimate(found.get(both), "+") for both in pairs)
+    return (with_interval(found.get(both), "+") for both in pairs)
 
 
 def _subgroup_notes(dataset: DatasetResult, settings: ReportSettings) -> Iterator[str]:

@@ -9,12 +9,12 @@ from trainer.report.tables.cells import (
     Table,
     ci,
     count,
-    estimate,
     interval,
     key,
     number,
     p_value,
     starts,
+    with_interval,
 )
 
 
@@ -26,7 +26,7 @@ def external_aucs(dataset: DatasetResult, settings: ReportSettings) -> Table:
     for test in dataset.external:
         for name, counts in test.positives.items():
             found = (test.arms[t][name].auc if t in test.arms else None for t in titles)
-            rows.append((test.name, name, count(counts.positives), *map(estimate, found)))
+            rows.append((test.name, name, count(counts.positives), *map(with_interval, found)))
         notes.append(_about(test))
         why = {
             f"{n}: {f.missing}" for arm in test.arms.values() for n, f in arm.items() if f.missing
@@ -56,7 +56,7 @@ def external_differences(dataset: DatasetResult, settings: ReportSettings) -> Ta
             row.pathology,
             _at_home(home.get((row.arm, row.control, row.pathology))),
             number(row.value, "+"),
-            interval(row, "+"),
+            interval(row.low, row.high, "+"),
             p_value(row.holm),
             row.verdict or DASH,
         )

@@ -15,11 +15,11 @@ from trainer.report.tables.cells import (
     Table,
     ci,
     count,
-    estimate,
     number,
     regime,
     share,
     starts,
+    with_interval,
 )
 from trainer.report.tables.notes import reasons, seeds
 
@@ -86,9 +86,9 @@ def table2(datasets: Sequence[DatasetResult], settings: ReportSettings) -> Table
         arms = {arm.title: arm.pathologies for arm in dataset.arms}
         names = dataset.targets or tuple(dataset.positives)
         for name in names:
-            positives = str(dataset.positives[name].positives)
+            head = (dataset.name, regime(dataset), name, str(dataset.positives[name].positives))
             found = (arms[title][name].auc if title in arms else None for title in titles)
-            rows.append((dataset.name, regime(dataset), name, positives, *map(estimate, found)))
+            rows.append((*head, *map(with_interval, found)))
             papers.append(_papers(dataset, paper_values.aucs(dataset, name), 3))
         notes += [seeds(dataset), *reasons(dataset, names)]
     columns: Row = ("dataset", "regime", "pathology", "positives", *titles)
