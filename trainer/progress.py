@@ -1,9 +1,10 @@
-"""A progress bar on stderr for work that takes more than two seconds.
+"""On stderr: lines that say what begins, and a bar for work that takes more than two seconds.
 
-Nothing is drawn where stderr is not a terminal; of several ranks only the first one draws.
+No bar is drawn where stderr is not a terminal; of several ranks only the first one draws it.
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,3 +55,8 @@ def progress(
             bar.update(task, completed=done, visible=seconds > 2, rate=done / seconds, wait=share)
 
         yield advance
+
+
+def say(line: str) -> None:
+    """A line on stderr at once; what is no printable letter in it is replaced."""
+    print(printable(line, len(line)), file=sys.stderr, flush=True)

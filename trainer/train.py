@@ -33,6 +33,7 @@ from trainer.recipe import Recipe, RunConfig
 from trainer.report import RunReport
 from trainer.stream.batches import Dataset, batches, open_dataset
 from trainer.stream.locate import Located, locate
+from trainer.stream.order import Rows
 from trainer.sweep import Fitted, Grid, Trial, winner
 from trainer.sweep import save as save_sweep
 
@@ -268,7 +269,8 @@ def prepared(plan: RunPlan, found: Located, *, runs: bool = True) -> Iterator[Re
             ram_bytes=plan.machine.ram_bytes,
         ) as data,
     ):
-        rehearse(data, plan, fabric)
+        # A broken test image must not show up after the last epoch.
+        rehearse(data, plan, fabric, data.rows("test"))
         control = Control(fabric, plan.machine.save_every)
         ready = Ready(plan=plan, data=data, fabric=fabric, control=control)
         ready.arm(plan.recipe)  # refused now, not after the first epoch
@@ -276,11 +278,11 @@ def prepared(plan: RunPlan, found: Located, *, runs: bool = True) -> Iterator[Re
             yield ready
 
 
-def rehearse(data: Dataset, plan: RunPlan, fabric: Fabric) -> None:
-    """Decode the test images once: a broken one must not show up after the last epoch."""
+def rehearse(data: Dataset, plan: RunPlan, fabric: Fabric, rows: Rows) -> None:
+    """Decode the images of `rows` once; all ranks share them."""
     stream = batches(
         data,
-        data.rows("test"),
+        rows,
         size=plan.recipe.batch,
         workers=plan.machine.workers,
         what="rehearsal",

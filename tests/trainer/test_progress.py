@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from trainer import progress as module
-from trainer.progress import progress
+from trainer.progress import progress, say
 
 
 def bar(monkeypatch: pytest.MonkeyPatch, *, terminal: bool, waits: bool = False) -> str:
@@ -36,3 +36,10 @@ def test_rate_and_waiting_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_first_rank_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     assert bar(monkeypatch, terminal=True) == ""
+
+
+def test_a_line_is_said_whole_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a \x1b[2J run" + " that is long" * 99)
+    said = capsys.readouterr()
+    assert said.err == "a \ufffd[2J run" + " that is long" * 99 + "\n"
+    assert said.out == ""

@@ -9,7 +9,7 @@ Any number of processes, on every machine that sees `out`, share the runs: the p
 run holds the lock in its folder. The run of a dead process is resumed by the next one.
 """
 
-from trainer.experiment.estimate import estimate
+from trainer.experiment.dry_run import estimate
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.experiment.local_workers import devices, run_local_workers
 from trainer.experiment.planning import plan

@@ -1,4 +1,4 @@
-"""A run of the experiment → TimeEstimate, by a few of its steps on each device."""
+"""A run of the experiment → Speed, by a few of its steps on each device."""
 
 import math
 import os
@@ -6,8 +6,8 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -18,21 +18,20 @@ from builder.contract import CheckError, Stopped, write_last
 from builder.contract.record import read_record, to_json
 from trainer.experiment.jobs import RunJob
 from trainer.experiment.processes import run_processes
-from trainer.experiment.time_estimate import TimeEstimate
+from trainer.experiment.speed import Speed
 from trainer.fit.loop import TrainingRun
 from trainer.fit.score import outputs, scoring_batch
 from trainer.model import build_for
-from trainer.stream.batches import Dataset, batches
 from trainer.stream.order import Rows
-from trainer.train import Ready, prepared
+from trainer.train import prepared, rehearse
 
 SECONDS = 6.0  # of each measurement
 WARM_UP = 2  # steps that are not counted: memory is allocated and kernels are chosen in them
-RESULT = "time_estimate.json"
+RESULT = "speed.json"
 _NOTHING_KEPT = "Stopped while measuring; nothing was kept."
 
 
-def measure(job: RunJob, devices: Sequence[str], threads: int) -> TimeEstimate:
+def measure(job: RunJob, devices: Sequence[str], threads: int) -> Speed:
     """The mean speed of runs like this one, by a process of `threads` threads on each device.
 
     After a signal Stopped says that nothing was kept.
@@ -59,7 +58,7 @@ def _scratch(out: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _measured_at_once(jobs: Sequence[RunJob], folder: Path, threads: int) -> list[TimeEstimate]:
+def _measured_at_once(jobs: Sequence[RunJob], folder: Path, threads: int) -> list[Speed]:
     """What a process for each job measures, all of them at the same time."""
     folders = [folder / str(number) for number in range(len(jobs))]
     logs = [folder / f"{number}.log" for number in range(len(jobs))]
@@ -68,24 +67,19 @@ def _measured_at_once(jobs: Sequence[RunJob], folder: Path, threads: int) -> lis
     tasks = [partial(_save_measured, *pair) for pair in zip(jobs, folders, strict=True)]
     if faults := [fault for fault in run_processes(tasks, logs, threads=threads) if fault]:
         raise CheckError(f"The speed could not be measured: {faults[0]}")
-    return [read_record(own / RESULT, TimeEstimate) for own in folders]
+    return [read_record(own / RESULT, Speed) for own in folders]
 
 
-def _mean(estimates: Sequence[TimeEstimate]) -> TimeEstimate:
-    return TimeEstimate(
-        training=fmean(each.training for each in estimates),
-        scoring=fmean(each.scoring for each in estimates),
-        reading=fmean(each.reading for each in estimates),
-        start=fmean(each.start for each in estimates),
-        save=fmean(each.save for each in estimates),
-    )
+def _mean(speeds: Sequence[Speed]) -> Speed:
+    names = (field.name for field in fields(Speed))
+    return Speed(**{name: fmean(getattr(each, name) for each in speeds) for name in names})
 
 
 def _save_measured(job: RunJob, folder: Path) -> None:
     write_last(folder / RESULT, to_json(_measured(job, folder)).encode())
 
 
-def _measured(job: RunJob, folder: Path) -> TimeEstimate:
+def _measured(job: RunJob, folder: Path) -> Speed:
     """What this process measures, on the run's dataset."""
     began = time.perf_counter()
     plan = replace(job.plan, out=folder / "run")
@@ -96,12 +90,13 @@ def _measured(job: RunJob, folder: Path) -> TimeEstimate:
         model = build_for(data.manifest, recipe)
         run = TrainingRun.begin(data, arm, model, ready.describe(plan), place)
         opened = time.perf_counter() - began
-        reading = _rate(partial(_read, data, ready), data.rows("test"), recipe.batch)
+        read = partial(rehearse, data, plan, ready.fabric)
+        reading = _rate(read, data.rows("test"), recipe.batch)
         training = _rate(partial(_train, run), arm.order.epoch(1), recipe.batch)
         score = partial(outputs, data, model, place=place, what="scoring")
         scoring = _rate(score, data.rows("val"), scoring_batch(ready.fabric.device))
         save = _seconds(partial(_save, run))
-    return TimeEstimate(
+    return Speed(
         training=training,
         scoring=scoring,
         reading=reading,
@@ -131,13 +126,6 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def _read(data: Dataset, ready: Ready, rows: Rows) -> None:
-    size, workers = ready.plan.recipe.batch, ready.plan.machine.workers
-    with closing(batches(data, rows, size=size, workers=workers, what="reading")) as stream:
-        for _ in stream:
-            pass
 
 
 def _train(run: TrainingRun, rows: Rows) -> None:

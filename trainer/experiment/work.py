@@ -1,13 +1,13 @@
 """The runs of the experiment, trained one after the other."""
 
 import shlex
-import sys
 from dataclasses import replace
 
-from builder.contract import CheckError, Refusal, UsageError, printable
+from builder.contract import CheckError, Refusal, UsageError
 from builder.contract.lock import hold
 from trainer.config import RunPlan
 from trainer.experiment.jobs import Experiment, RunJob
+from trainer.progress import say
 from trainer.report import load_report
 from trainer.sweep import GRID
 from trainer.train import score_elsewhere, sweep, train
@@ -30,7 +30,7 @@ def work(experiment: Experiment) -> bool:
                 took |= _take(job, f"[{number}/{total}] {job.title}")
             except Refusal as error:
                 failed[job.title] = str(error)
-                _say(f"{job.title} failed: {error}")
+                say(f"{job.title} failed: {error}")
     still = {job.title for job in experiment.left()}  # other processes may have completed it
     failed = {title: reason for title, reason in failed.items() if title in still}
     if failed:
@@ -47,7 +47,7 @@ def work(experiment: Experiment) -> bool:
 def _take(job: RunJob, line: str) -> bool:
     """Whether the run was free; if so, it is now complete."""
     if job.grid is not None and job.first and not job.is_trained():
-        _say(f"{line}: the grid")
+        say(f"{line}: the grid")
         found = job.plan.locate()
         sweep(replace(job.plan, out=job.grid), found, GRID, None)  # processes share its points
         load_report(_chosen(job).out)  # a report that cannot be read would be made again for ever
@@ -55,7 +55,7 @@ def _take(job: RunJob, line: str) -> bool:
     plan = _chosen(job)
     with hold(plan.out, wait=None) as held:
         if held and not job.is_complete():
-            _say(line)
+            say(line)
             if job.is_trained():
                 score_elsewhere(plan)
             else:
@@ -72,7 +72,3 @@ def _chosen(job: RunJob) -> RunPlan:
     if plan is None:  # the grid of the first seed has failed
         raise UsageError(f"The arm's grid in {job.grid} has no best point.")
     return plan
-
-
-def _say(line: str) -> None:
-    print(printable(line, len(line)), file=sys.stderr, flush=True)

@@ -33,11 +33,9 @@ class Tracker(Protocol):
         """Finish the curves; nothing is logged afterwards."""
 
 
-def require(names: Sequence[str]) -> None:
-    """Raise UsageError where a tracker is unknown or its package is not installed."""
+def require(names: Sequence[TrackerName]) -> None:
+    """Raise UsageError where the package of a tracker is not installed."""
     for name in names:
-        if name not in TRACKERS:
-            raise UsageError(f"--track {name} is unknown: choose {' or '.join(TRACKERS)}.")
         try:
             importlib.import_module(name)
         except ImportError:
@@ -48,7 +46,7 @@ def require(names: Sequence[str]) -> None:
 
 
 def trackers(
-    names: Sequence[str], *, out: Path, name: str, config: RunConfig, resume: bool
+    names: Sequence[TrackerName], *, out: Path, name: str, config: RunConfig, resume: bool
 ) -> list[Tracker]:
     """One open tracker for each of `names`; `name` and `config` are what they show of the run.
 

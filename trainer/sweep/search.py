@@ -1,7 +1,6 @@
 """Points of the grid, trained one after the other by any number of processes."""
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,9 +12,10 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from builder.contract import UsageError, printable
+from builder.contract import UsageError
 from builder.contract.lock import LOCK, hold
 from builder.contract.record import as_record
+from trainer.progress import say
 from trainer.recipe import Recipe
 from trainer.sweep.grid import VARIED, Grid, Point
 from trainer.sweep.study import agree, database, identity, journal, open_study
@@ -101,7 +101,7 @@ class Sweep:
             elif waiting:
                 pause(PAUSE)
             else:
-                _say(f"Waiting for other processes to finish {', '.join(here)}.")
+                say(f"Waiting for other processes to finish {', '.join(here)}.")
                 waiting = True
         return tuple(known[name] for name in self.points)
 
@@ -159,7 +159,7 @@ class Sweep:
             if math.isfinite(found.val_auc):
                 return Trial(params=point, folder=name, **asdict(found))
             failed = "The validation AUC is not a number."
-        _say(f"{name} failed: {failed}")
+        say(f"{name} failed: {failed}")
         return Trial(params=point, folder=name, failed=failed)
 
     def _announce(self, point: Point) -> None:
@@ -167,7 +167,7 @@ class Sweep:
         line = f"[{len(known) + 1}/{len(self.points)}] {point}"
         if best := best_of([known[name] for name in self.points if name in known]):
             line += f" (best so far: {best.val_auc:.3f} with {best.params})"
-        _say(line)
+        say(line)
 
     def _tell(self, trial: Trial) -> None:
         """Record the point's result, also in its trials that dead processes left unfinished."""
@@ -177,7 +177,3 @@ class Sweep:
         for begun in self._trials()[trial.folder]:
             if not begun.state.is_finished():
                 self.study.tell(begun.number, trial.val_auc, state, skip_if_finished=True)
-
-
-def _say(line: str) -> None:
-    print(printable(line, len(line)), file=sys.stderr, flush=True)

@@ -11,12 +11,12 @@ from torch import nn
 
 from builder.contract import CheckError, Stopped
 from trainer.experiment import Experiment, RunJob, estimate, measure
-from trainer.experiment.time_estimate import TimeEstimate
+from trainer.experiment.speed import Speed
 from trainer.fit.loop import TrainingRun
 from trainer.stream.order import Rows
 
 Planned = Callable[..., Experiment]
-SPEED = TimeEstimate(training=10, scoring=100, reading=1000, start=2, save=3)
+SPEED = Speed(training=10, scoring=100, reading=1000, start=2, save=3)
 
 
 def test_each_process_measures_its_own_device(
@@ -24,7 +24,7 @@ def test_each_process_measures_its_own_device(
 ) -> None:
     asked = []
 
-    def measured(job: RunJob, _: Path) -> TimeEstimate:
+    def measured(job: RunJob, _: Path) -> Speed:
         asked.append(job.plan.machine.device)
         return replace(SPEED, training=SPEED.training + len(asked))
 
@@ -85,7 +85,7 @@ def test_a_device_that_cannot_measure_is_a_failure(
 def test_a_signal_while_measuring_claims_nothing(
     planned: Planned, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    def stopped(*_: Any) -> TimeEstimate:
+    def stopped(*_: Any) -> Speed:
         raise error
 
     monkeypatch.setattr(measure, "_measured", stopped)

@@ -210,7 +210,7 @@ def test_torchrun_is_refused(planned: Planned, monkeypatch: pytest.MonkeyPatch) 
     ("changes", "said"),
     [
         ({"device": "cuda:77"}, "cuda:77"),
-        ({"track": ("nothing",)}, "--track nothing is unknown"),
+        ({"track": ("nothing",)}, "--track nothing needs a package"),
         ({"init": "weights.pth"}, "--init weights.pth: there is no such file"),
     ],
 )

@@ -128,11 +128,6 @@ def test_a_missing_package_is_named_with_its_remedy(
         require([name])
 
 
-def test_an_unknown_tracker_is_refused(tmp_path: Path, track: Track) -> None:
-    with pytest.raises(UsageError, match="choose tensorboard or wandb"):
-        track(tmp_path, "mlflow")
-
-
 def test_without_names_there_is_no_tracker(tmp_path: Path, track: Track) -> None:
     assert track(tmp_path) == []
     assert list(tmp_path.iterdir()) == []

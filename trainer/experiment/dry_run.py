@@ -6,7 +6,7 @@ from rich.table import Table
 
 from trainer.experiment.jobs import Experiment, RunJob
 from trainer.experiment.measure import measure
-from trainer.experiment.time_estimate import TimeEstimate, makespan
+from trainer.experiment.speed import Speed, makespan
 
 
 def estimate(experiment: Experiment, devices: Sequence[str], threads: int) -> tuple[Table, str]:
@@ -18,7 +18,7 @@ def estimate(experiment: Experiment, devices: Sequence[str], threads: int) -> tu
     """
     unscored = experiment.left()
     left = [job for job in unscored if not job.is_trained()]
-    speeds: dict[tuple[int, int], TimeEstimate] = {}  # by image size
+    speeds: dict[tuple[int, int], Speed] = {}  # by image size
     for job in left:
         if job.size not in speeds:
             speeds[job.size] = measure(job, devices, threads)
@@ -41,7 +41,7 @@ def estimate(experiment: Experiment, devices: Sequence[str], threads: int) -> tu
 def _table(
     experiment: Experiment,
     left: Sequence[RunJob],
-    speeds: dict[tuple[int, int], TimeEstimate],
+    speeds: dict[tuple[int, int], Speed],
 ) -> Table:
     table = Table("dataset", "arm", "runs", "left", "images a run", "minutes a run")
     for column in table.columns[2:]:
@@ -62,9 +62,7 @@ def _table(
     return table
 
 
-def _seconds(
-    left: Sequence[RunJob], speeds: dict[tuple[int, int], TimeEstimate], processes: int
-) -> float:
+def _seconds(left: Sequence[RunJob], speeds: dict[tuple[int, int], Speed], processes: int) -> float:
     """Seconds until the last run ends; all processes share a grid before its other seeds."""
     grids = [job for job in left if job.grid is not None and job.first]
     runs = [speeds[job.size].run(job) for job in left if job not in grids]

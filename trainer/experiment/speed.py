@@ -10,7 +10,7 @@ from trainer.sweep import GRID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TimeEstimate:
+class Speed:
     """The speed of a device with images of one size, and how long runs take at that speed."""
 
     training: float  # images/s

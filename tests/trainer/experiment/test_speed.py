@@ -4,13 +4,13 @@ from dataclasses import replace
 import pytest
 
 from trainer.experiment import Experiment
-from trainer.experiment.time_estimate import TimeEstimate, makespan
+from trainer.experiment.speed import Speed, makespan
 
 
 def test_seconds_are_those_of_epochs_and_of_what_comes_once(
     planned: Callable[..., Experiment],
 ) -> None:
-    speed = TimeEstimate(training=10, scoring=100, reading=1000, start=2, save=3)
+    speed = Speed(training=10, scoring=100, reading=1000, start=2, save=3)
     job = replace(planned(epochs=2).jobs[0], images=100, val=200, test=1000)
     epochs, once = 100 / 10 + 2 * (200 / 100 + 3), 2 + 1000 / 1000 + 1200 / 100
     assert speed.run(job) == pytest.approx(epochs + once)

@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,12 +5,11 @@ from typing import Any
 import pytest
 
 from trainer.config import RunPlan
-from trainer.experiment import Experiment, estimate, measure
-from trainer.experiment.time_estimate import TimeEstimate
+from trainer.experiment import Experiment, dry_run, estimate, measure
+from trainer.experiment.speed import Speed
 
 Planned = Callable[..., Experiment]
-ESTIMATE = sys.modules["trainer.experiment.estimate"]  # the function has its name
-SPEED = TimeEstimate(training=10, scoring=100, reading=1000, start=2, save=3)
+SPEED = Speed(training=10, scoring=100, reading=1000, start=2, save=3)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -33,7 +31,7 @@ def test_the_estimate_is_measured_and_counts_what_is_left(
     assert not [*tmp_path.rglob("*xtrain-*")]  # nothing is left over
     for job in experiment.jobs:
         finish(job.plan, job.digest)
-    monkeypatch.setattr(ESTIMATE, "measure", None)  # there is nothing to measure for
+    monkeypatch.setattr(dry_run, "measure", None)  # there is nothing to measure for
     assert estimate(experiment, ["cpu"] * jobs, threads=1)[1] == "All 4 runs are complete."
 
 
@@ -54,7 +52,7 @@ def test_scoring_elsewhere_is_no_training(
 def test_a_grid_is_shared_by_all_processes_and_its_runs_follow(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ESTIMATE, "measure", lambda *_: SPEED)
+    monkeypatch.setattr(dry_run, "measure", lambda *_: SPEED)
     experiment = planned(arms=("gan",), seeds=3, grid=True)
     run, grid = SPEED.run(experiment.jobs[0]), SPEED.grid(experiment.jobs[0], 2)
     _, sentence = estimate(experiment, ["cuda:0", "cuda:1"], threads=1)
@@ -64,7 +62,7 @@ def test_a_grid_is_shared_by_all_processes_and_its_runs_follow(
 def test_the_table_has_a_row_for_each_arm(
     planned: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ESTIMATE, "measure", lambda *_: SPEED)
+    monkeypatch.setattr(dry_run, "measure", lambda *_: SPEED)
     experiment = planned()
     rows, _ = estimate(experiment, ["cpu"], threads=1)
     minutes = f"{SPEED.run(experiment.jobs[0]) / 60:.1f}"
@@ -86,7 +84,7 @@ def test_the_table_has_a_row_for_each_arm(
 def test_a_duration_is_given_in_the_unit_that_suits_it(
     planned: Planned, monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
 ) -> None:
-    fast = TimeEstimate(training=1e9, scoring=1e9, reading=1e9, start=seconds, save=0)
-    monkeypatch.setattr(ESTIMATE, "measure", lambda *_: fast)
+    fast = Speed(training=1e9, scoring=1e9, reading=1e9, start=seconds, save=0)
+    monkeypatch.setattr(dry_run, "measure", lambda *_: fast)
     _, sentence = estimate(planned(arms=("gan",), seeds=1), ["cpu"], threads=1)
     assert f"they take about {said} (" in sentence
