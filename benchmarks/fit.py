@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,7 @@ def ours(data: Dataset, options: argparse.Namespace, asked: Recipe) -> Pass:
         model = build(BITS, init="random", seed=0)
         config = RunConfig(
             manifest=data.manifest.name, manifest_sha256=data.manifest.digest, shards="sealed",
-            shards_root=None, out="", recipe=asked, init_sha256=None, device=options.device,
+            shards_root=None, out="", **asdict(asked), init_sha256=None, device=options.device,
             ranks=1, workers=options.workers, skip_bad=False,
         )  # fmt: skip
         run = TrainingRun.begin(data, arm, model, config, place)

@@ -19,6 +19,7 @@ from torch import nn
 
 from builder.contract import ImageSpec
 from builder.contract.checkpoint import load_checkpoint
+from builder.contract.record import to_json
 from builder.contract.weights import WeightsHeader, load_tensors, read_header, weights_bytes
 from trainer.fit.checkpoint import (
     Identity,
@@ -94,7 +95,7 @@ def comparisons() -> Sequence[bytes]:
         for name, content in run_files().items():
             (Path(root) / name).write_bytes(content)
         report = build_report([Path(root)], min_positives=1, command="xtrain report runs")
-    return [report.to_json().encode()]
+    return [to_json(report).encode()]
 
 
 def comparison(data: bytes, folder: Path) -> None:
