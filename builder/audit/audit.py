@@ -5,7 +5,7 @@ few real images for a judge, its part is absent and a note says why.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +30,7 @@ from builder.audit.quality import judge_quality
 from builder.audit.rare import judge_rare
 from builder.audit.settings import Settings
 from builder.audit.shortcuts import judge_shortcuts
-from builder.audit.sources import read_sources
+from builder.audit.sources import sources_here
 from builder.audit.summary import summarise
 from builder.contract import (
     CheckError,
@@ -57,7 +57,7 @@ class Asked:
     manifest: Path
     real: Path | None = None  # manifest of the real images; None: the dataset's own
     classifier: Path | None = None  # a file of xtrain
-    sources: Path | None = None  # a table with columns key, source
+    sources: Mapping[str, str] | None = None  # of real images, by key
     shards_root: Path | None = None
 
 
@@ -118,7 +118,7 @@ def read_given(asked: Asked) -> Given:
         path, root = (asked.real, None) if asked.real else (asked.manifest, asked.shards_root)
         manifest = load_manifest(path)
         index = load_index(manifest, index_root(manifest, path, root))
-        sources = read_sources(asked.sources, index)
+        sources = sources_here(asked.sources, index)
     return Given(classifier=classifier, sources=sources)
 
 

@@ -1,26 +1,18 @@
-"""Where real images come from: view, sex, age band, and sources that a table names.
-
-A table of sources has the columns key and source, and may be of any dialect that label tables have;
-keys are those of the index.
-"""
+"""Where real images come from: view, sex, age band, and sources that a user names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from builder.audit.pictures import Pictures
 from builder.audit.probe import Mask, Names
 from builder.audit.wording import kind_of
-from builder.contract import GROUPS, Index, UsageError, printable
-from builder.labels.tables import read_csv
+from builder.contract import GROUPS, Index, UsageError
 
 ENOUGH = 50  # images, at least, of a source
 PATIENTS = 10  # that they are of, at least
 NAMED = 20  # sources of one table, at most: the largest
-_COLUMNS = ("key", "source")
-_EXPECTED = "--sources takes a CSV file with the columns key and source"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,25 +24,14 @@ class Contrast:
     known: Mask  # [N], images of either
 
 
-def read_sources(path: Path, index: Index) -> dict[str, str]:
-    """The source of each real image of the index that the table at `path` names, by key.
-
-    UsageError where it is no such table, names an image twice or none of the dataset's. Images
-    that it does not name, or with an empty source, have none.
-    """
-    frame = read_csv(path, _COLUMNS, text=_COLUMNS, others=False, advice=_EXPECTED)
-    named = frame[[*_COLUMNS]].dropna().drop_duplicates()
-    again = named["key"].duplicated()
-    if again.any():
-        raise UsageError(f"{path} gives {printable(named['key'][again].iloc[0])} two sources.")
+def sources_here(sources: Mapping[str, str], index: Index) -> dict[str, str]:
+    """The sources of the real images of the index, by key; UsageError where it has none of them."""
     real = {*index.key[index.origin == "real"].tolist()}
-    pairs = zip(named["key"], named["source"], strict=True)
-    mine = {key: printable(source) for key, source in pairs if key in real}
+    mine = {key: source for key, source in sources.items() if key in real}
     if not mine:
         raise UsageError(
-            f"{path} names no real image of this dataset: its keys must be those of the index"
-            " (column key of the parquet file), such as "
-            f"{min(real, default='real-0123456789abcdef')}."
+            "The table of --sources names no real image of this dataset: its keys must be those of"
+            f" the index (column key), such as {min(real, default='real-0123456789abcdef')}."
         )
     return mine
 

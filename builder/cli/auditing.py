@@ -111,8 +111,10 @@ def audit(
     from builder.audit.summary import findings
     from builder.contract import load_manifest, write_last
     from builder.contract.audit import audit_path, page_path, write_audit
+    from builder.labels.source_table import read_source_table
     from builder.progress import progress
 
+    named = None if sources is None else read_source_table(sources)
     with ExitStack() as stack:
         here = stack.enter_context(dataset_near(manifest, shards_root))
         there = None if real is None else stack.enter_context(dataset_near(real))
@@ -125,7 +127,7 @@ def audit(
             manifest=here.path,
             real=None if there is None else there.path,
             classifier=classifier,
-            sources=sources,
+            sources=named,
             shards_root=shards_root,
         )
         settings = Settings(**{field.name: chosen[field.name] for field in fields(Settings)})

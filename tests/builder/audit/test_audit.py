@@ -161,9 +161,7 @@ def test_a_wrong_table_of_sources_is_refused_before_a_shard_is_read(
     sealed: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(sealed / "shards")
-    file = tmp_path / "sources.csv"
-    file.write_text("key,source\nreal-x,Bern\n")
-    asked = Asked(manifest=sealed / "manifests" / NAME, sources=file)
+    asked = Asked(manifest=sealed / "manifests" / NAME, sources={"real-x": "Bern"})
     with pytest.raises(UsageError, match="names no real image of this dataset"):
         audit_dataset(asked, QUICK, tmp_path / "out", quiet)
     assert not (tmp_path / "out").exists()

@@ -1,12 +1,11 @@
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from builder.audit.pictures import Pictures
-from builder.audit.sources import ENOUGH, NAMED, read_sources, sources_of
+from builder.audit.sources import ENOUGH, NAMED, sources_here, sources_of
 from builder.contract import UsageError
 
 Make = Callable[..., Pictures]
@@ -67,59 +66,9 @@ def test_only_the_largest_of_many_sources_are_looked_at(make_pictures: Make) -> 
     assert f"Only the {NAMED} largest of 23" in notes[0]
 
 
-def table(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "sources.csv"
-    path.write_text(text)
-    return path
-
-
-def test_a_table_of_sources_is_read(tmp_path: Path, pictures: Pictures) -> None:
-    first, second, third = pictures.keys[:3].tolist()
-    text = f"source,key,more\nBern,{first},1\n,{second},2\nBasel ,{third},3\nBern,real-x,4\n"
-    assert read_sources(table(tmp_path, text), pictures.sealed.index) == {
-        first: "Bern",
-        third: "Basel",
-    }
-    marked = table(tmp_path, "\ufeffkey,source\n" + f"{first},Bern\n")
-    assert read_sources(marked, pictures.sealed.index) == {first: "Bern"}
-    blank = table(tmp_path, f"key,source,more\n{first},Bern,\n{first},Bern,5\n{second},,\n")
-    assert read_sources(blank, pictures.sealed.index) == {first: "Bern"}
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "utf-16"])
-def test_a_table_of_sources_may_be_of_any_dialect(
-    tmp_path: Path, pictures: Pictures, encoding: str
-) -> None:
+def test_of_named_sources_those_of_real_images_of_the_dataset_are_taken(pictures: Pictures) -> None:
     first, second = pictures.keys[:2].tolist()
-    path = tmp_path / "sources.csv"
-    path.write_bytes(f"Key;SOURCE\r\n{first};Zürich\r\n{second};Bern, Süd\r\n".encode(encoding))
-    assert read_sources(path, pictures.sealed.index) == {first: "Zürich", second: "Bern, Süd"}
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("key,site\na,b\n", "columns key and source"),
-        ("", "is empty"),
-        ("key,source\nreal-x,Bern\n", "names no real image"),
-        ("key,source\nreal-x,Bern\nreal-x,Basel\n", "gives real-x two sources"),
-        ("key,source\nreal-x\n", "line 2: the row has 1 cells"),
-    ],
-)
-def test_what_is_no_table_of_sources_is_refused(
-    tmp_path: Path, pictures: Pictures, text: str, reason: str
-) -> None:
-    with pytest.raises(UsageError, match=reason):
-        read_sources(table(tmp_path, text), pictures.sealed.index)
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, pictures: Pictures) -> None:
-    (tmp_path / "bytes.csv").write_bytes("key,source\nü,".encode() + b"\xff\n")
-    (tmp_path / "binary.csv").write_bytes(b"key,source\na\0,b\n")
-    for name, reason in (
-        ("missing.csv", r"Cannot read .*: --sources takes a CSV file with the columns key and"),
-        ("bytes.csv", "neither UTF-8 nor Windows-1252"),
-        ("binary.csv", "not a text file"),
-    ):
-        with pytest.raises(UsageError, match=reason):
-            read_sources(tmp_path / name, pictures.sealed.index)
+    named = {first: "Bern", second: "Basel", "real-x": "Bern"}
+    assert sources_here(named, pictures.sealed.index) == {first: "Bern", second: "Basel"}
+    with pytest.raises(UsageError, match=r"names no real image of this dataset: .* such as real-"):
+        sources_here({"real-x": "Bern"}, pictures.sealed.index)
