@@ -76,8 +76,8 @@ def _said_options(command: Command) -> Command:
     "--sign",
     "key",
     type=FILE,
-    help="Key that signs SHA256SUMS: an ed25519 private key of OpenSSH, or the .pub file of a key "
-    "in your agent.",
+    help="Key that signs SHA256SUMS by ssh-keygen: a private key of OpenSSH, such as ed25519, or "
+    "the .pub file of a key in your agent.",
 )
 @option("--dry-run", is_flag=True, help="List what would leave, with sizes, and stop.")
 @shards_root
