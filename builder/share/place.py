@@ -105,8 +105,12 @@ def publish(urls: Iterable[str], workroom: Path, root: Path, names: Mapping[str,
 def take_over(shard: Path, target: Path) -> None:
     """Link a proved shard and its notes to `target`, if it is not there; copy it without links.
 
+    The recipe of its folder comes first, so that a later build there is compared with it.
     UsageError where another file is in its place.
     """
+    recipe = shard.parent / RECIPE
+    if recipe.is_file() and not any(target.parent.glob("*.tar")):
+        write_last(target.parent / RECIPE, recipe.read_bytes())
     if target.exists():
         if not target.samefile(shard) and sha256_file(target) != sha256_file(shard):
             raise UsageError(f"{target} is another shard than {shard}: use another --out.")

@@ -106,6 +106,18 @@ def test_the_real_half_of_one_counts_for_all(
     assert list(verify(path)) == []
 
 
+def test_a_later_build_is_compared_with_what_was_merged(
+    clinic: Path, tmp_path: Path, pair: tuple[Path, Path]
+) -> None:
+    whole = build(clinic, tmp_path / "far", "whole", "Mass", real="pack", seed=3)
+    path = merged(whole, pair[1], out=tmp_path / "third")
+    with pytest.raises(UsageError, match="was begun with codec = 'jpg' and now 'png' is asked"):
+        build(clinic, tmp_path / "third", "new", "Mass", real="pack", seed=3, codec="png")
+    assert list(verify(path)) == []
+    same = build(clinic, tmp_path / "third", "new", "Mass", real="pack", seed=3)
+    assert list(verify(same)) == []
+
+
 def test_different_real_halves_are_refused(
     clinic: Path, tmp_path: Path, pair: tuple[Path, Path]
 ) -> None:

@@ -129,7 +129,8 @@ def test_a_shard_is_taken_over_with_its_notes_once(
         take_over(shard, target)
         assert target.samefile(shard)
     names = {path.name for path in target.parent.iterdir()}
-    assert names == {f"{shard.stem}{end}" for end in (".tar", ".idx", ".sketch", ".sha256")}
+    notes = (".tar", ".idx", ".sketch", ".sha256")
+    assert names == {"recipe.json", *(f"{shard.stem}{end}" for end in notes)}
     copy = tmp_path / "copy" / shard.name
     copy.parent.mkdir()
     copy.write_bytes(shard.read_bytes())
