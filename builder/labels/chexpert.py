@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from builder.contract import UsageError
+from builder.contract import UsageError, printable
 from builder.labels.demographics import (
     SEXES,
     VIEWS,
@@ -81,7 +81,7 @@ def read_chexpert(source: Source) -> LabelTable:
 
     For the official split, the tables of its valid and test sets are read as well. The root is one
     of the downloads, or holds them; None for labels alone. Raises UsageError for a table that
-    cannot be trusted or is missing, or a root without the images.
+    cannot be trusted or is missing, two copies of a patient, or a root without the images.
     """
     parts = {main_table(source, ABOUT): "train" if source.official else ""}
     if source.official:
@@ -174,12 +174,17 @@ def _files(parts: pd.DataFrame, root: Path, folders: dict[str, str]) -> pd.Serie
 def _patient_folders(root: Path) -> dict[str, str]:
     """The folder below `root` of each patient, by part and name such as train/patient00001."""
     found: dict[str, str] = {}
-    for folder, part in _part_folders(root):
+    once = {folder.resolve(): (folder, part) for folder, part in reversed(_part_folders(root))}
+    for folder, part in reversed(once.values()):  # a link to a download is no second copy
         with os.scandir(folder) as entries:
             patients = sorted(entry.name for entry in entries if entry.name.startswith("patient"))
         below = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
         for name in patients:
-            found.setdefault(f"{part}/{name}", f"{below}{name}")
+            if (other := found.setdefault(f"{part}/{name}", below + name)) != below + name:
+                raise UsageError(
+                    f"Two folders under {root} are the same patient, {printable(other)} and "
+                    f"{printable(below + name)}: point --root at one copy."
+                )
     if not found:
         raise UsageError(
             f"No CheXpert images under {root}: expected {_DOWNLOADS[0]} or {_DOWNLOADS[1]} with "

@@ -50,6 +50,17 @@ def test_the_folder_is_found_by_either_name_or_as_the_root(
     assert find_chexpert(tmp_path) == tmp_path
 
 
+def test_two_copies_of_a_patient_are_refused(tmp_path: Path, radiograph: Draw) -> None:
+    for folder in ("CheXpert-v1.0", "CheXpert-v1.0-small"):
+        radiograph(tmp_path / folder / "train/patient00001/study1/view1_frontal.jpg")
+    first, other = (f"CheXpert-v1.0{end}/train/patient00001" for end in ("-small", ""))
+    with pytest.raises(UsageError, match=rf"the same patient, {first} and {other}: point --root"):
+        read_labels("chexpert", root=tmp_path)
+    (tmp_path / "CheXpert-v1.0").rename(tmp_path / "away")
+    (tmp_path / "CheXpert-v1.0").symlink_to("CheXpert-v1.0-small")
+    assert len(read_labels("chexpert", root=tmp_path)) == 1
+
+
 def test_a_root_without_its_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()  # as a folder of classes has, too
     with pytest.raises(UsageError, match=r"No CheXpert images under .*small.*--real none"):
