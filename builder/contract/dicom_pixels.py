@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.contract.image import check_scans
+from builder.contract.jpeg import check_jpeg
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -42,10 +43,11 @@ def decode(whole: "Dataset") -> Pixels:
     shape = (whole.Rows, whole.Columns)
     if _size(frame) != shape:  # before a decoder makes room for it
         raise ValueError("the compressed image has another size than the header says")
-    if codec is imagecodecs.jpeg8_decode:
+    if codec is imagecodecs.jpeg8_decode:  # which fills up what is cut or damaged
         check_scans(frame)
-    if codec is imagecodecs.jpeg8_decode and b"\xff\xd9" not in frame[-16:]:
-        raise ValueError("the compressed image is cut")  # where this decoder would fill it up
+        if b"\xff\xd9" not in frame[-16:]:
+            raise ValueError("the compressed image is cut")
+        check_jpeg(frame)
     pixels = codec(frame)
     bits, signed = whole.BitsStored, bool(whole.PixelRepresentation)
     above = (pixels.astype(np.int32) >> bits) & (0xFFFF >> bits)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from builder.contract.image import check_scans
+from builder.contract.jpeg import check_jpeg, jpeg_pixels
 from builder.contract.png import Bytes
 
 MAX_PIXELS = 50_000_000  # more than any radiograph has: a chest at 60 micrometres
@@ -26,6 +27,9 @@ _PIXEL_BYTES = 8  # of the widest kind of pixel, four channels of 16 bits
 _STRIP = 1 << 20  # pixels that are worked on together: an image is copied once, at 8 bits
 _MAX_FRAMES = 100
 _WHITE_IS_ZERO, _BITS, _PHOTOMETRIC = 0, 258, 262  # of TIFF 6.0, section 8
+_COMPRESSION, _JPEG_PARTS, _JPEG_TABLES = 259, 7, 347  # of TIFF Technical Note 2
+_PARTS = ((273, 279), (324, 325))  # where strips and tiles begin, and their bytes
+_LAYERS = 4  # of colour, each of which may be a JPEG of its own
 
 
 def read_picture(file: Path, depth: int | None) -> Bytes:
@@ -46,6 +50,8 @@ def read_picture(file: Path, depth: int | None) -> Bytes:
             raise ValueError(TOO_MANY)
         if (count := _frames(picture)) > 1:
             raise ValueError(f"{count} images in one {picture.format} file: one is expected")
+        for part in _jpeg_parts(data, picture):
+            check_jpeg(part)
         halved = any(";16" in str(tile[3]) for tile in picture.tile)  # if Pillow drops low bytes
         ImageOps.exif_transpose(picture, in_place=True)
         if picture.mode.startswith("I"):
@@ -79,6 +85,27 @@ def _frames(picture: Image.Image) -> int:
             count += 1
     picture.seek(0)
     return count
+
+
+def _jpeg_parts(data: bytes, picture: Image.Image) -> Iterator[bytes]:
+    """The JPEG of a file, or those of a TIFF's strips or tiles, whose damage Pillow does not see.
+
+    ValueError where they have more pixels than a picture may have.
+    """
+    tags: Mapping[int, Any] = getattr(picture, "tag_v2", {})
+    if data.startswith(_JPEG):
+        yield data
+    elif tags.get(_COMPRESSION) == _JPEG_PARTS:
+        tables, pixels = tags.get(_JPEG_TABLES, b""), 0
+        for begins, sizes in _PARTS:
+            for begin, size in zip(tags.get(begins, ()), tags.get(sizes, ()), strict=False):
+                part = data[begin : begin + size]
+                part = tables[:-2] + part[2:] if tables else part
+                check_scans(part)
+                pixels += jpeg_pixels(part)
+                if pixels > _LAYERS * MAX_PIXELS:
+                    raise ValueError(TOO_MANY)
+                yield part
 
 
 def scale(depth: int) -> Bytes:
@@ -126,7 +153,7 @@ def _plain_jpeg(data: bytes) -> Bytes | None:
         if colours != "Gray" or height * width > MAX_PIXELS:
             return None
         grey: Bytes = simplejpeg.decode_jpeg(data, "GRAY")[:, :, 0]
-    except ValueError:  # it is damaged; Pillow says how
+    except ValueError:  # if it is damaged, check_jpeg says how
         return None
     return grey
 

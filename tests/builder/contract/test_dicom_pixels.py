@@ -179,3 +179,20 @@ def test_a_compression_that_is_not_read_says_so(write_dicom: Write, tmp_path: Pa
     write_dicom(tmp_path / "a.dcm", smooth(8), syntax=syntax, frame=b"movie")
     with pytest.raises(NotImplementedError):
         decode(pydicom.dcmread(tmp_path / "a.dcm"))
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1])
+def test_a_jpeg_of_eight_bits_without_some_of_its_bytes_is_refused(
+    write_dicom: Write, tmp_path: Path, syntax: UID
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (48, 40), np.uint8)
+    frame = jpeg(values, lossless=syntax == JPEGLosslessSV1)
+    write_dicom(tmp_path / "a.dcm", values, syntax=syntax, frame=frame + b"\0\0")
+    assert decode(pydicom.dcmread(tmp_path / "a.dcm")).shape == values.shape
+    middle = len(frame) // 2
+    torn = frame[:middle] + frame[middle + 300 :]
+    write_dicom(tmp_path / "a.dcm", values, syntax=syntax, frame=torn)
+    with pytest.raises(ValueError, match="Corrupt JPEG data"):
+        decode(pydicom.dcmread(tmp_path / "a.dcm"))
+    with pytest.raises(ValueError, match="are damaged or missing"):
+        read_dicom(tmp_path / "a.dcm", depth=None, window="dicom")
