@@ -1,8 +1,10 @@
 """The image files below a folder, without what file systems and archives add to them."""
 
 import os
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder.contract.dicom import is_dicom
@@ -10,26 +12,45 @@ from builder.contract.errors import UsageError, printable
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom")
 _NO_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "thumbnails", "thumbs")  # lower case
+_NO_FILES = ("thumbs.db", "desktop.ini")
 _THREADS = 16  # for asking whether files are links
 
 
-def image_files(root: Path) -> list[str]:
-    """The images below a folder, sorted: their paths from there, with slashes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What lies below a folder: paths from there, with slashes, sorted."""
 
-    They are known by their suffix in any case; DICOM files also without one, as archives export
-    them. Hidden files and folders, thumbnails and what macOS adds are left out. Links are followed,
-    each folder once. Raises UsageError for a folder that may not be read.
+    images: list[str]
+    others: list[str]  # files that are no images
+    again: list[str]  # links to folders that were walked by another name, and are passed over
+
+
+def image_files(root: Path) -> list[str]:
+    """The images below a folder, sorted: their paths from there, with slashes, as by `walk`."""
+    return walk(root).images
+
+
+def walk(root: Path) -> Found:
+    """The files below a folder.
+
+    Images are known by their suffix in any case; DICOM files also without one, as archives export
+    them. Hidden files and folders, thumbnails and what macOS and Windows add are left out. Links
+    are followed, each folder once, and by its own name if it has one below the root: nothing
+    depends on the order in which a disk lists. Raises UsageError for a folder that may not be read.
     """
-    found: list[str] = []
+    images: list[str] = []
+    others: list[str] = []
+    again: list[str] = []
     seen: set[tuple[int, int]] = set()
-    waiting = [("", root)]
-    while waiting:
-        below, folder = waiting.pop()
+    waiting, links = [("", root)], deque[tuple[str, Path]]()
+    while waiting or links:
+        below, folder = waiting.pop() if waiting else links.popleft()
         try:
-            status, entries = folder.stat(), [*os.scandir(folder)]
+            status, entries = folder.stat(), sorted(os.scandir(folder), key=_name)
         except OSError as error:
             raise UsageError(f"Cannot read the folder {folder}: {error.strerror}.") from None
         if (status.st_dev, status.st_ino) in seen:
+            again.append(below.rstrip("/"))
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in entries:
@@ -37,10 +58,14 @@ def image_files(root: Path) -> list[str]:
                 continue
             if entry.is_dir():
                 if entry.name.lower() not in _NO_FOLDERS:
-                    waiting.append((f"{below}{entry.name}/", Path(entry.path)))
-            elif entry.is_file() and _is_image(Path(entry.path)):
-                found.append(below + entry.name)
-    return sorted(found)
+                    later = links if entry.is_symlink() else waiting
+                    later.append((f"{below}{entry.name}/", Path(entry.path)))
+            elif entry.is_file():
+                if _is_image(Path(entry.path)):
+                    images.append(below + entry.name)
+                elif entry.name.lower() not in _NO_FILES:
+                    others.append(below + entry.name)
+    return Found(images=sorted(images), others=sorted(others), again=sorted(again))
 
 
 class Inside:
@@ -93,6 +118,10 @@ def check_links(
                         f"{root / printable(name, 300)} is a link to {real}, which is not below "
                         f"the image folder: {advice.format(near)}."
                     )
+
+
+def _name(entry: "os.DirEntry[str]") -> str:
+    return entry.name
 
 
 def _is_image(file: Path) -> bool:

@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from builder.contract import UsageError
-from builder.contract.folder import check_links, image_files
+from builder.contract.folder import check_links, image_files, walk
 
 
 def put(root: Path, name: str, content: bytes = b"x") -> None:
@@ -46,6 +47,23 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path, "elsewhere/b.png")
     (tmp_path / "in/more").symlink_to(tmp_path / "elsewhere")
     assert image_files(tmp_path / "in") == ["a.png", "more/b.png"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_order_in_which_a_disk_lists_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: bool
+) -> None:
+    listed = os.scandir
+    monkeypatch.setattr("os.scandir", lambda path: sorted(listed(path), key=str, reverse=turned))
+    for name in ("in/b/1.png", "in/b/notes.txt", "in/b/Thumbs.db", "away/c/2.png"):
+        put(tmp_path, name)
+    for name, target in (("a", "in/b"), ("x", "away/c"), ("d/y", "away/c")):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    found = walk(tmp_path / "in")
+    assert found.images == ["b/1.png", "x/2.png"]
+    assert found.others == ["b/notes.txt"]
+    assert found.again == ["a", "d/y"]
 
 
 def test_a_folder_that_may_not_be_read_is_named(
