@@ -5,6 +5,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError, _imaging
@@ -50,17 +51,20 @@ def read_radiograph(file: Path, image_size: int, reading: Reading) -> Bytes:
 
     ValueError says why the file cannot be used.
     """
-    if not file.is_file():
-        raise ValueError("missing")
     try:
+        if not S_ISREG(file.stat().st_mode):
+            raise FileNotFoundError
         grey = _read(file, reading)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ValueError("missing") from None
     except UnidentifiedImageError:
         empty = not file.stat().st_size
         raise ValueError("the file is empty" if empty else _NO_IMAGE) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ValueError(TOO_MANY) from None
     except Exception as error:  # decoders raise anything where bytes are damaged
-        words = " ".join(str(error).split()) or type(error).__name__
+        told = error.strerror if isinstance(error, OSError) else None  # without the path
+        words = " ".join((told or str(error)).split()) or type(error).__name__
         words = words.replace("decoder error", "damaged pixels, error")  # Pillow's words for TIFF
         raise ValueError(printable(words, 200)) from None
     height, width = grey.shape

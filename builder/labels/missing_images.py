@@ -1,5 +1,6 @@
 """Why none of a table's images lies under the root → one sentence with the likely cause."""
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -35,7 +36,7 @@ def _cause(names: Sequence[str], files: Sequence[str], root: Path, path: Path) -
             return f"images of it are in several folders, such as {some}: {_BY_STEM}"
         return _difference(*next(iter(found.items())), root)
     for folder in (path.parent, *root.absolute().parents[:3]):
-        if (folder / names[0]).is_file():
+        if _is_file(folder / names[0]):
             return f"it lies under {folder}: use --root {folder}"
     if not files:
         return "there is no PNG, JPEG, TIFF or DICOM file: check --root"
@@ -53,7 +54,7 @@ def _difference(name: str, file: str, root: Path) -> str:
     if name.endswith(f"/{file}"):
         prefix = name.removesuffix(f"/{file}")
         for folder in (root, *root.absolute().parents):
-            if (folder / name).is_file():
+            if _is_file(folder / name):
                 return f"use --root {folder}"
         return f"{there}: without {printable(prefix)}/; {_BY_STEM}"
     if _key(str(PurePosixPath(file).with_suffix(""))) in (
@@ -66,6 +67,11 @@ def _difference(name: str, file: str, root: Path) -> str:
     if PurePosixPath(file).stem not in (last.stem, last.name):  # which --match stem would not find
         return f"{there}: {what}, and capitals or accents are written differently"
     return f"{there}: {what}; {_BY_STEM}"
+
+
+def _is_file(file: Path) -> bool:
+    """Whether it is there for this user: not in a locked folder, nor under a name no disk takes."""
+    return os.path.isfile(file)  # noqa: PTH113 - a Path raises for both
 
 
 def _key(text: str) -> str:

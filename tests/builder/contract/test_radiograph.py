@@ -1,11 +1,14 @@
 import io
+import os
 import struct
 import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from errno import EACCES
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -56,6 +59,9 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path) -> None:
     Image.new("L", (40, 40), 9).save(tmp_path / "flat.png")
     reasons = {
         "absent.png": "missing",
+        "cut.png/below.png": "missing",
+        ".": "missing",
+        "x" * 300: "^File name too long$",
         "text.png": "neither PNG, JPEG, TIFF nor DICOM",
         "flat.png": "every pixel is the same",
         "cut.png": "truncated",
@@ -63,6 +69,20 @@ def test_what_is_no_radiograph_is_refused_with_a_reason(tmp_path: Path) -> None:
     for name, reason in reasons.items():
         with pytest.raises(ValueError, match=reason):
             read_radiograph(tmp_path / name, 32, Reading())
+
+
+def test_a_file_that_the_system_does_not_open_is_refused_in_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(path: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(EACCES, os.strerror(EACCES), str(path))
+
+    file = tmp_path / "a.png"
+    Image.fromarray(noise(40, 40)).save(file)
+    for name in ("open", "stat"):
+        monkeypatch.setattr(Path, name, locked)
+        with pytest.raises(ValueError, match="^Permission denied"):
+            read_radiograph(file, 32, Reading())
 
 
 def test_too_many_pixels_are_refused_in_any_thread_and_say_nothing_on_stderr(

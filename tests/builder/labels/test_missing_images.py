@@ -65,3 +65,15 @@ def test_images_in_several_folders_are_found_by_their_stems(tmp_path: Path) -> N
     )
     one = why_none(["x.png", "z.png"], files, root=tmp_path, path=tmp_path / "t.csv")
     assert one.endswith(f"use --root {tmp_path}/images_001).")
+
+
+def test_a_name_longer_than_any_disk_takes_is_not_there(tmp_path: Path) -> None:
+    root, name = tmp_path / "root", f"{'x' * 300}.png"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "y.png").write_bytes(b"")
+    said = why_none([name], image_files(root), root=root, path=tmp_path / "t.csv")
+    assert "no file there has that name, the first one is a/y.png" in said
+    (root / "y.png").write_bytes(b"")
+    name = f"{'x' * 300}/a/y.png"
+    said = why_none([name], image_files(root), root=root, path=tmp_path / "t.csv")
+    assert "is there as a/y.png: without xxx" in said
