@@ -1,7 +1,7 @@
 """A folder of images whose subfolders are labels: train/NORMAL, train/PNEUMONIA and so on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from builder.contract import UsageError, in_short, printable
-from builder.contract.folder import image_files
+from builder.contract.folder import walk
 from builder.labels.dialect import plain
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.patients import patients_of
@@ -20,6 +20,7 @@ _MASKS = ("mask", "masks", "segmentation", "segmentations")  # pictures that are
 _EXPECTED = (
     "expected class folders such as NORMAL/ and PNEUMONIA/, or train/, val/ and test/ of them"
 )
+_OTHER_FORMATS = (".bmp", ".webp", ".gif", ".jp2", ".heic", ".avif", ".pgm", ".nii", ".nii.gz")
 _SHOWN = 30  # names of labels in a note
 
 
@@ -73,7 +74,8 @@ def read_folder(source: Source) -> LabelTable:
 
 def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
     """The images that have a label, sorted by path, and notes about the others."""
-    files = [PurePosixPath(file) for file in image_files(root)]
+    found = walk(root)
+    files = [PurePosixPath(file) for file in found.images]
     masks = [file for file in files if _is_mask(file)]
     files = [file for file in files if not _is_mask(file)]
     label, split = _levels(root, files)
@@ -89,8 +91,57 @@ def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
         if len(file.parts) >= deep
     ]
     _refuse_strange_names(root, images)
-    notes = (_left_out(masks, "in folders of masks"), _left_out(loose, "in no class folder"))
+    classes = {PurePosixPath(image.file).parts[: deep - 1] for image in images}
+    outer = next(iter(classes), ())[: label if split is None else min(label, split)]
+    strange = [
+        file
+        for file in map(PurePosixPath, found.others)
+        if len(file.parts) >= deep
+        and file.parts[: len(outer)] == outer
+        and (split is None or file.parts[split].casefold() in SPLIT_WORDS)
+        and not _is_mask(file)
+    ]
+    _refuse_other_formats(root, strange, classes, deep)
+    notes = (
+        _left_out(masks, "in folders of masks"),
+        _left_out(loose, "in no class folder"),
+        _formats_note([file for file in strange if file.parts[: deep - 1] in classes]),
+        _left_out([*map(PurePosixPath, found.again)], "as links to folders that are read already"),
+    )
     return images, tuple(filter(None, notes))
+
+
+def _formats_note(files: Sequence[PurePosixPath]) -> str:
+    """A note about files that no reader knows; "" if there are none."""
+    if not files:
+        return ""
+    what = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+    return f"{what} no PNG, JPEG, TIFF or DICOM, and left out: {_suffixes(files)}."
+
+
+def _suffixes(files: Sequence[PurePosixPath]) -> str:
+    """The suffixes of files with their numbers, the most frequent first."""
+    counts = Counter(file.suffix.lower() or "none" for file in files)
+    few = (f"{printable(suffix)} ({count:,})" for suffix, count in counts.most_common())
+    return in_short(few, _SHOWN)
+
+
+def _refuse_other_formats(
+    root: Path, files: Sequence[PurePosixPath], classes: Set[tuple[str, ...]], deep: int
+) -> None:
+    """Raise UsageError where a folder beside the `classes` has images of other formats only."""
+    lost = [
+        file
+        for file in files
+        if file.name.lower().endswith(_OTHER_FORMATS) and file.parts[: deep - 1] not in classes
+    ]
+    if lost:
+        folder = lost[0].parts[: deep - 1]
+        found = [file for file in lost if file.parts[: deep - 1] == folder]
+        raise UsageError(
+            f"{root / printable('/'.join(folder))} holds images of other formats only, "
+            f"{_suffixes(found)}: convert them to PNG, or move the folder away."
+        )
 
 
 def _refuse_strange_names(root: Path, images: Sequence[_Image]) -> None:

@@ -110,6 +110,42 @@ def test_an_outer_folder_and_a_split_inside_the_classes(read: Read) -> None:
     assert table.notes[1] == "Left out, in no class folder: archive/chest/A/loose.png."
 
 
+def test_files_of_other_formats_are_counted(read: Read) -> None:
+    strange = ("A/1.BMP", "A/2.bmp", "B/3.webp", "B/notes", "C/readme.txt", "figure.gif")
+    table = read("A/1.png", "B/2.png", *strange)
+    said = "4 files are no PNG, JPEG, TIFF or DICOM, and left out: .bmp (2), .webp (1), none (1)."
+    assert table.notes[1] == said
+    assert read("A/1.png").sha256 == table.sha256
+
+
+LOST = {
+    "a class": (("A/1.png", "B/2.png", "C/3.webp", "C/4.webp"), r"C holds .* only, \.webp \(2\):"),
+    "one of two": (("A/1.png", "B/x/3.bmp"), r"B holds images of other formats only, \.bmp \(1"),
+    "a class of a part": (("train/A/1.png", "train/B/2.gif", "val/B/3.png"), "train/B holds"),
+    "all": (("A/1.webp", "B/2.webp"), "A holds images of other formats only"),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+def test_a_class_of_other_formats_is_refused(read: Read, case: str) -> None:
+    names, message = LOST[case]
+    with pytest.raises(UsageError, match=message):
+        read(*names)
+
+
+def test_other_pictures_beside_the_classes_are_no_class(read: Read) -> None:
+    assert len(read("data/train/A/1.png", "data/test/B/2.png", "docs/a/b/c.gif")) == 2
+    assert len(read("data/docs/a/b.gif")) == 2
+
+
+def test_a_link_to_a_folder_that_is_read_already_is_named(read: Read, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "0").symlink_to("A")
+    table = read("A/1.png", "B/2.png")
+    assert table.pathologies == ("A", "B")
+    assert table.notes[1] == "Left out, as links to folders that are read already: 0."
+
+
 def test_capitals_do_not_make_a_class(read: Read) -> None:
     table = read("test/NORMAL/1.png", "train/Normal/2.png", "train/Mass/3.png")
     assert table.pathologies == ("Mass", "Normal")
