@@ -81,7 +81,7 @@ def test_a_file_that_the_system_does_not_open_is_refused_in_its_words(
     Image.fromarray(noise(40, 40)).save(file)
     for name in ("open", "stat"):
         monkeypatch.setattr(Path, name, locked)
-        with pytest.raises(ValueError, match="^Permission denied"):
+        with pytest.raises(ValueError, match=r"^Permission denied"):
             read_radiograph(file, 32, Reading())
 
 
