@@ -21,6 +21,10 @@ _EXPECTED = (
     "expected class folders such as NORMAL/ and PNEUMONIA/, or train/, val/ and test/ of them"
 )
 _OTHER_FORMATS = (".bmp", ".webp", ".gif", ".jp2", ".heic", ".avif", ".pgm", ".nii", ".nii.gz")
+_UNUSED_SPLIT = (
+    "The folders train, val and test are not used: patients are divided anew; --split official "
+    "keeps these parts."
+)
 _SHOWN = 30  # names of labels in a note
 
 
@@ -54,6 +58,8 @@ def read_folder(source: Source) -> LabelTable:
     columns = {plain(name): column for column, name in enumerate(names)}
     labels = np.zeros((len(images), len(names)), dtype=np.int8)
     labels[range(len(images)), [columns[plain(image.label)] for image in images]] = 1
+    if not source.official and any(image.split for image in images):
+        more = (*more, _UNUSED_SPLIT)
     return make_label_table(
         dataset="folder",
         path=root,

@@ -53,13 +53,17 @@ def read_table(source: Source) -> LabelTable:
         file = files_by_stem(image, root, path).fillna(image)  # that it is missing is told later
     elif source.root is not None:
         check_first_files(image, root, path)
+    split = _split(path, frame, columns["split"], source)
+    if not source.official and (split != "").any():
+        unused = f"The column {printable(columns['split'])!r} is not used: patients are divided "
+        more = (*more, f"{unused}anew; --split official keeps its parts.")
     rows = pd.DataFrame(
         {
             "image": image,
             "patient": patient,
             **demographics(frame, view=columns["view"], sex=("sex",), age="age"),
             "file": file,
-            "split": _split(path, frame, columns["split"], source),
+            "split": split,
         }
     )
     return make_label_table(

@@ -61,11 +61,15 @@ def test_class_folders_are_labels_and_outer_ones_the_split(read: Read) -> None:
     assert table.notes[0] == "2 labels from folders: NORMAL (3), PNEUMONIA (4)."
 
 
-def test_each_image_is_a_patient_unless_its_name_says_more(read: Read) -> None:
+def test_each_image_is_a_patient_unless_its_name_says_more(read: Read, tmp_path: Path) -> None:
     table = read(*KAGGLE)
     assert table.rows["patient"].nunique() == 7
     assert "Each of the 7 images counts as a patient of its own: " in table.notes[1]
     assert "--patient-pattern" in table.notes[1]
+    assert table.notes[2].startswith("The folders train, val and test are not used: patients are")
+    options = TableOptions()
+    table = read_labels("folder", root=tmp_path / "root", options=options, official=True)
+    assert len(table.notes) == 2
     table = read(*KAGGLE, patient_pattern=r"person(\d+)")
     assert table.rows["patient"].tolist()[3:5] == ["1", "1"]
     assert table.rows["patient"].nunique() == 6

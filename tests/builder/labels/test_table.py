@@ -74,6 +74,11 @@ COLUMNS = TableOptions(
 )
 
 
+UNUSED_SET = (
+    "The column 'set' is not used: patients are divided anew; --split official keeps its parts."
+)
+
+
 def test_options_name_the_columns_of_a_foreign_table(write_csv: Write) -> None:
     table = read_labels("table", labels=write_csv(FOREIGN), options=COLUMNS, uncertain="mask")
     assert table.rows["image"].tolist() == ["a/x.png", "b/y.png", "z.png"]
@@ -85,6 +90,7 @@ def test_options_name_the_columns_of_a_foreign_table(write_csv: Write) -> None:
     assert table.pathologies == ("Gout", "is_train", "Mass")
     assert table.notes == (
         "3 label columns: Gout, is_train, Mass (choose others by --label-column).",
+        UNUSED_SET,
     )
 
 
@@ -94,7 +100,7 @@ def test_label_columns_are_taken_in_the_order_given(write_csv: Write) -> None:
     table = read_labels("table", labels=path, options=options, uncertain="mask")
     assert table.pathologies == ("Mass", "Gout")
     assert table.labels.tolist() == [[0, 1], [1, 0], [0, -1]]
-    assert table.notes == ()
+    assert table.notes == (UNUSED_SET,)
 
 
 def test_many_labels_are_not_all_printed(write_csv: Write) -> None:
@@ -142,6 +148,10 @@ def test_the_split_is_read_where_it_is_wanted(write_csv: Write) -> None:
     path = write_csv("image,patient,split,Mass\na,1,fold 1,0\nb,2,train,0\nc,3,,1\n")
     table = read_labels("table", labels=path)
     assert table.rows["split"].tolist() == ["", "train", ""]
+    assert table.notes[-1] == UNUSED_SET.replace("set", "split")
+    good = write_csv("image,patient,split,Mass\na,1,train,0\nb,2,test,1\n")
+    assert len(read_labels("table", labels=good, official=True).notes) == 1
+    path = write_csv("image,patient,split,Mass\na,1,fold 1,0\nb,2,train,0\nc,3,,1\n")
     for options, official in ((TableOptions(), True), (TableOptions(split_column="split"), False)):
         with pytest.raises(UsageError, match=r"line 2, column 'split': 'fold 1' is no split"):
             read_labels("table", labels=path, options=options, official=official)
