@@ -146,7 +146,9 @@ def _kind_of_pickle(path: Path) -> str:
                     strings.append(argument)
                     continue
                 if opcode.name in ("GLOBAL", "INST"):
-                    module = str(argument).split(" ")[0]
+                    module, _, name = str(argument).partition(" ")
+                    if not (module + name).replace(".", "").isidentifier():
+                        break  # text, such as a table whose header begins with "image"
                 elif opcode.name == "STACK_GLOBAL" and len(strings) > 1:
                     module = strings[-2]
                 else:

@@ -149,12 +149,14 @@ def test_nothing_in_a_file_is_run_to_learn_what_it_is(tmp_path: Path) -> None:
     "data",
     [
         b"weights of a network.",
+        b"image,patient,Mass\n000.png,p00,1\n001.png,p01,0\n",
+        b"classes of images\nare no pickle\n",
         bytes(range(200, 256)),
         (9).to_bytes(8, "little") + b"{" + b"[" * 8,
         (1 << 40).to_bytes(8, "little") + b"{}",
         (5).to_bytes(8, "little") + json.dumps([1, 2]).encode(),
     ],
-    ids=["text", "bytes", "broken header", "endless header", "list"],
+    ids=["text", "table", "words", "bytes", "broken header", "endless header", "list"],
 )
 def test_a_file_that_is_none_of_these_passes(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
