@@ -28,6 +28,8 @@ from builder.contract.texts import Texts
 Labels = npt.NDArray[np.int8]
 
 _MAX_ROW_BYTES = 400  # in the file; no honest row comes near it
+_MAX_COLUMN_BYTES = 512  # of a label beside its rows and its name: what parquet notes of a column
+_NAME_TIMES = 4  # a column's name stands in two schemas, in one of them as base64, and at its pages
 MAX_DRAW = (1 << 31) - 1  # of a draw number: readers keep it in four bytes
 _MAX_CELL = 100  # bytes of a key, a patient or a word of GROUPS
 
@@ -86,9 +88,11 @@ def index_bytes(index: Index, pathologies: Sequence[str]) -> bytes:
     return sink.getvalue()
 
 
-def max_index_bytes(rows: int) -> int:
-    """The largest file that an index of so many rows may be."""
-    return _MAX_ROW_BYTES * (rows + 100)
+def max_index_bytes(rows: int, pathologies: Sequence[str]) -> int:
+    """The largest file that an index of so many rows with those labels may be."""
+    names = sum(len(name.encode()) for name in pathologies)
+    columns = _MAX_COLUMN_BYTES * len(pathologies) + _NAME_TIMES * names
+    return _MAX_ROW_BYTES * (rows + 100) + columns
 
 
 def load_index(manifest: Manifest, root: Path) -> Index:
@@ -100,7 +104,7 @@ def load_index(manifest: Manifest, root: Path) -> Index:
     if not path.is_file():
         raise CheckError(f"The index {manifest.index.url} is missing under {root}.")
     rows = manifest.index.rows
-    if path.stat().st_size > max_index_bytes(rows):
+    if path.stat().st_size > max_index_bytes(rows, manifest.pathologies):
         raise CheckError(f"{path} is too large for an index of {rows:,} rows.")
     if sha256_file(path) != manifest.index.sha256:
         raise CheckError(f"The index {manifest.index.url} is not the one sealed: sha256 differs.")

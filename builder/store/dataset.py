@@ -47,10 +47,11 @@ def fetch_manifest(remote: Remote, below: str, folder: Path) -> Path:
     """
     path = folder / below
     path.parent.mkdir(parents=True, exist_ok=True)
-    index = _read_manifest(remote, below, path).index
+    manifest = _read_manifest(remote, below, path)
+    index = manifest.index
     parquet = folder / PurePosixPath(index.url)
     parquet.parent.mkdir(parents=True, exist_ok=True)
-    most = max_index_bytes(index.rows)
+    most = max_index_bytes(index.rows, manifest.pathologies)
     parquet.write_bytes(remote.read(index.url, max_bytes=most, sha256=index.sha256))
     return path
 

@@ -15,6 +15,7 @@ from builder.contract import (
     load_index,
     load_manifest,
 )
+from builder.contract.index import max_index_bytes
 
 Raw = dict[str, Any]
 Reseal = Callable[[Callable[[Raw], object]], Path]
@@ -257,3 +258,21 @@ def test_the_index_is_much_smaller_than_pandas_default(
     plain = plain.astype(dict.fromkeys(manifest.pathologies, "int64"))
     plain.to_parquet(tmp_path / "pandas.parquet")
     assert len(data) <= 0.6 * (tmp_path / "pandas.parquet").stat().st_size
+
+
+@pytest.mark.parametrize("width", [4, 60])
+@pytest.mark.parametrize("rows", [1, 2000])
+@pytest.mark.parametrize("count", [1, 174, 400])
+def test_an_index_of_many_labels_is_within_the_bound_and_the_bound_is_near(
+    sealed: Path, manifest_path: Path, count: int, rows: int, width: int
+) -> None:
+    one = load_index(load_manifest(manifest_path), sealed)
+    columns = {name: np.resize(getattr(one, name), rows) for name in one.__slots__[:-1]}
+    columns["key"] = np.array([f"real-{i:09d}" for i in range(rows)], object)
+    random = np.random.default_rng(0)
+    columns["labels"] = random.integers(-1, 2, (rows, count)).astype(np.int8)
+    columns["sketch"] = random.integers(0, 256, (rows, 16)).astype(np.uint8)
+    names = [f"{i:04d}".ljust(width, "é") for i in range(count)]
+    size, most = len(index_bytes(type(one)(**columns), names)), max_index_bytes(rows, names)
+    assert size <= most
+    assert most <= 2 * size + max_index_bytes(rows, [])

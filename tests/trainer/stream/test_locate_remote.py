@@ -194,7 +194,8 @@ def test_an_index_is_not_read_beyond_what_its_rows_can_take(
     bucket: Bucket, sealed: Any, tmp_path: Path
 ) -> None:
     bucket.upload(sealed.root)
-    url, most = sealed.manifest.index.url, max_index_bytes(sealed.manifest.index.rows)
+    index = sealed.manifest.index
+    url, most = index.url, max_index_bytes(index.rows, sealed.manifest.pathologies)
     bucket.put(url, bytes(most + 1))
     result = fit(bucket.manifest, tmp_path / "run", bucket.cache)
     assert result.exit_code == 1
