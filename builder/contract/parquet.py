@@ -35,15 +35,16 @@ def read_parquet(
             footer = read_footer(file)
             if any(leaf.nested for leaf in footer.leaves):
                 raise ValueError("its columns are nested")
-            schema = pq.read_schema(path)
+            schema = pq.read_schema(file)
             if rows not in (None, footer.rows):
                 raise CheckError(f"{what} has {footer.rows:,} rows, the manifest says {rows:,}.")
             if footer.rows > footer.size + _FREE_ROWS:
                 raise CheckError(f"{what} is too small for its {footer.rows:,} rows.")
             longest = columns(schema)
             words = [*dict.fromkeys(_check_chunks(file, footer, schema, longest, what))]
-        # Words come in dictionaries, which hold each of them once.
-        table = pq.read_table(path, partitioning=None, read_dictionary=words)
+            # Words come in dictionaries, which hold each of them once. Arrow gets the file and no
+            # path, as it knows none that is not UTF-8.
+            table = pq.read_table(file, partitioning=None, read_dictionary=words)
         table.validate(full=True)
         _check_cells(table, longest, what)
         return pa.table([_plain(table[f.name], f.type) for f in schema], schema=schema)

@@ -35,8 +35,8 @@ def read_bounded(path: Path) -> "pa.Table":
                 for part in _needed(chunk):
                     needed += part
                     _check(path, footer.size, needed)
-        with pq.ParquetFile(path) as opened:
-            table = opened.read()
+            with pq.ParquetFile(file) as opened:  # Arrow knows no path that is not UTF-8
+                table = opened.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, *DAMAGE) as error:
         reason = printable(" ".join(str(error).split()).rstrip("."))

@@ -1,5 +1,6 @@
 """A parquet reader against files of some KB that stand for gigabytes, and damaged ones."""
 
+import os
 import struct
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -61,6 +62,13 @@ def test_an_honest_table_comes_back(case: str, page: int, version: str, tmp_path
     options = options | {"data_page_size": page, "write_batch_size": 64, "row_group_size": 700}
     path = write(tmp_path / "x.parquet", column, data_page_version=version, **options)
     assert read(path, len(column)).equals(pq.read_table(path))
+
+
+def test_a_path_that_is_not_utf8_is_as_good_as_any(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    made = write(tmp_path / "x.parquet", pa.array(KEYS))
+    assert read(made.rename(folder / "x.parquet"))["word"].to_pylist() == KEYS
 
 
 def test_no_cell_is_without_a_value(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -48,6 +49,13 @@ def write(path: Path, *columns: pa.Array, **options: Any) -> Path:
 
 def repeated(value: object, count: int, kind: pa.DataType | None = None) -> pa.Array:
     return pa.array([value], kind).take(pa.array(np.zeros(count, np.int64)))
+
+
+def test_a_path_that_is_not_utf8_is_as_good_as_any(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    made = write(tmp_path / "x.parquet", pa.array(NAMES))
+    assert read_bounded(made.rename(folder / "x.parquet"))["column 0"].to_pylist() == NAMES
 
 
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
