@@ -10,6 +10,7 @@ from builder.contract import UsageError, printable
 from builder.labels.cells import place, refuse_cells, shown
 
 _NO_ID = {
+    "",  # where all of its signs are unseen
     *("nan", "none", "null", "n/a", "na", "<na>", "nat", "nil", "unknown", "missing", "undefined"),
     *("inf", "-inf", "+inf", "infinity", "-infinity", "-", "--", "?", "."),
     *("#n/a", "#na", "#value!", "#ref!", "#name?", "#num!", "#div/0!", "#null!"),
@@ -22,13 +23,14 @@ _POINT = re.compile(r"(\d+)[.,]0+")
 def check_patients(patients: pd.Series, path: Path, column: str) -> None:
     """Raise UsageError where an id is no id, or two ids are spellings of one.
 
-    Ids that differ only in leading zeros of a number, capitals, blanks, a `.0`, or in how a letter
-    and its accent are stored are one person's. `patients` is str with the table's row numbers as
-    index, `path` and `column` say where it comes from.
+    Ids that differ only in leading zeros of a number, capitals, blanks, a `.0`, signs that are not
+    seen, the width of letters, or how a letter and its accent are stored are one person's.
+    `patients` is str with the table's row numbers as index, `path` and `column` say where it comes
+    from.
     """
     spellings: dict[str, str] = {}
     for patient in patients.unique().tolist():  # a list is quicker to walk
-        word = patient.casefold()
+        word = _visible(patient).casefold()
         if word in _NO_ID:
             refuse_cells(patients == patient, path, column, "is no patient's id", patients)
         if "e+" in word and _CUT_OFF.fullmatch(word):
@@ -73,10 +75,16 @@ def patients_of(images: pd.Series, pattern: str) -> tuple[pd.Series, tuple[str, 
     return found.where(~alone, images), (note,)
 
 
+def _visible(patient: str) -> str:
+    """The id with each sign in one form, ü or a full-width digit, and without those not seen."""
+    if patient.isascii():
+        return patient
+    word = unicodedata.normalize("NFKC", patient)
+    return "".join(sign for sign in word if unicodedata.category(sign) != "Cf")
+
+
 def _one_spelling(word: str) -> str:
     """The case-folded id as all of its spellings have it; hundreds of thousands are asked for."""
-    if not word.isascii():
-        word = unicodedata.normalize("NFC", word)  # ü in one sign or in two
     word = "".join(word.split())
     if ("." in word or "," in word) and (point := _POINT.fullmatch(word)):
         word = point[1]

@@ -25,6 +25,7 @@ def check(write_csv: Write, *patients: str) -> None:
     ("one", "other"),
     [
         *(("12", "12.0"), ("12", "00000012"), ("pat1", "PAT1"), ("pat 1", "pat1"), ("7", "07.00")),
+        *(("MRN0001", "\u200bMRN0001"), ("MRN0001", "MRN\u00ad0001"), ("12", "\uff11\uff12")),
         *(("pat1", "pat001"), ("A-1", "a-01"), ("0", "00"), ("Müller", "MÜLLER")),
     ],
 )
@@ -56,6 +57,11 @@ def test_an_accent_that_is_stored_in_two_ways_is_one_letter(write_csv: Write, fo
         check(write_csv, "Müller", unicodedata.normalize(form, "Müller"))
     with pytest.raises(UsageError, match=r"look like one patient: write an id in one way\.$"):
         check(write_csv, "Müller", unicodedata.normalize(form, "MÜLLER"))
+
+
+def test_an_id_of_signs_that_are_not_seen_is_no_id(write_csv: Write) -> None:
+    with pytest.raises(UsageError, match=r"line 3, column 'patient': '\\u200b' is no patient's id"):
+        check(write_csv, "5", "\u200b")
 
 
 def test_read_labels_refuses_them(write_csv: Write) -> None:
