@@ -231,6 +231,9 @@ def verify_release(folder: Path, allowed_signers: Path | None) -> None:
     from builder.share.check import SIGNATURE, SUMS, check_release, manifest_of
     from builder.share.sign import check_signer
 
+    found = sorted(map(str, folder.glob("manifests/*.json")))
+    if found and not (folder / SUMS).exists():
+        raise UsageError(f"{folder} is the folder of a dataset: name {' or '.join(found[:5])}.")
     sealed = load_manifest(manifest_of(folder))
     with progress("verifying", sum(s.nsamples for s in sealed.shardlist)) as advance:
         faults = list(check_release(folder, advance))

@@ -158,6 +158,12 @@ def test_verify_lists_the_faults_and_counts_them(sealed: Path, xbuild: Xbuild) -
     assert done.stderr.strip().endswith("gan100.json: 1 fault.")
 
 
+def test_a_dataset_is_verified_by_its_manifest(sealed: Path, xbuild: Xbuild) -> None:
+    done = xbuild("verify", sealed)
+    assert done.returncode == 2
+    assert f"{sealed} is the folder of a dataset: name {sealed}/manifests/gan100" in done.stderr
+
+
 def test_a_build_says_where_everything_is(
     small: list[object], tmp_path: Path, xbuild: Xbuild
 ) -> None:
