@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from builder.contract import UsageError, printable
+from builder.contract import CheckError, UsageError, printable
+from builder.contract.paths import open_file
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -71,10 +72,13 @@ def plain(name: str) -> str:
 def begins_with(path: Path, start: bytes, advice: str = "check --labels") -> bool:
     """Whether the file begins so; UsageError, with the advice, where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(start)) == start
+    except CheckError:
+        why = "Is a directory" if path.is_dir() else "it is a pipe or device: write it to a file"
     except OSError as error:
-        raise UsageError(f"Cannot read the table {path} ({error.strerror}): {advice}.") from None
+        why = f"{error.strerror}"
+    raise UsageError(f"Cannot read the table {path} ({why}): {advice}.")
 
 
 def allowed_bytes(stored: int) -> int:

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -174,3 +175,17 @@ def test_capitals_and_blanks_do_not_count() -> None:
 def test_a_table_that_is_no_file_comes_with_advice(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"Cannot read the table .*: check --labels\."):
         begins_with(tmp_path / name, b"PAR1")
+
+
+@pytest.mark.parametrize("name", ["pipe", "/dev/zero", "/dev/fd/{}"])
+def test_a_table_is_a_file_that_ends(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(
+            UsageError, match=r"it is a pipe or device: write it to a file\): check"
+        ):
+            begins_with(tmp_path / name.format(reader), b"PAR1")
+    finally:
+        os.close(reader)
+        os.close(writer)
