@@ -66,6 +66,11 @@ def load(argument: str) -> Seen:
     file, sensitivity = argument, ""
     if not Path(argument).is_file() and (found := re.fullmatch(r"([\d.]+):(.*)", argument)):
         sensitivity, file = found.groups()
+    if not file:
+        raise UsageError(
+            "--check classifier needs a file: name the best.safetensors of a run of xtrain, as in "
+            "classifier:FILE."
+        )
     share = fraction("classifier", sensitivity, "0.9")
     classifier = _Classifier(Path(file), read_header(Path(file)).pathologies)
     identity = f"classifier:{share:g}:sha256:{sha256_file(Path(file))}"

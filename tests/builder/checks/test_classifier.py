@@ -46,6 +46,12 @@ def test_it_rejects_what_it_does_not_see_at_its_sensitivity(
         check.prepared(context, ["Mass"])
 
 
+@pytest.mark.parametrize("argument", ["", "0.8:"])
+def test_it_needs_a_file(argument: str) -> None:
+    with pytest.raises(UsageError, match="--check classifier needs a file: name the best"):
+        load(argument)
+
+
 def test_its_identity_has_the_sensitivity_and_the_weights(classifier: Path) -> None:
     sha256 = sha256_file(classifier)
     assert load(f"0.8:{classifier}").identity == f"classifier:0.8:sha256:{sha256}"
