@@ -255,8 +255,7 @@ def resolve_real(request: RealRequest, table: LabelTable) -> RealRecipe:
 def resolve_name(name: str | None, stem: str, regime: str) -> str:
     """The dataset's name, by default the stem and the regime; UsageError where it cannot be one."""
     name = f"{stem}{_plain(regime)}" if name is None else name
-    reserved = name == "real" or name.startswith("real-")
-    if reserved or not KEY.fullmatch(name) or len(name) > _MAX_NAME:
+    if f"{name}-".startswith("real-") or not KEY.fullmatch(name) or len(name) > _MAX_NAME:
         raise UsageError(
             f"The name {name!r} cannot be used: take up to {_MAX_NAME} of a-z, 0-9, _ and -, "
             "neither 'real' nor 'real-' at the beginning."
@@ -290,6 +289,8 @@ def _named(names: Sequence[str], table: LabelTable) -> tuple[str, ...]:
                 f"No pathology is called {name!r}: --target takes one of "
                 f"{', '.join(table.pathologies)}."
             )
+        if match in found:
+            raise UsageError(f"--target names {match} twice: leave one of them out.")
         found.append(match)
     return tuple(found)
 
