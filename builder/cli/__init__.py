@@ -68,6 +68,10 @@ def main() -> None:
     except Refusal as error:
         echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except MemoryError:
+        todo = "take a smaller --batch, fewer --workers or a larger machine"
+        echo(f"Error: There is not enough memory: {todo}; what is complete is kept.", err=True)
+        sys.exit(1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         echo(f"Error: {error.strerror or error}{where}; what is complete is kept.", err=True)

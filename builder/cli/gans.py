@@ -10,7 +10,7 @@ from builder.cli.options import FILE, Range, seed, shards_root
 from builder.cli.terminal import echo
 from builder.contract.precision import ASKED_PRECISIONS
 
-KIMG = Range(0, 1_000_000, min_open=True)  # thousands of images; a longer training never ends
+KIMG = Range(0, 100_000, min_open=True)  # thousands of images; a longer training never ends
 
 
 @click.command()

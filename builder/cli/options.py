@@ -16,14 +16,26 @@ from builder.store import is_url
 from builder.store.url import without_secrets
 
 
+def filled(value: str) -> str:
+    """The text; an empty one, as of a variable of a script that was not set, is refused."""
+    if not value.strip():
+        raise click.BadParameter("the text is empty: say what is meant, or leave it out.")
+    return value
+
+
 class _Here(click.Path):
-    """A path on this disk; a URL is refused before it is taken for one."""
+    """A path on this disk; a URL and an empty text are refused before they are taken for one.
+
+    ~ is the user's home, too where no shell says so: in --out=~/x, and in a variable.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""
         if isinstance(value, str) and is_url(value):
             shown = printable(without_secrets(value))
             self.fail(f"{shown} is a URL, and a path on this disk is needed: copy it here.", param)
+        if isinstance(value, str):
+            value = os.path.expanduser(filled(value))  # noqa: PTH111 - text stays what click takes
         return super().convert(value, param, ctx)
 
 
@@ -32,6 +44,7 @@ FOLDER = _Here(file_okay=False, path_type=Path)
 PLACE = _Here(path_type=Path)
 
 _MAX_SEED = 2**63 - 1
+MAX_BATCH = 1024  # images per call of a generator, as the trial of auto has them
 
 
 class OrUrl(click.ParamType[Path | str]):
@@ -112,7 +125,7 @@ def balance_options(command: Command) -> Command:
         ),
         option(
             "--max-per-real",
-            type=click.IntRange(1),
+            type=click.IntRange(1, 100_000),
             default=5,
             show_default=True,
             help="Synthetic images per real one that a plan may ask for.",

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from builder.cli.environment import option
-from builder.cli.options import FILE, FOLDER, PLACE, number
+from builder.cli.options import FILE, FOLDER, MAX_BATCH, PLACE, filled, number
 from builder.cli.real_options import links_to, pattern
 from builder.cli.terminal import echo
 from builder.contract import UsageError
@@ -33,6 +33,7 @@ _SHOWN = 5  # differences that the terminal shows
 @links_to()
 @option(
     "--generator",
+    type=filled,
     metavar="FILE",
     help="Weights of the generator, where they are not installed: a .safetensors file, or "
     "NAME:ARGUMENT.",
@@ -53,7 +54,7 @@ _SHOWN = 5  # differences that the terminal shows
 )
 @option(
     "--batch",
-    type=click.IntRange(1),
+    type=click.IntRange(1, MAX_BATCH),
     show_default="the one that MANIFEST says, or 64",
     help="Images per call of the generator.",
 )

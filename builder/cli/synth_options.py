@@ -4,20 +4,26 @@ import click
 
 from builder.cli.environment import Command, option
 from builder.cli.options import (
+    MAX_BATCH,
     balance_options,
+    filled,
     reading_options,
     shard_options,
     with_options,
 )
 from builder.cli.real_options import real_options
+from builder.contract import printable
 
 
 def _batch(value: str) -> int | str:
     """A number of images, or auto."""
     if value == "auto":
         return value
-    if not (value.isascii() and value.isdigit() and 0 < int(value) < 10**6):
-        raise click.BadParameter(f"{value!r} is neither a whole number of 1 or more nor auto.")
+    digits = value.isascii() and value.isdigit() and len(value) < 10
+    if not (digits and 0 < int(value) <= MAX_BATCH):
+        raise click.BadParameter(
+            f"{printable(value)!r} is neither a whole number from 1 to {MAX_BATCH} nor auto."
+        )
     return int(value)
 
 
@@ -35,6 +41,7 @@ def _generator_options(command: Command) -> Command:
         command,
         option(
             "--generator",
+            type=filled,
             metavar="NAME|FILE",
             help="Generator of the images: NAME or NAME:ARGUMENT of an installed one, or a "
             ".safetensors file.  [default: nih128 for --dataset nih, otherwise phantom]",

@@ -47,6 +47,7 @@ def test_no_range_of_many_digits_is_shown(name: str) -> None:
         (UsageError("Not so."), 2, "Error: Not so."),
         (CheckError("Broken."), 1, "Error: Broken."),
         (OSError(28, "No space left on device", "/a"), 1, "No space left on device (/a)"),
+        (MemoryError(), 1, "Error: There is not enough memory: take a smaller --batch"),
         (KeyboardInterrupt(), 130, "Interrupted: run the same command to resume."),
         (click.UsageError("Which?"), 2, "Which?"),
     ],

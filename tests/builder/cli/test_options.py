@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import click
 import pytest
 
 from builder.cli import cli
-from builder.cli.options import number, seed
+from builder.cli.options import FOLDER, OrUrl, number, seed
 from builder.contract import MAX_SAMPLES
 from builder.contract.record import MAX_JSON
 from builder.contract.sketch import SKETCH_BYTES
@@ -35,3 +37,31 @@ def test_a_shard_has_no_more_images_than_its_notes_can_be_read_for(command: str)
     assert isinstance(option.type, click.IntRange)
     assert (option.type.min, option.type.max) == (1, MAX_SAMPLES)
     assert SKETCH_BYTES * MAX_SAMPLES <= MAX_JSON
+
+
+@pytest.mark.parametrize("kind", [FOLDER, OrUrl(FOLDER)])
+def test_a_path_may_begin_at_home_and_is_not_empty(
+    kind: click.ParamType[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert kind.convert("~/data", None, None) == tmp_path / "data"
+    assert kind.convert("~", None, None) == tmp_path
+    assert kind.convert("a~b", None, None) == Path("a~b")
+    for text in ("", " "):
+        with pytest.raises(click.BadParameter, match="the text is empty: say what is meant"):
+            kind.convert(text, None, None)
+
+
+@pytest.mark.parametrize("command", ["synth", "seal", "rebuild"])
+def test_a_generator_without_a_name_is_refused(command: str) -> None:
+    (option,) = (each for each in cli.commands[command].params if each.name == "generator")
+    with pytest.raises(click.BadParameter, match="the text is empty"):
+        option.type.convert("", option, None)
+    assert option.type.convert("phantom", option, None) == "phantom"
+
+
+@pytest.mark.parametrize("command", ["plan", "synth", "seal"])
+def test_no_plan_asks_for_more_images_than_can_be_sealed(command: str) -> None:
+    (option,) = (each for each in cli.commands[command].params if each.name == "max_per_real")
+    assert isinstance(option.type, click.IntRange)
+    assert option.type.max == 100_000
