@@ -11,6 +11,7 @@ import pandas as pd
 from builder.contract import UsageError, in_short, printable
 from builder.contract.folder import walk
 from builder.labels.dialect import plain
+from builder.labels.images import check_utf8
 from builder.labels.label_table import LabelTable, make_label_table
 from builder.labels.patients import patients_of
 from builder.labels.source import Source
@@ -96,7 +97,7 @@ def _images(root: Path) -> tuple[list[_Image], tuple[str, ...]]:
         for file in files
         if len(file.parts) >= deep
     ]
-    _refuse_strange_names(root, images)
+    check_utf8([image.file for image in images], root)
     classes = {PurePosixPath(image.file).parts[: deep - 1] for image in images}
     outer = next(iter(classes), ())[: label if split is None else min(label, split)]
     strange = [
@@ -148,16 +149,6 @@ def _refuse_other_formats(
             f"{root / printable('/'.join(folder))} holds images of other formats only, "
             f"{_suffixes(found)}: convert them to PNG, or move the folder away."
         )
-
-
-def _refuse_strange_names(root: Path, images: Sequence[_Image]) -> None:
-    """Raise UsageError for a name of bytes that are no text: it cannot be hashed as others are."""
-    for image in images:
-        try:
-            image.file.encode()
-        except UnicodeEncodeError:
-            shown = printable(image.file, 200)
-            raise UsageError(f"{root} has a name that is not UTF-8, {shown}: rename it.") from None
 
 
 def _left_out(files: Sequence[PurePosixPath], where: str) -> str:

@@ -1,7 +1,7 @@
 """Names of images in a table, and the files below the root that they mean."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
@@ -79,7 +79,8 @@ def files_by_path(names: pd.Series, root: Path, path: Path) -> pd.Series:
 def files_by_stem(names: pd.Series, root: Path, path: Path) -> pd.Series:
     """The file below `root` whose stem is that of each name; NaN where there is none.
 
-    `path` is the table. Raises UsageError where no image exists, or two have a stem of the table.
+    `path` is the table. Raises UsageError where no image exists, or two have a stem of the table,
+    or a folder of one has a name that is not UTF-8.
     """
     stems = names.map(stem, na_action="ignore")
     wanted = set(stems)
@@ -92,7 +93,18 @@ def files_by_stem(names: pd.Series, root: Path, path: Path) -> pd.Series:
             )
     if not files:
         raise UsageError(no_images(names, root, path))
+    check_utf8(files.values(), root)
     return stems.map(files)
+
+
+def check_utf8(names: Iterable[str], root: Path) -> None:
+    """Raise UsageError for a name of bytes that are no text: it cannot be hashed as others are."""
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = printable(name, 200)
+            raise UsageError(f"{root} has a name that is not UTF-8, {shown}: rename it.") from None
 
 
 def check_first_files(names: pd.Series, root: Path, path: Path) -> None:

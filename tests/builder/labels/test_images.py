@@ -141,6 +141,18 @@ def test_two_files_of_one_stem_are_refused_if_the_table_names_it(tmp_path: Path)
         files_by_stem(texts("x"), tmp_path, Path("t.csv"))
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_if_the_table_names_an_image_of_it(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, "x.png")
+    folder = tmp_path / os.fsdecode(b"M\x81ller")  # a zip archive of old Windows
+    folder.mkdir()
+    (folder / "y.png").write_bytes(b"")
+    assert files_by_stem(texts("x"), tmp_path, Path("t.csv")).tolist() == ["x.png"]
+    with pytest.raises(UsageError, match=r"a name that is not UTF-8, M\ufffdller/y\.png: rename"):
+        files_by_stem(texts("x", "y"), tmp_path, Path("t.csv"))
+
+
 @pytest.mark.parametrize("find", [files_by_path, files_by_stem, check_files, check_first_files])
 def test_no_image_at_all_is_one_sentence(tmp_path: Path, find: Callable[..., object]) -> None:
     put(tmp_path, "other.png")
