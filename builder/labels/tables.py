@@ -67,7 +67,7 @@ def read_csv(
     names = (*columns, *optional, *text)
     as_text = {plain(name) for name in text}
     if begins_with(path, PARQUET, advice):
-        table = _parquet_columns(path, as_text)
+        table = _parquet_columns(path, as_text, {plain(name) for name in names})
         found: Collection[str] = table.column_names
     else:
         lines = read_text(path, names)
@@ -230,21 +230,46 @@ def _named_columns(table: "pa.Table") -> "pa.Table":
     return pa.table(chosen)
 
 
-def _parquet_columns(path: Path, as_text: set[str]) -> "pa.Table":
-    """The columns of a parquet file with the types that a CSV file would give them."""
+def _parquet_columns(path: Path, as_text: set[str], asked: set[str]) -> "pa.Table":
+    """The columns of a parquet file with the types that a CSV file would give them.
+
+    UsageError where one that is `asked` for has bytes that are no text.
+    """
     import pyarrow as pa
 
     table = read_bounded(path)
     names = _checked_names(path, [name.strip() for name in table.column_names])
     try:
         columns = [
-            _plain_column(column, as_text=plain(name) in as_text)
+            _plain_column(
+                _texts(column, name if plain(name) in asked else None),
+                as_text=plain(name) in as_text,
+            )
             for name, column in zip(names, table.columns, strict=True)
         ]
     except (ValueError, pa.ArrowException) as error:
         reason = printable(str(error).strip().splitlines()[0].rstrip("."))
         raise UsageError(f"{path} is not a readable parquet file: {reason}.") from None
     return _named_columns(_trimmed(pa.table(columns, names=names)))
+
+
+def _texts(column: "pa.ChunkedArray", name: str | None) -> "pa.ChunkedArray":
+    """The column, with text for bytes: some writers do not say that theirs are text.
+
+    ValueError where bytes are no text; where `name` is None, they are written out as Python does.
+    """
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+        return column
+    try:
+        return column.cast(kind).cast(pa.string())
+    except pa.ArrowInvalid:
+        if name is not None:
+            raise ValueError(f"its column {name!r} has bytes that are no UTF-8 text") from None
+    cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
+    return pa.chunked_array([pa.array(cells, pa.string())])
 
 
 def _plain_column(column: "pa.ChunkedArray", *, as_text: bool) -> "pa.ChunkedArray":
@@ -262,7 +287,7 @@ def _plain_column(column: "pa.ChunkedArray", *, as_text: bool) -> "pa.ChunkedArr
         return column.cast(pa.int64())
     if (pa.types.is_floating(kind) or pa.types.is_decimal(kind)) and not as_text:
         return column.cast(pa.float64())
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+    if pa.types.is_nested(kind):
         cells = [None if cell is None else str(cell) for cell in column.to_pylist()]
         return pa.chunked_array([pa.array(cells, pa.string())])
     return column.cast(pa.string())

@@ -203,3 +203,21 @@ def test_a_table_reads_the_same_in_any_dialect(
     frame = read_csv(path, ("image", "größe"), text=("image", "größe", "mass"))
     expected = pd.DataFrame([row for row in rows if any(row)]).astype("str")
     assert frame.fillna("").to_numpy().tolist() == expected.to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary())]
+)
+def test_bytes_of_parquet_that_are_text_are_read_as_text(tmp_path: Path, kind: pa.DataType) -> None:
+    def table(*images: bytes | None) -> Path:
+        content = pa.binary() if pa.types.is_dictionary(kind) else kind
+        column = pa.array(images, content).cast(kind)
+        pq.write_table(pa.table({"image": column, "Mass": [1, 0, 0]}), tmp_path / "t.parquet")
+        return tmp_path / "t.parquet"
+
+    frame = read_csv(table(b"0000.png", "ü.png".encode(), None), ("image",), text=("image",))
+    assert frame["image"].fillna("").tolist() == ["0000.png", "ü.png", ""]
+    path = table(b"0000.png", "ü.png".encode("latin-1"), None)
+    with pytest.raises(UsageError, match=r"its column 'image' has bytes that are no UTF-8 text\.$"):
+        read_csv(path, ("image",))
+    assert read_csv(path, ("Mass",))["Mass"].tolist() == [1, 0, 0]
