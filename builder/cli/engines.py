@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builder.cli.terminal import echo
 from builder.contract import UsageError, sha256_bytes
 
 if TYPE_CHECKING:
@@ -31,7 +32,14 @@ def working(how: Mapping[str, Any]) -> Iterator["Work"]:
     rest = dict(how)
     out, destination = placed(rest.pop("out"), rest.pop("work"))
     with _started(rest.pop("engine"), rest.pop("address")) as engine_of:
-        yield Work(**rest, out=out, destination=destination, progress=progress, engine=engine_of)
+        yield Work(
+            **rest,
+            out=out,
+            destination=destination,
+            progress=progress,
+            engine=engine_of,
+            note=lambda text: echo(f"Note: {text}", err=True),
+        )
 
 
 def placed(out: Path | str, work: Path | None) -> "tuple[Path, Destination | None]":

@@ -1,6 +1,6 @@
 """The shards of a dataset's real images, and those of its synthetic ones → Shards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +45,7 @@ class Work:
     engine: EngineOf = LocalEngine.of
     share: Share = field(default_factory=Whole)
     destination: Destination | None = None  # where all goes from `out`; None: it stays there
+    note: Callable[[str], object] = lambda _: None  # is called with what the user should know
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,17 @@ def pack_shards(recipe: RealRecipe, cohort: Cohort, layout: Layout, work: Work) 
     report = layout.root / f"{recipe.name}{work.share.mark}-left-out.csv"
     asked = {job.samples[0].split for job in jobs} if len(jobs) == len(every) else None
     report_bad_images(shards, report, skip_bad=work.skip_bad, asked=asked)
+    kept = sum(shard.waited is None for shard in shards)
+    if kept and recipe.dataset != "demo" and not work.share.parted:
+        work.note(_kept_note(kept, len(shards), layout.shards(recipe.train_folder)))
     return shards
+
+
+def _kept_note(kept: int, count: int, folder: Path) -> str:
+    """What is not seen in the shards: images that have changed since, as by another --root."""
+    read = "no image was read again" if kept == count else "their images were not read again"
+    shards = "1 real shard was" if count == 1 else f"{kept:,} of {count:,} real shards were"
+    return f"{shards} complete already, so {read}; remove {folder} to pack all anew."
 
 
 def _try_some(recipe: RealRecipe, cohort: Cohort, *, skip_bad: bool) -> None:

@@ -61,11 +61,23 @@ def test_synth_uses_the_shards_that_were_packed(
     assert len(before) > 3
     done = xbuild("synth", *arguments, "--target", "Mass", "--share", "0.2")
     assert done.returncode == 0, done.stderr
+    count = sum(path.suffix == ".tar" for path in (out / "shards" / "real").iterdir())
+    note = f"Note: {count} of {count} real shards were complete already, so no image was read again"
+    assert done.stderr.count(f"{note}; remove {out / 'shards' / 'real'} to pack all anew.") == 1
     assert shards_of(out) == before
     assert (out / "shards" / "real" / "recipe.json").read_bytes() == recipe
     real, gan = (load_manifest(out / "manifests" / f"{n}.json") for n in ("real100", "gan100"))
     packed = {shard.url: shard for shard in gan.shardlist if shard.origin == "real"}
     assert packed == {shard.url: shard for shard in real.shardlist}
+
+
+def test_a_build_that_resumes_says_once_what_it_did_not_read(
+    arguments: list[object], tmp_path: Path, xbuild: Xbuild
+) -> None:
+    assert "complete already" not in xbuild("pack", *arguments).stderr
+    next((tmp_path / "out").glob("shards/real/train-00000*.tar")).unlink()
+    done = xbuild("pack", *arguments)
+    assert done.stderr.count("complete already, so their images were not read again; remove") == 1
 
 
 def test_pack_finds_what_synth_has_packed(built: Path, clinic: Path, xbuild: Xbuild) -> None:
