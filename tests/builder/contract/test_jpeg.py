@@ -1,11 +1,13 @@
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import simplejpeg
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from builder.contract import Bytes
 from builder.contract.grey import read_picture
@@ -14,7 +16,7 @@ from builder.contract.jpeg import check_jpeg, jpeg_pixels
 EOI = b"\xff\xd9"
 EXIF = Image.Exif()
 EXIF[0x0112] = 1
-KINDS = {
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "grey": ("L", {}),
     "colour": ("RGB", {}),
     "four colours": ("CMYK", {}),
@@ -159,7 +161,7 @@ def test_what_the_decoder_cannot_read_is_left_to_others() -> None:
 def test_a_jpeg_without_some_of_its_bytes_is_refused(
     tmp_path: Path, mode: str, turned: bool
 ) -> None:
-    kept = {"exif": EXIF} if turned else {}
+    kept: dict[str, Any] = {"exif": EXIF} if turned else {}
     file = tmp_path / "torn.jpg"
     Image.fromarray(noise()).convert(mode).save(file, **kept)
     data = file.read_bytes()
@@ -180,7 +182,7 @@ def test_a_jpeg_within_a_tiff_is_looked_at_too(tmp_path: Path, mode: str, strip:
     pixels.save(file, compression="jpeg", tiffinfo={278: strip})
     assert read_picture(file, None).shape == (64, 64)
     data = file.read_bytes()
-    with Image.open(file) as again:
+    with TiffImageFile(file) as again:
         places, sizes = again.tag_v2[273], again.tag_v2[279]
     assert len(places) == 64 // strip
     at = places[-1] + sizes[-1] * 3 // 4
