@@ -30,7 +30,7 @@ def _batch(value: str) -> int | str:
 def synth_options(command: Command) -> Command:
     """All that the bytes of a balanced dataset depend on, and where it is written."""
     own = with_options(
-        _generator_options(reading_options(shard_options(command))),
+        _generator_options(_half_options(reading_options(shard_options(command)))),
         option("--name", help="Name of the dataset.  [default: gan and the regime]"),
     )
     return real_options(balance_options(own))
@@ -84,6 +84,13 @@ def _generator_options(command: Command) -> Command:
             "classifier:FILE, or your own; repeat for more.  [always: constant]",
         ),
         option("--keep-rejects", is_flag=True, help="Keep rejected images in NAME-rejected/."),
+    )
+
+
+def _half_options(command: Command) -> Command:
+    """The size of all images, and whether the real ones are among them."""
+    return with_options(
+        command,
         option(
             "--image-size",
             type=click.IntRange(16, 1024),
