@@ -81,19 +81,12 @@ def keep_recipes(recipes: Mapping[Path, Mapping[str, object]], *, shared: bool =
 
     All are compared before the first is written. The recipe of a folder in which nothing is
     finished may change, unless the folder is `shared` with others who have begun at this moment.
-    Shards without a recipe are refused, too: nobody knows how they were made.
     """
     wanted = {folder: json.loads(json.dumps(recipe)) for folder, recipe in recipes.items()}
     for folder, recipe in wanted.items():
-        filled = any(folder.glob("*.tar"))
-        begun = shared or filled or (folder / "snapshot.pt").exists()
+        begun = shared or any(folder.glob("*.tar")) or (folder / "snapshot.pt").exists()
         if begun and (folder / "recipe.json").exists():
             _compare(str(folder), _noted(folder / "recipe.json"), recipe, "--out")
-        elif filled:
-            raise UsageError(
-                f"{folder} holds shards, and no recipe.json says how they were made: use another "
-                "--out."
-            )
     for folder, recipe in wanted.items():
         path, text = folder / "recipe.json", _text(recipe)
         if not shared:

@@ -186,14 +186,6 @@ def test_a_field_that_is_noted_where_it_is_unusual_is_compared_all_the_same(tmp_
         keep_recipes({alone: {"seed": 0}})
 
 
-def test_shards_without_a_recipe_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").touch()
-    for shared in (False, True):
-        with pytest.raises(UsageError, match=r"holds shards, and no recipe\.json says how"):
-            keep_recipes({tmp_path: {"seed": 0}}, shared=shared)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
-
-
 @pytest.mark.parametrize("damage", ["", "{", "[1]"])
 def test_a_damaged_recipe_is_said(tmp_path: Path, damage: str) -> None:
     (tmp_path / "a.tar").touch()
