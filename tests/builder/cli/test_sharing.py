@@ -110,7 +110,7 @@ BAD = {
     "no dataset": ([*SAID, "--to", "hf://x"], 2, "'hf://x' names no dataset on the Hub"),
     "absent key": ([*SAID, "--sign", "absent"], 1, "Cannot read absent"),
     "absent config": (["--config", "absent.toml"], 1, "Cannot read absent.toml"),
-    "absent table": ([*SAID, "--labels", "absent.csv"], 2, "the label table absent.csv"),
+    "absent table": ([*SAID, "--labels", "absent.csv"], 2, "Cannot read the table absent.csv"),
     "a path": ([*SAID, "--limitations", "See /home/anna/x."], 1, "README.md holds an absolute"),
     "absent shards": ([*SAID, "--shards-root", "absent"], 2, "are not under absent"),
 }
