@@ -153,7 +153,7 @@ def test_a_full_disk_is_one_sentence(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("trainer.fit.run_folder.write_last", full)
+    monkeypatch.setattr("trainer.fit.loop.write_last", full)
     result = call("--shards", sealed.path, "--out", tmp_path / "run", *few)
     refused(result, 1, "No space left on device")
     assert not (tmp_path / "run").exists()
