@@ -10,7 +10,7 @@ COUNT ?= 500
 PEERS ?=
 # What a machine with PyTorch and the usual packages lacks, and the Python that it has.
 GPU_PYTHON := 3.12
-GPU_PACKAGES := torchxrayvision simplejpeg isal msgspec lightning-fabric lightning-utilities
+GPU_PACKAGES := torchxrayvision simplejpeg deflate msgspec lightning-fabric lightning-utilities
 GPU_PLATFORMS := $(foreach v,2_17 2_24 2_26 2_27 2_28 2_31 2_34,--platform manylinux_$(v)_x86_64)
 AXE := build/axe/node_modules/axe-core/axe.min.js
 

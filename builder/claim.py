@@ -21,7 +21,7 @@ from builder.render import device_facts
 from builder.store.destination import Destination, Target
 from builder.store.sending import made
 
-_SOFTWARE = ("cxr-rebalance", "isal", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
+_SOFTWARE = ("cxr-rebalance", "deflate", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
 
 class BusyError(UsageError):

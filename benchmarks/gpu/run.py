@@ -26,7 +26,7 @@ sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS.parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(BENCHMARKS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
-NEEDED = ("torch", "torchxrayvision", "simplejpeg", "isal", "msgspec", "lightning_fabric")
+NEEDED = ("torch", "torchxrayvision", "simplejpeg", "deflate", "msgspec", "lightning_fabric")
 if absent := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
     sys.exit(
         f"{sys.executable} lacks {', '.join(absent)}: name a Python that has PyTorch, as in"

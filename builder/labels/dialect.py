@@ -6,6 +6,7 @@ in the header.
 
 import bz2
 import csv
+import gzip
 import io
 import re
 import zipfile
@@ -206,12 +207,10 @@ def _separator(head: str, names: set[str]) -> str:
 
 
 def _decompressed(path: Path) -> bytes:
-    from isal import igzip, isal_zlib  # twice as fast as gzip
-
     try:
         data = path.read_bytes()
         if data.startswith(b"\x1f\x8b"):
-            with igzip.open(io.BytesIO(data)) as file:  # type: ignore[no-untyped-call]
+            with gzip.open(io.BytesIO(data)) as file:
                 data = _bounded(path, file, len(data))
         elif data.startswith(b"BZh"):
             with bz2.open(io.BytesIO(data)) as file:
@@ -224,7 +223,6 @@ def _decompressed(path: Path) -> bytes:
         ValueError,
         NotImplementedError,
         zlib.error,
-        isal_zlib.error,  # type: ignore[misc]  # a class, not what its stub says
         zipfile.BadZipFile,
     ) as error:
         why = (isinstance(error, OSError) and error.strerror) or str(error).rstrip(".")
@@ -255,7 +253,7 @@ def _unzipped(path: Path, data: bytes) -> bytes:
             return _bounded(path, file, len(data))
 
 
-def _bounded(path: Path, file: IO[bytes], stored: int) -> bytes:
+def _bounded(path: Path, file: IO[bytes] | gzip.GzipFile, stored: int) -> bytes:
     """All that an open file holds; UsageError where that is more than tables of text come to."""
     most, parts, size = allowed_bytes(stored), list[bytes](), 0
     while part := file.read(_PIECE):
