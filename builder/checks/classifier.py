@@ -73,7 +73,7 @@ def load(argument: str) -> Seen:
         )
     share = fraction("classifier", sensitivity, "0.9")
     classifier = _Classifier(Path(file), read_header(Path(file)).pathologies)
-    identity = f"classifier:{share:g}:sha256:{sha256_file(Path(file))}"
+    identity = f"classifier:{share!r}:sha256:{sha256_file(Path(file))}"
     return Seen(identity=identity, classifier=classifier, sensitivity=share)
 
 

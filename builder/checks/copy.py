@@ -10,13 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from builder.checks.check import Context, Judge, fraction
-from builder.checks.similarity import Floats, normal, thumbs
+from builder.checks.similarity import (
+    Greys,
+    Reals,
+    Thumbs,
+    correlations,
+    pixel_correlations,
+    reductions,
+    thumbs,
+)
 from builder.contract import Bytes, ImageSpec, Sample, Split, UsageError, decode_image
 from builder.contract.tar import Member
 
 Item = tuple[Path, Member]
 
 _BLOCK = 256
+_COMPARED = 8192  # training images at a time, so that a table of them takes little memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +65,15 @@ class Copy:
         """Reduce the training images once, into a file for all processes."""
         places: list[tuple[int, int, int]] = []
         files: list[Path] = []
-        reductions: list[Floats] = []
+        reduced: list[Greys] = []
         for block in _blocks(context.members("train")):
             for path, member in block:
                 if not files or files[-1] != path:
                     files.append(path)
                 places.append((len(files) - 1, member.offset, len(member.image)))
-            reductions.append(thumbs(context.pixels([member for _, member in block])))
-        table = context.scratch / f"copy-{self.fraction:g}.npy"
-        np.save(table, np.concatenate(reductions))
+            reduced.append(reductions(context.pixels([member for _, member in block])))
+        table = context.scratch / f"copy-{self.fraction!r}.npy"
+        np.save(table, np.concatenate(reduced))
         return _TrainingImages(
             table, tuple(files), np.array(places, dtype=np.int64), context.layout.image
         )
@@ -73,7 +82,7 @@ class Copy:
 def load(argument: str) -> Copy:
     """The check; UsageError where the argument is no fraction."""
     share = fraction("copy", argument, "0.01")
-    return Copy(identity=f"copy:{share:g}", fraction=share)
+    return Copy(identity=f"copy:{share!r}", fraction=share)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,13 +94,17 @@ class _TrainingImages:
     places: npt.NDArray[np.int64]  # [N, 3]: file, offset, size
     image: ImageSpec
 
-    def nearest(self, images: Bytes) -> Floats:
-        """float32 [2, N]: correlation of reductions and of pixels with the most similar image."""
-        similarity = thumbs(images) @ _mapped(self.table).T
-        place = similarity.argmax(axis=1)
+    def nearest(self, images: Bytes) -> Reals:
+        """float64 [2, N]: correlation of reductions and of pixels with the most similar image."""
+        ours, trained = thumbs(reductions(images)), _mapped(self.table)
+        best, place = np.full(len(images), -np.inf), np.zeros(len(images), dtype=np.int64)
+        for start in range(0, len(self.places), _COMPARED):
+            similarity = correlations(ours, trained[start : start + _COMPARED])
+            found = similarity.max(axis=1)
+            place = np.where(found > best, start + similarity.argmax(axis=1), place)
+            best = np.maximum(best, found)
         theirs = np.stack([self._read(*self.places[i].tolist()) for i in place])
-        pixels = (normal(images) * normal(theirs)).sum(axis=1)
-        return np.stack([similarity[np.arange(len(images)), place], pixels])
+        return np.stack([best, pixel_correlations(images, theirs)])
 
     def _read(self, file: int, offset: int, size: int) -> Bytes:
         with self.files[file].open("rb") as shard:
@@ -113,10 +126,10 @@ class _Judge:
 
 
 @lru_cache(maxsize=2)
-def _mapped(table: Path) -> Floats:
+def _mapped(table: Path) -> Thumbs:
     """The reductions in a file, whose memory all processes share."""
-    reductions: Floats = np.load(table, mmap_mode="r")
-    return reductions
+    greys: Greys = np.load(table, mmap_mode="r")
+    return thumbs(greys)
 
 
 def _blocks(items: Iterator[Item]) -> Iterator[list[Item]]:

@@ -30,4 +30,5 @@ def test_a_copy_of_a_training_image_is_rejected_and_a_new_image_is_not(
 def test_its_identity_has_the_fraction() -> None:
     assert load("").identity == "copy:0.01"
     assert load("0.20").identity == find_checks(["copy:0.2"])[1].identity == "copy:0.2"
+    assert load("0.12345649").identity != load("0.12345551").identity  # alike in six digits
     assert load("").needs == ("train", "val")
