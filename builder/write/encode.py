@@ -26,9 +26,9 @@ def _png(pixels: Bytes) -> bytes:
     """An 8-bit grey PNG with one filter for all rows (PNG specification, 9.2), by libdeflate.
 
     Neighbouring rows of a radiograph are similar, so their differences pack well without much
-    search: about fifteen times Pillow's speed, at about its size. A recipe has one result, so the
-    bytes must not depend on the processor. One version of libdeflate gives the same on each (its
-    issue 400). ISA-L is faster on large images, but its bytes differ with and without AVX2.
+    search: 5 times Pillow's speed for 64 pixels and 19 times for 224, with a tenth more bytes. A
+    recipe has one result, so the bytes must not depend on the processor. One version of libdeflate
+    is meant to give the same on each (its issue 400). ISA-L's differ with and without AVX2.
     """
     height, width = pixels.shape
     rows = np.empty((height, width + 1), np.uint8)

@@ -68,7 +68,7 @@ def test_jpeg_is_grey_and_close() -> None:
     ],
 )
 def test_bytes_are_those_of_every_processor(codec: str, sha256: str) -> None:
-    """Seen with AVX2 here; emulated, with AVX, SSE4.2 and SSE2 alone as well."""
+    """Seen on a processor with AVX2, and on emulated ones with AVX and with SSE4.2 at most."""
     steps = np.random.Philox(7).random_raw(200 * 224).reshape(200, 224) % 5
     pixels = (steps.cumsum(axis=0) // 3 % 256).astype(np.uint8)
     image = ImageSpec(height=200, width=224, codec=codec, quality=95 if codec == "jpg" else 0)
