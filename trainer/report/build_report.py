@@ -17,7 +17,7 @@ from trainer.report.load import load_run
 from trainer.report.notes import notes
 from trainer.report.resampled import effort
 from trainer.report.studies import studies
-from trainer.report.variants import in_order, variant_studies, variants
+from trainer.report.variants import apart, in_order, variant_studies, variants
 
 
 def build_report(
@@ -61,6 +61,7 @@ def build_report(
         notes=(
             *((f"not finished and left out: {in_short(begun, NAMED)}.",) if begun else ()),
             *(note for dataset in datasets for note in notes(dataset, how)),
+            *apart(in_order(found, paths)),
         ),
         datasets=tuple(datasets),
         command=command,

@@ -64,6 +64,26 @@ def variant_studies(studies: Sequence[Study]) -> tuple[VariantStudy, ...]:
     return tuple(each for each in found if each)
 
 
+def apart(studies: Sequence[Study]) -> Iterator[str]:
+    """Notes on datasets with as many real images whose shards have other bytes.
+
+    Such datasets share neither controls nor variants, which a reader would miss.
+    """
+    first: dict[tuple[object, ...], Study] = {}
+    for study in studies:
+        report = study.report
+        counts = [n for part, n in sorted(report.images.items()) if part.endswith("real")]
+        if not report.real or not any(arm.name in TREATMENTS for arm in study.arms):
+            continue
+        other = first.setdefault((report.regime, report.targets, *counts), study)
+        if other.report.real != report.real:
+            yield (
+                f"{other.name} and {study.name} are not compared with each other: they have as many"
+                " real images, but the bytes of their real shards differ. Build both with the same"
+                " images and the same version."
+            )
+
+
 def _variant_study(group: Sequence[Study]) -> VariantStudy | None:
     own = [
         (study, arm)

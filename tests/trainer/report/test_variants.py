@@ -53,6 +53,17 @@ def report(root: Path) -> Report:
     return build_report(paths, min_positives=10, command="")
 
 
+def test_datasets_whose_real_shards_differ_are_named(
+    run_writer: Writer, edit: Edit, tmp_path: Path
+) -> None:
+    for name, real in (("plain", "e"), ("checked", "f"), ("same", "e")):
+        edit(run_writer(tmp_path, "gan", 0, dataset=name)).set("real", real * 64)
+    paths = [tmp_path / name for name in ("plain", "checked", "same")]
+    notes = build_report(paths, min_positives=10, command="").notes
+    (said,) = (note for note in notes if "are not compared" in note)
+    assert said.startswith("plain and checked are not compared with each other: ")
+
+
 def of(report: Report, target: str) -> list[Variant]:
     return [row for row in report.variants if row.pathology == target]
 
