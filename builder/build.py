@@ -1,6 +1,6 @@
 """The pipeline itself: labels → split → plan → draw → render → write → seal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -10,7 +10,7 @@ from builder import generators
 from builder.blueprint import Blueprint
 from builder.checks import Check
 from builder.checks.check import DUPLICATE
-from builder.claim import begin, check_destination, claimed, real_recipes, recipes, software
+from builder.claim import begin, check_destination, claimed, real_recipes, recipes
 from builder.contract import Manifest, UsageError
 from builder.draw import Draw, draw
 from builder.engines.jobs import check_count
@@ -37,6 +37,7 @@ from builder.render import (
     resolve_label_map,
 )
 from builder.seal import Facts, generator_facts, seal, source_facts
+from builder.software import software
 from builder.split import Cohort
 from builder.write import Shard
 
@@ -59,9 +60,7 @@ def resolve(
 ) -> Recipe:
     """The recipe: the request with every default worked out."""
     request = blueprint.request
-    identities = [check.identity for check in checks]
-    if DUPLICATE in request.checks:
-        identities.append(DUPLICATE)
+    across = (name for name in request.checks if name == DUPLICATE)
     real = resolve_real(
         replace(
             request,
@@ -84,7 +83,7 @@ def resolve(
         label_map=tuple(f"{pathology}={label}" for pathology, label in label_map),
         precision=request.precision,
         batch=recorded_batch(generator.generator, request.batch),
-        checks=tuple(dict.fromkeys(identities)),
+        checks=tuple(dict.fromkeys((*(check.identity for check in checks), *across))),
     )
 
 
@@ -147,7 +146,7 @@ def synth(
     ready = _ready(blueprint, work, loaded, tell)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out):
-        begin(layout, recipe.name, recipe.noted(), recipes(recipe, ready.loaded, layout))
+        begin(layout, recipe.name, recipe.noted(), recipes(recipe, ready.software, layout))
         packed = recipe.real == "pack"
         real = pack_shards(recipe, blueprint.cohort, layout, work) if packed else []
         plan, drawn = _draw(blueprint, real)
@@ -159,7 +158,7 @@ def synth(
             recipe=recipe.noted(),
             generator=generator_facts(ready.loaded, ready.renderer.label_map, rejects),
             source=source_facts(blueprint.cohort.table, real),
-            software=software(ready.loaded),
+            software=ready.software,
         )
         shards = [*real, *synthetic]
         manifest = seal(shards, layout=layout, name=recipe.name, plan=plan.proof(), facts=facts)
@@ -179,7 +178,7 @@ def synth_part(blueprint: Blueprint, work: Work, part: Part, tell: Tell | None =
     ready = _ready(blueprint, replace(work, share=mine), tell=tell)
     blueprint, recipe, layout = ready.blueprint, ready.recipe, ready.layout
     with claimed(work.out, shared=True):
-        own = recipes(recipe, ready.loaded, layout)
+        own = recipes(recipe, ready.software, layout)
         begin(layout, recipe.name, recipe.noted(), own, shared=True)
         real: list[Shard] = []
         if recipe.real == "pack":
@@ -207,6 +206,7 @@ class _Ready:
     loaded: generators.Loaded
     renderer: Renderer
     recipe: Recipe
+    software: Mapping[str, str]  # versions and devices on which bytes depend
     layout: Layout
 
 
@@ -249,6 +249,7 @@ def _ready(
             label_map=label_map,
         ),
         recipe=recipe,
+        software=software(loaded, blueprint.checks),
         layout=_layout(recipe, table, work),
     )
 

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 from builder import generators
@@ -17,11 +16,9 @@ from builder.contract.lock import NoLocksError, hold
 from builder.contract.new_file import remove_leftovers, write_first
 from builder.contract.record import MAX_JSON, parse_json, read_bytes
 from builder.recipe import UNNOTED, Layout, RealRecipe, Recipe
-from builder.render import device_facts
+from builder.software import software
 from builder.store.destination import Destination, Target
 from builder.store.sending import made
-
-_SOFTWARE = ("cxr-rebalance", "deflate", "numpy", "pillow", "pyarrow", "simplejpeg", "torch")
 
 
 class BusyError(UsageError):
@@ -188,24 +185,18 @@ def real_recipes(recipe: RealRecipe, layout: Layout) -> dict[Path, Mapping[str, 
 
 
 def recipes(
-    recipe: Recipe, generator: generators.Loaded, layout: Layout
+    recipe: Recipe, versions: Mapping[str, str], layout: Layout
 ) -> dict[Path, Mapping[str, object]]:
-    """The recipe of each folder of shards, real and synthetic."""
-    own = {**recipe.noted(), "software": software(generator)}
+    """The recipe of each folder of shards, real and synthetic; `versions` is `software`."""
+    own = {**recipe.noted(), "software": versions}
     real = real_recipes(recipe, layout) if recipe.real == "pack" else {}
     return {layout.shards(recipe.name): own, **real}
 
 
-def software(generator: generators.Loaded | None = None) -> dict[str, str]:
-    """The versions on which bytes depend, those of the generator's own libraries included.
-
-    Where it renders on a GPU, the card and the versions of CUDA and cuDNN are among them.
-    """
-    if generator is None:
-        return {name: version(name) for name in _SOFTWARE}
-    own = getattr(generator.generator, "software", ())
-    versions = {name: version(name) for name in (*_SOFTWARE, *own)}
-    return {**versions, **device_facts(generator.generator)}
+def noted_software(folder: Path) -> Mapping[str, str]:
+    """The versions in the recipe of a folder of shards, on which their bytes depend."""
+    found = _noted(folder / "recipe.json").get("software")
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def noted_batch(folder: Path) -> int | None:

@@ -41,7 +41,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1, lt=1 << 62)]
 Words = Annotated[tuple[str, ...], msgspec.Meta(max_length=10_000)]
 Few = Annotated[tuple[str, ...], msgspec.Meta(max_length=100)]  # each takes time to be found
 
-UNNOTED = {"vectors": "lp"}
+UNNOTED: Mapping[str, str | None] = {"vectors": "lp", "device": None}
 """Fields that a recipe does not note where they have this value: recipes of before had none."""
 
 _MAX_NAME = 40  # of a dataset, and of a target in the keys of its images

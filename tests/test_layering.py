@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BUILDER = (
     "contract",
+    "plugin",
     "store",
     "progress",
     "labels",
@@ -22,6 +23,7 @@ BUILDER = (
     "pack",
     "checks",
     "write",
+    "software",
     "claim",
     "engines",
     "seal",

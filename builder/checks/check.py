@@ -1,13 +1,10 @@
-"""What a check is, what it may look at, and which one a name means → Check.
+"""What a check is, and what it may look at → Check.
 
-A check is found by name through the entry points of group `cxr_rebalance.checks`: a function
-`(argument: str) -> Check`; `NAME:ARGUMENT` passes ARGUMENT on. Its verdict depends on the image
-alone, so neither batches nor workers change what is sealed.
+Its verdict depends on the image alone, so neither batches nor workers change what is sealed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +14,6 @@ from builder.contract import Bytes, Labels, Sample, ShardEntry, Split, UsageErro
 from builder.progress import Advance
 from builder.recipe import Layout
 
-GROUP = "cxr_rebalance.checks"
 ALWAYS = "constant"
 DUPLICATE = "duplicate"  # no entry point: it looks across all shards of a dataset
 
@@ -32,6 +28,7 @@ class Context:
     layout: Layout
     shards: tuple[ShardEntry, ...]  # those of the real images, in order
     scratch: Path  # a folder for files that all processes read
+    device: str = "cpu"  # "cuda" where the generator renders on a GPU, so that checks may, too
     advance: Advance = lambda _: None  # called with the real images read
 
     def members(self, split: Split) -> Iterator[tuple[Path, tar.Member]]:
@@ -56,7 +53,8 @@ class Context:
 class Check(Protocol):
     """A check whose argument was understood.
 
-    It may have `check_held_out(images)`, which raises UsageError where val has too few images.
+    It may have `check_held_out(images)`, which raises UsageError where val has too few images, and
+    `software`, the distributions on whose versions its verdict depends.
     """
 
     @property
@@ -69,24 +67,6 @@ class Check(Protocol):
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:
         """A judge that can be pickled; called once, before any image is rendered."""
-
-
-def find_checks(names: Sequence[str]) -> list[Check]:
-    """The checks that every image must pass: ALWAYS, then those of NAME or NAME:ARGUMENT.
-
-    `duplicate` is none of them. UsageError where there is no such check.
-    """
-    return [_find(name) for name in (ALWAYS, *names) if name != DUPLICATE]
-
-
-def _find(full_name: str) -> Check:
-    name, _, argument = full_name.partition(":")
-    found = entry_points(group=GROUP)
-    if name not in found.names:
-        known = ", ".join(sorted({*found.names, DUPLICATE}))
-        raise UsageError(f"No check is called {full_name!r}: --check takes {known}.")
-    check: Check = found[name].load()(argument)
-    return check
 
 
 def fraction(check: str, argument: str, default: str) -> float:

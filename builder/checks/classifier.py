@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,8 @@ from builder.checks.check import Context, Judge, fraction
 from builder.contract import Bytes, Sample, Split, UsageError, sha256_file
 from builder.contract.weights import load_network, read_header, scale
 from builder.labels import find_pathology
+from builder.plugin import is_out_of_memory
 from builder.render import exact
-from builder.render.generator import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,13 +38,15 @@ class Seen:
     classifier: "_Classifier"
     sensitivity: float
     needs: tuple[Split, ...] = ("val",)
+    software: tuple[str, ...] = ("torchvision", "torchxrayvision")  # the networks are theirs
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:
         """A judge with the threshold of each target; UsageError where it cannot be told."""
+        classifier = replace(self.classifier, device=context.device)
         members = (member for _, member in context.members("val"))
         scores, labels = [], []
         while block := list(islice(members, _BATCH)):
-            scores.append(self.classifier(context.pixels(block)))
+            scores.append(classifier(context.pixels(block)))
             labels.append(context.labels(block))
         probability, label = np.concatenate(scores), np.concatenate(labels)
         thresholds = {}
@@ -56,9 +58,9 @@ class Seen:
                     f"{positive.sum()} held-out images have it, {MIN_POSITIVES} are needed; use a "
                     "larger --holdout."
                 )
-            own = probability[positive, self.classifier.column(target)]
+            own = probability[positive, classifier.column(target)]
             thresholds[target] = float(np.quantile(own, 1 - self.sensitivity))
-        return _Judge(self.classifier, thresholds)
+        return _Judge(classifier, thresholds)
 
 
 def load(argument: str) -> Seen:
@@ -98,6 +100,7 @@ class _Classifier:
 
     file: Path
     pathologies: tuple[str, ...]
+    device: str = "cpu"  # where the generator renders, which the recipe notes
 
     def column(self, target: str) -> int:
         """The output for a target; UsageError without one."""
@@ -126,27 +129,25 @@ class _Classifier:
     def _scores(self, images: Bytes) -> npt.NDArray[np.float32]:
         import torch
 
-        network = _network(self.file)
-        device = next(network.parameters()).device
-        step = _BATCH if device.type == "cuda" else 1
+        network = _network(self.file, self.device)
+        step = _BATCH if self.device == "cuda" else 1
         parts = []
         with torch.inference_mode():
             for start in range(0, len(images), step):
                 batch = torch.from_numpy(images[start : start + step, None])
                 padded = torch.cat([batch, batch[-1:].expand(step - len(batch), -1, -1, -1)])
                 with exact() if step > 1 else nullcontext():
-                    logits = network(scale(padded.to(device)))
+                    logits = network(scale(padded.to(self.device)))
                 parts.append(torch.sigmoid(logits)[: len(batch)].float().cpu().numpy())
         return np.concatenate(parts)
 
 
 @lru_cache(maxsize=1)
-def _network(file: Path) -> "nn.Module":
+def _network(file: Path, device: str) -> "nn.Module":
     """The network on its device, read once in a process."""
     import torch
 
     network, _ = load_network(file)
-    cuda = torch.cuda.is_available()
-    if not cuda:
+    if device == "cpu":
         torch.set_num_threads(1)  # a score must not depend on how many cores there are
-    return network.to("cuda" if cuda else "cpu").to(memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)

@@ -11,11 +11,12 @@ import numpy as np
 from builder.checks import Check, Context, Judge, Redraws
 from builder.checks.check import DUPLICATE
 from builder.claim import check_shards
-from builder.contract import UsageError
+from builder.contract import ShardEntry, UsageError
 from builder.contract.radiograph import BadImage
 from builder.draw import Draw
 from builder.engines.jobs import real_jobs, synthetic_jobs
 from builder.engines.local import LocalEngine
+from builder.engines.looked_at import note_looked_at
 from builder.engines.painter import GeneratorPainter
 from builder.engines.parts import Share, Whole
 from builder.engines.reports import kinds_of, report_bad_images, why
@@ -24,7 +25,7 @@ from builder.engines.travel import fetched_back, send_all
 from builder.pack import real_painter, real_samples
 from builder.progress import Progress
 from builder.recipe import GeneratorSpec, Layout, RealRecipe, Recipe
-from builder.render import Generator, LabelMap
+from builder.render import Generator, LabelMap, on_gpu
 from builder.split import Cohort
 from builder.store.destination import Destination
 from builder.write import Shard, ShardJob, absent
@@ -120,8 +121,10 @@ def render_shards(
     distinct = DUPLICATE in recipe.checks
     # Duplicates are drawn again in finished shards, so none is sent before all were compared.
     here = replace(layout, destination=None) if distinct else layout
+    entries = tuple(shard.entry for shard in real if shard.entry)
+    note_looked_at(renderer.checks, entries, here, folder, shared=work.share.parted)
     with _scratch(folder if engine.remote or layout.destination else None) as scratch:
-        context = _context(layout, real, renderer.checks, scratch, work.progress)
+        context = _context(layout, entries, renderer, scratch, work.progress)
         rendered = [target for target, count in draws.items() if count]
         painter = GeneratorPainter(
             generator=renderer.spec,
@@ -154,18 +157,18 @@ def render_shards(
 
 def _context(
     layout: Layout,
-    real: Sequence[Shard],
-    checks: Sequence[Check],
+    entries: tuple[ShardEntry, ...],
+    renderer: Renderer,
     scratch: Path,
     progress: Progress,
 ) -> Context:
     """What checks may look at: the real shards, which are fetched back where they were sent."""
-    entries = tuple(shard.entry for shard in real if shard.entry)
-    splits = {split for check in checks for split in check.needs}
+    splits = {split for check in renderer.checks for split in check.needs}
     if layout.destination is not None and splits:
         wanted = [entry for entry in entries if entry.split in splits]
         layout = fetched_back(wanted, layout, layout.destination, scratch, progress)
-    return Context(layout=layout, shards=entries, scratch=scratch)
+    device = "cuda" if on_gpu(renderer.generator) else "cpu"
+    return Context(layout=layout, shards=entries, scratch=scratch, device=device)
 
 
 @contextmanager

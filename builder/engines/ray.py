@@ -12,13 +12,12 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from builder.claim import software
 from builder.contract import UsageError, printable
 from builder.engines.ray_actors import Counts, Maker, Place
 from builder.engines.ray_line import Line
 from builder.engines.ray_messages import others_on_stderr
 from builder.progress import Advance
-from builder.render import Generator, device_facts, on_gpu
+from builder.render import Generator, on_gpu
 from builder.write import Shard, ShardJob
 
 _ANSWER = 10.0  # seconds for a cluster's port to answer
@@ -91,7 +90,6 @@ class Cluster:
             cores=each if on_gpus else 1,
             gpus=int(on_gpus),
             threads=each if on_gpus else 0,
-            facts={**software(), **(device_facts(generator) if generator else {})},
         )
 
 
@@ -103,7 +101,6 @@ class RayEngine:
     cores: int
     gpus: int
     threads: int
-    facts: Mapping[str, str]  # versions and cards on which bytes depend
 
     @property
     def remote(self) -> bool:
@@ -127,7 +124,7 @@ class RayEngine:
             .remote()
         )
         maker: Any = ray.remote(Maker).options(num_cpus=self.cores, num_gpus=self.gpus)
-        place = Place(counts=counts, home=Path.cwd(), facts=self.facts)
+        place = Place(counts=counts, home=Path.cwd())
         line = Line(jobs=jobs, start=maker.remote, actors=self.actors, place=place, advance=advance)
         try:
             return line.run()

@@ -5,14 +5,16 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Never
 
 from builder import generators
 from builder.checks import Redraws
-from builder.claim import software
+from builder.claim import noted_software
 from builder.contract import CheckError, Sample
 from builder.engines.painter import GeneratorPainter
+from builder.render import device_facts
 from builder.write import Shard, ShardJob, write_each
 from builder.write.job import Painter
 
@@ -55,7 +57,6 @@ class Place:
 
     counts: Any  # the actor Counts
     home: Path  # its current folder
-    facts: Mapping[str, str]
 
     def check(self, job: ShardJob, painter: Painter) -> None:
         """Raise CheckError where this machine would make other bytes, or in another place."""
@@ -72,16 +73,26 @@ class Place:
                 f"{here} does not see {job.path.parent}: --out must be on a disk that all machines "
                 "of the cluster share."
             )
-        found = software()
+        devices: Mapping[str, str] = {}
         if isinstance(painter, GeneratorPainter):
             spec = painter.generator
-            found = software(generators.find(spec.name, spec.image_size, spec.options))
-        for name, wanted in self.facts.items():
-            if found.get(name) != wanted:
+            devices = device_facts(generators.load(spec.name, spec.image_size, spec.options))
+        noted = noted_software(job.path.parent)
+        for name in dict.fromkeys((*noted, *devices)):
+            wanted, found = noted.get(name), devices.get(name) or _version(name)
+            if found != wanted:
                 raise CheckError(
-                    f"{here} has {name} {found.get(name)}, and this process {wanted}: images would "
-                    "differ; use machines of one kind, with the same environment."
+                    f"{here} has {name} {found}, and the build was begun with {wanted}: images "
+                    "would differ; use machines of one kind, with the same environment."
                 )
+
+
+def _version(name: str) -> str | None:
+    """The version of a distribution here; None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 class Maker:

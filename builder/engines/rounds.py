@@ -69,10 +69,12 @@ def render_rounds(
     """The finished shards in `folder`; where `distinct`, no two of their images are similar.
 
     Duplicates are replaced in further rounds. Their keys are noted before a round, so that an
-    interrupted build resumes the same round.
+    interrupted build resumes the same round. Where no shard is there, a note is of another build.
     """
     todo = jobs(frozenset())
     note = folder / "duplicates.json"
+    if not any(folder.glob("*.tar")):
+        note.unlink(missing_ok=True)
     if distinct and (banned := _noted_duplicates(note, todo)):
         todo = jobs(banned)
     made: list[Shard] = []

@@ -41,8 +41,8 @@ from builder.fitgan.software import software
 from builder.fitgan.train import Networks, NotFiniteError, iterate, make_networks
 from builder.fitgan.trial import fastest
 from builder.generators.pggan_format import pack
+from builder.plugin import is_out_of_memory
 from builder.progress import Advance, Progress
-from builder.render.generator import is_out_of_memory
 
 _MIN_SPREAD = 0.1  # of the reals' spread; below it the generator has collapsed
 _CHECKED_FROM = 10.0  # kimg; earlier, everything is noise

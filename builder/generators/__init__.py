@@ -9,23 +9,21 @@ both where another package has it.
 
 import hashlib
 import inspect
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from itertools import islice
 from pathlib import Path
 
 from builder.contract import CheckError, UsageError, sha256_bytes, sha256_file
 from builder.contract.record import as_record, parse_json
 from builder.contract.tensors import read_tensors_header
 from builder.generators.kinds import GENERATOR, check_kind
-from builder.render import Generator, plugin_code
+from builder.plugin import code_sha256, plugin_code
+from builder.render import Generator
 
 GROUP = "cxr_rebalance.generators"
-MAX_FILES = 5_000  # of the code of a package
 
 Options = tuple[tuple[str, str], ...]  # (name, value)
 Load = Callable[..., Generator]  # an entry point's function
@@ -195,7 +193,7 @@ def _identity(function: Load, argument: str) -> str:
     weights = _weights(source, argument)
     if weights and function.__module__.partition(".")[0] == "builder":
         return weights
-    code = _code(function.__module__, source)
+    code = code_sha256(function.__module__, source)
     return sha256_bytes(f"{weights}  weights\n{code}  code\n".encode()) if weights else code
 
 
@@ -207,33 +205,6 @@ def _weights(source: Path, argument: str) -> str | None:
         if weights.is_file():
             return sha256_file(weights)
     return None
-
-
-def _code(module: str, source: Path) -> str:
-    """The sha256 of the module's code.
-
-    Of a module of this project, or one in no package, it is that of all files of the folder whose
-    names begin as the module's does; otherwise that of the Python files of its top package.
-    UsageError where these are too many.
-    """
-    top = module.partition(".")[0]
-    folders = list(getattr(sys.modules.get(top), "__path__", []))
-    digest = hashlib.sha256()
-    if top == "builder" or not folders:
-        for file in sorted(source.parent.glob(f"{source.stem}*.py")):
-            digest.update(file.read_bytes())
-        return digest.hexdigest()
-    for folder in map(Path, folders):
-        files = sorted(islice(folder.rglob("*.py"), MAX_FILES + 1))
-        if len(files) > MAX_FILES:
-            raise UsageError(
-                f"The package {top} has more than {MAX_FILES:,} Python files, which are all part "
-                "of its generator's identity: put the generator into a package of its own."
-            )
-        for file in files:
-            name = file.relative_to(folder).as_posix()
-            digest.update(f"{sha256_file(file)}  {name}\n".encode())
-    return digest.hexdigest()
 
 
 def _sha256_folder(folder: Path) -> str:

@@ -69,6 +69,7 @@ class PgganGenerator:
         self._sums = torch.float64 if device.type == "cpu" else dtype
         built = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         self._onednn = device.type == "cpu" and dtype == torch.float32 and built
+        self.alike_cpus = ("AVX2", "AVX512") if self._onednn else ()
         self._layers = {
             name: self._prepare(name, tensors[f"{name}/weight"], tensors[f"{name}/bias"])
             for name in layer_shapes(design)

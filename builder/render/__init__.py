@@ -14,7 +14,7 @@ from builder.render.batch import (
     recorded_batch,
 )
 from builder.render.device import device_facts, exact, on_gpu
-from builder.render.generator import Floats, Generator, check_generator, plugin_code
+from builder.render.generator import Floats, Generator, check_generator
 from builder.render.label_map import (
     LabelMap,
     named_labels,
@@ -42,7 +42,6 @@ __all__ = [
     "not_shown",
     "on_gpu",
     "parse_label_map",
-    "plugin_code",
     "recorded_batch",
     "render",
     "resolve_label_map",

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from builder.contract import CheckError
+from builder.plugin import is_out_of_memory
 from builder.render.device import on_gpu
-from builder.render.generator import Floats, Generator, is_out_of_memory, start_batch
+from builder.render.generator import Floats, Generator, start_batch
 
 BATCH = 64  # samples per call on a CPU
 GPU_BATCH = 128  # and on a GPU, where pixels may depend on it

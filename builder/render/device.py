@@ -4,6 +4,7 @@ cuDNN picks kernels by the card, its own version and the shape of a batch. Kerne
 they add, so bytes differ: a dataset that a GPU renders notes all of these.
 """
 
+import platform
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,14 +21,20 @@ def on_gpu(generator: Generator) -> bool:
 
 
 def device_facts(generator: Generator) -> Mapping[str, str]:
-    """The card, CUDA and cuDNN where the generator renders on a GPU; nothing on a CPU.
+    """The card, CUDA and cuDNN where the generator renders on a GPU.
 
-    UsageError where the GPUs that this process sees differ: which of them makes a shard would be
-    in its bytes.
+    Where it names a `device` and that is a CPU, the instructions that torch uses there, for they
+    decide in which order is added; nothing for one of its `alike_cpus`. UsageError where the GPUs
+    that this process sees differ: which of them makes a shard would be in its bytes.
     """
-    if not on_gpu(generator):
+    if not hasattr(generator, "device"):
         return {}
     import torch
+
+    if not on_gpu(generator):
+        kind = torch.backends.cpu.get_cpu_capability()
+        alike = kind in getattr(generator, "alike_cpus", ())
+        return {} if alike else {"device": f"{platform.machine()} with {kind}"}
 
     cards = {torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     if len(cards) > 1:

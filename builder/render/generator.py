@@ -5,18 +5,16 @@ and found through the entry points of group `cxr_rebalance.generators`. It knows
 draws or files.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from traceback import walk_tb
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from builder.contract import CheckError, Refusal, Stopped, UsageError, printable
+from builder.contract import UsageError
 from builder.labels import find_pathology
+from builder.plugin import plugin_code
 from builder.render.label_map import LabelMap, label_for, named_labels
 
 Floats = npt.NDArray[np.float32]
@@ -28,10 +26,11 @@ class Generator(Protocol):
 
     It may have more attributes: `unseen`, labels that no training image had, which are refused as
     targets; `software`, the distributions on whose versions pixels depend; `device`, "cuda" where
-    it renders on a GPU; and `start(latents, labels)`, which begins a batch on the device without
-    waiting for it and returns a function that gives its images. Where `resizes` is true, `start`
-    takes a third argument, the size to which it resizes them on the device, as
-    `builder.render.lanczos` does.
+    it renders on a GPU, "cpu" where torch does so on a CPU; `alike_cpus`, torch's names of the
+    instruction sets that give the same pixels there, such as "AVX2"; and `start(latents, labels)`,
+    which begins a batch on the device without waiting for it and returns a function that gives its
+    images. Where `resizes` is true, `start` takes a third argument, the size to which it resizes
+    them on the device, as `builder.render.lanczos` does.
     """
 
     labels: tuple[str, ...]  # names of the condition's entries, in order
@@ -112,50 +111,6 @@ def _own(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.array(images) if isinstance(images, np.ndarray) else images
 
 
-@contextmanager
-def plugin_code(
-    module: str,
-    what: str,
-    then: str,
-    kind: type[Refusal] = CheckError,
-    *,
-    memory: bool = False,
-) -> Iterator[None]:
-    """Say what code of another package raises in one sentence, as `kind`: `what`, why, `then`.
-
-    Refusals pass; so does a lack of memory where `memory`. What a `module` of this project raises
-    is a fault, and passes, too.
-    """
-    try:
-        yield
-    except (Refusal, Stopped):
-        raise
-    except Exception as error:
-        lacks = isinstance(error, RuntimeError) and is_out_of_memory(error)
-        if module.partition(".")[0] == "builder" or (memory and lacks):
-            raise
-        why = printable(" ".join(str(error).split()))
-        said = f" ({why})" if why else ""
-        where = _line(error, module)
-        raise kind(f"{what}: it raised {type(error).__name__}{where}{said}; {then}.") from error
-
-
-def _line(error: Exception, module: str) -> str:
-    """The last line of the module's package that the error came through; "" where it is unknown."""
-    package = module.partition(".")[0]
-    found = ""
-    for frame, line in walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == package:
-            found = f" in line {line} of {Path(frame.f_code.co_filename).name}"
-    return found
-
-
 def side_of(generator: Generator, size: int) -> int:
     """The pixels on a side of a batch's images where `size` is asked for."""
     return size if getattr(generator, "resizes", False) else generator.resolution
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch's memory ran out, on a GPU or a CPU; torch is not imported for that."""
-    full = "DefaultCPUAllocator: can't allocate memory" in str(error)
-    return full or type(error).__name__ == "OutOfMemoryError"

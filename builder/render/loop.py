@@ -12,16 +12,10 @@ import numpy as np
 
 from builder.contract import Bytes, CheckError, Sample
 from builder.draw import latents
+from builder.plugin import is_out_of_memory
 from builder.render.batch import BATCH
 from builder.render.device import on_gpu
-from builder.render.generator import (
-    Finish,
-    Floats,
-    Generator,
-    is_out_of_memory,
-    side_of,
-    start_batch,
-)
+from builder.render.generator import Finish, Floats, Generator, side_of, start_batch
 from builder.render.label_map import LabelMap, shown_by
 
 

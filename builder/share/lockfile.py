@@ -15,7 +15,7 @@ from builder import generators
 from builder.blueprint import Blueprint, prepare, read_cohort
 from builder.build import resolve
 from builder.checks import ALWAYS
-from builder.claim import software
+from builder.checks.plug_in import CODE
 from builder.contract import Manifest, Refusal, UsageError, printable
 from builder.contract.record import as_record
 from builder.labels.datasets import READERS
@@ -23,6 +23,7 @@ from builder.labels.source import TableOptions
 from builder.recipe import RealRecipe, RealRequest, Recipe, Request, resolve_real
 from builder.render import resolve_label_map
 from builder.share.absent import absent
+from builder.software import software
 from builder.split import Cohort
 
 _INSTALLED = re.compile(r"[A-Za-z0-9_-]{1,100}")  # a generator's name, not a file
@@ -149,7 +150,8 @@ def _checks(identities: Sequence[str], own: Sequence[str], path: Path) -> tuple[
     """The checks as --check takes them, those that may read a file from `own`."""
     named = {check.partition(":")[0]: check for check in own}
     found = []
-    for identity in identities:
+    for noted in identities:
+        identity, _, _ = noted.partition(CODE)  # where it differs here, that is told later
         name, _, argument = identity.partition(":")
         if name not in named and _FILE in identity:
             raise UsageError(
@@ -183,8 +185,9 @@ def _resolved(
     else:
         blueprint, loaded, recipe = None, None, resolve_real(request, cohort.table)
     here = json.loads(json.dumps(asdict(recipe)))
+    checks = blueprint.checks if blueprint else ()
+    versions = {**manifest.software, **software()} if rendered else software(loaded, checks)
     refusals = [text for name in manifest.recipe for text in _other(name, manifest.recipe, here)]
-    versions = {**manifest.software, **software()} if rendered else software(loaded)
     refusals += [
         text for name in manifest.software for text in _other(name, manifest.software, versions)
     ]

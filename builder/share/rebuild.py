@@ -38,6 +38,7 @@ from builder.share.place import (
     seal_otherwise,
 )
 from builder.share.proof import Proof, Rebuilt, prove
+from builder.software import software
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +142,11 @@ def _check_place(manifest: Manifest, path: Path, out: Path, *, anyway: bool) -> 
 def _recipes(task: _Task, recalled: Recalled) -> Mapping[Path, Mapping[str, object]]:
     table, recipe = recalled.cohort.table, recalled.recipe
     layout = Layout(root=task.out, pathologies=table.pathologies, image=recipe.image)
-    if not isinstance(recipe, Recipe) or recalled.generator is None:
+    if not isinstance(recipe, Recipe) or recalled.blueprint is None:
         return real_recipes(recipe, layout)
-    found = recipes(recipe, recalled.generator, layout)
     if recalled.absent:  # its images were rendered by the versions that the manifest names
-        own = {**recipe.noted(), "software": dict(task.manifest.software)}
-        return {**found, layout.shards(recipe.name): own}
-    return found
+        return recipes(recipe, task.manifest.software, layout)
+    return recipes(recipe, software(recalled.generator, recalled.blueprint.checks), layout)
 
 
 def _build(task: _Task, recalled: Recalled, work: Work) -> Rebuilt:

@@ -24,6 +24,7 @@ class Fake:
     """Noise that shows how many images a call has, as a GPU's rounding does."""
 
     labels, resolution, latent_size = ("Mass", "Pleural_Thickening"), 32, 4
+    alike_cpus: tuple[str, ...] = (torch.backends.cpu.get_cpu_capability(),)
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -115,6 +116,21 @@ def test_a_cpu_build_notes_neither(gpu: Callable[[str], None], build: Build) -> 
     sealed = build(batch=7)
     assert "batch" not in sealed.recipe
     assert not {"device", "cuda", "cudnn"} & {*sealed.software}
+
+
+def test_a_build_does_not_go_on_on_a_cpu_that_rounds_otherwise(
+    gpu: Callable[[str], None], build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu("")
+    build()
+    monkeypatch.setattr(Fake, "alike_cpus", ())
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "SVE256")
+    with pytest.raises(UsageError, match=r"begun with device = None and now '.* with SVE256'"):
+        build()
+    assert build("other").software["device"].endswith(" with SVE256")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    with pytest.raises(UsageError, match=r"begun with device = '.* with SVE256' and now '.*AVX2'"):
+        build("other")
 
 
 def test_a_rebuild_takes_the_batch_of_the_manifest(

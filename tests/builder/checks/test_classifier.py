@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,32 @@ def test_a_damaged_classifier_is_refused(classifier: Path, tmp_path: Path) -> No
 def test_too_little_memory_is_one_sentence(
     classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: Path) -> None:
+    def full(_: Path, __: str) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("builder.checks.classifier._network", full)
     with pytest.raises(UsageError, match=r"for the check classifier .*a smaller --batch"):
         load(str(classifier)).classifier(np.zeros((2, 32, 32), np.uint8))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_classifier_computes_where_the_generator_renders(
+    classifier: Path,
+    packed: Callable[..., Context],
+    radiographs: Callable[[int, int], Bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+) -> None:
+    """A GPU that the generator does not use would round otherwise, and no recipe would note it."""
+    asked: set[str] = set()
+
+    def network(_: Path, where: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        asked.add(where)
+        return lambda batch: torch.zeros(len(batch), 2)
+
+    monkeypatch.setattr("builder.checks.classifier._network", network)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_, **__: tensor)
+    context = packed(val=(radiographs(12, 0), np.ones((12, 2), np.int8)))
+    load(str(classifier)).prepared(replace(context, device=device), ["Mass"])
+    assert asked == {device}

@@ -1,5 +1,6 @@
 """What an actor makes, and the machines on which it makes nothing. No cluster is needed."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.claim import software
 from builder.contract import CheckError
+from builder.engines import ray_actors
 from builder.engines.painter import GeneratorPainter
 from builder.engines.ray_actors import ELSEWHERE, Counts, Maker, Place
+from builder.software import software
 from builder.write import ShardJob
+
+
+def note(jobs: list[ShardJob], versions: dict[str, str]) -> None:
+    """The recipe beside the shards, as the process that began the build wrote it."""
+    text = json.dumps({"software": versions})
+    (jobs[0].path.parent / "recipe.json").write_text(text)
 
 
 @pytest.fixture
@@ -24,7 +32,7 @@ def place(counts: Counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pl
     """The folder of the process that sends jobs; a call of the counting actor is done at once."""
     monkeypatch.chdir(tmp_path)
     actor = SimpleNamespace(put=SimpleNamespace(remote=counts.put))
-    return Place(counts=actor, home=tmp_path, facts=software())
+    return Place(counts=actor, home=tmp_path)
 
 
 @pytest.fixture
@@ -32,7 +40,7 @@ def jobs(job_of: Callable[..., ShardJob]) -> list[ShardJob]:
     """Two shards without their painter, in a folder that a build has claimed."""
     made = [replace(job_of(number), painter=ELSEWHERE) for number in range(2)]
     made[0].path.parent.mkdir(parents=True)
-    (made[0].path.parent / "recipe.json").write_text("{}")
+    note(made, software())
     return made
 
 
@@ -53,12 +61,21 @@ def test_a_job_without_its_painter_makes_nothing(jobs: list[ShardJob]) -> None:
 def test_a_machine_that_would_make_other_bytes_is_refused(
     place: Place, jobs: list[ShardJob], painter: GeneratorPainter
 ) -> None:
-    other = replace(place, facts={**place.facts, "pillow": "1.0"})
-    with pytest.raises(CheckError, match=r"has pillow .*, and this process 1\.0"):
-        Maker().make(other, 0, jobs, painter, painter)
-    other = replace(place, facts={**place.facts, "device": "NVIDIA H100"})
-    with pytest.raises(CheckError, match="has device None, and this process NVIDIA H100"):
-        Maker().make(other, 0, jobs, painter, painter)
+    for name, found in (("pillow", r".*"), ("device", "None"), ("lab-gan", "None")):
+        note(jobs, {**software(), name: "1.0"})
+        with pytest.raises(CheckError, match=rf"has {name} {found}, and the build was begun with"):
+            Maker().make(place, 0, jobs, painter, painter)
+
+
+def test_a_machine_with_another_kind_of_cpu_is_refused(
+    place: Place,
+    jobs: list[ShardJob],
+    painter: GeneratorPainter,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_actors, "device_facts", lambda _: {"device": "aarch64 with DEFAULT"})
+    with pytest.raises(CheckError, match=r"has device aarch64 with DEFAULT, and the .* with None"):
+        Maker().make(place, 0, jobs, painter, painter)
 
 
 def test_a_machine_without_the_shared_folders_is_refused(

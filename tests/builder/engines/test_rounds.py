@@ -113,3 +113,17 @@ def test_a_generator_that_has_collapsed_is_said(
 
     with pytest.raises(CheckError, match="5 of 6 images are duplicates of others"):
         render_rounds(ENGINE, collapsed, layout.shards("x"), distinct=True, progress=quiet)
+
+
+def test_a_note_of_another_build_is_not_taken_over(jobs: Jobs, layout: Layout) -> None:
+    """Its shards were removed, and the recipe may be another one."""
+    folder = layout.shards("x")
+    shards, _ = render_rounds(ENGINE, jobs, folder, distinct=True, progress=quiet)
+    note = folder / "duplicates.json"
+    noted = json.loads(note.read_text())
+    for path in folder.glob("*.tar"):
+        path.unlink()
+    note.write_text(json.dumps({**noted, "keys": [*noted["keys"], "x-mass-0000000"]}))
+    again, _ = render_rounds(ENGINE, jobs, folder, distinct=True, progress=quiet)
+    assert [shard.entry for shard in again] == [shard.entry for shard in shards]
+    assert json.loads(note.read_text()) == noted

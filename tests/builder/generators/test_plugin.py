@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder import generators
+from builder import generators, plugin
 from builder.contract import UsageError, load_manifest, sha256_bytes, sha256_file
 
 PLUGIN = Path(__file__).parents[3] / "docs" / "plugin"
@@ -188,7 +188,7 @@ def test_corrected_code_anywhere_in_a_package_is_another_generator(
     assert found[0] == found[1]
     assert found[3] == found[4]
     assert len({*found}) == (4 if trained else 3)
-    monkeypatch.setattr(generators, "MAX_FILES", 3)
+    monkeypatch.setattr(plugin, "MAX_FILES", 3)
     with pytest.raises(UsageError, match="The package packed_gan has more than 3 Python files"):
         identity()
 

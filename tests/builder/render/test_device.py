@@ -1,5 +1,6 @@
 """What pixels depend on where a GPU makes them; no GPU is needed to tell."""
 
+import platform
 import threading
 
 import pytest
@@ -12,6 +13,19 @@ from builder.render import Generator, device_facts, exact, on_gpu
 def test_on_a_cpu_there_is_nothing_to_note(fake: Generator) -> None:
     assert not on_gpu(fake)
     assert device_facts(fake) == {}
+
+
+def test_the_kind_of_a_cpu_is_noted_where_torch_computes_there_and_others_differ(
+    fake: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "device", "cpu", raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    assert device_facts(fake) == {"device": "x86_64 with AVX2"}
+    monkeypatch.setattr(fake, "alike_cpus", ("AVX2", "AVX512"), raising=False)
+    assert device_facts(fake) == {}
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    assert device_facts(fake) == {"device": "x86_64 with DEFAULT"}
 
 
 def test_card_and_versions_are_noted(fake: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
