@@ -38,5 +38,5 @@ def test_a_generator_and_checks_add_their_own() -> None:
 def test_software_that_is_not_installed_is_one_sentence() -> None:
     with pytest.raises(UsageError, match="The generator lab names no-such-lab as software"):
         software(loaded(software=("no-such-lab",)))
-    with pytest.raises(UsageError, match="check lab names no-such-lab .* pip install no-such-lab"):
+    with pytest.raises(UsageError, match=r"check lab names no-such-lab .* pip install no-such-lab"):
         software(loaded(), [cast("Check", Lab(("no-such-lab",)))])
