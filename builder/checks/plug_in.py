@@ -70,11 +70,12 @@ class _Judge:
         with plugin_code(self.module, f"The check {self.name} cannot judge images", then):
             reasons = self.judge(images, samples)
             given = [*reasons]
-        if len(given) != len(images) or not all(isinstance(reason, str) for reason in given):
+        kinds = {type(reason).__name__ for reason in given if not isinstance(reason, str)}
+        if len(given) != len(images) or kinds:
             raise CheckError(
                 f"The check {self.name} should give a text for each of {len(images)} images, empty "
-                f"where it has nothing against one, and gave {len(given)} answers that are not "
-                "all texts: mend its package."
+                "where it has nothing against one, and gave "
+                f"{', '.join(sorted(kinds)) or len(given)}: mend its package."
             )
         return given
 
@@ -85,7 +86,7 @@ def _check_attributes(name: str, check: object) -> None:
     known = isinstance(needs, tuple) and {*needs} <= {*get_args(Split)}
     if not (isinstance(identity, str) and known and callable(getattr(check, "prepared", None))):
         raise UsageError(
-            f"The check {name} is no check: its function gives a {type(check).__name__}, and "
-            "should give an object with identity (text), needs (names of splits in a tuple) and "
-            "prepared (a method), as docs/plugin shows."
+            f"The check {name} is no check: its function gives an object of the type "
+            f"{type(check).__name__}, and should give one with identity (text), needs (names of "
+            "splits in a tuple) and prepared (a method), as docs/plugin shows."
         )
