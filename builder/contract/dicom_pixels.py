@@ -22,6 +22,7 @@ _JPEG_2000 = ("90", "91", "201", "202", "203")
 
 _SOC_SIZ = b"\xff\x4f\xff\x51"
 _SOF55 = 0xFFF7
+_EOI = b"\xff\xd9"
 _NO_SOF = (0xFFC4, 0xFFC8, 0xFFCC)
 
 
@@ -43,10 +44,11 @@ def decode(whole: "Dataset") -> Pixels:
     shape = (whole.Rows, whole.Columns)
     if _size(frame) != shape:  # before a decoder makes room for it
         raise ValueError("the compressed image has another size than the header says")
-    if codec is imagecodecs.jpeg8_decode:  # which fills up what is cut or damaged
+    # Where the end is missing, CharLS looks for it for seconds, and libjpeg fills up the image.
+    if codec is not imagecodecs.jpeg2k_decode and _EOI not in frame[-16:]:
+        raise ValueError("the compressed image is cut")
+    if codec is imagecodecs.jpeg8_decode:
         check_scans(frame)
-        if b"\xff\xd9" not in frame[-16:]:
-            raise ValueError("the compressed image is cut")
         check_jpeg(frame)
     pixels = codec(frame)
     bits, signed = whole.BitsStored, bool(whole.PixelRepresentation)
