@@ -5,12 +5,12 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from builder.contract import Manifest, UsageError
 from builder.contract.lock import LOCK, NoLocksError, hold, holds
 from builder.contract.networks import DENSENET, check_size
 from builder.contract.new_file import remove_leftovers
+from trainer.fit.fabric import Fabric
 from trainer.fit.run_folder import RunFolder
 
 

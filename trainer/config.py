@@ -4,8 +4,6 @@ import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lightning_fabric import Fabric
-
 from builder.contract import Manifest, UsageError, sha256_file
 from builder.contract.networks import DENSENET, check_size
 from builder.contract.precision import AskedPrecision, Precision
@@ -13,6 +11,7 @@ from builder.store import Cache
 from trainer.arms import default_arm, parse_mix
 from trainer.evaluate.external import ExternalTest
 from trainer.fit.devices import device_facts
+from trainer.fit.fabric import Fabric
 from trainer.fit.run_folder import RunFolder
 from trainer.fit.track import TrackerName
 from trainer.fit.trial import fastest

@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import CheckError, UsageError, write_last
@@ -23,6 +22,7 @@ from trainer.evaluate.scores import evaluate
 from trainer.fit.checkpoint import RunState
 from trainer.fit.control import Control, Place
 from trainer.fit.devices import connect
+from trainer.fit.fabric import Fabric
 from trainer.fit.history import best_epoch
 from trainer.fit.loop import fit
 from trainer.fit.run_folder import RunFolder

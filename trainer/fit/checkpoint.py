@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import CheckError, UsageError, printable
@@ -16,6 +15,7 @@ from builder.contract.optimizer_state import has_shape, load_state, state_fits
 from builder.contract.paths import open_file
 from builder.contract.record import as_record
 from trainer.fit.devices import merged, total
+from trainer.fit.fabric import Fabric
 from trainer.fit.history import Epoch, Receipt, Timing
 from trainer.recipe import BEFORE, Recipe, but_for_before
 from trainer.stream.order import Cursor

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
 
 from builder.contract import Stopped
 from builder.contract.ranks import TIMEOUT
+from trainer.fit.fabric import Fabric
 from trainer.fit.track import Tracker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from builder.contract import UsageError
 from builder.contract.precision import Precision, arithmetic, check_precision
 from builder.contract.ranks import TIMEOUT, lost_ranks_in_one_sentence, own_gpu
 from builder.contract.ranks import ranks as number_of_ranks
+from trainer.fit.fabric import (
+    DDPStrategy,
+    Fabric,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
 
 FABRIC_PRECISION: dict[Precision, Literal["32-true", "bf16-mixed"]] = {
     "fp32": "32-true",

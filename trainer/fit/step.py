@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from builder.contract import Labels, UsageError
 from builder.contract.weights import scale
 from trainer.arms.flip import Augmentation
 from trainer.arms.material import Weights
+from trainer.fit.fabric import Fabric
 from trainer.fit.score import masked_loss
 from trainer.fit.shared_batchnorm import with_shared_statistics
 from trainer.recipe import Optimizer, Recipe
