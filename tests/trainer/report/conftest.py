@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ from scipy.special import expit
 from builder.contract import sha256_bytes
 from builder.contract.record import to_json
 from trainer.report.build_report import build_report
+from trainer.report.chart import Chart
 from trainer.report.comparison_report import Report, read_report
-from trainer.report.results import ArmResult, LastLosses
+from trainer.report.page import DRAWN
+from trainer.report.results import ArmResult, DatasetResult, LastLosses
 from trainer.report.run_report import Shown
 from trainer.report.tables import Table, tables
 
@@ -295,3 +297,17 @@ def arm_called(title: str) -> ArmResult:
 def untrained() -> Callable[[str], ArmResult]:
     """The function that makes an arm of a title, without figures."""
     return arm_called
+
+
+@pytest.fixture
+def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without figures, which take most of a page's time and have tests of their own."""
+
+    def nothing(draw: Callable[..., Sequence[Chart]]) -> Callable[..., Sequence[Chart]]:
+        def draws(_: DatasetResult) -> Sequence[Chart]:
+            return ()
+
+        draws.__name__ = draw.__name__
+        return draws
+
+    monkeypatch.setattr("trainer.report.page.DRAWN", tuple(map(nothing, DRAWN)))

@@ -73,6 +73,7 @@ def test_a_dataset_elsewhere_has_none(dataset: DatasetResult, place: Path, own: 
     assert audit_of(replace(dataset, arms=(arm,))) == FoundAudit()
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_its_sentences_stand_in_every_report_and_the_page_links_it(report: Report) -> None:
     first, *rest = report.datasets
     told = replace(report, datasets=(replace(first, audit=(SENTENCE,)), *rest))

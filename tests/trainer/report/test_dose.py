@@ -63,6 +63,7 @@ def test_controls_of_real_images_alone_are_lent_to_every_dose(report: Report) ->
     assert lent == [[("none", "b")], [], [("none", "b")]]
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_it_is_in_the_json_and_on_the_page(report: Report, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(to_json(report))
     assert read_report(tmp_path / "report.json").doses == report.doses

@@ -131,6 +131,7 @@ def test_figures_are_those_of_its_predictions_and_labels(report: Report, runs: P
     assert row.holm == 2 * (row.p or 0)  # two targets are labelled
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_it_is_said_and_shown(report: Report, tmp_path: Path) -> None:
     notes = " ".join(report.notes)
     assert "gan1: same does not label Fracture: left out there." in notes
@@ -149,6 +150,7 @@ def test_it_is_said_and_shown(report: Report, tmp_path: Path) -> None:
     assert read_report(path) == report
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_a_report_shows_the_tests_that_were_asked_for(runs: Path, tmp_path: Path) -> None:
     digest = there(name="even").digest
     report = write_report([runs], tmp_path, min_positives=10, command="", tests=(digest,))

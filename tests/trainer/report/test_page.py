@@ -159,6 +159,7 @@ def test_pictures_are_in_the_page_with_their_size_and_text(shown: str) -> None:
     assert images[0]["alt"] == "gan1: Real and synthetic. By chance."
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_sections_without_content_are_left_out(report: Report) -> None:
     datasets = tuple(replace(dataset, subgroups=()) for dataset in report.datasets)
     links = [link["href"] for link in Parsed(page(replace(report, datasets=datasets))).all("a")]
@@ -166,6 +167,7 @@ def test_sections_without_content_are_left_out(report: Report) -> None:
     assert not {"#examples", "#cams", "#subgroups"} & set(links)
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_one_dataset_needs_no_section_of_its_own(report: Report) -> None:
     parsed = Parsed(page(replace(report, datasets=report.datasets[:1])))
     assert not [details for details in parsed.all("details") if "class" in details]
@@ -173,6 +175,7 @@ def test_one_dataset_needs_no_section_of_its_own(report: Report) -> None:
     assert "Before you read on" in parsed.text
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_a_dataset_with_one_arm_has_nothing_to_judge(
     run_writer: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -183,6 +186,7 @@ def test_a_dataset_with_one_arm_has_nothing_to_judge(
     assert "one seed says nothing about other seeds" in parsed.text
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_one_training_each_is_marked_as_such(
     run_writer: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -192,6 +196,7 @@ def test_one_training_each_is_marked_as_such(
     assert "one seed against balance: one seed" in Parsed(page(report)).text
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_every_dataset_has_its_own_pictures(report: Report) -> None:
     shown = page(report, [picture(dataset="gan10", note="Of 10."), picture(note="Of 1.")])
     assert [image["alt"] for image in Parsed(shown).all("img")] == [
@@ -199,6 +204,7 @@ def test_every_dataset_has_its_own_pictures(report: Report) -> None:
     ]
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_counts_of_test_images_and_patients_have_one_order(
     facts_of_report: Facts, as_report: AsReport
 ) -> None:
@@ -210,6 +216,7 @@ def test_counts_of_test_images_and_patients_have_one_order(
     assert "400 / 300" in text
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_every_arm_is_explained(report: Report) -> None:
     assert [*MEANINGS] == [*ARMS]
     text = Parsed(page(report)).text

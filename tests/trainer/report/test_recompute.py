@@ -140,6 +140,7 @@ def test_a_difference_without_p_is_recomputed_without(unread: str, recompute: Mo
     assert "gan - none Lung Lesion: the report says" in said[0]
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_the_command_reads_what_was_written(run_folders: Path, tmp_path: Path) -> None:
     write_report([run_folders / "gan10"], tmp_path, min_positives=10, command="")
     path = tmp_path / "report.json"

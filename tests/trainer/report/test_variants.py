@@ -119,6 +119,7 @@ def test_in_one_folder_the_usual_dataset_has_the_reference(root: Path) -> None:
     assert {row.reference for row in report.variants} == {"plain"}
 
 
+@pytest.mark.usefixtures("words_alone")
 def test_it_is_in_the_json_and_on_the_page(report: Report, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(to_json(report))
     assert read_report(tmp_path / "report.json").variants == report.variants
