@@ -2,12 +2,12 @@
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,7 @@ from builder.contract.record import to_json
 from trainer.report.build_report import build_report
 from trainer.report.chart import Chart
 from trainer.report.comparison_report import Report, read_report
-from trainer.report.page import DRAWN
-from trainer.report.results import ArmResult, DatasetResult, LastLosses
+from trainer.report.results import ArmResult, LastLosses
 from trainer.report.run_report import Shown
 from trainer.report.tables import Table, tables
 
@@ -200,8 +199,7 @@ def report(run_folders: Path) -> Report:
 @pytest.fixture(scope="session")
 def report_json(report: Report) -> Facts:
     """Its JSON, to read only."""
-    found: Facts = json.loads(to_json(report))
-    return found
+    return cast("Facts", json.loads(to_json(report)))
 
 
 @pytest.fixture
@@ -272,42 +270,31 @@ def run(run_writer: Callable[..., Path], tmp_path: Path) -> Path:
     return run_writer(tmp_path / "runs", "gan", 0)
 
 
-MODIFIERS = {"flip": ("flip",)}
-
-
-def arm_called(title: str) -> ArmResult:
-    """An arm that nobody trained."""
-    name, *modifiers = title.split(", ")
-    return ArmResult(
-        name=name,  # type: ignore[arg-type]
-        title=title,
-        lent_by=None,
-        modifiers=(*MODIFIERS.get(name, ()), *modifiers),
-        recipe={},
-        steps=1,
-        shown=Shown(real=1.0, synthetic=0.0),
-        epochs=1,
-        last=LastLosses(train_loss=0.5, val_loss=0.6, gap=0.1),
-        runs=(),
-        pathologies={},
-    )
-
-
 @pytest.fixture(scope="session")
 def untrained() -> Callable[[str], ArmResult]:
-    """The function that makes an arm of a title, without figures."""
+    """The function that makes an arm of a title that nobody trained, without figures."""
+
+    def arm_called(title: str) -> ArmResult:
+        name, *modifiers = title.split(", ")
+        return ArmResult(
+            name=name,  # type: ignore[arg-type]
+            title=title,
+            lent_by=None,
+            modifiers=("flip", *modifiers) if name == "flip" else tuple(modifiers),
+            recipe={},
+            steps=1,
+            shown=Shown(real=1.0, synthetic=0.0),
+            epochs=1,
+            last=LastLosses(train_loss=0.5, val_loss=0.6, gap=0.1),
+            runs=(),
+            pathologies={},
+        )
+
     return arm_called
 
 
 @pytest.fixture
 def words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without figures, which take most of a page's time and have tests of their own."""
-
-    def nothing(draw: Callable[..., Sequence[Chart]]) -> Callable[..., Sequence[Chart]]:
-        def draws(_: DatasetResult) -> Sequence[Chart]:
-            return ()
-
-        draws.__name__ = draw.__name__
-        return draws
-
-    monkeypatch.setattr("trainer.report.page.DRAWN", tuple(map(nothing, DRAWN)))
+    """Pages with empty figures, which take most of a page's time and have tests of their own."""
+    empty = Chart(title="A figure", svg="<svg></svg>")
+    monkeypatch.setattr("trainer.report.figures.make_chart", lambda *_: empty)
