@@ -16,12 +16,12 @@ def software(
 ) -> dict[str, str]:
     """The versions on which bytes depend, those of the generator's and the checks' own libraries.
 
-    Where it renders on a GPU, the card and the versions of CUDA and cuDNN are among them.
-    UsageError where one of the libraries is not installed.
+    With a generator, `device_facts` of where it renders, too. UsageError where one of the libraries
+    is not installed.
     """
-    if generator is None:
-        return _versions(_SOFTWARE, "cxr-rebalance")
     versions = _versions(_SOFTWARE, "cxr-rebalance")
+    if generator is None:
+        return versions
     versions |= _versions(
         getattr(generator.generator, "software", ()), f"The generator {generator.name}"
     )

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from builder.checks.check import Check, Context, Judge
 from builder.contract import Bytes, CheckError, Sample, Split, UsageError
@@ -20,9 +21,31 @@ def load_plug_in(entry: EntryPoint, full_name: str, argument: str) -> "PlugIn":
     with plugin_code(entry.module, f"The check {entry.name} cannot be loaded", then, UsageError):
         function = entry.load()
         check = function(argument)
-    _check_attributes(entry.name, check)
-    code = code_sha256(function.__module__, Path(inspect.getfile(function)))
-    return PlugIn(identity=f"{check.identity}{CODE}{code}", check=check, module=entry.module)
+        identity, needs, prepared = (
+            getattr(check, name, None) for name in ("identity", "needs", "prepared")
+        )
+        software = getattr(check, "software", ())
+        code = code_sha256(function.__module__, Path(inspect.getfile(function)))
+    known = isinstance(needs, tuple) and all(split in get_args(Split) for split in needs)
+    if not (isinstance(identity, str) and known and callable(prepared)):
+        raise UsageError(
+            f"The check {entry.name} is no check: its function gives an object of the type "
+            f"{type(check).__name__}, and should give one with identity (text), needs (names of "
+            "splits in a tuple) and prepared (a method), as docs/plugin shows."
+        )
+    if not (isinstance(software, tuple) and all(isinstance(name, str) for name in software)):
+        raise UsageError(
+            f"The check {entry.name} should name distributions in a tuple as its software, and "
+            f"gives a {type(software).__name__}: mend its package."
+        )
+    return PlugIn(
+        identity=f"{identity}{CODE}{code}",
+        needs=cast("tuple[Split, ...]", needs),
+        software=software,
+        check=check,
+        name=identity,
+        module=entry.module,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,31 +53,26 @@ class PlugIn:
     """A check whose identity has the sha256 of its code, so that corrected code is another one."""
 
     identity: str
+    needs: tuple[Split, ...]
+    software: tuple[str, ...]
     check: Check
+    name: str  # the identity without its code, for messages
     module: str
 
-    @property
-    def needs(self) -> tuple[Split, ...]:
-        """The splits whose real images it looks at."""
-        return self.check.needs
-
-    @property
-    def software(self) -> tuple[str, ...]:
-        """The distributions on whose versions its verdict depends."""
-        return tuple(getattr(self.check, "software", ()))
-
     def check_held_out(self, images: int) -> None:
-        """Raise UsageError where val has too few images."""
-        if (enough := getattr(self.check, "check_held_out", None)) is not None:
-            enough(images)
+        """Raise UsageError where val has too few images; CheckError where its code fails."""
+        with self._code():
+            if (enough := getattr(self.check, "check_held_out", None)) is not None:
+                enough(images)
 
     def prepared(self, context: Context, targets: Sequence[str]) -> Judge:
         """Its judge; CheckError where its code fails."""
-        name = self.check.identity
-        with plugin_code(
-            self.module, f"The check {name} cannot be made ready", "mend its package, and try again"
-        ):
-            return _Judge(self.check.prepared(context, targets), name, self.module)
+        with self._code():
+            return _Judge(self.check.prepared(context, targets), self.name, self.module)
+
+    def _code(self) -> AbstractContextManager[None]:
+        what = f"The check {self.name} cannot be made ready"
+        return plugin_code(self.module, what, "mend its package, and try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +96,3 @@ class _Judge:
                 f"{', '.join(sorted(kinds)) or len(given)}: mend its package."
             )
         return given
-
-
-def _check_attributes(name: str, check: object) -> None:
-    """UsageError where an object of another package is no Check."""
-    identity, needs = (getattr(check, field, None) for field in ("identity", "needs"))
-    known = isinstance(needs, tuple) and {*needs} <= {*get_args(Split)}
-    if not (isinstance(identity, str) and known and callable(getattr(check, "prepared", None))):
-        raise UsageError(
-            f"The check {name} is no check: its function gives an object of the type "
-            f"{type(check).__name__}, and should give one with identity (text), needs (names of "
-            "splits in a tuple) and prepared (a method), as docs/plugin shows."
-        )

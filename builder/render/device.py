@@ -1,7 +1,8 @@
-"""What pixels depend on where a GPU makes them, and the flags under which it does → facts.
+"""What pixels depend on where a GPU or torch makes them, and a GPU's flags → facts.
 
 cuDNN picks kernels by the card, its own version and the shape of a batch. Kernels differ in how
-they add, so bytes differ: a dataset that a GPU renders notes all of these.
+they add, so bytes differ: a dataset that a GPU renders notes all of these. On a CPU torch picks
+kernels by the instructions that it has.
 """
 
 import platform

@@ -16,10 +16,19 @@ PLUGIN = Path(__file__).parents[3] / "docs" / "plugin"
 LISTED = "[cxr_rebalance.checks]\nlab = lab_of_checks:load\n"
 CODE = """
 class Lab:
-    identity, needs, software = "lab", (), ()
+    identity, needs = "lab", ()
 
     def __init__(self, argument):
         self.argument = argument
+
+    @property
+    def software(self):
+        if self.argument == "unnamed":
+            raise OSError("no list of software")
+        return "torch" if self.argument == "torch" else ("numpy",)
+
+    def check_held_out(self, images):
+        1 / images
 
     def prepared(self, context, targets):
         if self.argument == "unready":
@@ -66,6 +75,8 @@ def test_corrected_code_is_another_check(lab: Path, check: Callable[[str], Check
     ("argument", "said"),
     [
         ("loud", r"The check lab cannot be loaded: it raised ValueError in line \d+ of lab_of_c"),
+        ("unnamed", r"The check lab cannot be loaded: it raised OSError in line \d+ of lab_of_che"),
+        ("torch", "should name distributions in a tuple as its software, and gives a str: mend"),
         ("seven", "The check lab is no check: its function gives an object of the type int, and"),
     ],
 )
@@ -97,6 +108,8 @@ def test_what_cannot_be_made_ready_is_one_sentence(
 ) -> None:
     with pytest.raises(CheckError, match="The check lab cannot be made ready: it raised KeyError"):
         check("unready").prepared(packed(), ["Mass"])
+    with pytest.raises(CheckError, match="cannot be made ready: it raised ZeroDivisionError in"):
+        check("").check_held_out(0)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
